@@ -1,0 +1,90 @@
+"""The client's half of the bus: `Bus` knows the sockets, `Door` is the base of every daemon's client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import grpc
+import grpc.aio
+
+from zos.bus.errors import from_rpc
+
+RUN_DIR = Path("/run/zos")
+MESSAGE_LIMIT = 64 * 1024 * 1024
+
+# A daemon that restarts is back within a second; gRPC's own back-off (1 s growing to 120 s) would make its
+# callers wait far longer than the daemon was away.
+OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    # A proxy from the environment must never see a unix socket.
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class Bus:
+    """The sockets of one node; channels are made on first use and shared."""
+
+    def __init__(self, run_dir: Path = RUN_DIR) -> None:
+        self.run_dir = run_dir
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    def socket(self, daemon: str) -> Path:
+        """Where the daemon listens."""
+        return self.run_dir / f"{daemon}.sock"
+
+    def channel(self, daemon: str) -> grpc.aio.Channel:
+        """The shared channel to a daemon; connects lazily."""
+        if daemon not in self._channels:
+            address = f"unix:{self.socket(daemon)}"
+            self._channels[daemon] = grpc.aio.insecure_channel(address, options=OPTIONS)
+        return self._channels[daemon]
+
+    async def close(self) -> None:
+        """Close every channel."""
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            await channel.close(None)
+
+    async def __aenter__(self) -> Bus:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class Door:
+    """Base of a daemon's client: calls with a deadline, errors as the class that was raised over there."""
+
+    name: ClassVar[str]
+    stub: ClassVar[Any]
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._stub = self.stub(bus.channel(self.name))
+
+    async def call(self, method: str, request: Any, *, deadline: float = 5.0) -> Any:
+        """One call; `deadline` in seconds."""
+        try:
+            return await getattr(self._stub, method)(request, timeout=deadline)
+        except grpc.aio.AioRpcError as err:
+            raise self._translate(err, method, deadline) from None
+
+    async def stream(self, method: str, request: Any, *, deadline: float | None = None) -> AsyncIterator[Any]:
+        """A server stream; it starts with the present and has a deadline only when one is given."""
+        call = getattr(self._stub, method)(request, timeout=deadline)
+        try:
+            async for message in call:
+                yield message
+        except grpc.aio.AioRpcError as err:
+            raise self._translate(err, method, deadline) from None
+        finally:
+            call.cancel()
+
+    def _translate(self, err: Any, method: str, deadline: float | None) -> Exception:
+        return from_rpc(err, self.name, method, str(self._bus.socket(self.name)), deadline)

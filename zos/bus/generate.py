@@ -1,0 +1,31 @@
+"""Generates the doors' code from `zos/<daemon>/api/<daemon>.proto`, from the repository's root.
+
+Run as `python -m zos.bus.generate [DAEMON ...]`; generated files are committed and a test compares them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def protos(root: Path = ROOT, names: list[str] | None = None) -> list[Path]:
+    """The door definitions, relative to the root."""
+    found = sorted(path.relative_to(root) for path in root.glob("zos/**/*.proto"))
+    return [path for path in found if not names or path.stem in names]
+
+
+def generate(out: Path, sources: list[Path], root: Path = ROOT) -> int:
+    """Write the generated modules below `out`; returns protoc's exit status."""
+    from grpc_tools import protoc
+
+    well_known = Path(protoc.__file__).parent / "_proto"
+    argv = ["protoc", f"-I{root}", f"-I{well_known}"]
+    argv += [f"--python_out={out}", f"--grpc_python_out={out}", f"--pyi_out={out}"]
+    return int(protoc.main([*argv, *map(str, sources)]))
+
+
+if __name__ == "__main__":
+    sys.exit(generate(ROOT, protos(names=sys.argv[1:])))

@@ -1,0 +1,111 @@
+"""The server's half of the bus: a socket with the daemon's services and the standard health service."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+
+from zos.bus.client import MESSAGE_LIMIT
+from zos.bus.errors import code_of, details_of, new_incident
+from zos.errors import ZosError
+
+log = logging.getLogger("zos.bus")
+
+Add = Callable[[Any, grpc.aio.Server], None]
+STOP_GRACE = 1.0
+
+
+class Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Turns what a servicer raises into a status that `bus.errors.from_rpc` can read."""
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
+    ) -> Any:
+        handler = await continuation(details)
+        if handler is None:
+            return None
+        if handler.unary_unary:
+            return handler._replace(unary_unary=_guard_unary(handler.unary_unary, details.method))
+        if handler.unary_stream:
+            return handler._replace(unary_stream=_guard_stream(handler.unary_stream, details.method))
+        return handler
+
+
+def _guard_unary(inner: Any, method: str) -> Any:
+    async def guarded(request: Any, context: Any) -> Any:
+        try:
+            return await inner(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as err:  # noqa: BLE001 - this is the one boundary where everything becomes a status
+            await _abort(context, err, method)
+
+    return guarded
+
+
+def _guard_stream(inner: Any, method: str) -> Any:
+    async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            async for message in inner(request, context):
+                yield message
+        except grpc.aio.AbortError:
+            raise
+        except Exception as err:  # noqa: BLE001 - as above
+            await _abort(context, err, method)
+
+    return guarded
+
+
+async def _abort(context: Any, err: Exception, method: str) -> None:
+    if isinstance(err, ZosError):
+        await context.abort(code_of(err.status), str(err), trailing_metadata=details_of(err))
+    incident = new_incident()
+    log.error("incident %s in %s", incident, method, exc_info=err)
+    await context.abort(grpc.StatusCode.INTERNAL, incident)
+
+
+class Health:
+    """What core-0 asks; a daemon is SERVING while its loops turn."""
+
+    def __init__(self) -> None:
+        self.servicer = health_aio.HealthServicer()
+
+    async def set(self, serving: bool) -> None:
+        """Answer the health service from now on with this."""
+        status = health_pb2.HealthCheckResponse
+        await self.servicer.set("", status.SERVING if serving else status.NOT_SERVING)
+
+
+@asynccontextmanager
+async def listening(path: Path, services: list[tuple[Any, Add]], health: Health) -> AsyncIterator[None]:
+    """Serve the services on a unix socket (mode 0600) until the block ends.
+
+    A socket file left by a killed predecessor is replaced: whoever starts a daemon twice is core-0, which does not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    options = (
+        ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+        ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    )
+    server = grpc.aio.server(interceptors=[Errors()], options=options)
+    for servicer, add in services:
+        add(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    path.chmod(0o600)
+    try:
+        yield
+    finally:
+        await health.set(False)
+        await server.stop(STOP_GRACE)
+        path.unlink(missing_ok=True)
