@@ -1,0 +1,148 @@
+"""The one way to run a program: a list of arguments, a deadline, and an error that says what went wrong.
+
+`run` waits for the end; `spawn` starts one that must outlive the daemon (it is found again by observing, never
+by being a child).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zos.errors import Status, ZosError
+
+TAIL = 2000
+
+
+class ProgramFailed(ZosError):
+    """A program ended with an error."""
+
+    reason = "runtime.program_failed"
+    status = Status.FAILED_PRECONDITION
+    text = "`{program}` ended with status {code}: {stderr}"
+
+
+class ProgramTooSlow(ZosError):
+    """A program was stopped at its deadline."""
+
+    reason = "runtime.program_too_slow"
+    status = Status.DEADLINE_EXCEEDED
+    text = "`{program}` did not finish within {deadline} s and was stopped"
+
+
+class ProgramMissing(ZosError):
+    """A program is not installed."""
+
+    reason = "runtime.program_missing"
+    status = Status.FAILED_PRECONDITION
+    text = "the program {program} is not installed"
+    hint = "install it with the system's package manager (`make` in the source tree does)"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.stdout.decode(errors="replace")
+
+
+async def run(
+    argv: Sequence[str | Path],
+    *,
+    deadline: float = 30.0,
+    input: bytes | None = None,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Completed:
+    """Run a program to its end; killed with its process group at `deadline` seconds.
+
+    Secrets go in by `input` or a 0600 file, never as an argument.
+    """
+    words = [str(word) for word in argv]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.PIPE if input is not None else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise ProgramMissing(program=words[0]) from None
+    try:
+        out, errors = await asyncio.wait_for(process.communicate(input), deadline)
+    except TimeoutError:
+        raise ProgramTooSlow(program=" ".join(words), deadline=deadline) from None
+    finally:
+        if process.returncode is None:
+            _kill_group(process.pid)
+            await process.wait()
+    code = process.returncode or 0
+    if check and code != 0:
+        tail = errors.decode(errors="replace").strip()[-TAIL:] or out.decode(errors="replace").strip()[-TAIL:]
+        raise ProgramFailed(program=" ".join(words), code=code, stderr=tail or "no message")
+    return Completed(code, out, errors)
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+async def spawn(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Start a program that outlives this daemon; returns its pid.
+
+    It gets its own session, its output appended to `log` (0600), no inherited descriptors, and is handed to init
+    by a middle process that exits at once, so that no restart, signal or wait of ours reaches it.
+    """
+    words = [str(word) for word in argv]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    reader, writer = os.pipe()
+    script = 'echo $$ >&3; exec 3>&-; exec "$@"'
+    try:
+        middle = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", f'setsid /bin/sh -c \'{script}\' spawn "$@" 3>&{writer} {writer}>&- &', "spawn", *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            pass_fds=(writer,),
+        )
+        os.close(writer)
+        writer = -1
+        await asyncio.wait_for(middle.wait(), 10)
+        line = await asyncio.wait_for(asyncio.to_thread(os.read, reader, 32), 10)
+    except FileNotFoundError:
+        raise ProgramMissing(program=words[0]) from None
+    finally:
+        os.close(output)
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    if not line.strip().isdigit():
+        raise ProgramFailed(program=" ".join(words), code=-1, stderr="it could not be started")
+    return int(line)
