@@ -73,7 +73,9 @@ class Door:
         try:
             return await getattr(self._stub, method)(request, timeout=deadline)
         except grpc.aio.AioRpcError as err:
-            raise self._translate(err, method, deadline) from None
+            refusal = self._translate(err, method, deadline)
+        # Outside the handler and without `from`: both would replace the causes that came over the bus.
+        raise refusal
 
     async def stream(self, method: str, request: Any, *, deadline: float | None = None) -> AsyncIterator[Any]:
         """A server stream; it starts with the present and has a deadline only when one is given."""
@@ -81,10 +83,12 @@ class Door:
         try:
             async for message in call:
                 yield message
+            return
         except grpc.aio.AioRpcError as err:
-            raise self._translate(err, method, deadline) from None
+            refusal = self._translate(err, method, deadline)
         finally:
             call.cancel()
+        raise refusal
 
     def _translate(self, err: Any, method: str, deadline: float | None) -> Exception:
         return from_rpc(err, self.name, method, str(self._bus.socket(self.name)), deadline)

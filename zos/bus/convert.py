@@ -25,7 +25,7 @@ from enum import Enum
 from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -45,13 +45,13 @@ def encode(value: Any, message: type[M]) -> M:
 def decode(message: Message, cls: type[T]) -> T:
     """Parse a message into a dataclass of the given class."""
     values: dict[str, Any] = {}
-    for name, kind in _fields(cls):
+    for name, kind in _fields(cast(Any, cls)):
         values[name] = _parse(message, name, kind)
     return cls(**values)
 
 
 def _fill(value: Any, message: Any) -> None:
-    for name, _ in _fields(type(value)):
+    for name, _ in _fields(cast(Any, type(value))):
         item = getattr(value, name)
         if item is None:
             continue
@@ -92,7 +92,7 @@ def _scalar(value: Any) -> Any:
 
 
 @cache
-def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
     hints = typing.get_type_hints(cls)
     return tuple((field.name, hints[field.name]) for field in dataclasses.fields(cls) if field.init)
 
@@ -124,7 +124,7 @@ def _one(raw: Any, kind: Any) -> Any:
     while isinstance(kind, typing.NewType):
         kind = kind.__supertype__
     if dataclasses.is_dataclass(kind):
-        return decode(raw, typing.cast(type, kind))
+        return decode(raw, cast(type, kind))
     if isinstance(kind, type) and (issubclass(kind, Enum) or kind in _TEXTUAL):
         return kind(raw)
     return raw

@@ -5,6 +5,7 @@ What is not a ZosError is our bug: the caller gets an incident id, the journal g
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from typing import Any
 
@@ -60,7 +61,7 @@ def new_incident() -> str:
 
 def code_of(status: Status) -> grpc.StatusCode:
     """gRPC's code for our status word."""
-    return getattr(grpc.StatusCode, status.value)  # type: ignore[no-any-return]
+    return getattr(grpc.StatusCode, status.value)
 
 
 def details_of(err: ZosError) -> tuple[tuple[str, bytes], ...]:
@@ -98,7 +99,7 @@ def _rebuild(raw: bytes) -> ZosError:
         info = error_details_pb2.ErrorInfo()
         packed.Unpack(info)
         chain.append(_instance(info.reason, dict(info.metadata), rich.message))
-    for outer, inner in zip(chain, chain[1:], strict=False):
+    for outer, inner in itertools.pairwise(chain):
         outer.__cause__ = inner
     return chain[0] if chain else Unknown(detail=rich.message)
 

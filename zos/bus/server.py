@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1._async import HealthServicer
 
 from zos.bus.client import MESSAGE_LIMIT
 from zos.bus.errors import code_of, details_of, new_incident
@@ -23,12 +23,10 @@ Add = Callable[[Any, grpc.aio.Server], None]
 STOP_GRACE = 1.0
 
 
-class Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Errors(grpc.aio.ServerInterceptor):
     """Turns what a servicer raises into a status that `bus.errors.from_rpc` can read."""
 
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
-    ) -> Any:
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         handler = await continuation(details)
         if handler is None:
             return None
@@ -76,7 +74,7 @@ class Health:
     """What core-0 asks; a daemon is SERVING while its loops turn."""
 
     def __init__(self) -> None:
-        self.servicer = health_aio.HealthServicer()
+        self.servicer = HealthServicer()
 
     async def set(self, serving: bool) -> None:
         """Answer the health service from now on with this."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,12 +106,16 @@ def _kill_group(pid: int) -> None:
         return
 
 
+# fd 3 tells the pid that the program will have; `exec` keeps it.
+_SPAWN = 'cd "$1" && shift && echo $$ >&3 && exec 3>&- && exec "$@"'
+
+
 async def spawn(
     argv: Sequence[str | Path],
     *,
     log: Path,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: Path = Path("/"),
 ) -> int:
     """Start a program that outlives this daemon; returns its pid.
 
@@ -118,31 +123,32 @@ async def spawn(
     by a middle process that exits at once, so that no restart, signal or wait of ours reaches it.
     """
     words = [str(word) for word in argv]
+    if shutil.which(words[0]) is None:
+        raise ProgramMissing(program=words[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     reader, writer = os.pipe()
-    script = 'echo $$ >&3; exec 3>&-; exec "$@"'
     try:
-        middle = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", f'setsid /bin/sh -c \'{script}\' spawn "$@" 3>&{writer} {writer}>&- &', "spawn", *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            pass_fds=(writer,),
+        middle = os.posix_spawnp(  # noqa: ASYNC221 - it returns as soon as the middle process exists
+            "setsid",
+            ["setsid", "--fork", "/bin/sh", "-c", _SPAWN, "spawn", str(cwd), *words],
+            dict(os.environ if env is None else env),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+                (os.POSIX_SPAWN_DUP2, writer, 3),
+            ],
         )
         os.close(writer)
         writer = -1
-        await asyncio.wait_for(middle.wait(), 10)
+        await asyncio.to_thread(os.waitpid, middle, 0)
         line = await asyncio.wait_for(asyncio.to_thread(os.read, reader, 32), 10)
-    except FileNotFoundError:
-        raise ProgramMissing(program=words[0]) from None
     finally:
         os.close(output)
         os.close(reader)
         if writer >= 0:
             os.close(writer)
     if not line.strip().isdigit():
-        raise ProgramFailed(program=" ".join(words), code=-1, stderr="it could not be started")
+        raise ProgramFailed(program=" ".join(words), code=-1, stderr=f"it could not be started, see {log}")
     return int(line)

@@ -1,0 +1,16 @@
+"""The door of core-0."""
+
+from zos.core0.api.client import Core0Client
+from zos.core0.api.errors import BadPurpose, KeyUnreadable, NoSuchUnit
+from zos.core0.api.types import Identity, Purpose, UnitInfo, UnitState
+
+__all__ = [
+    "BadPurpose",
+    "Core0Client",
+    "Identity",
+    "KeyUnreadable",
+    "NoSuchUnit",
+    "Purpose",
+    "UnitInfo",
+    "UnitState",
+]

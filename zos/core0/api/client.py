@@ -1,0 +1,30 @@
+"""The client of core-0's door."""
+
+from __future__ import annotations
+
+from zos.bus import convert
+from zos.bus.client import Door
+from zos.core0.api import core0_pb2 as pb
+from zos.core0.api.core0_pb2_grpc import Core0Stub
+from zos.core0.api.types import Identity, Purpose, UnitInfo
+
+
+class Core0Client(Door):
+    """Identity, signatures, units."""
+
+    name = "core0"
+    stub = Core0Stub
+
+    async def identity(self) -> Identity:
+        """Who this node is."""
+        return convert.decode(await self.call("GetIdentity", pb.GetIdentityRequest()), Identity)
+
+    async def sign(self, purpose: Purpose, payload: bytes) -> bytes:
+        """An ed25519 signature (64 bytes) by the node's key."""
+        answer = await self.call("Sign", pb.SignRequest(purpose=purpose, payload=payload))
+        return bytes(answer.signature)
+
+    async def units(self) -> tuple[UnitInfo, ...]:
+        """The supervised daemons, in boot order."""
+        answer = await self.call("ListUnits", pb.ListUnitsRequest())
+        return tuple(convert.decode(unit, UnitInfo) for unit in answer.units)

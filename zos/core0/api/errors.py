@@ -1,0 +1,29 @@
+"""What core-0 refuses."""
+
+from zos.errors import Status, ZosError
+
+
+class KeyUnreadable(ZosError):
+    """The node's key file is there but cannot be used. A new identity is never made in its place."""
+
+    reason = "core0.key_unreadable"
+    status = Status.FAILED_PRECONDITION
+    text = "the node's key {path} cannot be used: {problem}"
+    hint = "restore {path} from a backup; to make this machine a new node on purpose, move the file away first"
+
+
+class BadPurpose(ZosError):
+    """The payload is not what this purpose signs."""
+
+    reason = "core0.bad_purpose"
+    status = Status.INVALID_ARGUMENT
+    text = "a signature for {purpose} takes {wanted}, not {size} bytes"
+
+
+class NoSuchUnit(ZosError):
+    """No daemon of this name is supervised."""
+
+    reason = "core0.no_such_unit"
+    status = Status.NOT_FOUND
+    text = "core-0 supervises no unit {name}"
+    hint = "`zos units` lists them"

@@ -1,0 +1,58 @@
+"""What core-0 tells and is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Purpose(StrEnum):
+    """What a signature is for; each sibling asks for its own and gets no other key use."""
+
+    CHAIN = "chain"
+    """An extrinsic's signing payload: the payload itself, or its blake2b-256 when it is longer than 256 bytes."""
+    RMB = "rmb"
+    """The 16-byte MD5 of an RMB envelope, or the text of a relay token."""
+    ATTEST = "attest"
+    """A statement of this node; what is signed is `zos-attest:` followed by the payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this node is."""
+
+    public_key: bytes
+    """ed25519, 32 bytes."""
+    address: str
+    """The same key as SS58 address with prefix 42."""
+
+
+class UnitState(StrEnum):
+    """How a supervised daemon is."""
+
+    WAITING = "waiting"
+    """An earlier stage is not ready yet."""
+    STARTING = "starting"
+    """The process runs and is not ready yet."""
+    RUNNING = "running"
+    """Ready, and healthy when last asked."""
+    BACKOFF = "backoff"
+    """It ended; `next_try` says when it is started again."""
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitInfo:
+    """A supervised daemon."""
+
+    name: str
+    state: UnitState
+    pid: int
+    """0 when no process runs."""
+    restarts: int
+    since: float
+    """Unix seconds of the last change of state."""
+    next_try: float
+    """Unix seconds, 0 when none is planned."""
+    detail: str

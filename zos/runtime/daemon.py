@@ -1,0 +1,229 @@
+"""How a daemon starts, the same for all: config, journal, socket, `open()`, READY, loops, SIGTERM.
+
+    class Storaged(Daemon):
+        name = "storaged"
+        config = Config
+
+        async def open(self, rt: Runtime) -> None: ...
+
+`daemon.run(Storaged)` is its whole `__main__`. Importing a daemon's module starts and reads nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from zos.bus.client import Bus
+from zos.bus.server import Add, Health, listening
+from zos.errors import ZosError
+from zos.runtime import config as configuration
+from zos.runtime.backoff import Backoff
+from zos.runtime.clock import Clock, SystemClock
+from zos.runtime.config import NodeConfig, Sources
+from zos.runtime.ledger import Ledger, Upgrade
+from zos.runtime.loops import Loop, Wake
+from zos.runtime.notify import notify, watchdog_interval
+
+H = TypeVar("H")
+T = TypeVar("T")
+
+EX_CONFIG = 78
+"""sysexits' code for a configuration error: core-0 does not hurry to restart such a daemon."""
+
+
+class Daemon:
+    """One daemon; subclasses say their name, their config and how they open."""
+
+    name: ClassVar[str]
+    config: ClassVar[type]
+
+    async def open(self, rt: Runtime) -> None:
+        """Wire ledgers, host, service and loops; called once, before READY."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of what `open` took and the runtime does not own; called once, after the loops ended."""
+
+
+class Runtime:
+    """What a daemon is given: configuration, bus, folders, clock, and the verbs to serve, loop and remember."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Any,
+        node: NodeConfig,
+        *,
+        clock: Clock | None = None,
+        host: object | None = None,
+    ) -> None:
+        self.name = name
+        self.config: Any = config
+        self.node = node
+        self.run_dir = node.run_dir
+        self.state_dir = node.state_dir / name
+        self.clock: Clock = clock or SystemClock()
+        self.bus = Bus(node.run_dir)
+        self.log = logging.getLogger(f"zos.{name}")
+        self.loops: list[Loop] = []
+        self._host = host
+        self._services: list[tuple[Any, Add]] = []
+        self._tasks: list[tuple[str, Callable[[], Awaitable[object]]]] = []
+        self._health = Health()
+
+    def host(self, cls: Callable[..., H], *args: Any) -> H:
+        """The room that touches the kernel; tests and sim/ hand in a fake here, and only here."""
+        if self._host is not None:
+            return self._host  # type: ignore[return-value]
+        return cls(*args)
+
+    def ledger(
+        self,
+        name: str,
+        body: type[T],
+        version: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
+        keep_history: bool = False,
+    ) -> Ledger[T]:
+        """The ledger of this name in the daemon's state folder."""
+        return Ledger(self.state_dir / name, body, version, upgrades, keep_history)
+
+    def serve(self, servicer: Any, add: Add) -> None:
+        """Offer a gRPC service on the daemon's socket."""
+        self._services.append((servicer, add))
+
+    def loop(
+        self,
+        name: str,
+        action: Callable[[], Awaitable[object]],
+        *,
+        every: float,
+        wake: Wake | None = None,
+        backoff: Backoff | None = None,
+    ) -> Loop:
+        """Run an action at start, on the bell and at latest every `every` seconds."""
+        loop = Loop(f"{self.name}.{name}", action, every, wake, backoff)
+        self.loops.append(loop)
+        return loop
+
+    def task(self, name: str, action: Callable[[], Awaitable[object]]) -> None:
+        """Keep a long-running action going: it is started again, with back-off, whenever it ends."""
+        self._tasks.append((name, action))
+
+    async def run(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Serve and loop until `stopping`; then stop taking calls and cancel what runs."""
+        async with listening(self.bus.socket(self.name), self._services, self._health), asyncio.TaskGroup() as group:
+            running = [group.create_task(loop.run(), name=loop.name) for loop in self.loops]
+            running += [group.create_task(_forever(name, action)) for name, action in self._tasks]
+            await self._health.set(True)
+            ready()
+            running.append(group.create_task(_feed_watchdog()))
+            await stopping.wait()
+            await self._health.set(False)
+            for task in running:
+                task.cancel()
+
+    async def aclose(self) -> None:
+        """Close the channels to the siblings."""
+        await self.bus.close()
+
+
+async def _forever(name: str, action: Callable[[], Awaitable[object]]) -> None:
+    async def once() -> None:
+        await action()
+
+    # A task that ends is begun again; `every` paces one that ends at once without an error.
+    await Loop(name, once, every=1.0).run()
+
+
+async def _feed_watchdog() -> None:
+    interval = watchdog_interval()
+    while interval:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+
+
+@contextlib.asynccontextmanager
+async def opened(daemon: Daemon, rt: Runtime) -> AsyncIterator[Runtime]:
+    """Open a daemon on a runtime and close both at the end."""
+    rt.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rt.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        await daemon.open(rt)
+        yield rt
+    finally:
+        await daemon.close()
+        await rt.aclose()
+
+
+async def serve(cls: type[Daemon], sources: Sources) -> None:
+    """A daemon's life in this process, until SIGTERM or SIGINT."""
+    node = configuration.read(sources, "node", NodeConfig)
+    config: Any = configuration.read(sources, cls.name, cls.config)
+    set_up_journal(cls.name, node.debug)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with opened(cls(), Runtime(cls.name, config, node)) as rt:
+        await rt.run(stopping, lambda: notify("READY=1"))
+    notify("STOPPING=1")
+
+
+def set_up_journal(name: str, debug: bool) -> None:
+    """Log to standard error in the journal's way: a priority, the daemon's name, the text."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Priority(name))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for chatty in ("asyncio", "grpc", "websockets", "aiohttp.access", "pyroute2", "async_substrate"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _Priority(logging.Formatter):
+    """`<priority>time name: text`; systemd takes the priority off, a lab keeps the file readable."""
+
+    _LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"%(asctime)s {name}[{os.getpid()}]: %(message)s")
+        self._prefix = bool(os.environ.get("JOURNAL_STREAM"))
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"<{self._LEVELS.get(record.levelno, 5)}>{text}" if self._prefix else text
+
+
+def main(cls: type[Daemon], sources: Sources | None = None) -> int:
+    """Run a daemon to its end; returns the exit status."""
+    faulthandler.enable()
+    os.umask(0o077)
+    try:
+        asyncio.run(serve(cls, sources or Sources.of_system()))
+    except configuration.BadConfig as err:
+        sys.stderr.write(f"{cls.name}: {err.explain()}\n{err.advice()}\n")
+        return EX_CONFIG
+    except ZosError as err:
+        sys.stderr.write(f"{cls.name}: {err.explain()}\n{err.advice()}\n")
+        return 1
+    return 0
+
+
+def run(cls: type[Daemon]) -> None:
+    """The body of every `__main__.py`."""
+    sys.exit(main(cls))
+
+
+def folder_of(node: NodeConfig, name: str) -> Path:
+    """A daemon's state folder."""
+    return node.state_dir / name

@@ -1,0 +1,84 @@
+"""The one loop: wake on a changed wish, a changed world or the timer; act; report; back off when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from zos.errors import Kind, ZosError
+from zos.runtime.backoff import Backoff
+
+log = logging.getLogger("zos.loop")
+
+
+class Wake:
+    """A bell: `set` is kept until somebody hears it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Ring."""
+        self._event.set()
+
+    async def wait(self, timeout: float | None) -> bool:
+        """Wait for the bell or `timeout` seconds; true when it rang. Hearing it silences it."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Loop:
+    """Runs a level-triggered function forever; its failures are logged once per change and backed off."""
+
+    def __init__(
+        self,
+        name: str,
+        action: Callable[[], Awaitable[object]],
+        every: float,
+        wake: Wake | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.name = name
+        self.wake = wake or Wake()
+        self.failures = 0
+        self.turns = 0
+        self.error: str = ""
+        self._action = action
+        self._every = every
+        self._backoff = backoff or Backoff()
+
+    async def run(self) -> None:
+        """Turn until cancelled."""
+        while True:
+            await self._turn()
+            pause = self._every
+            if self.failures:
+                pause = min(self._every, self._backoff.delay(self.failures))
+            await self.wake.wait(pause)
+
+    async def _turn(self) -> None:
+        self.turns += 1
+        try:
+            await self._action()
+        except ZosError as err:
+            self._failed(err.explain(), None if err.kind is Kind.NOT_NOW else err)
+        except Exception as err:  # noqa: BLE001 - a loop outlives every bug of its action
+            self._failed(f"{type(err).__name__}: {err}", err)
+        else:
+            if self.failures:
+                log.info("%s works again after %d failures", self.name, self.failures)
+            self.failures, self.error = 0, ""
+
+    def _failed(self, text: str, err: BaseException | None) -> None:
+        self.failures += 1
+        if text != self.error:
+            level = logging.WARNING if err is None else logging.ERROR
+            bug = err if err is not None and not isinstance(err, ZosError) else None
+            log.log(level, "%s: %s", self.name, text, exc_info=bug)
+        self.error = text
