@@ -1,0 +1,99 @@
+"""Wiring of core-0: the key, the door, and the loop that keeps the daemons running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from dataclasses import dataclass
+
+from zos.core0 import identity
+from zos.core0.api import core0_pb2_grpc
+from zos.core0.api.types import UnitInfo, UnitState
+from zos.core0.host import Processes
+from zos.core0.plan import Seen, next_try, plan, waiting_for
+from zos.core0.service import Core0Service
+from zos.core0.units import Unit, chosen
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.loops import Wake
+
+KEY_FILE = "key.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[core0]`."""
+
+    units: tuple[str, ...] = ()
+    """Only these daemons; empty means all."""
+
+
+class Core0(Daemon):
+    """The supervisor. `control` is the zygote's socket, made before anything else in `__main__`."""
+
+    name = "core0"
+    config = Config
+    control: socket.socket
+
+    async def open(self, rt: Runtime) -> None:
+        key = identity.open_key(rt.state_dir / KEY_FILE)
+        self._rt = rt
+        self._units = chosen(rt.config.units)
+        self._began = rt.clock.monotonic()
+        self._wake = Wake()
+        lost = asyncio.Event()
+        self._processes = Processes(self.control, rt.bus, rt.clock, self._wake, lost)
+        rt.serve(Core0Service(key, self._report), core0_pb2_grpc.add_Core0Servicer_to_server)
+        rt.loop("supervise", self._supervise, every=1.0, wake=self._wake)
+        for unit in self._units:
+            rt.task(f"health.{unit.name}", lambda name=unit.name: self._probe(name))  # type: ignore[misc]
+        rt.task("zygote", lambda: self._end_with(lost))
+        rt.log.info("this node is %s", identity.identity_of(key).address)
+
+    async def close(self) -> None:
+        if hasattr(self, "_processes"):
+            await self._processes.stop(tuple(unit.name for unit in reversed(self._units)))
+            self._processes.close()
+
+    async def _supervise(self) -> None:
+        now = self._rt.clock.monotonic()
+        for step in plan(self._units, self._processes.seen, self._began, now):
+            await self._processes.apply(step)
+        self._ring_at_next_try()
+
+    def _ring_at_next_try(self) -> None:
+        now = self._rt.clock.monotonic()
+        due = [next_try(seen) - now for seen in self._processes.seen.values() if not seen.pid]
+        if due:
+            asyncio.get_running_loop().call_later(max(0.01, min(due)), self._wake.set)
+
+    async def _probe(self, name: str) -> None:
+        while True:
+            await self._processes.probe(name)
+            await asyncio.sleep(self._processes.pause_before_probe(name))
+
+    async def _end_with(self, lost: asyncio.Event) -> None:
+        await lost.wait()
+        self._rt.log.error("the parent of the daemons ended; core-0 ends too, to be started afresh")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _report(self) -> list[UnitInfo]:
+        return [self._info(unit) for unit in self._units]
+
+    def _info(self, unit: Unit) -> UnitInfo:
+        processes, name = self._processes, unit.name
+        seen = processes.seen.get(name, Seen())
+        clock = self._rt.clock
+        planned = 0.0
+        detail = processes.detail.get(name, "")
+        if seen.pid:
+            state = UnitState.RUNNING if seen.ready else UnitState.STARTING
+        elif seen.started:
+            state = UnitState.BACKOFF
+            planned = clock.time() + max(0.0, next_try(seen) - clock.monotonic())
+        else:
+            state = UnitState.WAITING
+            detail = f"waits for {', '.join(waiting_for(unit, self._units, processes.seen)) or 'its turn'}"
+        since = processes.changed.get(name, 0.0)
+        return UnitInfo(name, state, seen.pid, processes.restarts.get(name, 0), since, planned, detail)

@@ -1,0 +1,34 @@
+"""core-0's door on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nacl.signing import SigningKey
+
+from zos.bus import convert
+from zos.core0 import identity
+from zos.core0.api import core0_pb2 as pb
+from zos.core0.api.core0_pb2_grpc import Core0Servicer
+from zos.core0.api.errors import BadPurpose
+from zos.core0.api.types import Purpose, UnitInfo
+
+
+class Core0Service(Core0Servicer):
+    """Identity, signatures, units."""
+
+    def __init__(self, key: SigningKey, units: Callable[[], Sequence[UnitInfo]]) -> None:
+        self._key = key
+        self._units = units
+
+    async def GetIdentity(self, request: pb.GetIdentityRequest, context: Any) -> pb.Identity:
+        return convert.encode(identity.identity_of(self._key), pb.Identity)
+
+    async def Sign(self, request: pb.SignRequest, context: Any) -> pb.Signature:
+        if request.purpose not in list(Purpose):
+            raise BadPurpose(purpose=request.purpose, wanted=f"one of {', '.join(Purpose)}", size=len(request.payload))
+        return pb.Signature(signature=identity.sign(self._key, Purpose(request.purpose), request.payload))
+
+    async def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> pb.Units:
+        return pb.Units(units=[convert.encode(unit, pb.UnitInfo) for unit in self._units()])

@@ -1,0 +1,148 @@
+"""core-0's decisions, key and signatures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nacl.signing import SigningKey, VerifyKey
+
+from zos.core0 import identity
+from zos.core0.api import BadPurpose, KeyUnreadable, Purpose
+from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, Kill, Seen, Start, failures_after, plan
+from zos.core0.units import UNITS, Unit, chosen
+
+FIRST, SECOND = Unit("first"), Unit("second", after=("first",))
+READY = Seen(pid=10, started=1.0, ready=True)
+
+
+def test_a_unit_waits_for_the_ones_before_it():
+    assert plan((FIRST, SECOND), {}, began=0.0, now=0.0) == (Start(FIRST),)
+    starting = {"first": Seen(pid=9, started=1.0)}
+    assert plan((FIRST, SECOND), starting, 0.0, 2.0) == ()
+    assert plan((FIRST, SECOND), {"first": READY}, 0.0, 2.0) == (Start(SECOND),)
+
+
+def test_a_broken_sibling_does_not_keep_the_rest_down():
+    broken = {"first": Seen(pid=0, started=1.0, ended=PATIENCE + 1, failures=5)}
+    assert plan((FIRST, SECOND), broken, 0.0, PATIENCE + 1) == (Start(SECOND),)
+
+
+def test_a_daemon_that_was_up_comes_back_without_waiting_for_others():
+    have = {"first": Seen(pid=0, started=1.0, ended=2.0, failures=1), "second": Seen(0, 1.5, 2.0, failures=1)}
+    assert plan((FIRST, SECOND), have, 0.0, 2.5) == (Start(FIRST), Start(SECOND))
+
+
+def test_the_first_failure_costs_less_than_a_second():
+    crashed = {"first": Seen(pid=0, started=100.0, ended=200.0, failures=failures_after(Seen(1, 100.0), 200.0))}
+    assert plan((FIRST,), crashed, 0.0, 200.9) == (Start(FIRST),)
+
+
+def test_a_hung_daemon_is_ended_and_a_slow_starter_too():
+    hung = dataclasses.replace(READY, missed=MISSED_LIMIT)
+    assert [type(step) for step in plan((FIRST,), {"first": hung}, 0.0, 5.0)] == [Kill]
+    slow = Seen(pid=9, started=1.0)
+    assert plan((FIRST,), {"first": slow}, 0.0, START_LIMIT) == ()
+    assert [type(step) for step in plan((FIRST,), {"first": slow}, 0.0, START_LIMIT + 1)] == [Kill]
+
+
+def test_a_healthy_node_needs_no_step():
+    assert plan(UNITS, {unit.name: READY for unit in UNITS}, 0.0, 1e6) == ()
+
+
+@given(failures=st.integers(0, 10**6), ended=st.floats(0.1, 1e9), later=st.floats(0, 1e6))
+def test_back_off_is_capped_and_nothing_is_started_twice(failures: int, ended: float, later: float):
+    down = {"first": Seen(pid=0, started=0.05, ended=ended, failures=failures)}
+    if later >= 31:
+        assert plan((FIRST,), down, 0.0, ended + later) == (Start(FIRST),)
+    up = {"first": dataclasses.replace(READY, failures=failures)}
+    assert plan((FIRST,), up, 0.0, ended + later) == ()
+
+
+def test_a_steady_run_clears_the_record():
+    assert failures_after(Seen(pid=1, started=0.0, failures=9), STEADY) == 1
+    assert failures_after(Seen(pid=1, started=0.0, failures=9), STEADY - 1) == 10
+
+
+def test_units_are_ordered_so_that_after_comes_before():
+    placed: set[str] = set()
+    for unit in UNITS:
+        assert set(unit.after) <= placed
+        placed.add(unit.name)
+    assert chosen(("vmd", "storaged")) == tuple(unit for unit in UNITS if unit.name in ("storaged", "vmd"))
+
+
+def test_only_the_daemons_that_touch_the_machine_may_administer_it():
+    powerful = {unit.name for unit in UNITS if {"sys_admin", "net_admin"} & set(unit.capabilities)}
+    assert powerful == {"storaged", "networkd", "flistd", "vmd"}
+
+
+def test_a_key_is_made_once_and_kept_private(tmp_path: Path):
+    path = tmp_path / "key.json"
+    first = identity.open_key(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert identity.open_key(path).encode() == first.encode()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version":1}', "\x00\xff"])
+def test_an_unreadable_key_stops_the_node_and_stays_as_it_is(tmp_path: Path, damage: str):
+    path = tmp_path / "key.json"
+    path.write_text(damage)
+    with pytest.raises(KeyUnreadable, match="cannot be used") as caught:
+        identity.open_key(path)
+    assert path.read_text() == damage
+    assert str(path) in caught.value.advice()
+
+
+def test_a_key_whose_halves_do_not_match_is_refused_without_telling_the_seed(tmp_path: Path):
+    path = tmp_path / "key.json"
+    identity.open_key(path)
+    kept = json.loads(path.read_text())
+    kept["public_key"] = "00" * 32
+    path.write_text(json.dumps(kept))
+    with pytest.raises(KeyUnreadable) as caught:
+        identity.open_key(path)
+    assert kept["seed"] not in caught.value.explain()
+
+
+def test_a_dangling_link_to_a_key_makes_no_new_identity(tmp_path: Path):
+    path = tmp_path / "key.json"
+    path.symlink_to(tmp_path / "unmounted" / "key.json")
+    with pytest.raises(KeyUnreadable):
+        identity.open_key(path)
+    assert path.is_symlink()
+
+
+def test_the_address_is_ss58_of_the_key():
+    # Alice's ed25519 development key.
+    public = bytes.fromhex("88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee")
+    assert identity.ss58(public) == "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
+
+
+@pytest.mark.parametrize(
+    ("purpose", "payload"),
+    [(Purpose.CHAIN, b"p" * 120), (Purpose.RMB, b"m" * 16), (Purpose.RMB, b"eyJhbGciOiJFZDI1NTE5In0.eyJzdWIiOjF9")],
+)
+def test_a_signature_verifies_under_the_public_key(purpose: Purpose, payload: bytes):
+    key = SigningKey(b"\x07" * 32)
+    VerifyKey(identity.identity_of(key).public_key).verify(payload, identity.sign(key, purpose, payload))
+
+
+@pytest.mark.parametrize(
+    ("purpose", "payload"),
+    [(Purpose.CHAIN, b"m" * 16), (Purpose.CHAIN, b"x" * 257), (Purpose.RMB, b"p" * 120), (Purpose.RMB, b"a.b.c d")],
+)
+def test_one_purpose_does_not_sign_for_another(purpose: Purpose, payload: bytes):
+    with pytest.raises(BadPurpose):
+        identity.sign(SigningKey(b"\x07" * 32), purpose, payload)
+
+
+def test_an_attestation_cannot_be_an_extrinsic():
+    key = SigningKey(b"\x07" * 32)
+    payload = b"p" * 120
+    assert identity.sign(key, Purpose.ATTEST, payload) != identity.sign(key, Purpose.CHAIN, payload)

@@ -1,0 +1,37 @@
+"""The daemons that core-0 supervises: their order, and what each may keep of root's powers. Pure.
+
+A stage is what `after` says: a unit waits until those are ready, but not for ever (a broken sibling must not keep
+the rest of the node down; every daemon copes with an absent one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FILES = ("chown", "dac_override", "fowner", "fsetid", "kill")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One daemon, started as `python -m zos.<name>`."""
+
+    name: str
+    after: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    """What it keeps (capabilities(7) in lower case without `cap_`)."""
+
+
+UNITS = (
+    Unit("storaged", (), (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap")),
+    Unit("networkd", (), (*_FILES, "sys_admin", "net_admin", "net_raw", "net_bind_service", "sys_ptrace")),
+    Unit("chain", ()),
+    Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap")),
+    Unit("vmd", ("storaged", "networkd"), (*_FILES, "sys_admin", "sys_ptrace")),
+    Unit("provisiond", ("storaged", "networkd", "flistd", "vmd")),
+    Unit("capacityd", ("storaged", "chain"), ("dac_read_search",)),
+)
+
+
+def chosen(names: tuple[str, ...]) -> tuple[Unit, ...]:
+    """The named units in boot order (all when none is named)."""
+    return tuple(unit for unit in UNITS if not names or unit.name in names)

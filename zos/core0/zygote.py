@@ -1,0 +1,136 @@
+"""The parent that all daemons are forked from: it has imported what they share, so they share its pages.
+
+It is single-threaded and never starts gRPC (whose threads do not survive a fork). core-0 asks it over a socket pair;
+when core-0 is gone it ends, and the kernel ends its daemons (guests, mounts and tunnels are nobody's children).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from zos.runtime import privileges
+
+# By name: what several daemons use, or what is slow to import. A module that is absent is no reason not to boot.
+SHARED = (
+    "aiohttp",
+    "grpc.aio",
+    "msgspec",
+    "psutil",
+    "pyroute2",
+    "libvirt",
+    "zos.runtime.daemon",
+    "zos.core0.api",
+    "zos.storaged.api",
+    "zos.networkd.api",
+    "zos.flistd.api",
+    "zos.vmd.api",
+    "zos.chain.api",
+    "zos.capacityd.api",
+    "zos.provisiond.api",
+)
+LIMIT = 4096
+
+
+def spawn(modules: Sequence[str] = SHARED) -> tuple[int, socket.socket]:
+    """Import, fork the zygote, and return its pid and our end of the socket pair. Call before any thread exists."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as err:
+            sys.stderr.write(f"core0: {name} is not shared between daemons: {err}\n")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    gc.freeze()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        os._exit(_serve(theirs))
+    theirs.close()
+    return pid, ours
+
+
+def _serve(control: socket.socket) -> int:
+    privileges.die_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    heard: list[socket.socket | int] = [control, reader]
+    while True:
+        ready, _, _ = select.select(heard, [], [])
+        if reader in ready:
+            os.read(reader, LIMIT)
+            _reap(control)
+        if control in ready:
+            message = control.recv(LIMIT)
+            if not message:
+                return 0
+            request = json.loads(message)
+            parent = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                os.close(reader)
+                os.close(writer)
+                _become(request, parent)
+            _tell(control, {"name": request["name"], "pid": pid})
+
+
+def _reap(control: socket.socket) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _tell(control, {"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(control: socket.socket, message: dict[str, object]) -> None:
+    try:
+        control.send(json.dumps(message).encode())
+    except OSError:
+        # core-0 is gone; the next recv says so and ends us.
+        return
+
+
+def _become(request: dict[str, object], parent: int) -> None:
+    """In the fork: turn into the daemon and never return."""
+    name = str(request["name"])
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    status = 1
+    try:
+        os.setsid()
+        privileges.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # it ended before the kernel knew our wish
+        for variable in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+            os.environ.pop(variable, None)
+        wanted = request["capabilities"]
+        if isinstance(wanted, list) and os.geteuid() == 0:
+            privileges.keep_only(str(capability) for capability in wanted)
+        sys.argv = [f"zos-{name}"]
+        runpy.run_module(f"zos.{name}", run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:  # noqa: BLE001 - the last line of this process; nothing above would print it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
