@@ -1,0 +1,38 @@
+# Two commands: `make run` shows the main job, `make test` proves it. Each installs what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help setup run test unit root lint proto clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (Debian packages, .venv); quick when nothing is
+	@.ci/setup
+
+run: setup ## a lab of two nodes, a signed contract, two machines that answer over WireGuard
+	@$(PY) -m zos.cli.main lab demo
+
+test: setup ## everything that CI runs: unit, contract, bus, root and lab tests
+	@ZOS_TEST_ALONE=1 $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/root tests/lab
+
+unit: setup ## the tests that need neither root nor network
+	@$(PY) -m pytest -q
+
+root: setup ## the tests that need root and a kernel
+	@ZOS_TEST_ALONE=1 $(PY) -m pytest -q tests/root
+
+lint: setup ## ruff, mypy --strict, the floors
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+proto: setup ## generate the doors again
+	@$(PY) -m zos.bus.generate
+
+clean: ## remove what make made here (the lab, if one runs, goes too)
+	@if [ -x $(PY) ]; then $(PY) -m zos.cli.main lab down || true; fi
+	@rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,94 @@
+"""A net under the tests (a pytest plugin): what a test may touch, and what it must not leave behind.
+
+- A test without a marker that starts a program or opens a netlink socket fails by name.
+- A test must not leave a child process behind; with ZOS_TEST_ALONE=1 (set by `make test`, where nothing else runs)
+  neither a link, a named namespace, a mount nor a loop device.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MARKED = ("root", "lab", "node", "net")
+SETTLE = 5.0
+_LOOP_ROOT = Path("/sys/block")
+
+
+class _Guard:
+    """Hears of every program start in this process (an audit hook cannot be removed, so there is one)."""
+
+    def __init__(self) -> None:
+        self.watching = False
+        self.offences: list[str] = []
+
+    def __call__(self, event: str, args: tuple[object, ...]) -> None:
+        if not self.watching:
+            return
+        if event in ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork"):
+            self.offences.append(f"{event} {args[:2]}")
+        elif event == "socket.__new__" and len(args) > 1 and args[1] == socket.AF_NETLINK:
+            self.offences.append("a netlink socket")
+
+
+_GUARD = _Guard()
+sys.addaudithook(_GUARD)
+
+
+@pytest.fixture(autouse=True)
+def _touches_only_what_it_said(request: pytest.FixtureRequest) -> Iterator[None]:
+    free = any(request.node.get_closest_marker(name) for name in MARKED)
+    _GUARD.offences.clear()
+    _GUARD.watching = not free
+    yield
+    _GUARD.watching = False
+    if _GUARD.offences:
+        pytest.fail(f"an unmarked test reached for {', '.join(_GUARD.offences)}; mark it `root` or use a fake")
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = _world()
+    yield
+    deadline = time.monotonic() + SETTLE
+    while left := _world() - before:
+        if time.monotonic() > deadline:
+            pytest.fail(f"left behind: {', '.join(sorted(left))}")
+        time.sleep(0.02)
+
+
+def _world() -> set[str]:
+    seen = {f"child process {pid} ({_name(pid)})" for pid in _children()}
+    if os.environ.get("ZOS_TEST_ALONE") != "1":
+        return seen
+    seen |= {f"link {path.name}" for path in Path("/sys/class/net").iterdir()}
+    for folder in (Path("/run/netns"), Path("/var/run/netns")):
+        if folder.is_dir():
+            seen |= {f"namespace {path.name}" for path in folder.iterdir()}
+    seen |= {f"mount {line.split()[1]}" for line in Path("/proc/self/mounts").read_text().splitlines()}
+    for backing in _LOOP_ROOT.glob("loop*/loop/backing_file"):
+        seen.add(f"loop device of {backing.read_text().strip()}")
+    return seen
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found |= {int(word) for word in (task / "children").read_text().split()}
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # the thread ended meanwhile
+    return found
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "ended"
