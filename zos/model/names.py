@@ -1,0 +1,86 @@
+"""Names and addresses that are derived, as every node and client of the grid derives them.
+
+Source: zosbase `pkg/gridtypes/id.go`, `pkg/zinit`, `pkg/network`; vectors in the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_interface
+from typing import NewType
+
+import base58
+
+TwinId = NewType("TwinId", int)
+ContractId = NewType("ContractId", int)
+WorkloadId = NewType("WorkloadId", str)
+"""`<twin>-<contract>-<name>`"""
+
+ID_LENGTH = 13
+"""So that with a two-character prefix an interface name stays within the kernel's 15."""
+
+
+def workload_id(twin: int, contract: int, name: str) -> WorkloadId:
+    """The id of a workload on its node."""
+    return WorkloadId(f"{twin}-{contract}-{name}")
+
+
+def split_workload_id(text: str) -> tuple[TwinId, ContractId, str]:
+    """Twin, contract and name of a workload id."""
+    twin, contract, name = text.split("-", 2)
+    return TwinId(int(twin)), ContractId(int(contract)), name
+
+
+def _short(text: str) -> str:
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
+    return base58.b58encode(digest).decode()[:ID_LENGTH]
+
+
+def net_id(twin: int, network: str) -> str:
+    """The id of a twin's network: 13 characters, without the contract, so any deployment finds it by name."""
+    return _short(f"{twin}:{network}")
+
+
+def unique(workload: str, label: str) -> str:
+    """The id of something that belongs to a workload (label: network name, `pub`, `ygg`, `mycelium`)."""
+    return _short(f"{workload}:{label}")
+
+
+def mac(text: str | bytes) -> str:
+    """The hardware address that is derived from a text.
+
+    A 6-byte window slides over the MD5, which is changed in place at each offset, until the address is in range.
+    """
+    seed = text.encode() if isinstance(text, str) else text
+    digest = bytearray(hashlib.md5(seed, usedforsecurity=False).digest())
+    while True:
+        for offset in range(len(digest) - 5):
+            digest[offset] = (digest[offset] | 0x02) & 0xFE
+            window = bytes(digest[offset : offset + 6])
+            if _in_range(window):
+                return ":".join(f"{byte:02x}" for byte in window)
+        digest = bytearray(hashlib.md5(bytes(digest), usedforsecurity=False).digest())
+
+
+def _in_range(window: bytes) -> bool:
+    # The reference's test, odd as it is: it compares the last three bytes first.
+    first, last = window[:2], window[3:]
+    if last <= b"\x00\x51\xff":
+        return first >= b"\x00\x03"
+    if last <= b"\x90\x00\xff":
+        return first >= b"\x00\x54" and first != b"\x33\x33"
+    return window <= b"\xff\xff\xff\xff\xff\xfe" and first >= b"\x90\x02"
+
+
+def ula(network: str, address: str) -> IPv6Address:
+    """The IPv6 address in a network (by net id) that belongs to an IPv4 address; its prefix is /64."""
+    c = network.encode()[:5]
+    octets = IPv4Address(address).packed
+    # Octets are printed as hex without padding, which is what an address text does anyway.
+    return IPv6Address(f"fd{c[0]:02x}:{c[1]:02x}{c[2]:02x}:{c[3]:02x}{c[4]:02x}:{octets[2]:x}::{octets[3]:x}")
+
+
+def wg_address(subnet: str | IPv4Network) -> IPv4Address:
+    """The WireGuard address (in 100.64.0.0/16) of the node that has this subnet."""
+    octets = ip_interface(str(subnet)).ip.packed
+    return IPv4Address(bytes((100, 64, octets[1], octets[2])))
