@@ -1,0 +1,257 @@
+"""The text that is hashed and signed. Every piece follows the last without any separator.
+
+The 13 workload types of grid v3 have their challenge here, because the format is the grid's and clients sign types
+that this node may not offer; a type of our own brings its challenge in its primitive's folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import ip_interface
+
+from zos.model.decode import Fields, Malformed
+from zos.model.deployment import Deployment, Workload
+
+Pieces = Iterator[str]
+Challenge = Callable[[Fields], Pieces]
+UNSET = "<nil>"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _b(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _n(cidr: str) -> str:
+    return cidr or UNSET
+
+
+def _size(data: Fields) -> Pieces:
+    yield str(data.uint("size"))
+
+
+def _zdb(data: Fields) -> Pieces:
+    yield str(data.uint("size"))
+    yield data.text("mode")
+    yield data.text("password")
+    yield _b(data.flag("public"))
+
+
+def _nothing(data: Fields) -> Pieces:
+    yield from ()
+
+
+def _ip(data: Fields) -> Pieces:
+    yield _b(data.flag("v4"))
+    yield _b(data.flag("v6"))
+
+
+def _wireguard(data: Fields) -> Pieces:
+    yield _n(data.cidr("ip_range"))
+    yield _n(data.cidr("subnet"))
+    yield data.text("wireguard_private_key")
+    yield str(data.uint("wireguard_listen_port", 16))
+    for peer in data.objects("peers"):
+        yield peer.text("wireguard_public_key")
+        yield peer.text("endpoint")
+        yield _n(peer.cidr("subnet"))
+        yield from map(_n, peer.cidrs("allowed_ips"))
+
+
+def _mycelium(data: Fields) -> Pieces:
+    yield data.hex("hex_key").hex()
+    yield from data.texts("peers")
+
+
+def _network(data: Fields) -> Pieces:
+    yield from _wireguard(data)
+    if (mycelium := data.optional("mycelium")) is not None:
+        yield from _mycelium(mycelium)
+
+
+def _network_light(data: Fields) -> Pieces:
+    yield from _wireguard(data)
+    yield from _mycelium(data.object("mycelium"))
+
+
+def _network_light_of_old(data: Fields) -> Pieces:
+    yield _n(data.cidr("subnet"))
+    yield from _mycelium(data.object("mycelium"))
+
+
+def _interfaces(network: Fields) -> Pieces:
+    for interface in network.objects("interfaces"):
+        yield interface.text("network")
+        yield interface.address("ip") or UNSET
+
+
+def _mycelium_ip(network: Fields) -> Pieces:
+    if (mycelium := network.optional("mycelium")) is not None:
+        yield mycelium.text("Network")
+        yield mycelium.hex("hex_seed").hex()
+
+
+def _machine(network: Callable[[Fields], Pieces]) -> Challenge:
+    def challenge(data: Fields) -> Pieces:
+        capacity = data.object("compute_capacity")
+        yield data.text("flist")
+        yield from network(data.object("network"))
+        yield str(data.uint("size"))
+        yield str(capacity.uint("cpu", 8))
+        yield str(capacity.uint("memory"))
+        for mount in data.objects("mounts"):
+            yield mount.text("name")
+            yield mount.text("mountpoint")
+        yield data.text("entrypoint")
+        for key, value in sorted(data.mapping("env").items(), key=lambda item: item[0].encode()):
+            yield f"{key}={value}"
+        yield from data.texts("gpu")
+
+    return challenge
+
+
+def _machine_network(network: Fields) -> Pieces:
+    yield network.text("public_ip")
+    yield _b(network.flag("planetary"))
+    yield from _interfaces(network)
+    yield from _mycelium_ip(network)
+
+
+def _machine_light_network(network: Fields) -> Pieces:
+    yield from _interfaces(network)
+    yield from _mycelium_ip(network)
+
+
+def _gateway(name: str) -> Challenge:
+    def challenge(data: Fields) -> Pieces:
+        yield data.text(name)
+        yield _b(data.flag("tls_passthrough"))
+        yield from data.texts("backends")
+        yield data.text("network")
+
+    return challenge
+
+
+def _zlogs(data: Fields) -> Pieces:
+    yield data.text("zmachine")
+    yield data.text("output")
+
+
+def _encryption(data: Fields) -> Pieces:
+    yield data.text("algorithm")
+    yield data.hex("key").hex()
+
+
+def _backend(data: Fields) -> Pieces:
+    yield data.text("address")
+    yield data.text("namespace")
+    yield data.text("password")
+
+
+def _qsfs(data: Fields) -> Pieces:
+    yield str(data.uint("cache"))
+    config = data.object("config")
+    for name in ("minimal_shards", "expected_shards", "redundant_groups", "redundant_nodes", "max_zdb_data_dir_size"):
+        yield str(config.uint(name, 32))
+    yield from _encryption(config.object("encryption"))
+    meta = config.object("meta")
+    yield meta.text("type")
+    meta_config = meta.object("config")
+    yield meta_config.text("prefix")
+    yield from _encryption(meta_config.object("encryption"))
+    for backend in meta_config.objects("backends"):
+        yield from _backend(backend)
+    for group in config.objects("groups"):
+        for backend in group.objects("backends"):
+            yield from _backend(backend)
+    yield config.object("compression").text("algorithm")
+
+
+GRID_TYPES: dict[str, Challenge] = {
+    "zmount": _size,
+    "volume": _size,
+    "zdb": _zdb,
+    "ipv4": _nothing,
+    "ip": _ip,
+    "network": _network,
+    "network-light": _network_light,
+    "zmachine": _machine(_machine_network),
+    "zmachine-light": _machine(_machine_light_network),
+    "gateway-name-proxy": _gateway("name"),
+    "gateway-fqdn-proxy": _gateway("fqdn"),
+    "zlogs": _zlogs,
+    "qsfs": _qsfs,
+}
+
+# Before September 2025 clients hashed network-light without its WireGuard fields.
+OLD_DIALECT: dict[str, Challenge] = {**GRID_TYPES, "network-light": _network_light_of_old}
+
+
+def workload_challenge(workload: Workload, challenges: dict[str, Challenge], path: str = "") -> str:
+    """The challenge of one workload."""
+    own = challenges.get(workload.type)
+    if own is None:
+        raise Malformed(path=f"{path}.type" if path else "type", problem=f"unknown type '{workload.type}'")
+    head = f"{workload.version}{workload.name}{workload.type}{workload.metadata}{workload.description}"
+    return head + "".join(own(Fields(workload.data, f"{path}.data" if path else "data")))
+
+
+def deployment_challenge(deployment: Deployment, challenges: dict[str, Challenge] | None = None) -> bytes:
+    """The challenge of a whole deployment, as bytes."""
+    kinds = GRID_TYPES if challenges is None else challenges
+    requirement = deployment.signature_requirement
+    pieces = [f"{deployment.version}{deployment.twin_id}{deployment.metadata}{deployment.description}"]
+    pieces.append(str(deployment.expiration))
+    for index, workload in enumerate(deployment.workloads):
+        pieces.append(workload_challenge(workload, kinds, f"workloads[{index}]"))
+    pieces += [f"{one.twin_id}{_b(one.required)}{one.weight}" for one in requirement.requests]
+    pieces.append(f"{requirement.weight_required}{requirement.signature_style}")
+    # A lone surrogate (JSON can escape one) is U+FFFD to Go, which cannot hold it.
+    return _LONE_SURROGATE.sub("\ufffd", "".join(pieces)).encode()
+
+
+def deployment_hash(deployment: Deployment, challenges: dict[str, Challenge] | None = None) -> bytes:
+    """The 16 bytes that are signed; the contract carries them as 32 hex characters."""
+    return hashlib.md5(deployment_challenge(deployment, challenges), usedforsecurity=False).digest()
+
+
+def hashes(deployment: Deployment, challenges: dict[str, Challenge] | None = None) -> Iterator[bytes]:
+    """The hash, then what clients of an older dialect would have computed for the same deployment."""
+    kinds = GRID_TYPES if challenges is None else challenges
+    yield deployment_hash(deployment, kinds)
+    light = [Fields(workload.data) for workload in deployment.workloads if workload.type == "network-light"]
+    if light and not any(_uses_wireguard(data) for data in light):
+        yield deployment_hash(deployment, {**kinds, "network-light": _network_light_of_old})
+    if any(_is_gpu_dialect(workload) for workload in deployment.workloads):
+        yield deployment_hash(deployment, {**kinds, "zmachine": _gpus_per_entry(kinds["zmachine"])})
+
+
+def _uses_wireguard(data: Fields) -> bool:
+    wireguard = (data.cidr("ip_range"), data.text("wireguard_private_key"), data.list("peers"))
+    return any(wireguard) or data.uint("wireguard_listen_port", 16) != 0
+
+
+def _is_gpu_dialect(workload: Workload) -> bool:
+    data = Fields(workload.data)
+    return workload.type == "zmachine" and bool(data.list("gpu")) and len(data.mapping("env")) != 1
+
+
+def _gpus_per_entry(challenge: Challenge) -> Challenge:
+    """The TypeScript client appends the whole GPU list once after each entry of env."""
+
+    def dialect(data: Fields) -> Pieces:
+        gpus = "".join(data.texts("gpu"))
+        env = data.mapping("env")
+        pieces = "".join(challenge(data))
+        plain = "".join(f"{key}={env[key]}" for key in sorted(env, key=str.encode))
+        head = pieces.removesuffix(plain + gpus)
+        yield head + "".join(f"{key}={env[key]}{gpus}" for key in sorted(env, key=str.encode))
+
+    return dialect
+
+
+def mask(cidr: str) -> str:
+    """The network of an address with prefix length, host bits cleared."""
+    return str(ip_interface(cidr).network)
