@@ -1,0 +1,55 @@
+"""The door of networkd."""
+
+from zos.networkd.api.client import NetworkdClient
+from zos.networkd.api.errors import (
+    AddressOutsideSubnet,
+    AddressReserved,
+    AddressTaken,
+    BadNetwork,
+    BadTap,
+    KernelRefused,
+    NoRoomForNetworks,
+    NoSuchNetwork,
+    NoUplink,
+    NoWireguard,
+    PortTaken,
+    SubnetOutside,
+)
+from zos.networkd.api.types import (
+    Backend,
+    NetId,
+    Network,
+    NetworkInfo,
+    Peer,
+    PeerInfo,
+    Tap,
+    TapId,
+    TapInfo,
+    Uplink,
+)
+
+__all__ = [
+    "AddressOutsideSubnet",
+    "AddressReserved",
+    "AddressTaken",
+    "Backend",
+    "BadNetwork",
+    "BadTap",
+    "KernelRefused",
+    "NetId",
+    "Network",
+    "NetworkInfo",
+    "NetworkdClient",
+    "NoRoomForNetworks",
+    "NoSuchNetwork",
+    "NoUplink",
+    "NoWireguard",
+    "Peer",
+    "PeerInfo",
+    "PortTaken",
+    "SubnetOutside",
+    "Tap",
+    "TapId",
+    "TapInfo",
+    "Uplink",
+]

@@ -1,0 +1,53 @@
+"""The client of networkd's door."""
+
+from __future__ import annotations
+
+from zos.bus import convert
+from zos.bus.client import Door
+from zos.networkd.api import networkd_pb2 as pb
+from zos.networkd.api.networkd_pb2_grpc import NetworkdStub
+from zos.networkd.api.types import NetId, Network, NetworkInfo, Tap, TapId, TapInfo, Uplink
+
+
+class NetworkdClient(Door):
+    """Networks, taps, uplinks."""
+
+    name = "networkd"
+    stub = NetworkdStub
+
+    async def ensure_network(self, network: Network, *, deadline: float = 30.0) -> NetworkInfo:
+        """Make the network resource as wished; an update changes only what differs and never takes it down."""
+        answer = await self.call("EnsureNetwork", convert.encode(network, pb.Network), deadline=deadline)
+        return convert.decode(answer, NetworkInfo)
+
+    async def drop_network(self, id: NetId, *, deadline: float = 30.0) -> None:
+        """Remove it; while taps are on it, it stays until the last one is dropped. An unknown id is fine."""
+        await self.call("DropNetwork", pb.DropNetworkRequest(id=id), deadline=deadline)
+
+    async def list_networks(self) -> tuple[NetworkInfo, ...]:
+        """All networks that are wished for, as they stand."""
+        answer = await self.call("ListNetworks", pb.ListNetworksRequest())
+        return tuple(convert.decode(network, NetworkInfo) for network in answer.networks)
+
+    async def ensure_tap(self, tap: Tap, *, deadline: float = 30.0) -> TapInfo:
+        """A tap on a network, ready for a guest."""
+        return convert.decode(await self.call("EnsureTap", convert.encode(tap, pb.Tap), deadline=deadline), TapInfo)
+
+    async def drop_tap(self, id: TapId, *, deadline: float = 30.0) -> None:
+        """Remove it. An unknown id is fine."""
+        await self.call("DropTap", pb.DropTapRequest(id=id), deadline=deadline)
+
+    async def list_taps(self) -> tuple[TapInfo, ...]:
+        """All taps that are wished for, with their counters."""
+        answer = await self.call("ListTaps", pb.ListTapsRequest())
+        return tuple(convert.decode(tap, TapInfo) for tap in answer.taps)
+
+    async def uplinks(self) -> tuple[Uplink, ...]:
+        """The bridge `zos` with the node's addresses, then the cards behind it."""
+        answer = await self.call("ListUplinks", pb.ListUplinksRequest())
+        return tuple(convert.decode(uplink, Uplink) for uplink in answer.uplinks)
+
+    async def wg_ports(self) -> tuple[int, ...]:
+        """UDP ports that a new network cannot have: those in use and those that the node keeps for itself."""
+        answer = await self.call("ListWgPorts", pb.ListWgPortsRequest())
+        return tuple(answer.ports)

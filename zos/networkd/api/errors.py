@@ -1,0 +1,107 @@
+"""What networkd refuses."""
+
+from zos.errors import Status, ZosError
+
+
+class BadNetwork(ZosError):
+    """The wish cannot be a network."""
+
+    reason = "networkd.bad_network"
+    status = Status.INVALID_ARGUMENT
+    text = "network {network}: {field} {problem}"
+
+
+class SubnetOutside(ZosError):
+    """A node's part must lie in the user's network."""
+
+    reason = "networkd.subnet_outside"
+    status = Status.INVALID_ARGUMENT
+    text = "network {network}: the subnet {subnet} is not inside {ip_range}"
+    hint = "choose a subnet of {ip_range} for this node"
+
+
+class PortTaken(ZosError):
+    """The WireGuard port belongs to somebody else."""
+
+    reason = "networkd.port_taken"
+    status = Status.FAILED_PRECONDITION
+    text = "UDP port {port} is taken by {user}"
+    hint = "choose a port that the node does not list as used"
+
+
+class NoSuchNetwork(ZosError):
+    """No network of this id is wished for."""
+
+    reason = "networkd.no_such_network"
+    status = Status.NOT_FOUND
+    text = "there is no network {network}"
+    hint = "deploy the network on this node first"
+
+
+class BadTap(ZosError):
+    """The wish cannot be a tap."""
+
+    reason = "networkd.bad_tap"
+    status = Status.INVALID_ARGUMENT
+    text = "tap {tap}: {field} {problem}"
+
+
+class AddressOutsideSubnet(ZosError):
+    """A machine's address must lie in its node's subnet."""
+
+    reason = "networkd.address_outside_subnet"
+    status = Status.INVALID_ARGUMENT
+    text = "the address {ip} is not inside {subnet}, this node's part of the network"
+    hint = "choose an address of {subnet} from .2 on"
+
+
+class AddressReserved(ZosError):
+    """Gateway, network and broadcast addresses are nobody's."""
+
+    reason = "networkd.address_reserved"
+    status = Status.INVALID_ARGUMENT
+    text = "the address {ip} is the {use} of {subnet}"
+    hint = "choose an address of {subnet} from .2 on"
+
+
+class AddressTaken(ZosError):
+    """Another machine has the address."""
+
+    reason = "networkd.address_taken"
+    status = Status.ALREADY_EXISTS
+    text = "the {what} {address} is taken by {tap} on network {network}"
+    hint = "choose another address"
+
+
+class NoRoomForNetworks(ZosError):
+    """Every exit address of the node is handed out."""
+
+    reason = "networkd.no_room_for_networks"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "this node has no exit address left; {used} networks have one"
+
+
+class NoWireguard(ZosError):
+    """The node cannot build tunnels."""
+
+    reason = "networkd.no_wireguard"
+    status = Status.FAILED_PRECONDITION
+    text = "this node can run no WireGuard tunnel: {problem}"
+    hint = "boot a kernel with WireGuard, or install wireguard-go"
+
+
+class NoUplink(ZosError):
+    """The node has no link to the outside."""
+
+    reason = "networkd.no_uplink"
+    status = Status.UNAVAILABLE
+    text = "no uplink: {problem}"
+    hint = "plug a cable, or name the link in `uplink` of [networkd]"
+
+
+class KernelRefused(ZosError):
+    """A kernel call failed; nobody outside can help it, so it is tried again."""
+
+    reason = "networkd.kernel_refused"
+    status = Status.UNAVAILABLE
+    text = "the kernel refused to {action}: {problem}"
