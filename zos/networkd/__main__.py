@@ -1,0 +1,4 @@
+from zos.networkd.daemon import Networkd
+from zos.runtime import daemon
+
+daemon.run(Networkd)

@@ -1,0 +1,200 @@
+"""What a wish must be before it is accepted: strict at the door, canonical afterwards. Pure.
+
+The grid's own clients write non-canonical subnets (10.20.2.5/24), so host bits are masked, not refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import re
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from zos.networkd import model
+from zos.networkd.api.errors import (
+    AddressOutsideSubnet,
+    AddressReserved,
+    AddressTaken,
+    BadNetwork,
+    BadTap,
+    NoRoomForNetworks,
+    PortTaken,
+    SubnetOutside,
+)
+from zos.networkd.api.types import Network, Peer, Tap
+
+_FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_PREFIXES = range(8, 31)
+_MAX_PEERS = 1024
+
+
+def public_key(private: str) -> str:
+    """The public half of a WireGuard key, both base64."""
+    key = X25519PrivateKey.from_private_bytes(base64.b64decode(private))
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def canonical(network: Network) -> Network:
+    """The wish with every address masked and every text in its one form; raises what is wrong with it."""
+    if not model.is_id(network.id):
+        raise BadNetwork(network=network.id, field="id", problem="is not 13 characters of base58")
+    ip_range = _subnet(network, "ip_range", network.ip_range)
+    subnet = _subnet(network, "subnet", network.subnet)
+    if not subnet.subnet_of(ip_range):
+        raise SubnetOutside(network=network.id, subnet=subnet, ip_range=ip_range)
+    if any(ip_range.overlaps(other) for other in _FORBIDDEN):
+        raise BadNetwork(network=network.id, field="ip_range", problem=f"{ip_range} is not for user networks")
+    private = _key(network, "wireguard_private_key", network.private_key)
+    if not 0 < network.listen_port < 65536:
+        problem = f"{network.listen_port} is not a port"
+        raise BadNetwork(network=network.id, field="wireguard_listen_port", problem=problem)
+    if network.listen_port in model.RESERVED_PORTS:
+        raise PortTaken(port=network.listen_port, user="the node itself")
+    return dataclasses.replace(
+        network,
+        ip_range=str(ip_range),
+        subnet=str(subnet),
+        private_key=private,
+        peers=_peers(network, public_key(private)),
+    )
+
+
+def _subnet(network: Network, field: str, text: str) -> IPv4Network:
+    try:
+        found = ip_interface(text).network
+    except ValueError:
+        raise BadNetwork(network=network.id, field=field, problem=f"{text!r} is not a subnet") from None
+    if not isinstance(found, IPv4Network):
+        raise BadNetwork(network=network.id, field=field, problem=f"{text} is not IPv4")
+    if "/" not in text or found.prefixlen not in _PREFIXES:
+        raise BadNetwork(network=network.id, field=field, problem=f"{text} needs a prefix of /8 to /30")
+    return found
+
+
+def _key(network: Network, field: str, text: str) -> str:
+    """A key, without its value in the error."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 32:
+        raise BadNetwork(network=network.id, field=field, problem="is not a WireGuard key (32 bytes in base64)")
+    return base64.b64encode(raw).decode()
+
+
+def _peers(network: Network, own: str) -> tuple[Peer, ...]:
+    if len(network.peers) > _MAX_PEERS:
+        raise BadNetwork(network=network.id, field="peers", problem=f"has more than {_MAX_PEERS} entries")
+    seen = {own}
+    found: list[Peer] = []
+    for number, peer in enumerate(network.peers):
+        where = f"peers[{number}]"
+        key = _key(network, f"{where}.wireguard_public_key", peer.public_key)
+        if key in seen:
+            problem = "is this node's own key" if key == own else "is there twice"
+            raise BadNetwork(network=network.id, field=f"{where}.wireguard_public_key", problem=problem)
+        seen.add(key)
+        subnet = _prefix(network, f"{where}.subnet", peer.subnet)
+        allowed = tuple(_prefix(network, f"{where}.allowed_ips", text) for text in peer.allowed_ips)
+        if not allowed:
+            raise BadNetwork(network=network.id, field=f"{where}.allowed_ips", problem="is empty")
+        endpoint = _endpoint(network, f"{where}.endpoint", peer.endpoint)
+        found.append(Peer(subnet, key, endpoint, tuple(dict.fromkeys(allowed))))
+    return _last_wins(found)
+
+
+def _last_wins(peers: list[Peer]) -> tuple[Peer, ...]:
+    """A prefix belongs to one peer; WireGuard gives it to the last that names it, and so do we, but once."""
+    holder = {prefix: peer.public_key for peer in peers for prefix in peer.allowed_ips}
+    return tuple(
+        dataclasses.replace(
+            peer, allowed_ips=tuple(prefix for prefix in peer.allowed_ips if holder[prefix] == peer.public_key)
+        )
+        for peer in peers
+    )
+
+
+def _prefix(network: Network, field: str, text: str) -> str:
+    try:
+        return str(ip_interface(text).network)
+    except ValueError:
+        raise BadNetwork(network=network.id, field=field, problem=f"{text!r} is not a subnet") from None
+
+
+def _endpoint(network: Network, field: str, text: str) -> str:
+    if not text:
+        return ""
+    host, _, port = text.rpartition(":")
+    try:
+        bracketed = host.startswith("[") and host.endswith("]")
+        host = f"[{IPv6Address(host[1:-1])}]" if bracketed else str(IPv4Address(host))
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ValueError
+    except (AddressValueError, ValueError):
+        raise BadNetwork(network=network.id, field=field, problem=f"{text!r} is not address:port") from None
+    return f"{host}:{int(port)}"
+
+
+def canonical_tap(tap: Tap) -> Tap:
+    """The tap in its one form; raises what is wrong with it by itself."""
+    if not model.is_id(tap.id):
+        raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
+    try:
+        address = ip_address(tap.ip)
+    except ValueError:
+        raise BadTap(tap=tap.id, field="ip", problem=f"{tap.ip!r} is not an address") from None
+    if not isinstance(address, IPv4Address):
+        raise BadTap(tap=tap.id, field="ip", problem=f"{tap.ip} is not IPv4")
+    mac = tap.mac.lower()
+    if not _MAC.fullmatch(mac) or int(mac[1], 16) & 1:
+        raise BadTap(tap=tap.id, field="mac", problem=f"{tap.mac!r} is not a station's hardware address")
+    return dataclasses.replace(tap, ip=str(address), mac=mac)
+
+
+def place(tap: Tap, network: Network, others: Iterable[Tap]) -> None:
+    """Whether a tap fits on its network beside the others."""
+    _inside(tap, IPv4Network(network.subnet))
+    for other in others:
+        if other.id == tap.id or other.network != tap.network:
+            continue
+        if other.ip == tap.ip:
+            raise AddressTaken(what="address", address=tap.ip, tap=other.id, network=network.name)
+        if other.mac == tap.mac:
+            raise AddressTaken(what="hardware address", address=tap.mac, tap=other.id, network=network.name)
+
+
+def _inside(tap: Tap, subnet: IPv4Network) -> None:
+    ip = IPv4Address(tap.ip)
+    if ip not in subnet:
+        raise AddressOutsideSubnet(ip=ip, subnet=subnet)
+    uses = {
+        subnet.network_address: "network address",
+        subnet.network_address + 1: "gateway",
+        subnet.broadcast_address: "broadcast address",
+    }
+    if ip in uses:
+        raise AddressReserved(ip=ip, use=uses[ip], subnet=subnet)
+
+
+def admit(network: Network, wishes: Iterable[model.Wish], taps: Iterable[Tap]) -> None:
+    """Whether a canonical network fits beside the others, with the taps that are on it already."""
+    for wish in wishes:
+        if wish.network.id != network.id and wish.network.listen_port == network.listen_port:
+            raise PortTaken(port=network.listen_port, user="another network")
+    for tap in taps:
+        if tap.network == network.id:
+            _inside(tap, IPv4Network(network.subnet))
+
+
+def free_slot(wishes: Iterable[model.Wish]) -> int:
+    """The lowest exit address that nobody has."""
+    used = {wish.slot for wish in wishes}
+    for slot in range(model.EXIT_SLOTS):
+        if slot not in used:
+            return slot
+    raise NoRoomForNetworks(used=len(used))

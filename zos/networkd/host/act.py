@@ -1,0 +1,119 @@
+"""Steps that are netlink messages, an ioctl or a write below /proc/sys, taken in the thread's own namespace."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from zos.networkd.api.errors import KernelRefused
+from zos.networkd.host import nsthread, rtnl, tuntap
+from zos.networkd.host.netlink import Message, Netlink
+from zos.networkd.steps import (
+    AddAddress,
+    Attach,
+    CreateBridge,
+    CreateTap,
+    CreateVeth,
+    DisableIPv6,
+    DropAddress,
+    DropLinks,
+    DropRoute,
+    PutRoute,
+    SetMtu,
+    SetSysctl,
+    SetUp,
+    Step,
+    describe,
+)
+
+SYSCTL = Path("/proc/sys")
+_GROUP_BASE = 0x7A000000
+
+
+def all(steps: Sequence[Step]) -> None:
+    """Take steps of one namespace, in its thread."""
+    with Netlink() as nl:
+        indexes: dict[str, int] = {}
+        for step in steps:
+            try:
+                _act(nl, step, indexes)
+            except OSError as err:
+                raise KernelRefused(action=describe(step), problem=err.strerror or err) from err
+
+
+def _index(nl: Netlink, name: str, known: dict[str, int]) -> int:
+    if name not in known:
+        device = rtnl.device(nl, name)
+        if device is None:
+            raise OSError(errno.ENODEV, f"there is no link {name}")
+        known[name] = device.index
+    return known[name]
+
+
+def _act(nl: Netlink, step: Step, known: dict[str, int]) -> None:
+    match step:
+        case CreateBridge(link, mac):
+            nl.do(rtnl.create_bridge(link, mac))
+        case CreateVeth(link, namespace, peer):
+            _create_veth(nl, link, namespace, peer)
+        case CreateTap(link):
+            tuntap.create(link)
+        case DropLinks(links):
+            known.clear()
+            _drop_links(nl, links)
+        case DisableIPv6(link):
+            _disable_ipv6(link)
+        case Attach(link, bridge):
+            nl.do(rtnl.change_link(_index(nl, link, known), master=_index(nl, bridge, known)))
+        case SetMtu(link=link, mtu=mtu):
+            nl.do(rtnl.change_link(_index(nl, link, known), mtu=mtu))
+        case SetUp(link=link):
+            nl.do(rtnl.change_link(_index(nl, link, known), up=True))
+        case AddAddress(link=link, address=address):
+            nl.do(rtnl.add_address(_index(nl, link, known), address))
+        case DropAddress(link=link, address=address):
+            _unless_gone(nl, rtnl.delete_address(_index(nl, link, known), address))
+        case PutRoute(route=route):
+            nl.do(rtnl.put_route(_index(nl, route.link, known), route))
+        case DropRoute(route=route):
+            _unless_gone(nl, rtnl.delete_route(_index(nl, route.link, known), route))
+        case SetSysctl(key=key, value=value):
+            (SYSCTL / key).write_text(value)
+        case _:
+            raise AssertionError(step)
+
+
+def _create_veth(nl: Netlink, link: str, namespace: str, peer: str) -> None:
+    file = os.open(nsthread.FOLDER / namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        nl.do(rtnl.create_veth(link, peer, file))
+    finally:
+        os.close(file)
+
+
+def _disable_ipv6(link: str) -> None:
+    knob = SYSCTL / "net/ipv6/conf" / link / "disable_ipv6"
+    if knob.exists():  # a kernel without IPv6 has none
+        knob.write_text("1")
+
+
+def _drop_links(nl: Netlink, links: Sequence[str]) -> None:
+    """Put the links in a group of their own and remove the group: the grace periods are waited for once."""
+    found = [device for link in links if (device := rtnl.device(nl, link)) is not None]
+    if not found:
+        return
+    group = _GROUP_BASE + found[0].index
+    for device in found:
+        _unless_gone(nl, rtnl.change_link(device.index, group=group))
+    _unless_gone(nl, rtnl.delete_group(group))
+
+
+def _unless_gone(nl: Netlink, message: Message) -> None:
+    """A thing that went by itself meanwhile is what was wanted."""
+    try:
+        nl.do(message)
+    except OSError as err:
+        if err.errno not in (errno.ENODEV, errno.EADDRNOTAVAIL, errno.ESRCH, errno.EINVAL):
+            raise

@@ -1,0 +1,30 @@
+"""What networkd needs of a host; the real one and the fake keep the same promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from zos.networkd.api.types import NetId
+from zos.networkd.model import Have, Link
+from zos.networkd.node import NodeSeen
+from zos.networkd.steps import Step
+
+
+class Host(Protocol):
+    """See, and take steps."""
+
+    async def networks(self) -> frozenset[NetId]:
+        """The networks of which anything is there."""
+
+    async def taps(self) -> Mapping[str, Link]:
+        """All our taps, by device."""
+
+    async def observe_node(self) -> NodeSeen:
+        """The node's own part."""
+
+    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
+        """One network resource, with the taps on it and those named."""
+
+    async def apply(self, steps: Sequence[Step]) -> None:
+        """Take the steps, in order; raises at the first that fails."""

@@ -1,0 +1,111 @@
+"""The real host: observes by netlink, /proc and `wg`, takes steps by netlink, `nft` and `wg`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from zos.networkd import model
+from zos.networkd.api.errors import KernelRefused
+from zos.networkd.api.types import Backend, NetId
+from zos.networkd.host import act, dhcp, nftables, nsthread, observe, wireguard
+from zos.networkd.model import Have, Link
+from zos.networkd.node import NodeSeen
+from zos.networkd.steps import (
+    ConfigureTunnel,
+    CreateNamespace,
+    CreateTunnel,
+    DropNamespace,
+    DropTunnel,
+    LoadRules,
+    StartDhcp,
+    Step,
+    describe,
+)
+from zos.runtime.proc import ProgramFailed
+
+Awaited = ConfigureTunnel | CreateNamespace | CreateTunnel | DropNamespace | DropTunnel | LoadRules | StartDhcp
+"""Steps that are more than a netlink message."""
+
+
+class LinuxHost:
+    """This machine, or the namespaces that stand for one."""
+
+    def __init__(self, run_dir: Path, backend: str = "") -> None:
+        self._folder = run_dir / "networkd"
+        self._forced = backend
+        self._backend: Backend | None = None
+        self._told: dict[str, dict[str, str]] = {}
+
+    async def networks(self) -> frozenset[NetId]:
+        """The networks of which anything is there."""
+        return await nsthread.run(observe.networks)
+
+    async def taps(self) -> Mapping[str, Link]:
+        """All our taps."""
+        return await nsthread.run(observe.taps)
+
+    async def observe_node(self) -> NodeSeen:
+        """The node's own part."""
+        return await nsthread.run(lambda: observe.node(self._folder))
+
+    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
+        """One network resource, with the taps on it and those named."""
+        host = await nsthread.run(lambda: observe.host(id, taps))
+        name, wg = model.namespace(id), model.tunnel(id)
+        inner = await nsthread.run(observe.inner, name) if nsthread.exists(name) else None
+        tunnel = None
+        if inner is not None and wg in inner.links:
+            tunnel = await wireguard.seen(wg, name, self._told.get(wg, {}))
+        return Have(host, inner, tunnel, observe.udp_ports())
+
+    async def apply(self, steps: Sequence[Step]) -> None:
+        """Take the steps in order; neighbours that are netlink's and in one namespace share a thread."""
+        for lane, group in itertools.groupby(steps, key=_lane):
+            if lane is None:
+                for step in group:
+                    await self._take(step)
+            else:
+                batch = tuple(group)
+                await nsthread.run(lambda batch=batch: act.all(batch), lane)  # type: ignore[misc]
+
+    async def _take(self, step: Step) -> None:
+        try:
+            await self._do(step)
+        except (OSError, ProgramFailed) as err:
+            raise KernelRefused(action=describe(step), problem=getattr(err, "strerror", None) or err) from err
+
+    async def _do(self, step: Step) -> None:
+        match step:
+            case CreateNamespace():
+                await nsthread.run(lambda: nsthread.create(step.namespace))
+            case DropNamespace():
+                await nsthread.run(lambda: nsthread.remove(step.namespace))
+            case CreateTunnel():
+                self._told.pop(step.link, None)
+                await wireguard.create(step.link, step.namespace, await self._choose(), self._folder)
+            case DropTunnel():
+                self._told.pop(step.link, None)
+                await wireguard.drop(step.link)
+            case ConfigureTunnel():
+                await wireguard.configure(step)
+                told = self._told.setdefault(step.link, {})
+                told.update({peer.public_key: peer.endpoint for peer in step.put if peer.endpoint})
+            case LoadRules():
+                await nftables.load(step.ruleset, step.namespace)
+            case StartDhcp():
+                await dhcp.start(self._folder, step.link)
+            case _:
+                raise AssertionError(step)
+
+    async def _choose(self) -> Backend:
+        """What new tunnels are made of; tried once."""
+        if self._backend is None:
+            self._backend = await wireguard.choose(self._forced)
+        return self._backend
+
+
+def _lane(step: Step) -> str | None:
+    """The namespace that a netlink step works in; None for a step that goes alone."""
+    return None if isinstance(step, Awaited) else getattr(step, "namespace", "")

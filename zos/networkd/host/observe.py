@@ -1,0 +1,145 @@
+"""What is there, read by netlink and from /proc; each function looks at its thread's own namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from zos.networkd import model
+from zos.networkd.api.types import NetId
+from zos.networkd.host import dhcp, nftables, nsthread, rtnl
+from zos.networkd.host.act import SYSCTL
+from zos.networkd.host.netlink import Netlink
+from zos.networkd.host.rtnl import Device
+from zos.networkd.model import Address, Link, LinkKind, Space
+from zos.networkd.node import SYSCTLS, Nic, NicKind, NodeSeen
+
+_ETHERNET = 1
+_KINDS = {"bridge": LinkKind.BRIDGE, "veth": LinkKind.VETH, "wireguard": LinkKind.TUNNEL}
+
+
+def _kind(device: Device) -> LinkKind:
+    if device.kind == "tun":
+        # wireguard-go's link is a tun, a tap is one that speaks Ethernet.
+        return LinkKind.TAP if device.type == _ETHERNET else LinkKind.TUNNEL
+    return _KINDS.get(device.kind, LinkKind.OTHER)
+
+
+def _link(device: Device, names: dict[int, str], addresses: Iterable[Address] = (), ipv6: bool = True) -> Link:
+    return Link(
+        kind=_kind(device),
+        master=names.get(device.master, f"#{device.master}" if device.master else ""),
+        up=device.up,
+        mtu=device.mtu,
+        addresses=frozenset(addresses),
+        ipv6=ipv6,
+        mac=device.mac,
+        rx=device.rx,
+        tx=device.tx,
+    )
+
+
+def _ipv6(link: str) -> bool:
+    knob = SYSCTL / "net/ipv6/conf" / link / "disable_ipv6"
+    try:
+        return knob.read_text().strip() != "1"
+    except FileNotFoundError:
+        return False
+
+
+def host(id: NetId, taps: Iterable[str]) -> Space:
+    """The host's side of a network resource."""
+    wanted = [model.bridge(id), model.port(id), model.exit(id), model.tunnel(id), *taps]
+    with Netlink() as nl:
+        found = {name: device for name in wanted if (device := rtnl.device(nl, name)) is not None}
+        bridge = found.get(model.bridge(id))
+        if bridge is not None:
+            found |= {device.name: device for device in rtnl.devices(nl, bridge.index)}
+        names = {device.index: name for name, device in found.items()}
+        out = found.get(model.exit(id))
+        addresses = [item.address for item in rtnl.addresses(nl, out.index)] if out else []
+        routes = rtnl.routes(nl, {out.index: out.name}) if out else []
+    links = {
+        name: _link(device, names, addresses if device is out else (), _ipv6(name)) for name, device in found.items()
+    }
+    return Space(links=links, routes=frozenset(routes))
+
+
+def inner() -> Space:
+    """Everything inside a network resource."""
+    with Netlink() as nl:
+        devices = rtnl.devices(nl)
+        names = {device.index: device.name for device in devices}
+        assigned = rtnl.addresses(nl)
+        routes = rtnl.routes(nl, names)
+    links = {
+        device.name: _link(device, names, [item.address for item in assigned if item.index == device.index])
+        for device in devices
+    }
+    return Space(links, frozenset(routes), _sysctls(model.FORWARDING), nftables.digest())
+
+
+def _sysctls(keys: Iterable[str]) -> dict[str, str]:
+    return {key: (SYSCTL / key).read_text().strip() for key in keys if (SYSCTL / key).exists()}
+
+
+def networks() -> frozenset[NetId]:
+    """Every network of which a namespace, a link or a socket is there."""
+    with Netlink() as nl:
+        links = [device.name for device in rtnl.devices(nl)]
+    named = [f"b-{name.removeprefix('n-')}" for name in nsthread.names() if name.startswith("n-")]
+    return frozenset(id for name in (*links, *named) if (id := model.owner(name)) is not None)
+
+
+def taps() -> dict[str, Link]:
+    """All our taps."""
+    with Netlink() as nl:
+        devices = rtnl.devices(nl)
+    names = {device.index: device.name for device in devices}
+    return {device.name: _link(device, names) for device in devices if model.is_tap(device.name)}
+
+
+def node(folder: Path) -> NodeSeen:
+    """The node's own part."""
+    with Netlink() as nl:
+        devices = [device for device in rtnl.devices(nl) if not _is_tenants(device.name)]
+        names = {device.index: device.name for device in devices}
+        assigned = rtnl.addresses(nl)
+        routes = rtnl.routes(nl, names)
+    nics = {}
+    for device in devices:
+        own = [item for item in assigned if item.index == device.index and item.is_global]
+        nics[device.name] = Nic(
+            kind=_nic_kind(device),
+            mac=device.mac,
+            up=device.up,
+            carrier=device.carrier,
+            master=names.get(device.master, ""),
+            addresses=frozenset(item.address.local for item in own if item.permanent),
+            leased=frozenset(item.address.local for item in own if not item.permanent),
+            routes=frozenset(route for route in routes if route.link == device.name),
+            ipv6=_ipv6(device.name),
+        )
+    return NodeSeen(nics, _sysctls(SYSCTLS), nftables.digest(), dhcp.runs(folder, model.UPLINK_BRIDGE))
+
+
+def _is_tenants(name: str) -> bool:
+    return model.owner(name) is not None or model.is_tap(name)
+
+
+def _nic_kind(device: Device) -> NicKind:
+    if device.kind == "bridge":
+        return NicKind.BRIDGE
+    if device.type == _ETHERNET and device.kind in ("", "veth"):
+        return NicKind.CARD
+    return NicKind.OTHER
+
+
+def udp_ports() -> frozenset[int]:
+    """Every UDP port that is bound in the node's own namespace, WireGuard's sockets included."""
+    ports = set()
+    for table in ("udp", "udp6"):
+        path = Path("/proc/net") / table
+        if path.exists():
+            ports |= {int(line.split()[1].rpartition(":")[2], 16) for line in path.read_text().splitlines()[1:]}
+    return frozenset(ports)

@@ -1,0 +1,265 @@
+"""Tunnels: the kernel's WireGuard when a trial link works, else wireguard-go; both are told by `wg`.
+
+wireguard-go runs in the node's own namespace as nobody's child, and is found again by its control socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from zos.networkd.api.errors import KernelRefused, NoWireguard, PortTaken
+from zos.networkd.api.types import Backend
+from zos.networkd.host import nsthread, rtnl
+from zos.networkd.host.netlink import Netlink, NetlinkError
+from zos.networkd.model import KEEPALIVE, PeerSeen, TunnelSeen
+from zos.networkd.steps import ConfigureTunnel
+from zos.runtime import proc
+
+SOCKETS = Path("/var/run/wireguard")
+TUN = Path("/dev/net/tun")
+_ALIVE = 180.0
+"""A session that is older than this is over (WireGuard's REJECT_AFTER_TIME)."""
+_START = 5.0
+_STOP = 3.0
+_CHUNK = 200
+# Its heap grows under load and is not given back; the limit makes the collector work before that.
+_ENVIRONMENT = {"WG_PROCESS_FOREGROUND": "1", "LOG_LEVEL": "error", "GOMEMLIMIT": "96MiB"}
+
+
+async def choose(forced: str) -> Backend:
+    """Which backend works here, by trying, not by looking at module lists."""
+    if forced:
+        return Backend(forced)
+    try:
+        await nsthread.run_in_scratch(_trial)
+    except NetlinkError:
+        return Backend.WIREGUARD_GO
+    return Backend.KERNEL
+
+
+def _trial() -> None:
+    with Netlink() as nl:
+        nl.do(rtnl.create_link("trial", "wireguard"))
+
+
+async def create(link: str, namespace: str, backend: Backend, logs: Path) -> None:
+    """Make the link in the node's own namespace, where its socket stays, and move it inside."""
+    if backend is Backend.KERNEL:
+        await nsthread.run(lambda: _create_kernel(link))
+    elif await asyncio.to_thread(_pid, link) == 0 or not await nsthread.run(lambda: _is_here(link)):
+        await stop(link)
+        await _start(link, logs)
+    await nsthread.run(lambda: _move(link, namespace))
+
+
+def _create_kernel(link: str) -> None:
+    with Netlink() as nl:
+        if rtnl.device(nl, link) is None:
+            nl.do(rtnl.create_link(link, "wireguard"))
+
+
+def _is_here(link: str) -> bool:
+    with Netlink() as nl:
+        return rtnl.device(nl, link) is not None
+
+
+def _move(link: str, namespace: str) -> None:
+    file = os.open(nsthread.FOLDER / namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with Netlink() as nl:
+            device = rtnl.device(nl, link)
+            if device is None:
+                raise KernelRefused(action=f"move {link}", problem="the link vanished; did wireguard-go end?")
+            nl.do(rtnl.change_link(device.index, namespace=file))
+    finally:
+        os.close(file)
+
+
+async def _start(link: str, logs: Path) -> None:
+    for needed in (shutil.which("wireguard-go"), TUN.exists()):
+        if not needed:
+            problem = "the kernel has no WireGuard, and wireguard-go or /dev/net/tun is missing"
+            raise NoWireguard(problem=problem)
+    log = logs / f"{link}.log"
+    environment = _ENVIRONMENT | {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")}
+    pid = await proc.spawn(["wireguard-go", "-f", link], log=log, env=environment)
+    deadline = time.monotonic() + _START
+    while not _listener(link):
+        if time.monotonic() > deadline or not Path(f"/proc/{pid}").exists():
+            raise NoWireguard(problem=f"wireguard-go does not start, see {log}")
+        await asyncio.sleep(0.003)
+
+
+def _socket(link: str) -> Path:
+    return SOCKETS / f"{link}.sock"
+
+
+def _listener(link: str) -> int:
+    """The process that listens on a tunnel's control socket; 0 when nobody does."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
+            client.settimeout(1)
+            client.connect(str(_socket(link)))
+            credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return 0
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def _pid(link: str) -> int:
+    """The wireguard-go of a tunnel of this node, also one whose socket file was removed; 0 when there is none."""
+    return _listener(link) or next((pid for pid, name in processes().items() if name == link), 0)
+
+
+def processes() -> Mapping[int, str]:
+    """Every wireguard-go of this node, with the link it serves (a sibling node's run in its own namespace)."""
+    here = os.stat("/proc/self/ns/net").st_ino
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if words[0].rpartition(b"/")[2] == b"wireguard-go" and os.stat(folder / "ns/net").st_ino == here:
+                found[int(folder.name)] = words[2].decode() if len(words) > 2 else ""
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return found
+
+
+async def stop(link: str) -> None:
+    """End the tunnel's wireguard-go, if there is one; its link goes with it."""
+    await asyncio.to_thread(_stop, link)
+
+
+async def drop(link: str) -> None:
+    """End the tunnel; a kernel's link goes with the namespace that it is in, and here if it never came there."""
+    await stop(link)
+    await nsthread.run(lambda: _delete(link))
+
+
+def _delete(link: str) -> None:
+    with Netlink() as nl:
+        device = rtnl.device(nl, link)
+        if device is not None:
+            nl.do(rtnl.delete_link(device.index))
+
+
+def _stop(link: str) -> None:
+    pid = _pid(link)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            _end(pid)
+    _socket(link).unlink(missing_ok=True)
+
+
+def _end(pid: int) -> None:
+    process = os.pidfd_open(pid)
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], _STOP)[0]:
+                return
+    finally:
+        os.close(process)
+    raise KernelRefused(action=f"end wireguard-go ({pid})", problem="it does not go")
+
+
+def _inside(namespace: str) -> list[str]:
+    return ["nsenter", f"--net={nsthread.FOLDER / namespace}", "wg"]
+
+
+async def seen(link: str, namespace: str, told: Mapping[str, str]) -> TunnelSeen | None:
+    """The tunnel as it runs; None when nothing serves it."""
+    # Not `check`: the error would carry the output, which holds the private key.
+    shown = await proc.run([*_inside(namespace), "show", link, "dump"], check=False, deadline=10)
+    if shown.code != 0:
+        return None
+    backend = Backend.WIREGUARD_GO if _socket(link).exists() else Backend.KERNEL
+    return parse(shown.text, backend, told, time.time())
+
+
+def parse(dump: str, backend: Backend, told: Mapping[str, str], now: float) -> TunnelSeen:
+    """What `wg show LINK dump` says, without the private key."""
+    own, *rows = (line.split("\t") for line in dump.splitlines())
+    peers = {}
+    for key, _, endpoint, allowed, handshake, rx, tx, keepalive in rows:
+        peers[key] = PeerSeen(
+            public_key=key,
+            endpoint=_none(endpoint),
+            allowed_ips=frozenset(_none(allowed).split(",")) if _none(allowed) else frozenset(),
+            keepalive=int(keepalive) if keepalive.isdigit() else 0,
+            alive=now - int(handshake) < _ALIVE,
+            told=told.get(key),
+            last_handshake=float(handshake),
+            rx=int(rx),
+            tx=int(tx),
+        )
+    return TunnelSeen(backend, _none(own[1]), int(own[2]), peers)
+
+
+def _none(word: str) -> str:
+    return "" if word == "(none)" else word
+
+
+def render(step: ConfigureTunnel) -> str:
+    """The step as `wg addconf` reads it: what is not named stays as it is."""
+    lines = ["[Interface]"]
+    if step.private_key:
+        lines.append(f"PrivateKey = {step.private_key}")
+    if step.listen_port:
+        lines.append(f"ListenPort = {step.listen_port}")
+    for peer in step.put:
+        lines += ["[Peer]", f"PublicKey = {peer.public_key}", f"AllowedIPs = {', '.join(peer.allowed_ips)}"]
+        lines.append(f"PersistentKeepalive = {KEEPALIVE}")
+        if peer.endpoint:
+            lines.append(f"Endpoint = {peer.endpoint}")
+    return "\n".join(lines) + "\n"
+
+
+async def configure(step: ConfigureTunnel) -> None:
+    """Tell a tunnel what is new; the link is never taken down."""
+    if step.listen_port:
+        _probe(step.listen_port)
+    for start in range(0, len(step.remove), _CHUNK):
+        words = [word for key in step.remove[start : start + _CHUNK] for word in ("peer", key, "remove")]
+        await proc.run([*_inside(step.namespace), "set", step.link, *words], deadline=10)
+    try:
+        await _add(step.link, step.namespace, render(step))
+    except proc.ProgramFailed as err:
+        if not step.listen_port or os.strerror(errno.EADDRINUSE) not in str(err):
+            raise
+        if step.former_port:
+            # wireguard-go has closed the old socket by now; give it back.
+            await _add(step.link, step.namespace, f"[Interface]\nListenPort = {step.former_port}\n")
+        raise PortTaken(port=step.listen_port, user="a program of this node") from err
+
+
+async def _add(link: str, namespace: str, text: str) -> None:
+    await proc.run([*_inside(namespace), "addconf", link, "/dev/stdin"], input=text.encode(), deadline=10)
+
+
+def _probe(port: int) -> None:
+    """Bind the port for a moment: a tunnel whose new port is taken would be left without any."""
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((address, port))
+        except OSError as err:
+            if err.errno == errno.EADDRINUSE:
+                raise PortTaken(port=port, user="a program of this node") from None
+            if err.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise

@@ -1,0 +1,246 @@
+"""What only networkd knows about networks: names, layout, the wish in canonical form, and what can be seen of it.
+
+Pure. A network resource is described as data twice, as it is wished (`Want`) and as it is seen (`Have`), over the
+same parts: the node's own network namespace (`host`) and the tenant's (`inner`).
+
+    host namespace                                   n-<id>
+    t-<tap> ─┐
+    t-<tap> ─┴ b-<id> ── v-<id> ─────────veth─────── n-<id>   <subnet>.1, ULA, fe80::1
+               x-<id> ──────────────────veth─────── public   100.127.a.b   (the way out)
+               UDP socket of WireGuard ·············· w-<id>   100.64.a.b/16
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from zos.networkd.api.types import Backend, NetId, Network, PeerInfo, Tap, TapId
+
+UPLINK_BRIDGE = "zos"
+OUT = "public"
+"""The tenant's end of the pair that leads out."""
+EXIT_NET = IPv4Network("100.127.0.0/16")
+EXIT_GATEWAY = IPv4Address("100.127.0.1")
+EXIT6_NET = "fd00::/64"
+LINK_LOCAL_GATEWAY = "fe80::1"
+WG_NET = IPv4Network("100.64.0.0/16")
+WG_MTU = 1420
+KEEPALIVE = 20
+"""Seconds; every peer gets it, as on every node of the grid."""
+RESERVED_PORTS = (80, 443, 300, 8082, 9651, 9943, 9944, 9945)
+"""What the grid's nodes keep for themselves."""
+
+_ID = re.compile(r"[1-9A-HJ-NP-Za-km-z]{13}")
+_OURS = re.compile(r"([bvxw])-([1-9A-HJ-NP-Za-km-z]{13})")
+_OUR_TAP = re.compile(r"t-[1-9A-HJ-NP-Za-km-z]{13}")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be a network's or a tap's id: it becomes part of link and file names."""
+    return _ID.fullmatch(text) is not None
+
+
+def namespace(id: NetId) -> str:
+    """The network's namespace, and its own link to the bridge inside it."""
+    return f"n-{id}"
+
+
+def bridge(id: NetId) -> str:
+    """The bridge that taps are ports of."""
+    return f"b-{id}"
+
+
+def port(id: NetId) -> str:
+    """The host's end of the pair between bridge and namespace."""
+    return f"v-{id}"
+
+
+def exit(id: NetId) -> str:
+    """The host's end of the pair that leads out."""
+    return f"x-{id}"
+
+
+def tunnel(id: NetId) -> str:
+    """The WireGuard link."""
+    return f"w-{id}"
+
+
+def tap(id: TapId) -> str:
+    """A tap's device."""
+    return f"t-{id}"
+
+
+def owner(link: str) -> NetId | None:
+    """The network that a link of the host namespace belongs to by its name (taps say it by their bridge)."""
+    found = _OURS.fullmatch(link)
+    return NetId(found.group(2)) if found else None
+
+
+def is_tap(link: str) -> bool:
+    """Whether a link is one of our taps."""
+    return _OUR_TAP.fullmatch(link) is not None
+
+
+def exit_address(slot: int) -> IPv4Address:
+    """The address of the slot-th network on its way out (the first is 100.127.0.2)."""
+    return EXIT_NET.network_address + 2 + slot
+
+
+EXIT_SLOTS = EXIT_NET.num_addresses - 3
+"""Without network, gateway and broadcast address."""
+
+
+def exit_address6(slot: int) -> IPv6Address:
+    """Its IPv6 sibling: `fd00::` and the last two octets."""
+    a, b = exit_address(slot).packed[2:]
+    return IPv6Address(f"fd00::{a << 8 | b:x}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A network in the ledger: what was asked for, and what networkd handed out for it."""
+
+    network: Network
+    slot: int
+    leaving: bool = False
+    """Dropped while taps were on it; goes with the last one."""
+
+
+class LinkKind(StrEnum):
+    """What a link is."""
+
+    BRIDGE = "bridge"
+    VETH = "veth"
+    TAP = "tap"
+    TUNNEL = "tunnel"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """An address on a link; a pair of single addresses when it has a `peer`."""
+
+    local: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A route; `dest` is `default` or a prefix."""
+
+    dest: str
+    link: str
+    via: str = ""
+    ipv6: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link as wished or as seen."""
+
+    kind: LinkKind
+    master: str = ""
+    up: bool = True
+    mtu: int = 0
+    """0: whatever it has."""
+    addresses: frozenset[Address] = frozenset()
+    ipv6: bool = True
+    mac: str = ""
+    """Seen only."""
+    rx: int = 0
+    tx: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What we look at in one network namespace."""
+
+    links: Mapping[str, Link] = field(default_factory=dict)
+    routes: frozenset[Route] = frozenset()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    rules: str = ""
+    """The digest of our nft table; empty when there is none."""
+
+
+FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
+"""Never set by a kernel for a fresh namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerWish:
+    """A peer as WireGuard is told."""
+
+    public_key: str
+    endpoint: str
+    allowed_ips: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSeen:
+    """A peer as WireGuard has it."""
+
+    public_key: str
+    endpoint: str
+    allowed_ips: frozenset[str]
+    keepalive: int
+    alive: bool = False
+    """It shook hands within the last three minutes."""
+    told: str | None = None
+    """The endpoint that we gave last; None when we do not remember."""
+    last_handshake: float = 0.0
+    rx: int = 0
+    tx: int = 0
+
+    def info(self) -> PeerInfo:
+        """For the door."""
+        return PeerInfo(self.public_key, self.endpoint, self.last_handshake, self.rx, self.tx)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelWish:
+    """The WireGuard side of a wish."""
+
+    private_key: str = field(repr=False)
+    public_key: str
+    listen_port: int
+    peers: Mapping[str, PeerWish]
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelSeen:
+    """A tunnel as it runs."""
+
+    backend: Backend
+    public_key: str
+    """Empty when it has no key yet."""
+    listen_port: int
+    peers: Mapping[str, PeerSeen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A whole network resource as wished."""
+
+    id: NetId
+    host: Space
+    inner: Space
+    ruleset: str
+    tunnel: TunnelWish
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    """A whole network resource as seen; the default is that nothing is there."""
+
+    host: Space = field(default_factory=Space)
+    inner: Space | None = None
+    tunnel: TunnelSeen | None = None
+    busy: frozenset[int] = frozenset()
+    """UDP ports that are bound in the node's own namespace."""
+
+
+Taps = Mapping[TapId, Tap]

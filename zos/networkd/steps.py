@@ -1,0 +1,232 @@
+"""What can be done to the node's network, one kernel action each, with every choice already made. Pure.
+
+Every step is safe to repeat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zos.networkd.model import Address, Route
+
+HOST = ""
+"""The name of the node's own namespace in steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNamespace:
+    """Make a named namespace."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropNamespace:
+    """Remove a named namespace; the kernel takes its links along."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBridge:
+    """Make a bridge in the host namespace."""
+
+    link: str
+    mac: str = ""
+    """Empty: random."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVeth:
+    """Make a pair with one end in the host namespace and one inside."""
+
+    link: str
+    namespace: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTap:
+    """Make a persistent tap in the host namespace."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTunnel:
+    """Make a WireGuard link whose socket stays in the host namespace, and move it inside."""
+
+    link: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropTunnel:
+    """End whatever serves the tunnel and remove its link from the host namespace, should it be there."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropLinks:
+    """Remove links of the host namespace, all at once (each removal alone waits for the kernel's grace periods)."""
+
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisableIPv6:
+    """The host answers nothing on this link by IPv6."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Make a link a port of a bridge, both in the host namespace."""
+
+    link: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetMtu:
+    """Set a link's MTU."""
+
+    namespace: str
+    link: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """Bring a link up."""
+
+    namespace: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddress:
+    """Give a link an address."""
+
+    namespace: str
+    link: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class DropAddress:
+    """Take an address from a link."""
+
+    namespace: str
+    link: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PutRoute:
+    """Add a route, or replace the one to the same destination."""
+
+    namespace: str
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class DropRoute:
+    """Remove a route."""
+
+    namespace: str
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class SetSysctl:
+    """Set a kernel parameter below /proc/sys."""
+
+    namespace: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartDhcp:
+    """Start the DHCP client of a link; it goes on by itself, whatever becomes of networkd."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRules:
+    """Replace our nft table in one transaction."""
+
+    namespace: str
+    ruleset: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutPeer:
+    """A peer to add, or to tell something new."""
+
+    public_key: str
+    allowed_ips: tuple[str, ...]
+    endpoint: str
+    """Empty: leave it as it is (it may have roamed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureTunnel:
+    """Tell a running tunnel what differs, and nothing else."""
+
+    link: str
+    namespace: str
+    private_key: str = field(default="", repr=False)
+    """Empty: it has the right one."""
+    listen_port: int = 0
+    """0: it has the right one."""
+    former_port: int = 0
+    """Where it listens now, to go back to when the new port cannot be had."""
+    put: tuple[PutPeer, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+Step = (
+    CreateNamespace
+    | DropNamespace
+    | CreateBridge
+    | CreateVeth
+    | CreateTap
+    | CreateTunnel
+    | DropTunnel
+    | DropLinks
+    | DisableIPv6
+    | Attach
+    | SetMtu
+    | SetUp
+    | AddAddress
+    | DropAddress
+    | PutRoute
+    | DropRoute
+    | SetSysctl
+    | StartDhcp
+    | LoadRules
+    | ConfigureTunnel
+)
+
+
+def describe(step: Step) -> str:
+    """What a step does, for people and errors."""
+    words = type(step).__name__
+    text = "".join(" " + letter.lower() if letter.isupper() else letter for letter in words).strip()
+    subject = getattr(step, "link", "") or getattr(step, "key", "") or " ".join(getattr(step, "links", ()))
+    where = getattr(step, "namespace", "")
+    match step:
+        case AddAddress() | DropAddress():
+            subject = f"{step.address.local} on {step.link}"
+        case PutRoute() | DropRoute():
+            subject = f"{step.route.dest} on {step.route.link}"
+        case Attach():
+            subject = f"{step.link} to {step.bridge}"
+        case _:
+            pass
+    return " ".join(part for part in (text, subject, f"in {where}" if where and subject else where) if part)
