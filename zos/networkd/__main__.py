@@ -1,3 +1,5 @@
+"""Starts networkd."""
+
 from zos.networkd.daemon import Networkd
 from zos.runtime import daemon
 

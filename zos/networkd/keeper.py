@@ -12,6 +12,7 @@ import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from zos.errors import Kind, ZosError
 from zos.networkd import check, layout, model, node
@@ -25,6 +26,8 @@ from zos.networkd.steps import DropLinks
 from zos.runtime.ledger import Ledger
 
 log = logging.getLogger("zos.networkd")
+
+T = TypeVar("T")
 
 
 class Keeper:
@@ -107,7 +110,7 @@ class Keeper:
                 self._put_back(self._wishes, id, before)
             raise
 
-    def _put_back[T](self, ledger: Ledger[T], key: str, before: T | None) -> None:
+    def _put_back(self, ledger: Ledger[T], key: str, before: T | None) -> None:
         if before is None:
             ledger.drop(key)
         else:
