@@ -41,7 +41,8 @@ class CreateVeth:
     """Make a pair with one end in the host namespace and one inside."""
 
     link: str
-    namespace: str
+    into: str
+    """The inner end's namespace."""
     peer: str
 
 

@@ -56,8 +56,8 @@ def _act(nl: Netlink, step: Step, known: dict[str, int]) -> None:
     match step:
         case CreateBridge(link, mac):
             nl.do(rtnl.create_bridge(link, mac))
-        case CreateVeth(link, namespace, peer):
-            _create_veth(nl, link, namespace, peer)
+        case CreateVeth(link, into, peer):
+            _create_veth(nl, link, into, peer)
         case CreateTap(link):
             tuntap.create(link)
         case DropLinks(links):

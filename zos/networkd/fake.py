@@ -1,0 +1,210 @@
+"""FakeHost: the host's promise kept over dictionaries, for tests and sim/."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from zos.networkd import check, model, nft
+from zos.networkd.api.errors import KernelRefused
+from zos.networkd.api.types import Backend, NetId
+from zos.networkd.model import Address, Have, Link, LinkKind, PeerSeen, Route, Space, TunnelSeen
+from zos.networkd.node import SYSCTLS, Nic, NicKind, NodeSeen
+from zos.networkd.steps import (
+    HOST,
+    AddAddress,
+    Attach,
+    ConfigureTunnel,
+    CreateBridge,
+    CreateNamespace,
+    CreateTap,
+    CreateTunnel,
+    CreateVeth,
+    DisableIPv6,
+    DropAddress,
+    DropLinks,
+    DropNamespace,
+    DropRoute,
+    DropTunnel,
+    LoadRules,
+    PutRoute,
+    SetMtu,
+    SetSysctl,
+    SetUp,
+    StartDhcp,
+    Step,
+    describe,
+)
+
+
+@dataclass
+class _Space:
+    """A namespace that can be changed."""
+
+    links: dict[str, Link] = field(default_factory=dict)
+    routes: set[Route] = field(default_factory=set)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    rules: str = ""
+
+    def change(self, link: str, **changes: object) -> None:
+        if link not in self.links:
+            raise KernelRefused(action=f"change {link}", problem="there is no such link")
+        self.links[link] = dataclasses.replace(self.links[link], **changes)  # type: ignore[arg-type]
+
+
+class FakeHost:
+    """A node with one network card, `eth0`."""
+
+    def __init__(self, address: str = "192.0.2.21/24", gateway: str = "192.0.2.1") -> None:
+        card = Link(
+            LinkKind.VETH, addresses=frozenset({Address(address)} if address else set()), mac="02:00:00:00:00:21"
+        )
+        self.host = _Space({"lo": Link(LinkKind.OTHER), "eth0": card}, sysctls=dict.fromkeys(SYSCTLS, "unset"))
+        if gateway:
+            self.host.routes.add(Route("default", "eth0", gateway))
+        self.spaces: dict[str, _Space] = {}
+        self.tunnels: dict[str, TunnelSeen] = {}
+        self.pairs: dict[str, tuple[str, str]] = {}
+        self.busy: set[int] = set()
+        self.dhcp = False
+        self.steps: list[Step] = []
+        self.broken: type[Step] | None = None  # type: ignore[valid-type]
+        """Steps of this class fail, as if the kernel refused them."""
+
+    async def networks(self) -> frozenset[NetId]:
+        """The networks of which anything is there."""
+        names = [*self.host.links, *(f"b-{name[2:]}" for name in self.spaces)]
+        return frozenset(id for name in names if (id := model.owner(name)) is not None)
+
+    async def taps(self) -> Mapping[str, Link]:
+        """All our taps."""
+        return {name: link for name, link in self.host.links.items() if model.is_tap(name)}
+
+    async def observe_node(self) -> NodeSeen:
+        """The node's own part."""
+        nics = {}
+        for name, link in self.host.links.items():
+            if model.owner(name) is None and not model.is_tap(name):
+                kind = {LinkKind.BRIDGE: NicKind.BRIDGE, LinkKind.VETH: NicKind.CARD}.get(link.kind, NicKind.OTHER)
+                addresses = frozenset(address.local for address in link.addresses)
+                routes = frozenset(route for route in self.host.routes if route.link == name)
+                nics[name] = Nic(kind, link.mac, link.up, True, link.master, addresses, frozenset(), routes, link.ipv6)
+        return NodeSeen(nics, dict(self.host.sysctls), self.host.rules, self.dhcp)
+
+    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
+        """One network resource."""
+        named = {model.bridge(id), model.port(id), model.exit(id), model.tunnel(id), *taps}
+        links = {k: v for k, v in self.host.links.items() if k in named or v.master == model.bridge(id)}
+        routes = frozenset(route for route in self.host.routes if route.link in links)
+        space = self.spaces.get(model.namespace(id))
+        inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None
+        ports = {tunnel.listen_port for tunnel in self.tunnels.values()}
+        return Have(Space(links, routes), inner, self.tunnels.get(model.tunnel(id)), frozenset(ports | self.busy))
+
+    async def apply(self, steps: Sequence[Step]) -> None:
+        """Take the steps, in order."""
+        for step in steps:
+            if self.broken is not None and isinstance(step, self.broken):
+                raise KernelRefused(action=describe(step), problem="the fake was told to")
+            self._take(step)
+            self.steps.append(step)
+
+    def _space(self, name: str) -> _Space:
+        if name == HOST:
+            return self.host
+        if name not in self.spaces:
+            raise KernelRefused(action=f"enter {name}", problem="there is no such namespace")
+        return self.spaces[name]
+
+    def _new(self, name: str, link: Link) -> None:
+        if name in self.host.links:
+            raise KernelRefused(action=f"create {name}", problem="File exists")
+        self.host.links[name] = link
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case CreateNamespace(name):
+                self.spaces.setdefault(name, _Space({"lo": Link(LinkKind.OTHER, up=False)}))
+            case DropNamespace(name):
+                self.spaces.pop(name, None)
+                self._drop([link for link, (space, _) in self.pairs.items() if space == name])
+            case CreateBridge(link, mac):
+                self._new(link, Link(LinkKind.BRIDGE, up=False, mac=mac))
+            case CreateVeth(link, into, peer):
+                self._new(link, Link(LinkKind.VETH, up=False))
+                self._space(into).links[peer] = Link(LinkKind.VETH, up=False)
+                self.pairs[link] = (into, peer)
+            case CreateTap(link):
+                self.host.links.setdefault(link, Link(LinkKind.TAP, up=False))
+            case DropLinks(links):
+                self._drop(links)
+            case CreateTunnel() | DropTunnel() | ConfigureTunnel():
+                self._take_tunnel(step)
+            case _:
+                self._take_change(step)
+
+    def _drop(self, links: Iterable[str]) -> None:
+        for link in links:
+            self.host.links.pop(link, None)
+            self.host.routes = {route for route in self.host.routes if route.link != link}
+            into, peer = self.pairs.pop(link, ("", ""))
+            if into in self.spaces:
+                self.spaces[into].links.pop(peer, None)
+
+    def _take_change(self, step: Step) -> None:
+        match step:
+            case DisableIPv6(link):
+                self.host.change(link, ipv6=False)
+            case Attach(link, bridge):
+                self.host.change(link, master=bridge)
+            case SetMtu(where, link, mtu):
+                self._space(where).change(link, mtu=mtu)
+            case SetUp(where, link):
+                self._space(where).change(link, up=True)
+            case AddAddress(where, link, address):
+                space = self._space(where)
+                space.change(link, addresses=space.links[link].addresses | {address})
+            case DropAddress(where, link, address):
+                space = self._space(where)
+                space.change(link, addresses=space.links[link].addresses - {address})
+                space.routes = {route for route in space.routes if route.link != link}
+            case PutRoute(where, route):
+                space = self._space(where)
+                same = (route.dest, route.ipv6)
+                space.routes = {other for other in space.routes if (other.dest, other.ipv6) != same} | {route}
+            case DropRoute(where, route):
+                self._space(where).routes.discard(route)
+            case SetSysctl(where, key, value):
+                self._space(where).sysctls[key] = value
+            case LoadRules(where, ruleset):
+                self._space(where).rules = nft.digest(ruleset)
+            case StartDhcp():
+                self.dhcp = True
+            case _:
+                raise AssertionError(step)
+
+    def _take_tunnel(self, step: CreateTunnel | DropTunnel | ConfigureTunnel) -> None:
+        match step:
+            case CreateTunnel(link, where):
+                self._space(where).links[link] = Link(LinkKind.TUNNEL, up=False, mtu=1420)
+                self.tunnels[link] = TunnelSeen(Backend.WIREGUARD_GO, "", 0)
+            case DropTunnel(link):
+                self.tunnels.pop(link, None)
+                for space in self.spaces.values():
+                    space.links.pop(link, None)
+            case ConfigureTunnel(link):
+                self.tunnels[link] = _configured(self.tunnels[link], step)
+
+
+def _configured(have: TunnelSeen, step: ConfigureTunnel) -> TunnelSeen:
+    peers = {key: peer for key, peer in have.peers.items() if key not in step.remove}
+    for put in step.put:
+        old = peers.get(put.public_key)
+        endpoint = put.endpoint or (old.endpoint if old else "")
+        told = put.endpoint or (old.told if old else None)
+        peers[put.public_key] = PeerSeen(
+            put.public_key, endpoint, frozenset(put.allowed_ips), model.KEEPALIVE, told=told
+        )
+    key = check.public_key(step.private_key) if step.private_key else have.public_key
+    return TunnelSeen(have.backend, key, step.listen_port or have.listen_port, peers)
