@@ -42,6 +42,7 @@ class Networkd(Daemon):
         config: Config = rt.config
         host: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
         wake = Wake()
+        host.listen(wake.set)
         wishes = rt.ledger("networks", Wish, version=1)
         taps = rt.ledger("taps", Tap, version=1)
         own = NodeWish(config.uplink, config.address, config.gateway)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zos.networkd import check, model, nft
@@ -68,9 +68,19 @@ class FakeHost:
         self.pairs: dict[str, tuple[str, str]] = {}
         self.busy: set[int] = set()
         self.dhcp = False
+        self.bell: Callable[[], None] = lambda: None
         self.steps: list[Step] = []
-        self.broken: type[Step] | None = None  # type: ignore[valid-type]
+        self.broken: type[Step] | None = None
         """Steps of this class fail, as if the kernel refused them."""
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Ring when a tunnel ends by itself."""
+        self.bell = bell
+
+    def end_tunnel(self, id: NetId) -> None:
+        """As if wireguard-go died."""
+        self._take_tunnel(DropTunnel(model.tunnel(id)))
+        self.bell()
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""
@@ -90,7 +100,7 @@ class FakeHost:
                 addresses = frozenset(address.local for address in link.addresses)
                 routes = frozenset(route for route in self.host.routes if route.link == name)
                 nics[name] = Nic(kind, link.mac, link.up, True, link.master, addresses, frozenset(), routes, link.ipv6)
-        return NodeSeen(nics, dict(self.host.sysctls), self.host.rules, self.dhcp)
+        return NodeSeen(nics, dict(self.host.sysctls), self.host.rules, self.dhcp, frozenset(self.busy))
 
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
         """One network resource."""
@@ -100,7 +110,8 @@ class FakeHost:
         space = self.spaces.get(model.namespace(id))
         inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None
         ports = {tunnel.listen_port for tunnel in self.tunnels.values()}
-        return Have(Space(links, routes), inner, self.tunnels.get(model.tunnel(id)), frozenset(ports | self.busy))
+        tunnel = self.tunnels.get(model.tunnel(id))
+        return Have(Space(links, routes), inner, tunnel, tunnel is not None, frozenset(ports | self.busy))
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps, in order."""

@@ -192,9 +192,10 @@ class Keeper:
             if name == model.UPLINK_BRIDGE or nics[name].kind is NicKind.CARD
         )
 
-    def wg_ports(self) -> tuple[int, ...]:
+    async def wg_ports(self) -> tuple[int, ...]:
         """Ports that a new network cannot have."""
-        return tuple(sorted({*model.RESERVED_PORTS, *(wish.network.listen_port for wish in self._all())}))
+        busy = (await self._host.observe_node()).busy
+        return tuple(sorted({*model.RESERVED_PORTS, *busy, *(wish.network.listen_port for wish in self._all())}))
 
     def _info(self, network: Network, have: Have) -> NetworkInfo:
         tunnel = have.tunnel

@@ -239,6 +239,8 @@ class Have:
     host: Space = field(default_factory=Space)
     inner: Space | None = None
     tunnel: TunnelSeen | None = None
+    served: bool = False
+    """A process or a control socket of the tunnel is there, even if the tunnel is not."""
     busy: frozenset[int] = frozenset()
     """UDP ports that are bound in the node's own namespace."""
 

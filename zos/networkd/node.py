@@ -86,6 +86,8 @@ class NodeSeen:
     rules: str = ""
     dhcp: bool = False
     """A DHCP client of ours runs on the bridge."""
+    busy: frozenset[int] = frozenset()
+    """UDP ports that are bound in the node's own namespace."""
 
 
 def choose(wish: NodeWish, nics: Mapping[str, Nic]) -> str | None:

@@ -66,7 +66,7 @@ def _refuse_taken_port(want: Want, have: Have) -> None:
 
 def _drop(have: Have, id: NetId) -> Iterator[Step]:
     wg = model.tunnel(id)
-    if have.tunnel is not None or wg in have.host.links:
+    if have.served or have.tunnel is not None or wg in have.host.links:
         yield DropTunnel(wg)
     # The namespace first: it takes one end of each pair along, which makes the rest cheaper.
     if have.inner is not None:

@@ -43,4 +43,4 @@ class NetworkService(NetworkdServicer):
         return pb.Uplinks(uplinks=[convert.encode(uplink, pb.Uplink) for uplink in await self._keeper.uplinks()])
 
     async def ListWgPorts(self, request: pb.ListWgPortsRequest, context: Any) -> pb.WgPorts:
-        return pb.WgPorts(ports=self._keeper.wg_ports())
+        return pb.WgPorts(ports=await self._keeper.wg_ports())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from zos.networkd.api.types import NetId
@@ -13,6 +13,9 @@ from zos.networkd.steps import Step
 
 class Host(Protocol):
     """See, and take steps."""
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Ring when a tunnel ends by itself."""
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""

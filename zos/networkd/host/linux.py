@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from zos.networkd import model
@@ -37,10 +37,15 @@ class LinuxHost:
         self._forced = backend
         self._backend: Backend | None = None
         self._told: dict[str, dict[str, str]] = {}
+        self._watch = wireguard.Watch()
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Ring when a tunnel ends by itself."""
+        self._watch.bell = bell
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""
-        return await nsthread.run(observe.networks)
+        return await nsthread.run(observe.networks) | wireguard.networks()
 
     async def taps(self) -> Mapping[str, Link]:
         """All our taps."""
@@ -58,7 +63,8 @@ class LinuxHost:
         tunnel = None
         if inner is not None and wg in inner.links:
             tunnel = await wireguard.seen(wg, name, self._told.get(wg, {}))
-        return Have(host, inner, tunnel, observe.udp_ports())
+            self._watch.over(wg)
+        return Have(host, inner, tunnel, wireguard.is_served(wg), observe.udp_ports())
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps in order; neighbours that are netlink's and in one namespace share a thread."""

@@ -120,7 +120,8 @@ def node(folder: Path) -> NodeSeen:
             routes=frozenset(route for route in routes if route.link == device.name),
             ipv6=_ipv6(device.name),
         )
-    return NodeSeen(nics, _sysctls(SYSCTLS), nftables.digest(), dhcp.runs(folder, model.UPLINK_BRIDGE))
+    client = dhcp.runs(folder, model.UPLINK_BRIDGE)
+    return NodeSeen(nics, _sysctls(SYSCTLS), nftables.digest(), client, udp_ports())
 
 
 def _is_tenants(name: str) -> bool:

@@ -15,11 +15,12 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from zos.networkd import model
 from zos.networkd.api.errors import KernelRefused, NoWireguard, PortTaken
-from zos.networkd.api.types import Backend
+from zos.networkd.api.types import Backend, NetId
 from zos.networkd.host import nsthread, rtnl
 from zos.networkd.host.netlink import Netlink, NetlinkError
 from zos.networkd.model import KEEPALIVE, PeerSeen, TunnelSeen
@@ -105,6 +106,16 @@ def _socket(link: str) -> Path:
     return SOCKETS / f"{link}.sock"
 
 
+def is_served(link: str) -> bool:
+    """Whether a control socket is there, be anybody behind it or not."""
+    return _socket(link).exists()
+
+
+def networks() -> frozenset[NetId]:
+    """The networks that a control socket is there for."""
+    return frozenset(id for path in SOCKETS.glob("w-*.sock") if (id := model.owner(path.stem)) is not None)
+
+
 def _listener(link: str) -> int:
     """The process that listens on a tunnel's control socket; 0 when nobody does."""
     try:
@@ -174,6 +185,39 @@ def _end(pid: int) -> None:
     finally:
         os.close(process)
     raise KernelRefused(action=f"end wireguard-go ({pid})", problem="it does not go")
+
+
+class Watch:
+    """Rings when a wireguard-go ends; the kernel tells by a descriptor of the process."""
+
+    def __init__(self) -> None:
+        self.bell: Callable[[], None] = lambda: None
+        self._processes: dict[str, int] = {}
+
+    def over(self, link: str) -> None:
+        """Watch over a tunnel from now on (the kernel's own cannot end)."""
+        if link in self._processes or not (pid := _listener(link)):
+            return
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.bell()
+            return
+        self._processes[link] = process
+        asyncio.get_running_loop().add_reader(process, self._ended, link)
+
+    def _ended(self, link: str) -> None:
+        process = self._processes.pop(link)
+        asyncio.get_running_loop().remove_reader(process)
+        os.close(process)
+        self.bell()
+
+    def close(self) -> None:
+        """Watch over nothing."""
+        for process in self._processes.values():
+            asyncio.get_running_loop().remove_reader(process)
+            os.close(process)
+        self._processes.clear()
 
 
 def _inside(namespace: str) -> list[str]:
