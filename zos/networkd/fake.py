@@ -204,6 +204,7 @@ class FakeHost:
                 self.tunnels.pop(link, None)
                 for space in self.spaces.values():
                     space.links.pop(link, None)
+                    space.routes = {route for route in space.routes if route.link != link}
             case ConfigureTunnel(link):
                 self.tunnels[link] = _configured(self.tunnels[link], step)
 

@@ -81,7 +81,7 @@ def _ensure(want: Want, have: Have) -> Iterator[Step]:
     inner = have.inner if have.inner is not None else Space()
     pairs = {model.port(want.id): name, model.exit(want.id): model.OUT}
     gone = _surplus(want, have, inner, pairs)
-    host = Space({link: seen for link, seen in have.host.links.items() if link not in gone}, have.host.routes)
+    host = _without(have.host, gone)
     if gone:
         yield DropLinks(tuple(sorted(gone)))
     if have.inner is None:
@@ -93,13 +93,21 @@ def _ensure(want: Want, have: Have) -> Iterator[Step]:
     if want.inner.rules != inner.rules:
         yield LoadRules(name, want.ruleset)
     fresh = {pairs[link] for link in pairs if link not in host.links}
-    inside = Space({link: seen for link, seen in inner.links.items() if link not in fresh}, inner.routes)
+    inside = _without(inner, fresh)
     wg = model.tunnel(want.id)
     yield from _links(HOST, want.host.links.items(), host)
     yield from _links(name, ((k, v) for k, v in want.inner.links.items() if k != wg), inside)
     yield from _tunnel(want, have, wg, name, inside)
     yield from _routes(HOST, want.host, host)
     yield from _routes(name, want.inner, inside)
+
+
+def _without(space: Space, links: set[str]) -> Space:
+    """What is left when these links are gone; the kernel takes their routes along."""
+    return Space(
+        {link: seen for link, seen in space.links.items() if link not in links},
+        frozenset(route for route in space.routes if route.link not in links),
+    )
 
 
 def _surplus(want: Want, have: Have, inner: Space, pairs: dict[str, str]) -> set[str]:

@@ -1,0 +1,189 @@
+"""What is refused at the door, and the one form of what is accepted."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zos.errors import ZosError
+from zos.networkd import check
+from zos.networkd.api import (
+    AddressOutsideSubnet,
+    AddressReserved,
+    AddressTaken,
+    BadNetwork,
+    BadTap,
+    NetId,
+    Network,
+    Peer,
+    PortTaken,
+    SubnetOutside,
+    Tap,
+    TapId,
+)
+from zos.networkd.model import Wish
+
+ID = NetId("B3gDSpMoHJXdF")
+KEY = base64.b64encode(bytes(range(32))).decode()
+OTHER = base64.b64encode(bytes(range(1, 33))).decode()
+THIRD = base64.b64encode(bytes(range(2, 34))).decode()
+PEER = Peer("10.20.3.0/24", OTHER, "198.51.100.22:4000", ("10.20.3.0/24", "100.64.20.3/32"))
+NETWORK = Network(ID, 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", KEY, 4000, (PEER,))
+TAP = Tap(TapId("AbE3zNtFw21Fr"), ID, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+
+
+def changed(**fields: object) -> Network:
+    return dataclasses.replace(NETWORK, **fields)  # type: ignore[arg-type]
+
+
+def with_peer(**fields: object) -> Network:
+    return changed(peers=(dataclasses.replace(PEER, **fields),))  # type: ignore[arg-type]
+
+
+def test_a_canonical_network_stays_as_it_is():
+    assert check.canonical(NETWORK) == NETWORK
+
+
+def test_host_bits_are_masked_since_clients_write_them():
+    asked = changed(ip_range="10.20.5.0/16", subnet="10.20.2.5/24")
+    assert check.canonical(asked) == NETWORK
+
+
+def test_peers_are_brought_to_one_form():
+    asked = with_peer(allowed_ips=("10.20.3.7/24", "10.20.3.0/24", "100.64.20.3/32"))
+    assert check.canonical(asked) == NETWORK
+    six = with_peer(endpoint="[2001:DB8:0::1]:04000")
+    assert check.canonical(six).peers[0].endpoint == "[2001:db8::1]:4000"
+
+
+def test_a_prefix_that_two_peers_claim_goes_to_the_last_as_in_wireguard():
+    second = Peer("10.20.4.0/24", THIRD, "", ("10.20.3.0/24", "10.20.4.0/24"))
+    first, last = check.canonical(changed(peers=(PEER, second))).peers
+    assert first.allowed_ips == ("100.64.20.3/32",)
+    assert last.allowed_ips == ("10.20.3.0/24", "10.20.4.0/24")
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal", "says"),
+    [
+        (changed(id="../../etc"), BadNetwork, "id is not 13"),
+        (changed(id="B3gDSpMoHJXdl"), BadNetwork, "base58"),
+        (changed(subnet="10.21.2.0/24"), SubnetOutside, "10.21.2.0/24 is not inside 10.20.0.0/16"),
+        (changed(subnet="10.20.2.0"), BadNetwork, "needs a prefix"),
+        (changed(subnet="10.20.2.0/31"), BadNetwork, "needs a prefix"),
+        (changed(subnet="fd00::/64"), BadNetwork, "is not IPv4"),
+        (changed(ip_range="ten.twenty/16"), BadNetwork, "is not a subnet"),
+        (changed(ip_range="100.64.0.0/16", subnet="100.64.1.0/24"), BadNetwork, "not for user networks"),
+        (changed(ip_range="127.0.0.0/8", subnet="127.0.1.0/24"), BadNetwork, "not for user networks"),
+        (changed(private_key="secret"), BadNetwork, "wireguard_private_key is not a WireGuard key"),
+        (changed(private_key=""), BadNetwork, "is not a WireGuard key"),
+        (changed(listen_port=0), BadNetwork, "0 is not a port"),
+        (changed(listen_port=65536), BadNetwork, "65536 is not a port"),
+        (changed(listen_port=9651), PortTaken, "UDP port 9651 is taken by the node itself"),
+        (with_peer(public_key="x"), BadNetwork, r"peers\[0\].wireguard_public_key"),
+        (with_peer(public_key=check.public_key(KEY)), BadNetwork, "this node's own key"),
+        (changed(peers=(PEER, PEER)), BadNetwork, r"peers\[1\].wireguard_public_key is there twice"),
+        (with_peer(allowed_ips=()), BadNetwork, r"peers\[0\].allowed_ips is empty"),
+        (with_peer(allowed_ips=("all",)), BadNetwork, "'all' is not a subnet"),
+        (with_peer(endpoint="node.example:4000"), BadNetwork, "is not address:port"),
+        (with_peer(endpoint="198.51.100.22"), BadNetwork, "is not address:port"),
+        (with_peer(endpoint="198.51.100.22:0"), BadNetwork, "is not address:port"),
+        (with_peer(endpoint="198.51.100.22:70000"), BadNetwork, "is not address:port"),
+        (with_peer(endpoint="1.2.3.4:5\nListenPort=1"), BadNetwork, "is not address:port"),
+        (with_peer(subnet=""), BadNetwork, r"peers\[0\].subnet"),
+    ],
+)
+def test_what_cannot_be_a_network_is_refused_by_field(asked: Network, refusal: type[ZosError], says: str):
+    with pytest.raises(refusal, match=says):
+        check.canonical(asked)
+
+
+def test_a_refused_key_is_not_repeated_in_the_error():
+    with pytest.raises(BadNetwork) as caught:
+        check.canonical(changed(private_key="c2VjcmV0"))
+    assert "c2VjcmV0" not in caught.value.explain()
+    assert KEY not in repr(NETWORK)
+
+
+def test_a_port_that_another_network_has_is_refused():
+    other = Wish(changed(id=NetId("Vp6mnP5Nd8BVD")), 1)
+    with pytest.raises(PortTaken, match="4000 is taken by another network"):
+        check.admit(NETWORK, [other], [])
+    check.admit(NETWORK, [Wish(NETWORK, 0)], [])
+
+
+def test_a_subnet_does_not_move_away_from_under_a_machine():
+    with pytest.raises(AddressOutsideSubnet):
+        check.admit(changed(subnet="10.20.9.0/24"), [], [TAP])
+
+
+def test_exit_addresses_are_handed_out_lowest_first():
+    assert check.free_slot([]) == 0
+    assert check.free_slot([Wish(NETWORK, 0), Wish(NETWORK, 2)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("ip", "refusal", "says"),
+    [
+        ("10.20.2.1", AddressReserved, "10.20.2.1 is the gateway of 10.20.2.0/24"),
+        ("10.20.2.0", AddressReserved, "network address"),
+        ("10.20.2.255", AddressReserved, "broadcast address"),
+        ("10.20.3.5", AddressOutsideSubnet, "not inside 10.20.2.0/24"),
+    ],
+)
+def test_an_address_that_is_no_machines_is_refused(ip: str, refusal: type[ZosError], says: str):
+    with pytest.raises(refusal, match=says):
+        check.place(dataclasses.replace(TAP, ip=ip), NETWORK, [])
+
+
+def test_an_address_has_one_machine():
+    other = dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK"))
+    with pytest.raises(AddressTaken, match="the address 10.20.2.5 is taken by AbE3zNtFw21Fr"):
+        check.place(other, NETWORK, [TAP])
+    with pytest.raises(AddressTaken, match="hardware address"):
+        check.place(dataclasses.replace(other, ip="10.20.2.6"), NETWORK, [TAP])
+    check.place(TAP, NETWORK, [TAP])
+    check.place(other, NETWORK, [dataclasses.replace(TAP, network=NetId("Vp6mnP5Nd8BVD"))])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"id": "x"}, {"ip": "10.20.2"}, {"ip": "fd00::2"}, {"mac": "ee:5b:b5:ff:9b"}, {"mac": "01:00:5e:00:00:01"}],
+)
+def test_what_cannot_be_a_tap_is_refused(fields: dict[str, str]):
+    with pytest.raises(BadTap):
+        check.canonical_tap(dataclasses.replace(TAP, **fields))  # type: ignore[arg-type]
+
+
+@given(st.text(), st.text(), st.text(), st.integers(), st.text(), st.text())
+def test_any_text_is_accepted_or_refused_but_never_a_bug(
+    ip_range: str, subnet: str, key: str, port: int, endpoint: str, allowed: str
+):
+    peer = Peer(subnet, OTHER, endpoint, (allowed,))
+    for asked in (
+        changed(ip_range=ip_range),
+        changed(subnet=subnet),
+        changed(private_key=key),
+        changed(listen_port=port),
+        changed(peers=(peer,)),
+        changed(id=key),
+    ):
+        try:
+            accepted = check.canonical(asked)
+        except ZosError:
+            continue
+        assert check.canonical(accepted) == accepted
+
+
+@given(octets=st.tuples(st.integers(1, 223), *[st.integers(0, 255)] * 3), length=st.integers(8, 30))
+def test_an_accepted_network_is_canonical_and_inside_its_range(octets: tuple[int, ...], length: int):
+    text = f"{'.'.join(map(str, octets))}/{length}"
+    try:
+        accepted = check.canonical(changed(ip_range=text, subnet=text))
+    except BadNetwork:
+        return
+    assert check.canonical(accepted) == accepted

@@ -1,0 +1,39 @@
+"""Rulesets, compared with files that are read in review (ZOS_GOLDEN=write makes them anew)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from zos.networkd import nft
+from zos.networkd.api import NetId, Network
+
+NETWORK = Network(NetId("B3gDSpMoHJXdF"), 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", "", 4000)
+GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/networkd"
+
+
+@pytest.mark.parametrize(
+    ("name", "ruleset"),
+    [
+        ("resource.nft", nft.resource(NETWORK)),
+        ("host-lan.nft", nft.host(["192.168.1.21/24", "fd12::5/64", "2001:db8::5/64"])),
+        ("host-internet.nft", nft.host(["198.51.100.21/24"])),
+    ],
+)
+def test_the_rules_are_the_reviewed_ones(name: str, ruleset: str):
+    if os.environ.get("ZOS_GOLDEN") == "write":
+        (GOLDEN / name).write_text(ruleset)
+    assert ruleset == (GOLDEN / name).read_text()
+
+
+def test_the_digest_follows_the_rules():
+    assert nft.digest(nft.host([])) == nft.digest(nft.host(["198.51.100.21/24"])), "a public prefix is no LAN"
+    assert nft.digest(nft.host([])) != nft.digest(nft.host(["10.0.0.5/8"]))
+    assert len(nft.digest(nft.resource(NETWORK))) == 24
+    assert nft.digest("") == ""
+
+
+def test_loading_twice_replaces():
+    assert nft.host([]).startswith("table inet zos\ndelete table inet zos\ntable inet zos {")

@@ -1,0 +1,260 @@
+"""From what is seen to what is wished, from every state in between too."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zos.networkd import layout, model
+from zos.networkd.api import NetId, Network, Peer, PortTaken, Tap, TapId
+from zos.networkd.api.types import Backend
+from zos.networkd.fake import FakeHost
+from zos.networkd.model import Address, Have, LinkKind, PeerSeen, PeerWish, Route, TunnelSeen, TunnelWish, Want, Wish
+from zos.networkd.plan import configuration, plan
+from zos.networkd.steps import (
+    AddAddress,
+    ConfigureTunnel,
+    CreateNamespace,
+    CreateTap,
+    CreateTunnel,
+    DropAddress,
+    DropLinks,
+    DropNamespace,
+    DropTunnel,
+    LoadRules,
+    PutPeer,
+    PutRoute,
+    SetUp,
+    describe,
+)
+
+ID = NetId("B3gDSpMoHJXdF")
+
+
+def key(number: int) -> str:
+    return base64.b64encode(bytes([number]) * 32).decode()
+
+
+def peer(number: int, endpoint: str = "") -> Peer:
+    return Peer(f"10.20.{number}.0/24", key(number), endpoint, (f"10.20.{number}.0/24", f"100.64.20.{number}/32"))
+
+
+NETWORK = Network(ID, 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", key(1), 4000, (peer(3, "198.51.100.22:4000"),))
+TAP = Tap(TapId("AbE3zNtFw21Fr"), ID, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+
+
+def want(network: Network = NETWORK, *taps: Tap) -> Want:
+    return layout.want(Wish(network, 0), taps)
+
+
+async def seen(host: FakeHost) -> Have:
+    return await host.observe(ID, [model.tap(TAP.id)])
+
+
+async def built(*taps: Tap, network: Network = NETWORK) -> FakeHost:
+    host = FakeHost()
+    await host.apply(plan(want(network, *taps), await seen(host), ID))
+    return host
+
+
+async def test_nothing_is_done_twice():
+    host = await built(TAP)
+    assert plan(want(NETWORK, TAP), await seen(host), ID) == ()
+
+
+async def test_rules_are_in_force_before_any_link_inside_comes_up():
+    steps = plan(want(), Have(), ID)
+    rules = next(number for number, step in enumerate(steps) if isinstance(step, LoadRules))
+    first = next(number for number, step in enumerate(steps) if isinstance(step, SetUp))
+    assert rules < first
+
+
+async def test_a_network_has_the_addresses_and_routes_of_the_grid():
+    inner = want().inner
+    assert Address("10.20.2.1/24") in inner.links[f"n-{ID}"].addresses
+    assert Address("fd42:3367:4453:2::1/64") in inner.links[f"n-{ID}"].addresses
+    assert Address("fe80::1/64") in inner.links[f"n-{ID}"].addresses
+    assert inner.links[f"w-{ID}"].addresses == {Address("100.64.20.2/16")}
+    assert Route("10.20.0.0/16", f"w-{ID}") in inner.routes
+
+
+def test_a_network_of_one_node_has_no_route_into_the_tunnel():
+    alone = dataclasses.replace(NETWORK, ip_range="10.20.2.0/24")
+    assert not [route for route in want(alone).inner.routes if route.link == f"w-{ID}"]
+
+
+def test_exit_addresses_are_distinct_and_end_before_broadcast():
+    assert str(model.exit_address(0)) == "100.127.0.2"
+    assert str(model.exit_address(model.EXIT_SLOTS - 1)) == "100.127.255.254"
+    assert str(model.exit_address6(1)) == "fd00::3"
+    assert str(model.exit_address6(model.EXIT_SLOTS - 1)) == "fd00::fffe"
+
+
+async def test_a_tap_comes_and_goes_without_touching_the_rest():
+    host = await built()
+    added = plan(want(NETWORK, TAP), await seen(host), ID)
+    assert {type(step).__name__ for step in added} == {"CreateTap", "DisableIPv6", "Attach", "SetUp"}
+    assert {getattr(step, "link", "") for step in added} == {"t-AbE3zNtFw21Fr"}
+    await host.apply(added)
+    assert plan(want(NETWORK), await seen(host), ID) == (DropLinks(("t-AbE3zNtFw21Fr",)),)
+
+
+async def test_a_changed_port_and_new_peers_are_told_without_taking_anything_down():
+    host = await built(TAP)
+    changed = dataclasses.replace(NETWORK, listen_port=4001, peers=(peer(3, "198.51.100.22:4000"), peer(4)))
+    assert plan(want(changed, TAP), await seen(host), ID) == (
+        ConfigureTunnel(
+            link=f"w-{ID}",
+            namespace=f"n-{ID}",
+            listen_port=4001,
+            former_port=4000,
+            put=(PutPeer(key(4), ("10.20.4.0/24", "100.64.20.4/32"), ""),),
+        ),
+    )
+
+
+async def test_a_peer_that_left_is_removed_and_the_others_are_not_told_anything():
+    host = await built()
+    alone = dataclasses.replace(NETWORK, peers=())
+    (step,) = plan(want(alone), await seen(host), ID)
+    assert step == ConfigureTunnel(f"w-{ID}", f"n-{ID}", former_port=4000, remove=(key(3),))
+
+
+async def test_a_port_that_a_program_has_is_refused_before_anything_is_done():
+    host = await built()
+    host.busy.add(5353)
+    with pytest.raises(PortTaken, match="5353 is taken by a program of this node"):
+        plan(want(dataclasses.replace(NETWORK, listen_port=5353)), await seen(host), ID)
+
+
+async def test_a_tunnel_that_died_is_built_again_and_only_that():
+    host = await built(TAP)
+    host.end_tunnel(ID)
+    steps = plan(want(NETWORK, TAP), await seen(host), ID)
+    assert isinstance(steps[0], CreateTunnel)
+    assert steps[-1] == PutRoute(f"n-{ID}", Route("10.20.0.0/16", f"w-{ID}"))
+    assert {getattr(step, "link", f"w-{ID}") for step in steps} == {f"w-{ID}"}
+    await host.apply(steps)
+    assert plan(want(NETWORK, TAP), await seen(host), ID) == ()
+
+
+async def test_a_link_that_nothing_serves_is_removed_first():
+    host = await built()
+    del host.tunnels[f"w-{ID}"]
+    steps = plan(want(), await seen(host), ID)
+    assert steps[:2] == (DropTunnel(f"w-{ID}"), CreateTunnel(f"w-{ID}", f"n-{ID}"))
+
+
+async def test_a_lost_namespace_is_built_again_with_new_pairs():
+    host = await built(TAP)
+    del host.spaces[f"n-{ID}"]
+    del host.tunnels[f"w-{ID}"]
+    steps = plan(want(NETWORK, TAP), await seen(host), ID)
+    assert steps[:2] == (DropLinks((f"v-{ID}", f"x-{ID}")), CreateNamespace(f"n-{ID}"))
+    assert not any(isinstance(step, CreateTap) for step in steps), "machines stay connected to their taps"
+    await host.apply(steps)
+    assert plan(want(NETWORK, TAP), await seen(host), ID) == ()
+
+
+async def test_a_moved_subnet_swaps_addresses():
+    host = await built()
+    moved = dataclasses.replace(NETWORK, subnet="10.20.7.0/24")
+    steps = plan(want(moved), await seen(host), ID)
+    assert DropAddress(f"n-{ID}", f"n-{ID}", Address("10.20.2.1/24")) in steps
+    assert AddAddress(f"n-{ID}", f"n-{ID}", Address("10.20.7.1/24")) in steps
+    assert not any(isinstance(step, DropTunnel | CreateTunnel | DropLinks) for step in steps)
+    await host.apply(steps)
+    await host.apply(plan(want(moved), await seen(host), ID))
+    assert plan(want(moved), await seen(host), ID) == ()
+
+
+async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once():
+    host = await built(TAP)
+    assert plan(None, await seen(host), ID) == (
+        DropTunnel(f"w-{ID}"),
+        DropNamespace(f"n-{ID}"),
+        DropLinks((f"b-{ID}", "t-AbE3zNtFw21Fr", f"v-{ID}", f"x-{ID}")),
+    )
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.booleans())
+async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int, dropped_until: int, crashed: bool):
+    host = FakeHost()
+    goal = want(NETWORK, TAP)
+    await host.apply(plan(goal, await seen(host), ID)[:built_until])
+    if crashed and model.tunnel(ID) in host.tunnels:
+        host.end_tunnel(ID)
+    await host.apply(plan(None, await seen(host), ID)[:dropped_until])
+    await host.apply(plan(goal, await seen(host), ID))
+    assert plan(goal, await seen(host), ID) == ()
+    await host.apply(plan(None, await seen(host), ID))
+    assert set(host.host.links) == {"lo", "eth0"}
+    assert not host.spaces
+    assert not host.tunnels
+    assert await host.networks() == frozenset()
+
+
+NETWORKS = st.builds(
+    lambda port, peers, own: dataclasses.replace(NETWORK, listen_port=port, peers=tuple(peers), private_key=key(own)),
+    st.integers(4000, 4003),
+    st.lists(
+        st.builds(peer, st.integers(3, 9), st.sampled_from(["", "198.51.100.22:4000"])),
+        unique_by=lambda entry: entry.public_key,
+    ),
+    st.integers(1, 2),
+)
+
+
+@given(NETWORKS, NETWORKS)
+async def test_an_update_never_takes_a_tunnel_down(before: Network, after: Network):
+    host = await built(TAP, network=before)
+    steps = plan(want(after, TAP), await seen(host), ID)
+    assert all(isinstance(step, ConfigureTunnel) for step in steps)
+    assert len(steps) == (before != after and bool(steps))
+    await host.apply(steps)
+    assert plan(want(after, TAP), await seen(host), ID) == ()
+
+
+def tunnel(endpoint: str, **fields: object) -> tuple[TunnelWish, TunnelSeen]:
+    allowed = frozenset({"10.20.3.0/24"})
+    wish = TunnelWish(key(1), "own", 4000, {"K": PeerWish("K", "192.0.2.9:1", allowed)})
+    there = PeerSeen("K", endpoint, allowed, model.KEEPALIVE, **fields)  # type: ignore[arg-type]
+    return wish, TunnelSeen(Backend.WIREGUARD_GO, "own", 4000, {"K": there})
+
+
+def told(endpoint: str, **fields: object) -> bool:
+    return configuration("w", "n", *tunnel(endpoint, **fields)) is not None
+
+
+def test_a_peer_that_roams_and_lives_is_left_where_it_is():
+    assert not told("192.0.2.9:2", alive=True)
+    assert not told("192.0.2.9:2", alive=True, told="192.0.2.9:1")
+
+
+def test_a_peer_whose_wish_changed_is_told_at_once():
+    assert told("192.0.2.9:2", alive=True, told="192.0.2.9:2")
+
+
+def test_a_peer_that_fell_silent_is_looked_for_where_the_wish_says():
+    assert told("192.0.2.9:2", alive=False, told="192.0.2.9:1")
+    assert told("", alive=False)
+    assert not told("192.0.2.9:1", alive=False)
+
+
+def test_a_steps_words_name_what_it_touches_and_no_secret():
+    words = {describe(step) for step in plan(want(NETWORK, TAP), Have(), ID)}
+    assert f"add address 10.20.2.1/24 on n-{ID} in n-{ID}" in words
+    assert f"attach t-AbE3zNtFw21Fr to b-{ID}" in words
+    assert f"create namespace n-{ID}" in words
+    assert not [text for text in words if key(1) in text]
+    assert key(1) not in repr(plan(want(), Have(), ID))
+
+
+def test_a_link_of_another_kind_under_our_name_is_replaced():
+    odd = dataclasses.replace(want().host.links[f"b-{ID}"], kind=LinkKind.VETH)
+    steps = plan(want(), Have(host=model.Space({f"b-{ID}": odd})), ID)
+    assert steps[0] == DropLinks((f"b-{ID}",))
