@@ -32,6 +32,29 @@ echo ready
 while :; do sleep 3600; done
 """
 
+_ECHO = """
+import socketserver, sys
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(("", int(sys.argv[1])), Echo).serve_forever()
+"""
+_TALK = """
+import socket, sys
+size = int(sys.argv[3])
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 2) as link:
+    link.settimeout(5)
+    left = size
+    while left:
+        link.sendall(bytes(min(left, 20000)))
+        got = 0
+        while got < min(left, 20000):
+            got += len(link.recv(65536)) or sys.exit(1)
+        left -= min(left, 20000)
+"""
+
 
 @dataclass
 class Node:
@@ -80,6 +103,16 @@ class Node:
             process = subprocess.Popen(self.enter(*argv), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT)
         self.daemons.append(process)
         return process
+
+    def serve(self, port: int, namespace: str = "") -> None:
+        """Take TCP connections on a port and send back what comes; returns when it listens."""
+        here = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
+        self.start(*here, sys.executable, "-c", _ECHO, str(port))
+        until(lambda: self.ok(f"ss -Hlnt 'sport = {port}' | grep -q .", namespace=namespace))
+
+    def connects(self, address: str, port: int, namespace: str = "", size: int = 1) -> bool:
+        """Whether a TCP connection comes about and gives back what it is sent."""
+        return self.ok(f"{sys.executable} -c '{_TALK}' {address} {port} {size}", namespace=namespace)
 
     def networkd(self, config: str = "") -> subprocess.Popen[bytes]:
         """Start the node's networkd; its configuration is the `[networkd]` table's text."""

@@ -105,7 +105,9 @@ class FakeHost:
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
         """One network resource."""
         named = {model.bridge(id), model.port(id), model.exit(id), model.tunnel(id), *taps}
-        links = {k: v for k, v in self.host.links.items() if k in named or v.master == model.bridge(id)}
+        links = {
+            k: v for k, v in self.host.links.items() if k in named or (v.master == model.bridge(id) and model.is_tap(k))
+        }
         routes = frozenset(route for route in self.host.routes if route.link in links)
         space = self.spaces.get(model.namespace(id))
         inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None

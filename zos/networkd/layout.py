@@ -61,7 +61,8 @@ def _inner(wish: Wish, rules: str) -> Space:
     )
     links = {
         "lo": Link(LinkKind.OTHER),
-        lan: Link(LinkKind.VETH, addresses=frozenset(inside)),
+        # Always the same, so that machines need not learn their gateway again when it is built anew.
+        lan: Link(LinkKind.VETH, addresses=frozenset(inside), mac=names.mac(lan)),
         model.OUT: Link(LinkKind.VETH, addresses=frozenset(outside)),
         wg: Link(
             LinkKind.TUNNEL,

@@ -150,8 +150,9 @@ class Link:
     addresses: frozenset[Address] = frozenset()
     ipv6: bool = True
     mac: str = ""
-    """Seen only."""
+    """Given when the link is made; empty: random."""
     rx: int = 0
+    """Seen only, as `tx`."""
     tx: int = 0
 
 

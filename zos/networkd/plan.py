@@ -60,7 +60,8 @@ def plan(want: Want | None, have: Have, id: NetId) -> tuple[Step, ...]:
 def _refuse_taken_port(want: Want, have: Have) -> None:
     # wireguard-go closes the old socket before it finds that the new port is taken, and is left without any.
     port = want.tunnel.listen_port
-    if port in have.busy and (have.tunnel is None or have.tunnel.listen_port != port):
+    ending = have.served and have.tunnel is None  # its own wireguard-go, which goes before a new one comes
+    if port in have.busy and not ending and (have.tunnel is None or have.tunnel.listen_port != port):
         raise PortTaken(port=port, user="a program of this node")
 
 
@@ -88,7 +89,7 @@ def _ensure(want: Want, have: Have) -> Iterator[Step]:
         yield CreateNamespace(name)
     for link, wish in want.host.links.items():
         if link not in host.links:
-            yield _create(link, wish, name, pairs)
+            yield _create(link, wish, name, pairs, want.inner)
     yield from _sysctls(name, want.inner, inner)
     if want.inner.rules != inner.rules:
         yield LoadRules(name, want.ruleset)
@@ -124,12 +125,12 @@ def _surplus(want: Want, have: Have, inner: Space, pairs: dict[str, str]) -> set
     return gone
 
 
-def _create(link: str, wish: Link, name: str, pairs: dict[str, str]) -> Step:
+def _create(link: str, wish: Link, name: str, pairs: dict[str, str], inner: Space) -> Step:
     if wish.kind is LinkKind.BRIDGE:
         return CreateBridge(link)
     if wish.kind is LinkKind.TAP:
         return CreateTap(link)
-    return CreateVeth(link, name, pairs[link])
+    return CreateVeth(link, name, pairs[link], inner.links[pairs[link]].mac)
 
 
 def _links(where: str, wishes: Iterable[tuple[str, Link]], have: Space) -> Iterator[Step]:
@@ -171,8 +172,8 @@ def _routes(where: str, want: Space, have: Space) -> Iterator[Step]:
 def _tunnel(want: Want, have: Have, wg: str, name: str, inside: Space) -> Iterator[Step]:
     present = wg in inside.links and have.tunnel is not None
     if not present:
-        if wg in inside.links:
-            yield DropTunnel(wg)  # a link that nothing serves
+        if wg in inside.links or (have.served and wg not in have.host.links):
+            yield DropTunnel(wg)  # a link that nothing serves, or a process whose link went with its namespace
         yield CreateTunnel(wg, name)
     seen = have.tunnel if present else None
     step = configuration(wg, name, want.tunnel, seen)

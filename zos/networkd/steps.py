@@ -44,6 +44,8 @@ class CreateVeth:
     into: str
     """The inner end's namespace."""
     peer: str
+    mac: str = ""
+    """The inner end's; empty: random."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ def _act(nl: Netlink, step: Step, known: dict[str, int]) -> None:
     match step:
         case CreateBridge(link, mac):
             nl.do(rtnl.create_bridge(link, mac))
-        case CreateVeth(link, into, peer):
-            _create_veth(nl, link, into, peer)
+        case CreateVeth():
+            _create_veth(nl, step)
         case CreateTap(link):
             tuntap.create(link)
         case DropLinks(links):
@@ -85,10 +85,10 @@ def _act(nl: Netlink, step: Step, known: dict[str, int]) -> None:
             raise AssertionError(step)
 
 
-def _create_veth(nl: Netlink, link: str, namespace: str, peer: str) -> None:
-    file = os.open(nsthread.FOLDER / namespace, os.O_RDONLY | os.O_CLOEXEC)
+def _create_veth(nl: Netlink, step: CreateVeth) -> None:
+    file = os.open(nsthread.FOLDER / step.into, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        nl.do(rtnl.create_veth(link, peer, file))
+        nl.do(rtnl.create_veth(step.link, step.peer, file, step.mac))
     finally:
         os.close(file)
 

@@ -54,7 +54,9 @@ def host(id: NetId, taps: Iterable[str]) -> Space:
         found = {name: device for name in wanted if (device := rtnl.device(nl, name)) is not None}
         bridge = found.get(model.bridge(id))
         if bridge is not None:
-            found |= {device.name: device for device in rtnl.devices(nl, bridge.index)}
+            # Only taps of ours: what somebody else attached is not ours to remove.
+            ports = rtnl.devices(nl, bridge.index)
+            found |= {device.name: device for device in ports if model.is_tap(device.name)}
         names = {device.index: name for name, device in found.items()}
         out = found.get(model.exit(id))
         addresses = [item.address for item in rtnl.addresses(nl, out.index)] if out else []

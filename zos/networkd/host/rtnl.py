@@ -65,13 +65,16 @@ def create_link(name: str, kind: str, *parts: bytes, data: bytes = b"") -> Messa
 
 def create_bridge(name: str, mac: str = "") -> Message:
     """A new bridge."""
-    own = [attr(_IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))] if mac else []
-    return create_link(name, "bridge", *own)
+    return create_link(name, "bridge", _mac(mac))
 
 
-def create_veth(name: str, peer: str, namespace: int) -> Message:
+def _mac(text: str) -> bytes:
+    return attr(_IFLA_ADDRESS, bytes.fromhex(text.replace(":", ""))) if text else b""
+
+
+def create_veth(name: str, peer: str, namespace: int, mac: str = "") -> Message:
     """A new pair, its other end in the namespace of an open file."""
-    far = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + netlink.text(_IFLA_IFNAME, peer)
+    far = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + netlink.text(_IFLA_IFNAME, peer) + _mac(mac)
     data = nest(_INFO_DATA, attr(_VETH_PEER, far + number(_IFLA_NET_NS_FD, namespace)))
     return create_link(name, "veth", data=data)
 

@@ -142,7 +142,7 @@ def test_an_address_that_is_no_machines_is_refused(ip: str, refusal: type[ZosErr
 
 def test_an_address_has_one_machine():
     other = dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK"))
-    with pytest.raises(AddressTaken, match="the address 10.20.2.5 is taken by AbE3zNtFw21Fr"):
+    with pytest.raises(AddressTaken, match=r"the address 10\.20\.2\.5 is taken by AbE3zNtFw21Fr"):
         check.place(other, NETWORK, [TAP])
     with pytest.raises(AddressTaken, match="hardware address"):
         check.place(dataclasses.replace(other, ip="10.20.2.6"), NETWORK, [TAP])

@@ -149,6 +149,14 @@ async def test_a_link_that_nothing_serves_is_removed_first():
     assert steps[:2] == (DropTunnel(f"w-{ID}"), CreateTunnel(f"w-{ID}", f"n-{ID}"))
 
 
+async def test_a_process_whose_link_went_away_goes_first_and_its_port_is_no_obstacle():
+    host = await built()
+    have = dataclasses.replace(await seen(host), inner=None, tunnel=None, served=True, busy=frozenset({4000}))
+    steps = plan(want(), have, ID)
+    create = steps.index(CreateTunnel(f"w-{ID}", f"n-{ID}"))
+    assert steps[create - 1] == DropTunnel(f"w-{ID}")
+
+
 async def test_a_lost_namespace_is_built_again_with_new_pairs():
     host = await built(TAP)
     del host.spaces[f"n-{ID}"]

@@ -1,0 +1,246 @@
+"""The daemon on a fake host: what callers see over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import json
+import shutil
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from zos.networkd.api import (
+    AddressTaken,
+    Backend,
+    BadNetwork,
+    KernelRefused,
+    NetId,
+    Network,
+    NetworkdClient,
+    NoSuchNetwork,
+    Peer,
+    PortTaken,
+    Tap,
+    TapId,
+)
+from zos.networkd.daemon import Config, Networkd
+from zos.networkd.fake import FakeHost
+from zos.networkd.model import Wish
+from zos.networkd.steps import ConfigureTunnel, CreateTap, LoadRules
+from zos.runtime.ledger import Ledger
+from zos.runtime.testing import running
+
+
+def key(number: int) -> str:
+    return base64.b64encode(bytes([number]) * 32).decode()
+
+
+PEER = Peer("10.20.3.0/24", key(3), "198.51.100.22:4000", ("10.20.3.0/24",))
+NETWORK = Network(NetId("B3gDSpMoHJXdF"), 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", key(1), 4000, (PEER,))
+OTHER = dataclasses.replace(NETWORK, id=NetId("Vp6mnP5Nd8BVD"), twin=1, name="net", listen_port=4001)
+TAP = Tap(TapId("AbE3zNtFw21Fr"), NETWORK.id, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+
+
+@asynccontextmanager
+async def networkd(folder: Path, host: FakeHost) -> AsyncIterator[NetworkdClient]:
+    async with running(Networkd, folder, host=host, config=Config(every=60)) as rt:
+        yield NetworkdClient(rt.bus)
+
+
+async def test_a_network_comes_up_and_says_how_it_stands(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        info = await client.ensure_network(NETWORK)
+        assert (info.namespace, info.bridge) == ("n-B3gDSpMoHJXdF", "b-B3gDSpMoHJXdF")
+        assert (info.listen_port, info.backend, info.detail) == (4000, Backend.WIREGUARD_GO, "")
+        assert [peer.public_key for peer in info.peers] == [key(3)]
+        assert await client.list_networks() == (info,)
+
+
+async def test_the_same_wish_again_does_nothing(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        first = await client.ensure_network(NETWORK), await client.ensure_tap(TAP)
+        done = len(host.steps)
+        assert (await client.ensure_network(NETWORK), await client.ensure_tap(TAP)) == first
+        assert len(host.steps) == done
+
+
+async def test_a_tap_says_what_its_guest_must_be_told(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        await client.ensure_network(NETWORK)
+        tap = await client.ensure_tap(dataclasses.replace(TAP, ip="10.20.2.17"))
+        assert (tap.device, tap.bridge, tap.ip, tap.prefix) == (
+            "t-AbE3zNtFw21Fr",
+            "b-B3gDSpMoHJXdF",
+            "10.20.2.17",
+            24,
+        )
+        assert (tap.gateway, tap.ip_range) == ("10.20.2.1", "10.20.0.0/16")
+        assert (tap.ipv6, tap.gateway6) == ("fd42:3367:4453:2::11", "fd42:3367:4453:2::1")
+        assert await client.list_taps() == (tap,)
+
+
+async def test_two_tenants_with_the_same_range_get_different_ways_out(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        await client.ensure_network(OTHER)
+        outs = [host.spaces[f"n-{id}"].links["public"].addresses for id in (NETWORK.id, OTHER.id)]
+        assert not outs[0] & outs[1]
+
+
+async def test_refusals_arrive_as_the_class_that_was_raised(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        with pytest.raises(BadNetwork):
+            await client.ensure_network(dataclasses.replace(NETWORK, private_key="x"))
+        with pytest.raises(NoSuchNetwork):
+            await client.ensure_tap(TAP)
+        await client.ensure_network(NETWORK)
+        await client.ensure_tap(TAP)
+        with pytest.raises(PortTaken):
+            await client.ensure_network(dataclasses.replace(OTHER, listen_port=4000))
+        with pytest.raises(AddressTaken):
+            await client.ensure_tap(dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK")))
+        assert len(await client.list_networks()) == len(await client.list_taps()) == 1
+
+
+async def test_a_refused_update_leaves_the_network_as_it_was(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        before = await client.ensure_network(NETWORK)
+        host.busy.add(5353)
+        with pytest.raises(PortTaken):
+            await client.ensure_network(dataclasses.replace(NETWORK, listen_port=5353))
+        assert await client.list_networks() == (before,)
+        assert await client.ensure_network(NETWORK) == before
+
+
+async def test_a_network_that_cannot_be_built_now_stays_wished_and_comes(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        host.broken = LoadRules
+        with pytest.raises(KernelRefused, match="the kernel refused to load rules"):
+            await client.ensure_network(NETWORK)
+        (waiting,) = await client.list_networks()
+        assert "the kernel refused to load rules" in waiting.detail
+        host.broken = None
+        assert (await client.ensure_network(NETWORK)).detail == ""
+
+
+async def test_a_tunnel_that_dies_is_back_by_itself(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        before = await client.ensure_network(NETWORK)
+        host.end_tunnel(NETWORK.id)
+        async with asyncio.timeout(5):
+            while await client.list_networks() != (before,):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_dropped_network_waits_for_its_last_tap(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        await client.ensure_tap(TAP)
+        await client.drop_network(NETWORK.id)
+        assert "n-B3gDSpMoHJXdF" in host.spaces
+        with pytest.raises(NoSuchNetwork):
+            await client.ensure_tap(dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK"), ip="10.20.2.6"))
+        await client.drop_tap(TAP.id)
+        assert await client.list_networks() == ()
+        assert not host.spaces
+        assert set(host.host.links) == {"lo", "eth0", "zos"}
+
+
+async def test_a_network_that_is_wished_again_before_its_last_tap_went_stays(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        await client.ensure_network(NETWORK)
+        await client.ensure_tap(TAP)
+        await client.drop_network(NETWORK.id)
+        await client.ensure_network(NETWORK)
+        await client.drop_tap(TAP.id)
+        assert len(await client.list_networks()) == 1
+
+
+async def test_drops_are_safe_to_repeat_and_of_the_unknown(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        await client.ensure_network(NETWORK)
+        for _ in range(2):
+            await client.drop_tap(TAP.id)
+            await client.drop_network(NETWORK.id)
+
+
+async def test_a_restart_finds_everything_and_touches_nothing(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        tap = await client.ensure_tap(TAP)
+    done = len(host.steps)
+    async with networkd(tmp_path, host) as client:
+        async with asyncio.timeout(5):
+            while not await client.uplinks():
+                await asyncio.sleep(0.01)
+        assert await client.list_taps() == (tap,)
+        assert (await client.ensure_network(NETWORK)).listen_port == 4000
+    assert len(host.steps) == done
+
+
+async def test_what_nobody_wishes_is_removed_at_start(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        await client.ensure_tap(TAP)
+    await host.apply([CreateTap("t-LGuiLd27LmXmK")])
+    shutil.rmtree(tmp_path / "state")
+    async with networkd(tmp_path, host), asyncio.timeout(5):
+        while set(host.host.links) != {"lo", "eth0", "zos"} or host.spaces or host.tunnels:
+            await asyncio.sleep(0.01)
+
+
+async def test_used_and_reserved_ports_are_listed(tmp_path: Path):
+    host = FakeHost()
+    host.busy.add(53)
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        assert {53, 443, 4000, 9651} <= set(await client.wg_ports())
+
+
+async def test_uplinks_are_the_bridge_with_the_address_then_the_card(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        async with asyncio.timeout(5):
+            while len(found := await client.uplinks()) < 2 or not found[0].addresses or found[1].addresses:
+                await asyncio.sleep(0.01)
+        assert [(uplink.name, uplink.addresses) for uplink in found] == [("zos", ("192.0.2.21/24",)), ("eth0", ())]
+
+
+async def test_one_network_that_fails_does_not_keep_others_waiting(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        host.broken = ConfigureTunnel
+        with pytest.raises(KernelRefused):
+            await client.ensure_network(OTHER)
+        assert (await client.ensure_tap(TAP)).device == "t-AbE3zNtFw21Fr"
+
+
+async def test_keys_are_in_files_that_only_root_reads(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        await client.ensure_network(NETWORK)
+    for path in (tmp_path / "state").rglob("*"):
+        if path.is_file():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_ledgers_of_version_1_are_read(tmp_path: Path):
+    proof = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
+    for name, record in proof.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(json.dumps(record))
+    networks, taps = Ledger(tmp_path / "networks", Wish), Ledger(tmp_path / "taps", Tap)
+    assert networks.get(NETWORK.id) == Wish(NETWORK, slot=7)
+    assert taps.get(TAP.id) == TAP
