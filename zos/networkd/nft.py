@@ -1,6 +1,6 @@
 """The firewall's text: one table in the node's own namespace, one in each network resource. Pure.
 
-A ruleset replaces its table in one transaction. The table carries a digest of its text as comment, so that seeing
+A ruleset comes into force in one transaction. The table carries a digest of its text as comment, so that seeing
 the comment is seeing the rules.
 """
 
@@ -27,8 +27,16 @@ def digest(ruleset: str) -> str:
 
 def _table(chains: str) -> str:
     mark = hashlib.sha256(chains.encode()).hexdigest()[:24]
-    # Naming the table before deleting it makes the delete valid when there is none.
-    return f'table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n  comment "{mark}"\n{chains}}}\n'
+    return f'table inet {TABLE} {{\n  comment "{mark}"\n{chains}}}\n'
+
+
+def replacing(ruleset: str) -> str:
+    """The ruleset as a replacement of the table that is there.
+
+    Only when one is there: the kernel waits a grace period for each table that it removes, some 10 ms.
+    """
+    # Naming the table before deleting it makes the delete valid should it be gone meanwhile.
+    return f"table inet {TABLE}\ndelete table inet {TABLE}\n{ruleset}"
 
 
 def resource(network: Network) -> str:

@@ -143,7 +143,7 @@ def _plan(wish: NodeWish, seen: NodeSeen) -> Iterator[Step]:
             yield SetSysctl(HOST, key, value)
     ruleset = nft.host(addresses | (bridge.leased if bridge else frozenset()))
     if nft.digest(ruleset) != seen.rules:
-        yield LoadRules(HOST, ruleset)
+        yield LoadRules(HOST, nft.replacing(ruleset) if seen.rules else ruleset)
 
 
 def _addresses(wish: NodeWish, nic: Nic, bridge: Nic | None) -> frozenset[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from zos.networkd import model
+from zos.networkd import model, nft
 from zos.networkd.api.errors import PortTaken
 from zos.networkd.api.types import NetId
 from zos.networkd.model import (
@@ -92,7 +92,7 @@ def _ensure(want: Want, have: Have) -> Iterator[Step]:
             yield _create(link, wish, name, pairs, want.inner)
     yield from _sysctls(name, want.inner, inner)
     if want.inner.rules != inner.rules:
-        yield LoadRules(name, want.ruleset)
+        yield LoadRules(name, nft.replacing(want.ruleset) if inner.rules else want.ruleset)
     fresh = {pairs[link] for link in pairs if link not in host.links}
     inside = _without(inner, fresh)
     wg = model.tunnel(want.id)

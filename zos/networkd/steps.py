@@ -161,7 +161,7 @@ class StartDhcp:
 
 @dataclass(frozen=True, slots=True)
 class LoadRules:
-    """Replace our nft table in one transaction."""
+    """Bring our nft table into force, in one transaction."""
 
     namespace: str
     ruleset: str

@@ -15,7 +15,7 @@ _COMMENT = 0
 
 
 async def load(ruleset: str, namespace: str) -> None:
-    """Replace the table, whole or not at all."""
+    """Bring the rules into force, whole or not at all."""
     inside = ["nsenter", f"--net={nsthread.FOLDER / namespace}"] if namespace else []
     await proc.run([*inside, "nft", "-f", "-"], input=ruleset.encode(), deadline=10)
 
@@ -30,7 +30,7 @@ def digest() -> str:
     for answer in answers:
         table = attrs(answer.body[4:])
         if as_text(table.get(_TABLE_NAME)) == nft.TABLE:
-            return _comment(table.get(_TABLE_USERDATA, b""))
+            return _comment(table.get(_TABLE_USERDATA, b"")) or "unknown"
     return ""
 
 

@@ -35,5 +35,7 @@ def test_the_digest_follows_the_rules():
     assert nft.digest("") == ""
 
 
-def test_loading_twice_replaces():
-    assert nft.host([]).startswith("table inet zos\ndelete table inet zos\ntable inet zos {")
+def test_a_table_that_is_there_is_replaced_in_the_same_transaction():
+    rules = nft.host([])
+    assert nft.replacing(rules) == f"table inet zos\ndelete table inet zos\n{rules}"
+    assert nft.digest(nft.replacing(rules)) == nft.digest(rules)
