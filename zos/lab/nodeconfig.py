@@ -1,0 +1,39 @@
+"""A lab node's `/etc/zos/zos.toml`. Pure. Nothing in it says that this is a lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zos.lab.topology import CHAIN_URL, HUB_URL, Box
+
+Value = int | float | bool | str | Sequence[str]
+
+
+def node_config(box: Box, farm: int, disks: Sequence[Path]) -> str:
+    """The configuration of one node."""
+    tables: dict[str, dict[str, Value]] = {
+        "node": {"farm_id": farm, "chain": [CHAIN_URL], "hub": HUB_URL, "runmode": "dev"},
+        "storaged": {"devices": [str(path) for path in disks]},
+        "capacityd": {"uptime_every": 20.0},
+    }
+    return f"# Written by the lab for {box.name}.\n" + render(tables)
+
+
+def render(tables: Mapping[str, Mapping[str, Value]]) -> str:
+    """TOML text of tables of plain values."""
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, int | float):
+        return str(value)
+    return "[" + ", ".join(_value(item) for item in value) + "]"

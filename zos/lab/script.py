@@ -1,0 +1,68 @@
+"""What a box does before its init: its mounts, its cable, its addresses, as one shell script. Pure.
+
+It runs as the first process of the box's new namespaces, so that whatever it makes ends with the box: a box that was
+killed half-way leaves nothing that another try would meet.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from zos.lab.topology import EXIT_ADDRESS, PREFIX, Box, Kind, Layout
+
+NODE_FOLDERS: Mapping[str, str] = {
+    "lib-zos": "/var/lib/zos",
+    "cache-zos": "/var/cache/zos",
+    "lib-libvirt": "/var/lib/libvirt",
+    "log-libvirt": "/var/log/libvirt",
+    "cache-libvirt": "/var/cache/libvirt",
+    "etc-zos": "/etc/zos",
+    "etc-libvirt": "/etc/libvirt",
+}
+"""A node's own folders: name below its state, and where the node sees it."""
+COPIED = {"etc-libvirt"}
+"""Those that begin as a copy of the machine's."""
+
+
+def script(box: Box, layout: Layout, internet: int | None) -> str:
+    """The shell script of a box; `internet` is the pid of the Internet's init, None for the Internet itself."""
+    lines = ["set -e", f"hostname {shlex.quote(box.name)}", "ip link set lo up"]
+    if internet is None:
+        lines += _internet(box)
+    else:
+        lines += _cable(box, internet)
+    lines += _mounts(box, layout)
+    return "\n".join([*lines, 'exec "$@"'])
+
+
+def _internet(box: Box) -> Iterator[str]:
+    yield "ip link add world type bridge"
+    yield f"ip address add {box.address}/{PREFIX} dev world"
+    yield "ip link set world up"
+
+
+def _cable(box: Box, internet: int) -> Iterator[str]:
+    # The far end is born in the Internet's namespace: a veth that never was in the machine's own cannot stay there.
+    far = f"/proc/{internet}/ns/net"
+    yield f"ip link add eth0 address {box.mac} type veth peer name {box.name} netns {far}"
+    yield f"nsenter --net={far} ip link set {box.name} master world up"
+    yield f"ip address add {box.address}/{PREFIX} dev eth0"
+    yield "ip link set eth0 up"
+    yield f"ip route add default via {EXIT_ADDRESS}"
+
+
+def _mounts(box: Box, layout: Layout) -> Iterator[str]:
+    yield f"mount --bind {_q(layout.box_run(box.name))} /run"
+    if box.kind is Kind.NODE:
+        for name, target in NODE_FOLDERS.items():
+            yield f"mount --bind {_q(layout.box_state(box.name) / name)} {target}"
+        yield "mount -t tmpfs -o mode=1777 tmpfs /dev/shm"
+    yield "mount -t proc proc /proc"
+    # A fresh one shows the links of this network namespace; and it shows no cgroups, so none of ours can stay behind.
+    yield "mount -t sysfs sysfs /sys"
+
+
+def _q(path: Path) -> str:
+    return shlex.quote(str(path))

@@ -1,0 +1,181 @@
+"""What building or removing a lab does to the machine, one action each. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zos.lab.topology import Box
+from zos.model.units import Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFolder:
+    """A folder of the lab's own."""
+
+    path: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"folder {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeMountPoint:
+    """A folder of the machine that boxes mount theirs over; remembered, so that it is removed again."""
+
+    path: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"mount point {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """A file of the lab's own."""
+
+    path: Path
+    text: str
+
+    def describe(self) -> str:
+        """In words."""
+        return f"file {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTree:
+    """A box's own copy of a folder of the machine (empty when the machine has none)."""
+
+    source: Path
+    target: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"copy of {self.source} in {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDisk:
+    """A sparse file that stands for a disk."""
+
+    path: Path
+    size: Bytes
+
+    def describe(self) -> str:
+        """In words."""
+        return f"disk {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttachLoop:
+    """A block device for a disk's file."""
+
+    path: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"loop device for {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartBox:
+    """A box: its namespaces, its init."""
+
+    box: Box
+
+    def describe(self) -> str:
+        """In words."""
+        return f"box {self.box.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlugDesk:
+    """The host's own cable to the Internet."""
+
+    def describe(self) -> str:
+        """In words."""
+        return "the host's cable"
+
+
+@dataclass(frozen=True, slots=True)
+class KillBox:
+    """End a box's init; the kernel ends everything inside."""
+
+    name: str
+    pid: int
+
+    def describe(self) -> str:
+        """In words."""
+        return f"end of box {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropDesk:
+    """Remove the host's cable."""
+
+    def describe(self) -> str:
+        """In words."""
+        return "removal of the host's cable"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmount:
+    """Remove a mount that something left in the machine's own mount namespace."""
+
+    path: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"unmount of {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class DetachLoop:
+    """Let go of a disk's block device."""
+
+    device: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"release of {self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFolder:
+    """Delete a folder of the lab's own with all that is in it."""
+
+    path: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"removal of {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMountPoint:
+    """Delete a mount point that the lab made, if it is empty."""
+
+    path: Path
+
+    def describe(self) -> str:
+        """In words."""
+        return f"removal of mount point {self.path}"
+
+
+Step = (
+    MakeFolder
+    | MakeMountPoint
+    | WriteFile
+    | CopyTree
+    | MakeDisk
+    | AttachLoop
+    | StartBox
+    | PlugDesk
+    | KillBox
+    | DropDesk
+    | Unmount
+    | DetachLoop
+    | RemoveFolder
+    | RemoveMountPoint
+)

@@ -1,0 +1,128 @@
+"""What a lab consists of: its boxes, their addresses, folders and disks. Pure.
+
+A box is a set of namespaces (network, mount, PID, UTS) under a tiny init. The "Internet" is a bridge in the box of
+that name; every other box has one cable (veth) to it, called eth0 inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from zos.model.units import Bytes, GiB
+
+NET = "198.51.100.0/24"
+PREFIX = 24
+DESK_ADDRESS = "198.51.100.1"
+"""The host's own end, so that its user reaches chain and hub."""
+EXIT_ADDRESS = "198.51.100.254"
+"""The Internet's bridge: everybody's default gateway, with nothing behind it."""
+CHAIN_PORT = 9944
+HUB_PORT = 8080
+DESK_LINK = "zoslab0"
+INTERNET = "internet"
+LIMIT_OF_NODES = 60
+DISK_SIZE = GiB(20)
+
+
+class Kind(StrEnum):
+    """What a box is for."""
+
+    INTERNET = "internet"
+    CHAIN = "chain"
+    HUB = "hub"
+    USER = "user"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One set of namespaces."""
+
+    name: str
+    kind: Kind
+    address: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """How large a lab is."""
+
+    nodes: int = 2
+    disks: int = 2
+    """Per node."""
+    disk_size: Bytes = DISK_SIZE
+    block_time: float = 1.0
+    """Seconds between two blocks of the lab's chain."""
+
+    def boxes(self) -> tuple[Box, ...]:
+        """Every box, in the order they are started."""
+        services = (
+            _box(INTERNET, Kind.INTERNET, 254),
+            _box("chain", Kind.CHAIN, 10),
+            _box("hub", Kind.HUB, 11),
+            _box("user", Kind.USER, 100),
+        )
+        return services + tuple(self.node_boxes())
+
+    def node_boxes(self) -> Iterator[Box]:
+        """The nodes alone."""
+        for number in range(1, self.nodes + 1):
+            # .100 is the user's
+            last = 20 + number if number < 80 else 21 + number
+            yield _box(node_name(number), Kind.NODE, last)
+
+    def box(self, name: str) -> Box | None:
+        """The box of this name."""
+        return next((box for box in self.boxes() if box.name == name), None)
+
+
+def node_name(number: int) -> str:
+    """The name of the lab's n-th node, counted from 1."""
+    return f"node-{number}"
+
+
+def _box(name: str, kind: Kind, last: int) -> Box:
+    return Box(name, kind, f"198.51.100.{last}", f"02:5a:4f:53:00:{last:02x}")
+
+
+CHAIN_URL = f"ws://198.51.100.10:{CHAIN_PORT}"
+HUB_URL = f"http://198.51.100.11:{HUB_PORT}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The lab's folders on this machine."""
+
+    state: Path = Path("/var/lib/zos-lab")
+    """Survives `kill -9` of everything: disks, keys, the chain's storage, what the lab is."""
+    run: Path = Path("/run/zos-lab")
+    """One folder per box; each is that box's /run."""
+
+    def box_state(self, box: str) -> Path:
+        """What a box keeps."""
+        return self.state / box
+
+    def box_run(self, box: str) -> Path:
+        """A box's /run, seen from outside."""
+        return self.run / box
+
+    def sockets(self, box: str) -> Path:
+        """Where a node's daemons listen, seen from outside."""
+        return self.box_run(box) / "zos"
+
+    def log(self, box: str, unit: str) -> Path:
+        """A unit's log, seen from outside."""
+        return self.box_run(box) / "log" / f"{unit}.log"
+
+    def disk(self, box: str, number: int) -> Path:
+        """The file behind a node's disk."""
+        return self.state / box / f"disk-{number}.img"
+
+    @property
+    def record(self) -> Path:
+        """What this lab is."""
+        return self.state / "lab.json"

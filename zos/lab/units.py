@@ -1,0 +1,34 @@
+"""The unit files that a lab's boxes start: a node's are the repository's own, chain and hub have one each. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import zos
+from zos.lab.init import METAL_PYTHON
+from zos.lab.topology import CHAIN_PORT, HUB_PORT, Box, Kind, Layout, Topology
+
+NODE_UNITS = Path(zos.__file__).resolve().parent.parent / "systemd"
+"""The same files that a node of metal is installed with."""
+
+
+def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]:
+    """The units that are written for a box; none for a node, which has its own."""
+    state = layout.box_state(box.name)
+    match box.kind:
+        case Kind.CHAIN:
+            listen = ["--host", "0.0.0.0", "--port", str(CHAIN_PORT)]  # noqa: S104 - the box's network is the lab's own
+            pace = ["--block-time", f"{topology.block_time:g}"]
+            return {"devchain.service": _unit("zos.devchain", [*listen, *pace, "--data", str(state / "data")])}
+        case Kind.HUB:
+            listen = ["--host", "0.0.0.0", "--port", str(HUB_PORT)]  # noqa: S104 - as above
+            return {"hub.service": _unit("zos.hub", [*listen, "--data", str(state / "data")])}
+        case _:
+            return {}
+
+
+def _unit(module: str, arguments: Sequence[str]) -> str:
+    line = shlex.join([METAL_PYTHON, "-m", module, *arguments])
+    return f"[Service]\nExecStart={line}\nRestart=always\nRestartSec=200ms\nEnvironment=PYTHONUNBUFFERED=1\n"
