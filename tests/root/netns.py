@@ -114,12 +114,12 @@ class Node:
         """Whether a TCP connection comes about and gives back what it is sent."""
         return self.ok(f"{sys.executable} -c '{_TALK}' {address} {port} {size}", namespace=namespace)
 
-    def networkd(self, config: str = "") -> subprocess.Popen[bytes]:
+    def networkd(self, config: str = "", program: tuple[str, ...] = ("-m", "zos.networkd")) -> subprocess.Popen[bytes]:
         """Start the node's networkd; its configuration is the `[networkd]` table's text."""
         file = self.folder / "zos.toml"
         text = f'[node]\nrun_dir = "{self.run_dir}"\nstate_dir = "{self.folder}/state"\n[networkd]\n{config}\n'
         file.write_text(text)
-        return self.start("env", f"ZOS_CONFIG={file}", sys.executable, "-m", "zos.networkd", log="networkd.log")
+        return self.start("env", f"ZOS_CONFIG={file}", sys.executable, *program, log="networkd.log")
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """End a program that was started inside, with -9 (nsenter forks, so its child is meant)."""

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from netns import Node, join, node, until
 
 from zos.bus import Unreachable
+from zos.core0.units import UNITS
 from zos.model import names
 from zos.networkd.api import Backend, KernelRefused, NetId, Network, NetworkdClient, Peer, PortTaken, Tap, TapId
 from zos.networkd.check import public_key
@@ -73,7 +74,7 @@ class Side:
             "ip -o addr; ip -o link; ip route; ip -6 route; ip rule; ip netns; ls /run/netns/* /run/wireguard/*;"
             "nft list ruleset; cat /proc/mounts; pgrep -a wireguard-go || true"
         )
-        shown = re.sub(r"(valid_lft|preferred_lft|packets|bytes) \S+", "", shown)
+        shown = re.sub(r"(valid_lft|preferred_lft|packets|bytes) \S+| tentative", "", shown)
         # The shared mount of /run/netns is made once and stays, as after `ip netns add`.
         return {line for line in shown.splitlines() if "/run/netns tmpfs" not in line}
 
@@ -256,6 +257,18 @@ async def test_machines_do_not_reach_the_farmers_lan():
         assert not a.pings("192.168.77.2", "m")
 
 
+async def test_machines_get_out_by_ipv6_where_the_node_has_it():
+    async with two_nodes() as (a, b):
+        a.node.sh("ip addr add 2001:db8::1/64 dev zos nodad")
+        b.node.sh("ip addr add 2001:db8::2/64 dev zos nodad")
+        left, _ = networks(a, b)
+        await a.client.ensure_network(left)
+        a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        info = await a.client.ensure_tap(tap(left.id, "10.20.2.2"))
+        a.node.sh(f"ip -n m addr add {info.ipv6}/64 dev eth0 nodad && ip -n m route add default via {info.gateway6}")
+        await asyncio.to_thread(until, lambda: a.node.ok("busybox ping6 -c1 -W1 2001:db8::2", namespace="m"))
+
+
 async def test_killing_networkd_leaves_the_tunnel_and_the_next_one_touches_nothing():
     async with one_network() as (a, _b, left, _):
         await a.client.ensure_tap(tap(left.id, "10.20.2.9"))
@@ -365,6 +378,39 @@ async def test_no_key_shows_in_a_log_or_among_the_processes():
             if folder.name.isdigit():
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                     assert left.private_key.encode() not in (folder / "cmdline").read_bytes()
+
+
+async def test_a_tunnel_that_hangs_is_ended_all_the_same():
+    async with two_nodes() as (a, b):
+        before = a.world()
+        left, _ = networks(a, b)
+        await a.client.ensure_network(left)
+        process = a.wireguard_go(left.id)
+        if process:
+            a.node.sh(f"kill -STOP {process}")
+        await a.client.drop_network(left.id)
+        await settles(a, before)
+
+
+async def test_the_powers_that_its_unit_keeps_are_enough(plain_pair: tuple[Node, Node]):
+    a, b = plain_pair
+    a.sh("ip addr add 192.0.2.1/24 dev eth0")
+    (unit,) = (unit for unit in UNITS if unit.name == "networkd")
+    program = (
+        "import runpy; from zos.runtime.privileges import keep_only;"
+        f"keep_only({unit.capabilities!r}); runpy.run_module('zos.networkd', run_name='__main__')"
+    )
+    a.networkd(program=("-c", program))
+    async with a.bus() as bus:
+        side = Side(a, "192.0.2.1", NetworkdClient(bus))
+        await side.ready()
+        before = side.world()
+        left, _ = networks(side, Side(b, "192.0.2.2", side.client))
+        assert (await side.client.ensure_network(left)).detail == ""
+        await side.client.ensure_tap(tap(left.id, "10.20.2.9"))
+        await side.client.drop_tap(tap(left.id, "10.20.2.9").id)
+        await side.client.drop_network(left.id)
+        await settles(side, before)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from nacl.bindings import crypto_scalarmult_base
 
 from zos.networkd import model
 from zos.networkd.api.errors import (
@@ -35,8 +35,7 @@ _MAX_PEERS = 1024
 
 def public_key(private: str) -> str:
     """The public half of a WireGuard key, both base64."""
-    key = X25519PrivateKey.from_private_bytes(base64.b64decode(private))
-    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    return base64.b64encode(crypto_scalarmult_base(base64.b64decode(private))).decode()
 
 
 def canonical(network: Network) -> Network:

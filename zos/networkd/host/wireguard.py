@@ -33,6 +33,8 @@ _ALIVE = 180.0
 """A session that is older than this is over (WireGuard's REJECT_AFTER_TIME)."""
 _START = 5.0
 _STOP = 3.0
+_HANGS = 5.0
+"""A wireguard-go that says nothing for this long is as good as dead."""
 _CHUNK = 200
 # Its heap grows under load and is not given back; the limit makes the collector work before that.
 _ENVIRONMENT = {"WG_PROCESS_FOREGROUND": "1", "LOG_LEVEL": "error", "GOMEMLIMIT": "96MiB"}
@@ -225,9 +227,12 @@ def _inside(namespace: str) -> list[str]:
 
 
 async def seen(link: str, namespace: str, told: Mapping[str, str]) -> TunnelSeen | None:
-    """The tunnel as it runs; None when nothing serves it."""
-    # Not `check`: the error would carry the output, which holds the private key.
-    shown = await proc.run([*_inside(namespace), "show", link, "dump"], check=False, deadline=10)
+    """The tunnel as it runs; None when nothing serves it, or what does so hangs."""
+    try:
+        # Not `check`: the error would carry the output, which holds the private key.
+        shown = await proc.run([*_inside(namespace), "show", link, "dump"], check=False, deadline=_HANGS)
+    except proc.ProgramTooSlow:
+        return None
     if shown.code != 0:
         return None
     backend = Backend.WIREGUARD_GO if _socket(link).exists() else Backend.KERNEL

@@ -44,6 +44,13 @@ def with_peer(**fields: object) -> Network:
     return changed(peers=(dataclasses.replace(PEER, **fields),))  # type: ignore[arg-type]
 
 
+def test_a_public_key_is_the_one_that_wireguard_computes():
+    # RFC 7748, section 6.1: Alice's keys.
+    private = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
+    public = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+    assert check.public_key(base64.b64encode(private).decode()) == base64.b64encode(public).decode()
+
+
 def test_a_canonical_network_stays_as_it_is():
     assert check.canonical(NETWORK) == NETWORK
 
