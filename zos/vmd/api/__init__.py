@@ -1,0 +1,47 @@
+"""The door of vmd."""
+
+from zos.vmd.api.client import VmdClient
+from zos.vmd.api.errors import (
+    BadMachine,
+    GuestAssetsMissing,
+    LibvirtRefused,
+    LibvirtUnreachable,
+    MachineNotRunning,
+    NoSuchMachine,
+    StartFailed,
+)
+from zos.vmd.api.types import (
+    Acceleration,
+    Accelerator,
+    Machine,
+    MachineDisk,
+    MachineId,
+    MachineInfo,
+    MachineKind,
+    MachineState,
+    Nic,
+    Route,
+    Share,
+)
+
+__all__ = [
+    "Acceleration",
+    "Accelerator",
+    "BadMachine",
+    "GuestAssetsMissing",
+    "LibvirtRefused",
+    "LibvirtUnreachable",
+    "Machine",
+    "MachineDisk",
+    "MachineId",
+    "MachineInfo",
+    "MachineKind",
+    "MachineNotRunning",
+    "MachineState",
+    "Nic",
+    "NoSuchMachine",
+    "Route",
+    "Share",
+    "StartFailed",
+    "VmdClient",
+]

@@ -1,0 +1,65 @@
+"""The client of vmd's door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from zos.bus import convert
+from zos.bus.client import Door
+from zos.vmd.api import vmd_pb2 as pb
+from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo
+from zos.vmd.api.vmd_pb2_grpc import VmdStub
+
+PAST = 16 * 1024
+"""How much of a console's past a watcher gets first, in bytes."""
+
+
+class VmdClient(Door):
+    """Machines, consoles, acceleration."""
+
+    name = "vmd"
+    stub = VmdStub
+
+    async def ensure_machine(self, machine: Machine, *, deadline: float = 60.0) -> MachineInfo:
+        """Make the machine run as wished; a change of anything but `paused` restarts it.
+
+        When it could not be started now, the wish is kept and tried again for ever.
+        """
+        answer = await self.call("EnsureMachine", convert.encode(machine, pb.Machine), deadline=deadline)
+        return convert.decode(answer, MachineInfo)
+
+    async def drop_machine(self, id: MachineId, *, deadline: float = 30.0) -> None:
+        """End the machine; disks and directories are not touched. An unknown id is fine."""
+        await self.call("DropMachine", pb.DropMachineRequest(id=id), deadline=deadline)
+
+    async def machine(self, id: MachineId) -> MachineInfo:
+        """One machine."""
+        return convert.decode(await self.call("GetMachine", pb.GetMachineRequest(id=id)), MachineInfo)
+
+    async def list_machines(self) -> tuple[MachineInfo, ...]:
+        """All machines that are wished for."""
+        answer = await self.call("ListMachines", pb.ListMachinesRequest())
+        return tuple(convert.decode(machine, MachineInfo) for machine in answer.machines)
+
+    async def watch_machines(self) -> AsyncIterator[MachineInfo]:
+        """Every machine as it is now, then each change."""
+        async for message in self.stream("WatchMachines", pb.WatchMachinesRequest()):
+            yield convert.decode(message, MachineInfo)
+
+    async def read_console(self, id: MachineId, max_bytes: int = PAST) -> bytes:
+        """The last bytes that the guest wrote to its serial console, over all its boots."""
+        answer = await self.call("ReadConsole", pb.ReadConsoleRequest(id=id, max_bytes=max_bytes))
+        return bytes(answer.data)
+
+    async def watch_console(self, id: MachineId, max_bytes: int = PAST) -> AsyncIterator[bytes]:
+        """The console's recent past, then what comes."""
+        async for message in self.stream("WatchConsole", pb.WatchConsoleRequest(id=id, max_bytes=max_bytes)):
+            yield bytes(message.data)
+
+    async def send_console(self, id: MachineId, data: bytes) -> None:
+        """Type on the guest's serial console."""
+        await self.call("SendConsole", pb.SendConsoleRequest(id=id, data=data))
+
+    async def acceleration(self) -> Acceleration:
+        """What runs guest code on this node, and why."""
+        return convert.decode(await self.call("GetAcceleration", pb.GetAccelerationRequest()), Acceleration)
