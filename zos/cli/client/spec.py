@@ -1,0 +1,280 @@
+"""The user's YAML file: what it may say, and every mistake by its path. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, NoReturn
+
+import yaml
+
+from zos.errors import Status, ZosError
+from zos.model.deployment import NAME, NAME_LIMIT, RESERVED
+from zos.model.units import Bytes, GiB, MiB
+
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+SCALE = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+FIRST_SUBNET, LAST_SUBNET = 2, 254
+RANGE = IPv4Network("10.20.0.0/16")
+MEMORY = MiB(512)
+
+
+class BadSpec(ZosError):
+    """The file does not say what can be deployed."""
+
+    reason = "cli.bad_spec"
+    status = Status.INVALID_ARGUMENT
+    text = "{path}: {problem}"
+    hint = "examples/vm.yaml shows a whole file"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A user network."""
+
+    name: str
+    range: IPv4Network
+    access: bool
+    """The user wants a way in from outside."""
+    nodes: tuple[int, ...]
+    """Nodes that are members even without a machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A disk or a shared directory of a machine."""
+
+    name: str
+    kind: str
+    """`zmount` or `volume`"""
+    size: Bytes
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A machine."""
+
+    name: str
+    node: int
+    """0 lets us choose."""
+    network: str
+    ip: IPv4Address | None
+    flist: str
+    cpu: int
+    memory: Bytes
+    root: Bytes
+    entrypoint: str
+    env: Mapping[str, str]
+    stores: tuple[StoreSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole file."""
+
+    name: str
+    description: str
+    networks: tuple[NetworkSpec, ...]
+    machines: tuple[MachineSpec, ...]
+
+
+class _Table:
+    """A mapping of the file that knows where it stands and which of its keys were asked for."""
+
+    def __init__(self, value: Any, path: str) -> None:
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise BadSpec(path=path or "the file", problem="must be a table of `key: value` lines")
+        self.path = path
+        self._values = {str(key): entry for key, entry in value.items()}
+        self._asked: set[str] = set()
+
+    def at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+    def refuse(self, key: str, problem: str) -> NoReturn:
+        raise BadSpec(path=self.at(key), problem=problem)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._asked.add(key)
+        value = self._values.get(key)
+        return default if value is None else value
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self.get(key, default)
+        if isinstance(value, dict | list):
+            self.refuse(key, "must be a text")
+        return str(value)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            self.refuse(key, "must be true or false")
+        return value
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        value = self.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.refuse(key, f"must be a whole number from {low} to {high}")
+        return value
+
+    def size(self, key: str, default: Bytes | None = None) -> Bytes:
+        value = self.get(key, default)
+        if value is None:
+            self.refuse(key, "is missing; give a size such as 1GiB")
+        matched = SIZE.fullmatch(str(value).strip())
+        if isinstance(value, bool) or not matched:
+            self.refuse(key, f"`{value}` is not a size; write for instance 512MiB or 1GiB")
+        return Bytes(int(float(matched[1]) * SCALE[matched[2].upper()]))
+
+    def tables(self, key: str) -> Iterator[tuple[str, _Table]]:
+        for name, value in _Table(self.get(key), self.at(key))._values.items():
+            table = _Table(value, f"{self.at(key)}.{name}")
+            _check_name(name, table.path)
+            yield name, table
+
+    def texts(self, key: str) -> dict[str, str]:
+        table = _Table(self.get(key), self.at(key))
+        return {name: table.text(name) for name in table._values}
+
+    def done(self) -> None:
+        """Refuse what nobody asked for: a misspelt key must not be silently nothing."""
+        for key in self._values:
+            if key not in self._asked:
+                self.refuse(key, f"is not known here; known are {', '.join(sorted(self._asked))}")
+
+
+def parse(text: str) -> Spec:
+    """The file's text as a spec."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise BadSpec(path="the file", problem=f"is not YAML: {' '.join(str(err).split())}") from None
+    top = _Table(document, "")
+    networks = tuple(_network(name, table) for name, table in top.tables("networks"))
+    machines = tuple(_machine(name, table, networks) for name, table in top.tables("machines"))
+    spec = Spec(top.text("name"), top.text("description"), networks, machines)
+    top.done()
+    _check_name(spec.name, "name")
+    if not networks and not machines:
+        raise BadSpec(path="the file", problem="names neither networks nor machines")
+    _check_unique(spec)
+    return _with_addresses_in_env(spec)
+
+
+def _check_name(name: str, path: str) -> None:
+    if not NAME.fullmatch(name) or len(name) > NAME_LIMIT or name in RESERVED:
+        problem = f"`{name}` is not a name; use 1 to {NAME_LIMIT} letters, digits and underscores"
+        raise BadSpec(path=path, problem=problem)
+
+
+def _network(name: str, table: _Table) -> NetworkSpec:
+    text = table.text("range", str(RANGE))
+    try:
+        found = IPv4Network(text)
+    except ValueError:
+        table.refuse("range", f"`{text}` is not a network such as {RANGE}")
+    if found.prefixlen != 16:
+        table.refuse("range", f"{found} must be a /16, from which each node gets a /24")
+    nodes = table.get("nodes", [])
+    if not isinstance(nodes, list) or any(isinstance(node, bool) or not isinstance(node, int) for node in nodes):
+        table.refuse("nodes", "must be a list of node ids")
+    spec = NetworkSpec(name, found, table.flag("access"), tuple(nodes))
+    table.done()
+    return spec
+
+
+def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> MachineSpec:
+    only = networks[0].name if len(networks) == 1 else ""
+    network = table.text("network", only)
+    known = {spec.name: spec for spec in networks}
+    if network not in known:
+        table.refuse("network", f"must be one of {', '.join(known) or 'the networks, of which there are none'}")
+    stores = tuple(_stores(table, "disks", "zmount")) + tuple(_stores(table, "volumes", "volume"))
+    machine = MachineSpec(
+        name=name,
+        node=table.number("node", 0, 0, 2**32 - 1),
+        network=network,
+        ip=_ip(table, known[network].range),
+        flist=table.text("flist"),
+        cpu=table.number("cpu", 1, 1, 255),
+        memory=table.size("memory", MEMORY),
+        root=table.size("root", GiB(1)),
+        entrypoint=table.text("entrypoint"),
+        env=table.texts("env"),
+        stores=stores,
+    )
+    table.done()
+    if not machine.flist:
+        table.refuse("flist", "is missing; it names what the machine boots")
+    if machine.memory < MiB(250):
+        table.refuse("memory", "must be at least 250MiB")
+    return machine
+
+
+def _ip(table: _Table, range: IPv4Network) -> IPv4Address | None:
+    text = table.text("ip")
+    if not text:
+        return None
+    try:
+        ip = IPv4Address(text)
+    except ValueError:
+        table.refuse("ip", f"`{text}` is not an IPv4 address")
+    third, last = ip.packed[2:]
+    if ip not in range or not FIRST_SUBNET <= third <= LAST_SUBNET or not 2 <= last <= 254:
+        low, high = range.network_address + 256 * FIRST_SUBNET + 2, range.network_address + 256 * LAST_SUBNET + 254
+        table.refuse("ip", f"{ip} must lie in {low} to {high}, its last part between 2 and 254")
+    return ip
+
+
+def _stores(table: _Table, key: str, kind: str) -> Iterator[StoreSpec]:
+    for name, entry in table.tables(key):
+        store = StoreSpec(name, kind, entry.size("size"), entry.text("at"))
+        entry.done()
+        if not store.size:
+            entry.refuse("size", "must be more than nothing")
+        if not store.at.startswith("/") or store.at == "/":
+            entry.refuse("at", "must be the absolute path where the machine sees it, and not /")
+        yield store
+
+
+def _check_unique(spec: Spec) -> None:
+    seen: dict[str, str] = {}
+    for path, name in _names(spec):
+        if name in seen:
+            raise BadSpec(path=path, problem=f"the name `{name}` is taken by {seen[name]}")
+        seen[name] = path
+    taken: dict[tuple[str, IPv4Address], str] = {}
+    for machine in spec.machines:
+        if machine.ip is not None:
+            other = taken.setdefault((machine.network, machine.ip), machine.name)
+            if other != machine.name:
+                raise BadSpec(path=f"machines.{machine.name}.ip", problem=f"{machine.ip} is {other}'s")
+
+
+def _names(spec: Spec) -> Iterator[tuple[str, str]]:
+    for network in spec.networks:
+        yield f"networks.{network.name}", network.name
+    for machine in spec.machines:
+        yield f"machines.{machine.name}", machine.name
+        for store in machine.stores:
+            yield f"machines.{machine.name}.{store.name}", store.name
+
+
+REFERENCE = re.compile(r"\$\{([a-zA-Z0-9_]+)\.ip\}")
+
+
+def _with_addresses_in_env(spec: Spec) -> Spec:
+    """Refuse `${NAME.ip}` of a machine that is not in the file; the addresses are filled in once they are chosen."""
+    names = {machine.name for machine in spec.machines}
+    for machine in spec.machines:
+        for key, value in machine.env.items():
+            for wanted in REFERENCE.findall(value):
+                if wanted not in names:
+                    path = f"machines.{machine.name}.env.{key}"
+                    raise BadSpec(path=path, problem=f"there is no machine `{wanted}`")
+    return spec

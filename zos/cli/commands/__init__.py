@@ -1,0 +1,1 @@
+"""One file per command, parser and action side by side; found by looking."""

@@ -1,0 +1,99 @@
+"""Where a command's words go: results to standard output (text or JSON), progress and errors to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from zos.cli.render import printable
+
+
+class Out:
+    """Both streams, and whether a program reads the first."""
+
+    def __init__(self, as_json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self.as_json = as_json
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._live = self._err.isatty()
+        self._pending = ""
+        self._said = ""
+
+    def result(self, value: Any, text: str) -> None:
+        """The command's answer: the value for programs, the text for people."""
+        self._print(json.dumps(value, indent=2, default=str) if self.as_json else text)
+
+    def text(self, text: str) -> None:
+        """Plain output that is the same for both."""
+        self._print(text)
+
+    def line(self, value: Any, text: str) -> None:
+        """One of many answers that come over time: a JSON line for programs."""
+        self._print(json.dumps(value, default=str) if self.as_json else text)
+
+    def note(self, text: str) -> None:
+        """A remark for people, next to the answer."""
+        self._clear()
+        print(text, file=self._err, flush=True)
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        """Show that something is going on, then how long it took."""
+        step = Step(self, title)
+        self.pending(f"… {title}")
+        try:
+            yield step
+        except BaseException:
+            self.note(f"✗ {title}{step.tail()}")
+            raise
+        self.note(f"✓ {title}{step.tail()}  {step.seconds():.1f} s")
+
+    def pending(self, text: str) -> None:
+        """The present state of affairs: one line that is rewritten on a terminal, else a line whenever it changes."""
+        text = printable(text)
+        if text == self._said:
+            return
+        self._said = text
+        if self._live:
+            self._clear()
+            self._err.write(text[:118])
+            self._err.flush()
+            self._pending = text
+        else:
+            print(text, file=self._err, flush=True)
+
+    def _clear(self) -> None:
+        if self._pending:
+            self._err.write("\r\x1b[2K")
+            self._pending = ""
+
+    def _print(self, text: str) -> None:
+        self._clear()
+        print(text, file=self._out, flush=True)
+
+
+class Step:
+    """Something that takes its time."""
+
+    def __init__(self, out: Out, title: str) -> None:
+        self._out = out
+        self._title = title
+        self._detail = ""
+        self._began = time.monotonic()
+
+    def at(self, detail: str) -> None:
+        """How far it is."""
+        self._detail = detail
+        self._out.pending(f"… {self._title}: {detail}")
+
+    def tail(self) -> str:
+        """The last detail, for the closing line."""
+        return f": {printable(self._detail)}" if self._detail else ""
+
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began

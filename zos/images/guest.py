@@ -1,0 +1,248 @@
+"""Builds what container machines boot: Debian's cloud kernel as an ELF file, and a tiny initramfs around our /init.
+
+    python -m zos.images.guest --out DIR
+
+Written there: `vmlinux` (QEMU starts an ELF 0.2 s sooner than a compressed kernel), `initramfs` (zstd), and `stamp`,
+which names what they were made from: nothing is done again until that changes. The kernel package is fetched into a
+cache and unpacked, not installed. The recipe's data is in `images/guest/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import hashlib
+import shutil
+import struct
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import cramjam
+import zstandard
+
+from zos.errors import Status, ZosError
+from zos.runtime import cpio, proc
+from zos.runtime.files import write_atomic
+
+RECIPE = Path(__file__).resolve().parents[2] / "images" / "guest"
+OUT = Path("/usr/lib/zos/guest")
+"""Beside the programs: every node of a lab sees the same one, and vmd looks there by default."""
+CACHE = Path("/var/cache/zos-images")
+PACKAGE = "linux-image-cloud-amd64"
+BUSYBOX = Path("/bin/busybox")
+LEVEL = 12
+FORMAT = 1
+"""Raise when this file makes something else out of the same inputs."""
+
+
+class CannotBuild(ZosError):
+    """The guest's kernel or initramfs cannot be made."""
+
+    reason = "images.cannot_build_guest"
+    status = Status.FAILED_PRECONDITION
+    text = "{problem}"
+    hint = "Debian's package archive must be reachable once; busybox-static and kmod must be installed"
+
+
+async def build(out: Path = OUT, cache: Path = CACHE, recipe: Path = RECIPE) -> bool:
+    """Make kernel and initramfs in `out` unless they are there and current; true when something was made."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        # Two set-ups at once: the second waits and finds everything made.
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        recipe_hash = _recipe_hash(recipe)
+        if _is_current(out, recipe_hash):
+            return False
+        deb = await _fetch(cache)
+        with tempfile.TemporaryDirectory(prefix="zos-guest-", dir=cache) as folder:
+            tree = Path(folder)
+            await proc.run(["dpkg-deb", "-x", deb, tree], deadline=120)
+            made = await asyncio.to_thread(_assets, tree, recipe, await _module_order(tree, recipe))
+        for name, data in made.items():
+            write_atomic(out / name, data, mode=0o644)
+        write_atomic(out / "stamp", f"{recipe_hash} {deb.name}\n".encode(), mode=0o644)
+        return True
+
+
+def _recipe_hash(recipe: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("init", "applets", "modules"):
+        digest.update(hashlib.blake2b((recipe / name).read_bytes()).digest())
+    if not BUSYBOX.exists():
+        raise CannotBuild(problem=f"{BUSYBOX} is missing")
+    digest.update(BUSYBOX.read_bytes())
+    digest.update(bytes([FORMAT]))
+    return digest.hexdigest()
+
+
+def _is_current(out: Path, recipe_hash: str) -> bool:
+    stamp = out / "stamp"
+    whole = all((out / name).exists() for name in ("vmlinux", "initramfs", "stamp"))
+    return whole and stamp.read_text().startswith(recipe_hash + " ")
+
+
+async def _fetch(cache: Path) -> Path:
+    """The kernel's package file, from the cache or the archive."""
+    cache.mkdir(parents=True, exist_ok=True)
+    shown = await proc.run(["apt-cache", "depends", PACKAGE], check=False)
+    names = [line.split()[1] for line in shown.text.splitlines() if line.strip().startswith("Depends: linux-image-")]
+    if not names:
+        kept = sorted(cache.glob("linux-image-*-cloud-amd64_*.deb"))
+        if kept:
+            return kept[-1]
+        raise CannotBuild(problem=f"apt knows no {PACKAGE}; `apt-get update` may help")
+    kept = sorted(cache.glob(f"{names[0]}_*.deb"))
+    if not kept:
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
+            # Root's download folder is closed to apt's own user, which is a warning and no more.
+            await proc.run(["apt-get", "download", "-q", names[0]], cwd=Path(folder), deadline=600)
+            (fetched,) = Path(folder).glob("*.deb")
+            kept = [Path(shutil.move(fetched, cache / fetched.name))]
+    return kept[-1]
+
+
+async def _module_order(tree: Path, recipe: Path) -> Mapping[str, tuple[str, ...]]:
+    """The wanted modules and all they need: path below the kernel's folder -> paths of what it depends on."""
+    release = _release(tree)
+    await proc.run(["depmod", "-b", tree, release], deadline=120)
+    folder = tree / "lib" / "modules" / release
+    dependencies = parse_dependencies((folder / "modules.dep").read_text())
+    builtin = {_module_name(line) for line in (folder / "modules.builtin").read_text().split()}
+    return closure(wanted_modules((recipe / "modules").read_text()), dependencies, builtin)
+
+
+def _release(tree: Path) -> str:
+    (release,) = [path.name for path in (tree / "lib" / "modules").iterdir()]
+    return release
+
+
+def wanted_modules(text: str) -> tuple[str, ...]:
+    """The names in a list of modules, without comments."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:
+    """modules.dep: a module's path to the paths of what it needs."""
+    lines = (line.partition(":") for line in text.splitlines())
+    return {path: tuple(rest.split()) for path, colon, rest in lines if colon}
+
+
+def closure(
+    names: Iterable[str], dependencies: Mapping[str, tuple[str, ...]], builtin: Iterable[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """The part of modules.dep that the named modules need."""
+    by_name = {_module_name(path): path for path in dependencies}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        if name.replace("-", "_") in builtin:
+            continue
+        path = by_name.get(name.replace("-", "_"))
+        if path is None:
+            raise CannotBuild(problem=f"the kernel has no module {name}")
+        for needed in (path, *dependencies[path]):
+            found[needed] = dependencies[needed]
+    return found
+
+
+def _module_name(path: str) -> str:
+    return Path(path).name.partition(".")[0].replace("-", "_")
+
+
+def _assets(tree: Path, recipe: Path, modules: Mapping[str, tuple[str, ...]]) -> dict[str, bytes]:
+    release = _release(tree)
+    entries = initramfs(
+        init=(recipe / "init").read_bytes(),
+        busybox=BUSYBOX.read_bytes(),
+        applets=(recipe / "applets").read_text().split(),
+        release=release,
+        modules={path: (tree / "lib" / "modules" / release / path).read_bytes() for path in modules},
+        dependencies=modules,
+    )
+    packed = zstandard.ZstdCompressor(level=LEVEL).compress(cpio.archive(entries))
+    return {
+        "vmlinux": unpack_kernel((tree / "boot" / f"vmlinuz-{release}").read_bytes()),
+        # vmd puts a machine's seed behind it, which must begin on a multiple of four.
+        "initramfs": cpio.pad(packed, cpio.BLOCK),
+    }
+
+
+def initramfs(
+    init: bytes,
+    busybox: bytes,
+    applets: Sequence[str],
+    release: str,
+    modules: Mapping[str, bytes],
+    dependencies: Mapping[str, tuple[str, ...]],
+) -> Iterator[cpio.Entry]:
+    """The tree that the guest's kernel unpacks."""
+    for name in ("bin", "dev", "proc", "sys", "root", "zos", "lib", "lib/modules"):
+        yield cpio.folder(name)
+    yield cpio.character_device("dev/console", 5, 1)
+    yield cpio.file("init", init, 0o755)
+    yield cpio.file("bin/busybox", busybox, 0o755)
+    for applet in sorted(applets):
+        yield cpio.link(f"bin/{applet}", "busybox")
+    home = f"lib/modules/{release}"
+    yield cpio.folder(home)
+    # Flat: the paths are only names, and directories cost entries.
+    for path in sorted(modules):
+        yield cpio.file(f"{home}/{Path(path).name}", modules[path])
+    lines = sorted(
+        f"{Path(path).name}: {' '.join(Path(n).name for n in needs)}\n" for path, needs in dependencies.items()
+    )
+    yield cpio.file(f"{home}/modules.dep", "".join(lines).encode())
+
+
+def unpack_kernel(image: bytes) -> bytes:
+    """The ELF kernel inside a bzImage that is packed with LZ4 (as Debian's is); another is returned as it is."""
+    payload = kernel_payload(image)
+    if not payload.startswith(b"\x02\x21\x4c\x18"):
+        return image
+    # The kernel's build appends the unpacked size; the last block is shorter than the rest.
+    (size,) = struct.unpack("<I", payload[-4:])
+    kernel = b"".join(_lz4_blocks(payload[4:-4]))[:size]
+    if not kernel.startswith(b"\x7fELF"):
+        raise CannotBuild(problem="the kernel image does not hold an ELF file")
+    return kernel
+
+
+def kernel_payload(image: bytes) -> bytes:
+    """The packed kernel in a bzImage, by its boot header (Documentation/x86/boot: offsets 0x1f1, 0x248, 0x24c)."""
+    if image[0x202:0x206] != b"HdrS":
+        raise CannotBuild(problem="the kernel image is no bzImage")
+    sectors = image[0x1F1] or 4
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = (sectors + 1) * 512 + int(offset)
+    return image[start : start + int(length)]
+
+
+def _lz4_blocks(data: bytes) -> Iterator[bytes]:
+    # The legacy format: a size and a raw LZ4 block of at most 8 MiB, again and again.
+    position = 0
+    while position < len(data):
+        (size,) = struct.unpack_from("<I", data, position)
+        position += 4
+        yield bytes(cramjam.lz4.decompress_block(data[position : position + size], output_len=8 * 1024 * 1024))
+        position += size
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="zos.images.guest", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=OUT, help="where to write (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where packages are kept (default: %(default)s)")
+    wanted = parser.parse_args()
+    try:
+        made = asyncio.run(build(wanted.out, wanted.cache))
+    except ZosError as err:
+        sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")
+        return 1
+    sys.stderr.write(f"guest kernel and initramfs in {wanted.out} {'made' if made else 'are current'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What only vmd knows about machines: wishes, what is seen of a guest, and the story of its starts. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from zos.runtime.backoff import Backoff
+from zos.vmd.api.types import Machine
+
+BACKOFF = Backoff(first=2.0, cap=300.0)
+STEADY = 60.0
+"""A guest that ran this long is no crash loop: its next start waits the shortest time again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A machine that was asked for, until it is gone."""
+
+    machine: Machine
+    dropping: bool = False
+    """Asked to go: ended first, forgotten after. A wish that is merely missing ends nobody's guest."""
+
+
+class GuestState(StrEnum):
+    """What libvirt says of a domain, as far as it matters here."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    BROKEN = "broken"
+    """QEMU lives and its guest does not (paused by an internal error, crashed)."""
+    ENDING = "ending"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A domain of ours."""
+
+    state: GuestState
+    digest: str = ""
+    """The wish that it was started from."""
+    pid: int = 0
+    accel: str = ""
+    detail: str = ""
+    growth: Mapping[int, int] = field(default_factory=dict)
+    """Disks (by index) whose file is now larger than the guest knows, with the new size."""
+    dead_shares: tuple[str, ...] = ()
+    """virtiofs tags whose server process has ended: what the guest has mounted from them hangs for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The story of a machine's starts since the node booted; wall-clock seconds."""
+
+    started: float = 0.0
+    ended: float = 0.0
+    changed: float = 0.0
+    failures: int = 0
+    """Ends and failed starts in a row without a steady run between."""
+    restarts: int = 0
+    next_try: float = 0.0
+    reason: str = ""
+
+    @property
+    def believed_running(self) -> bool:
+        """A start succeeded and no end was noticed yet."""
+        return self.started > self.ended
+
+
+def digest(machine: Machine) -> str:
+    """Identifies what a guest is started from; pausing does not need a restart."""
+    same = dataclasses.replace(machine, paused=False)
+    return hashlib.blake2b(msgspec.json.encode(same, order="deterministic"), digest_size=16).hexdigest()
+
+
+def after_start(run: Run, now: float) -> Run:
+    """The guest was started."""
+    # A clock that stands still (or went back) must not make a start look older than the end before it.
+    started = max(now, run.ended + 0.001)
+    restarts = run.restarts + (1 if run.started else 0)
+    return dataclasses.replace(run, started=started, changed=now, restarts=restarts, next_try=0.0, reason="")
+
+
+def after_end(run: Run, now: float, reason: str, spread: float | None = None) -> Run:
+    """The guest ended by itself or was ended because it was broken."""
+    failures = 1 if now - run.started >= STEADY else run.failures + 1
+    return _backed_off(run, now, failures, reason, spread)
+
+
+def after_failed_start(run: Run, now: float, reason: str, spread: float | None = None) -> Run:
+    """A start did not succeed."""
+    return _backed_off(run, now, run.failures + 1, reason, spread)
+
+
+def after_stop(run: Run, now: float, reason: str) -> Run:
+    """We ended the guest for a change: the next start is not delayed."""
+    return dataclasses.replace(run, ended=max(now, run.started), changed=now, next_try=now, failures=0, reason=reason)
+
+
+def is_due(run: Run, now: float) -> bool:
+    """Whether a start may be tried now. A clock that was put back does not hold it up longer than the longest wait."""
+    longest = BACKOFF.cap * (1 + BACKOFF.jitter)
+    return now >= run.next_try or run.next_try > now + longest
+
+
+def _backed_off(run: Run, now: float, failures: int, reason: str, spread: float | None) -> Run:
+    return dataclasses.replace(
+        run,
+        ended=max(now, run.started),
+        changed=now,
+        failures=failures,
+        next_try=now + BACKOFF.delay(failures, spread),
+        reason=reason,
+    )
