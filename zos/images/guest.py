@@ -56,6 +56,9 @@ async def build(out: Path = OUT, cache: Path = CACHE, recipe: Path = RECIPE) -> 
         recipe_hash = _recipe_hash(recipe)
         if _is_current(out, recipe_hash):
             return False
+        missing = set((recipe / "applets").read_text().split()) - await _known_applets()
+        if missing:
+            raise CannotBuild(problem=f"{BUSYBOX} has no {', '.join(sorted(missing))}")
         deb = await _fetch(cache)
         with tempfile.TemporaryDirectory(prefix="zos-guest-", dir=cache) as folder:
             tree = Path(folder)
@@ -102,6 +105,11 @@ async def _fetch(cache: Path) -> Path:
             (fetched,) = Path(folder).glob("*.deb")
             kept = [Path(shutil.move(fetched, cache / fetched.name))]
     return kept[-1]
+
+
+async def _known_applets() -> frozenset[str]:
+    """What this busybox can do; distributions differ."""
+    return frozenset((await proc.run([BUSYBOX, "--list"])).text.split())
 
 
 async def _module_order(tree: Path, recipe: Path) -> Mapping[str, tuple[str, ...]]:

@@ -33,6 +33,18 @@ class RecordFromTheFuture(ZosError):
     hint = "run the newer release again, or move the file away by hand"
 
 
+def _encode(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if issubclass(kind, Path):
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
 class _Record(msgspec.Struct):
     version: int
     generation: int
@@ -96,7 +108,7 @@ class Ledger(Generic[T]):
         if old is not None and old[1] == body:
             return old[0]
         generation = (old[0] if old else 0) + 1
-        record = _Record(self.version, generation, key, msgspec.to_builtins(body))
+        record = _Record(self.version, generation, key, msgspec.to_builtins(body, enc_hook=_encode))
         data = msgspec.json.encode(record)
         if self._keep_history:
             self._append(self._path(key).with_suffix(".history"), data)
@@ -145,7 +157,7 @@ class Ledger(Generic[T]):
         while record.version < self.version:
             record.body = self._upgrades[record.version](record.body)
             record.version += 1
-        record.body = msgspec.convert(record.body, self._body)
+        record.body = msgspec.convert(record.body, self._body, dec_hook=_decode)
         return record
 
     def _set_aside(self, path: Path, err: Exception) -> None:

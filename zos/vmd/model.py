@@ -65,6 +65,8 @@ class Run:
     restarts: int = 0
     next_try: float = 0.0
     reason: str = ""
+    offset: int = 0
+    """Where in the console the last start begins."""
 
     @property
     def believed_running(self) -> bool:
@@ -75,15 +77,23 @@ class Run:
 def digest(machine: Machine) -> str:
     """Identifies what a guest is started from; pausing does not need a restart."""
     same = dataclasses.replace(machine, paused=False)
-    return hashlib.blake2b(msgspec.json.encode(same, order="deterministic"), digest_size=16).hexdigest()
+    return hashlib.blake2b(msgspec.json.encode(same, enc_hook=str, order="deterministic"), digest_size=16).hexdigest()
 
 
-def after_start(run: Run, now: float) -> Run:
-    """The guest was started."""
+def after_start(run: Run, now: float, offset: int | None = None) -> Run:
+    """The guest was started; `offset` is where its console begins."""
     # A clock that stands still (or went back) must not make a start look older than the end before it.
     started = max(now, run.ended + 0.001)
     restarts = run.restarts + (1 if run.started else 0)
-    return dataclasses.replace(run, started=started, changed=now, restarts=restarts, next_try=0.0, reason="")
+    return dataclasses.replace(
+        run,
+        started=started,
+        changed=now,
+        restarts=restarts,
+        next_try=0.0,
+        reason="",
+        offset=run.offset if offset is None else offset,
+    )
 
 
 def after_end(run: Run, now: float, reason: str, spread: float | None = None) -> Run:

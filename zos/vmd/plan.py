@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -121,8 +122,10 @@ def _pausing(machine: Machine, seen: Seen) -> tuple[Step, ...]:
     return ()
 
 
-def report(wish: Wish, seen: Seen | None, run: Run) -> MachineInfo:
-    """A machine for its callers."""
+def report(
+    wish: Wish, seen: Seen | None, run: Run, phases: Mapping[str, float] | None = None, trouble: str = ""
+) -> MachineInfo:
+    """A machine for its callers; `trouble` is what keeps vmd from doing better now."""
     machine = wish.machine
     state, detail, next_try = MachineState.STARTING, run.reason, 0.0
     if wish.dropping:
@@ -137,9 +140,10 @@ def report(wish: Wish, seen: Seen | None, run: Run) -> MachineInfo:
         since=run.changed,
         restarts=run.restarts,
         next_try=next_try,
-        detail=detail,
+        detail=trouble or detail,
         pid=seen.pid if seen else 0,
         accel=seen.accel if seen else "",
+        phases=dict(phases or {}),
     )
 
 
@@ -155,6 +159,19 @@ def check(machine: Machine, processors: int) -> None:
     """Refuse what cannot be a machine, before anything is touched."""
     if problem := _problem(machine, processors):
         raise BadMachine(id=machine.id, problem=problem)
+
+
+def check_alone(machine: Machine, others: Iterable[Machine]) -> None:
+    """Refuse what another machine has: two guests on one disk destroy it."""
+    mine = _exclusive(machine)
+    for other in others:
+        if other.id != machine.id and (both := mine & _exclusive(other)):
+            raise BadMachine(id=machine.id, problem=f"machine {other.id} already has {min(both)}")
+
+
+def _exclusive(machine: Machine) -> set[str]:
+    disks = {f"the disk {disk.path}" for disk in machine.disks}
+    return disks | {f"the network device {nic.tap}" for nic in machine.nics}
 
 
 def _problem(machine: Machine, processors: int) -> str:

@@ -27,8 +27,12 @@ def words_of(machine: Machine) -> list[str]:
 
 
 def keys_of(machine: Machine) -> tuple[str, ...]:
-    """One key a line, whatever they were joined with; a key itself holds neither newline nor comma."""
-    found = [key.strip() for text in machine.ssh_keys for line in text.splitlines() for key in line.split(",")]
+    """The keys of the wish and those in the environment's SSH_KEY, as the grid's clients send them.
+
+    One a line or with commas between; a key itself holds neither newline nor comma.
+    """
+    texts = (*machine.ssh_keys, machine.env.get("SSH_KEY", ""))
+    found = [key.strip() for text in texts for line in text.splitlines() for key in line.split(",")]
     return tuple(dict.fromkeys(key for key in found if key))
 
 
@@ -119,7 +123,7 @@ def _ethernet(machine: Machine, nic: Nic, index: int) -> dict[str, object]:
         told["routes"] = [
             {"to": r.dest, "via": r.via}
             if r.via
-            else {"to": r.dest, "via": "::" if ":" in r.dest else "0.0.0.0", "on-link": True}
+            else {"to": r.dest, "via": "::" if ":" in r.dest else "0.0.0.0", "on-link": True}  # noqa: S104
             for r in nic.routes
         ]
     if index == 0 and machine.nameservers:

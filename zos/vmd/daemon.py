@@ -1,0 +1,57 @@
+"""Wires vmd: configuration, ledgers, consoles, the loops, the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.ledger import Ledger
+from zos.vmd.api.vmd_pb2_grpc import add_VmdServicer_to_server
+from zos.vmd.console import Consoles
+from zos.vmd.host.contract import Host
+from zos.vmd.host.machines import LibvirtHost
+from zos.vmd.keeper import Keeper
+from zos.vmd.model import Run, Wish
+from zos.vmd.service import VmService
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[vmd]`."""
+
+    uri: str = "qemu:///system"
+    """Where libvirtd is."""
+    guest: Path = Path("/usr/lib/zos/guest")
+    """Folder of the guest kernel and initramfs (`python -m zos.images.guest`)."""
+    acceleration: str = ""
+    """`kvm` or `tcg`; empty: kvm when a trial guest runs in it."""
+    every: float = 15.0
+    """Seconds between two looks at a machine, when nothing else asks for one."""
+
+
+class Vmd(Daemon):
+    """The node's machines."""
+
+    name = "vmd"
+    config = Config
+
+    def __init__(self) -> None:
+        self._host: Host | None = None
+
+    async def open(self, rt: Runtime) -> None:
+        config: Config = rt.config
+        run_dir = rt.run_dir / "vmd"
+        forced = config.acceleration
+        self._host = rt.host(LibvirtHost, config.uri, config.guest, forced, run_dir / "m", rt.state_dir / "machines")
+        wishes = rt.ledger("wishes", Wish, version=1)
+        # What was tried since the node booted; a boot begins afresh.
+        runs = Ledger(run_dir / "runs", Run)
+        keeper = Keeper(self._host, Consoles(rt.state_dir / "consoles"), wishes, runs, rt.clock, config.every)
+        rt.serve(VmService(keeper), add_VmdServicer_to_server)
+        rt.task("machines", keeper.run)
+        rt.task("consoles", keeper.tend_consoles)
+
+    async def close(self) -> None:
+        if self._host is not None:
+            await self._host.close()

@@ -1,0 +1,130 @@
+"""FakeHost: the host's promise kept over a dictionary, for tests and sim/."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, StartFailed
+from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineId
+from zos.vmd.host.contract import Bell
+from zos.vmd.model import GuestState, Seen, digest
+
+BOOT = "[zos] phase userland 0.60\r\n[zos] phase root 0.70\r\n[zos] phase entrypoint 0.90\r\n"
+
+
+class FakeHost:
+    """A hypervisor whose guests do what a test says."""
+
+    def __init__(self) -> None:
+        self.processors = 8
+        self.guests: dict[MachineId, Seen] = {}
+        self.consoles: dict[MachineId, Path] = {}
+        self.typed: dict[MachineId, bytes] = {}
+        self.done: list[str] = []
+        self.broken: str = ""
+        """Starts fail with this text."""
+        self.away = False
+        """libvirtd does not answer."""
+        self.hung: set[MachineId] = set()
+        """Machines on which every call hangs."""
+        self.doubts = 0
+        self._pid = 100
+        self._bell: Bell = lambda _id: None
+
+    def listen(self, bell: Bell) -> None:
+        """Ring when a test changes a guest."""
+        self._bell = bell
+
+    # What happens to guests
+
+    def end(self, id: MachineId, last_words: str = "") -> None:
+        """As if the guest ended by itself."""
+        self.say(id, last_words)
+        del self.guests[id]
+        self._bell(id)
+
+    def say(self, id: MachineId, text: str) -> None:
+        """As if the guest wrote to its console."""
+        with self.consoles[id].open("ab") as file:
+            file.write(text.encode())
+
+    def change(self, id: MachineId, **changes: object) -> None:
+        """As if a guest's state changed."""
+        self.guests[id] = dataclasses.replace(self.guests[id], **changes)  # type: ignore[arg-type]
+        self._bell(id)
+
+    def ring(self) -> None:
+        """As if the connection to libvirtd ended."""
+        self._bell(None)
+
+    # The promise
+
+    async def _reached(self, id: MachineId) -> None:
+        if id in self.hung:
+            await asyncio.Event().wait()
+        if self.away:
+            raise LibvirtUnreachable(uri="fake", problem="the fake was told to")
+
+    async def observe(self, machine: Machine) -> Seen | None:
+        """The machine's guest."""
+        await self._reached(machine.id)
+        return self.guests.get(machine.id)
+
+    async def start(self, machine: Machine, console: Path) -> None:
+        """Make its guest."""
+        await self._reached(machine.id)
+        self.done.append(f"start {machine.id}")
+        if self.broken:
+            raise StartFailed(id=machine.id, problem=self.broken)
+        self._pid += 1
+        self.guests[machine.id] = Seen(GuestState.RUNNING, digest(machine), self._pid, Accelerator.TCG)
+        self.consoles[machine.id] = console
+        self.say(machine.id, BOOT)
+
+    async def stop(self, id: MachineId) -> None:
+        """End the guest."""
+        await self._act("stop", id)
+        self.guests.pop(id, None)
+
+    async def pause(self, id: MachineId) -> None:
+        """Hold the guest."""
+        await self._act("pause", id)
+        self.guests[id] = dataclasses.replace(self.guests[id], state=GuestState.PAUSED)
+
+    async def resume(self, id: MachineId) -> None:
+        """Let it go on."""
+        await self._act("resume", id)
+        self.guests[id] = dataclasses.replace(self.guests[id], state=GuestState.RUNNING)
+
+    async def grow(self, id: MachineId, index: int, size: int) -> None:
+        """Tell the guest the new size of a disk."""
+        await self._act(f"grow {index} to {size}", id)
+        growth = {other: to for other, to in self.guests[id].growth.items() if other != index}
+        self.guests[id] = dataclasses.replace(self.guests[id], growth=growth)
+
+    async def _act(self, what: str, id: MachineId) -> None:
+        await self._reached(id)
+        self.done.append(f"{what} {id}")
+
+    async def forget(self, machine: Machine) -> None:
+        """Remove what was made for its boots."""
+        self.done.append(f"forget {machine.id}")
+
+    async def send(self, id: MachineId, data: bytes) -> None:
+        """Type on the serial port."""
+        if id not in self.guests:
+            raise MachineNotRunning(id=id, state="its serial port is closed")
+        self.typed[id] = self.typed.get(id, b"") + data
+
+    async def acceleration(self) -> Acceleration:
+        """No hardware here."""
+        return Acceleration(Accelerator.TCG, "a fake has no processor")
+
+    def doubt_acceleration(self) -> None:
+        """Noted."""
+        self.doubts += 1
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,55 @@
+"""What vmd needs of a host; libvirt's and the fake keep the same promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from zos.vmd.api.types import Acceleration, Machine, MachineId
+from zos.vmd.model import Seen
+
+Bell = Callable[[MachineId | None], None]
+"""Rung when a machine changed by itself; None when any may have."""
+
+
+class Host(Protocol):
+    """See one machine, and change it. Every call is about one machine and holds up no other."""
+
+    processors: int
+
+    def listen(self, bell: Bell) -> None:
+        """Ring when a machine changes by itself."""
+
+    async def observe(self, machine: Machine) -> Seen | None:
+        """The machine's guest; None when there is none."""
+
+    async def start(self, machine: Machine, console: Path) -> None:
+        """Make its guest, its serial port appended to `console`."""
+
+    async def stop(self, id: MachineId) -> None:
+        """End the guest at once; one that is gone is fine."""
+
+    async def pause(self, id: MachineId) -> None:
+        """Hold the guest."""
+
+    async def resume(self, id: MachineId) -> None:
+        """Let it go on."""
+
+    async def grow(self, id: MachineId, index: int, size: int) -> None:
+        """Tell the guest the new size of a disk."""
+
+    async def forget(self, machine: Machine) -> None:
+        """Remove what was made for its boots."""
+
+    async def send(self, id: MachineId, data: bytes) -> None:
+        """Type on the serial port."""
+
+    async def acceleration(self) -> Acceleration:
+        """What runs guest code here."""
+
+    def doubt_acceleration(self) -> None:
+        """A guest broke inside the hypervisor: look again before the next start."""
+
+    async def close(self) -> None:
+        """Let go of libvirt; guests go on."""

@@ -1,0 +1,292 @@
+"""The real host: libvirt's domains, one per machine, transient and marked with the wish that they were made from."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import msgspec
+
+from zos.errors import ZosError
+from zos.runtime import proc
+from zos.vmd import domain, seed
+from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRunning, StartFailed
+from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineDisk, MachineId, MachineKind
+from zos.vmd.host import kvm
+from zos.vmd.host.connection import Connection
+from zos.vmd.host.contract import Bell
+from zos.vmd.host.files import BootFiles
+from zos.vmd.model import GuestState, Seen
+from zos.vmd.plan import ROOT_TAG
+
+log = logging.getLogger("zos.vmd")
+
+LOOK, START, CHANGE = 10.0, 90.0, 30.0
+"""Deadlines of libvirt's calls; a start waits for file servers and for QEMU itself, on a busy node for long."""
+PROBE_DEADLINE = 5.0
+SEND_DEADLINE = 5.0
+PIDS = Path("/run/libvirt/qemu")
+_SIOCOUTQ = 0x5411
+_PAUSED = {
+    libvirt.VIR_DOMAIN_PAUSED_USER: (GuestState.PAUSED, ""),
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: (GuestState.PAUSED, "a disk refused a write; is the pool full?"),
+    libvirt.VIR_DOMAIN_PAUSED_STARTING_UP: (GuestState.ENDING, "it is being started"),
+    libvirt.VIR_DOMAIN_PAUSED_SAVE: (GuestState.ENDING, "it is being saved"),
+    libvirt.VIR_DOMAIN_PAUSED_DUMP: (GuestState.ENDING, "it is being dumped"),
+    libvirt.VIR_DOMAIN_PAUSED_SNAPSHOT: (GuestState.ENDING, "a snapshot is being taken"),
+    libvirt.VIR_DOMAIN_PAUSED_MIGRATION: (GuestState.ENDING, "it is being moved"),
+    libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN: (GuestState.ENDING, "it is ending"),
+    libvirt.VIR_DOMAIN_PAUSED_CRASHED: (GuestState.BROKEN, "the guest crashed"),
+}
+_INTERNAL = (GuestState.BROKEN, "the hypervisor gave the guest up (internal error)")
+
+
+class LibvirtHost:
+    """The machines of this node's libvirtd."""
+
+    def __init__(self, uri: str, guest: Path, forced: str, run_dir: Path, state_dir: Path) -> None:
+        self.processors = os.cpu_count() or 1
+        self._files = BootFiles(run_dir, state_dir, guest)
+        self._connection = Connection(uri, self._ring)
+        self._forced = forced
+        self._acceleration: Acceleration | None = None
+        self._probing = asyncio.Lock()
+        self._bell: Bell = lambda _id: None
+        self._loop = asyncio.get_running_loop()
+        self._told: dict[tuple[MachineId, int], int] = {}
+
+    def listen(self, bell: Bell) -> None:
+        """Ring when a domain changes or the connection ends."""
+        self._bell = bell
+
+    def _ring(self, id: MachineId | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._bell, id)
+
+    async def close(self) -> None:
+        """Let go of libvirt; guests go on."""
+        await self._connection.close()
+
+    # Seeing
+
+    async def observe(self, machine: Machine) -> Seen | None:
+        """The machine's domain."""
+        return await self._connection.run(machine.id, "look at", lambda link: self._look(link, machine), LOOK)
+
+    def _look(self, link: Any, machine: Machine) -> Seen | None:
+        found = _domain(link, machine.id)
+        if found is None:
+            self._told = {key: size for key, size in self._told.items() if key[0] != machine.id}
+            return None
+        try:
+            mark = domain.parse_mark(found.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, domain.NAMESPACE))
+            code, reason = found.state()
+            if code in (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_NOSTATE):
+                return None
+            state, detail = judge(code, reason)
+            growth = self._growth(found, machine) if state is GuestState.RUNNING else {}
+        except libvirt.libvirtError as err:
+            if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                raise LibvirtRefused(problem=f"the domain {machine.id} is not one of ours") from None
+            if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return None
+            raise
+        dead = dead_shares(PIDS, found.ID(), machine)
+        return Seen(state, mark.digest, pid_of(PIDS, machine.id), mark.accel, detail, growth, dead)
+
+    def _growth(self, found: Any, machine: Machine) -> dict[int, int]:
+        growth = {}
+        for index, disk in enumerate(machine.disks):
+            size = _size(disk)
+            if self._told.get((machine.id, index)) == size:
+                continue
+            capacity = int(found.blockInfo(seed.disk_name(index))[0])
+            if size > capacity:
+                growth[index] = size
+            else:
+                self._told[machine.id, index] = size
+        return growth
+
+    # Changing
+
+    async def start(self, machine: Machine, console: Path) -> None:
+        """Make its files and its domain."""
+        accelerator = (await self.acceleration()).kind
+        await self._files.format_blank(machine)
+        files = await asyncio.to_thread(self._files.make, machine, console)
+        xml = domain.render(machine, files, accelerator)
+        try:
+            await self._connection.run(machine.id, "start", lambda link: link.createXML(xml, 0), START)
+        except LibvirtUnreachable:
+            raise
+        except ZosError as err:
+            raise StartFailed(id=machine.id, problem=err) from None
+
+    async def stop(self, id: MachineId) -> None:
+        """Cut the guest's power."""
+        await self._change(id, "stop", lambda found: found.destroy())
+
+    async def pause(self, id: MachineId) -> None:
+        """Hold the guest."""
+        await self._change(id, "pause", lambda found: found.suspend())
+
+    async def resume(self, id: MachineId) -> None:
+        """Let it go on."""
+        await self._change(id, "resume", lambda found: found.resume())
+
+    async def grow(self, id: MachineId, index: int, size: int) -> None:
+        """Tell the guest the new size of a disk."""
+        name, unit = seed.disk_name(index), libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        await self._change(id, "grow a disk of", lambda found: found.blockResize(name, size, unit))
+
+    async def _change(self, id: MachineId, what: str, action: Any) -> None:
+        def change(link: Any) -> None:
+            found = _domain(link, id)
+            if found is None:
+                return
+            try:
+                action(found)
+            except libvirt.libvirtError as err:
+                # It ended meanwhile: the next look shows that.
+                if err.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                    raise
+
+        await self._connection.run(id, what, change, CHANGE)
+
+    async def forget(self, machine: Machine) -> None:
+        """Remove what was made for its boots."""
+        await asyncio.to_thread(self._files.forget, machine.id)
+
+    async def send(self, id: MachineId, data: bytes) -> None:
+        """Type on the serial port; returns when the guest's end has taken it all."""
+        try:
+            async with asyncio.timeout(SEND_DEADLINE):
+                reader, writer = await asyncio.open_unix_connection(self._files.socket(id))
+                try:
+                    await _typed(reader, writer, data)
+                finally:
+                    writer.close()
+        except TimeoutError:
+            raise LibvirtRefused(problem=f"the guest of {id} takes no input") from None
+        except (ConnectionError, FileNotFoundError):
+            raise MachineNotRunning(id=id, state="its serial port is closed") from None
+
+    # Acceleration
+
+    async def acceleration(self) -> Acceleration:
+        """By configuration, else by running a trial guest; once, until it is doubted."""
+        if self._forced:
+            return Acceleration(Accelerator(self._forced), "the configuration says so")
+        async with self._probing:
+            if self._acceleration is None:
+                self._acceleration = await _probe()
+                log.info("machines use %s: %s", self._acceleration.kind, self._acceleration.why)
+            return self._acceleration
+
+    def doubt_acceleration(self) -> None:
+        """Look again before the next start."""
+        self._acceleration = None
+
+
+async def _probe() -> Acceleration:
+    # A program of the standard library alone, in a process that can be killed when the kernel does not come back.
+    try:
+        done = await proc.run([sys.executable, "-I", "-S", kvm.__file__], deadline=PROBE_DEADLINE)
+        verdict = msgspec.json.decode(done.stdout, type=dict[str, Any])
+    except (ZosError, msgspec.MsgspecError) as err:
+        return Acceleration(Accelerator.TCG, f"the trial guest did not end well: {err}")
+    return Acceleration(Accelerator.KVM if verdict["usable"] else Accelerator.TCG, str(verdict["why"]))
+
+
+async def _typed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
+    """QEMU drops what it has not read when we hang up, and it reads as fast as the guest's UART: wait for that.
+
+    What the guest says meanwhile comes here too and is passed over: the console's file has it.
+    """
+
+    async def pass_over() -> None:
+        while await reader.read(65536):
+            pass
+
+    passing = asyncio.create_task(pass_over())
+    try:
+        writer.write(data)
+        await writer.drain()
+        line: socket.socket = writer.get_extra_info("socket")
+        while _unread(line):  # noqa: ASYNC110 - the kernel tells nobody when it is read
+            await asyncio.sleep(0.01)
+    finally:
+        passing.cancel()
+
+
+def _unread(line: socket.socket) -> int:
+    (count,) = struct.unpack("i", fcntl.ioctl(line.fileno(), _SIOCOUTQ, b"\0" * 4))
+    return int(count)
+
+
+def _domain(link: Any, id: MachineId) -> Any:
+    try:
+        return link.lookupByName(id)
+    except libvirt.libvirtError as err:
+        if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _size(disk: MachineDisk) -> int:
+    with disk.path.open("rb") as file:
+        return os.lseek(file.fileno(), 0, os.SEEK_END)
+
+
+def judge(state: int, reason: int) -> tuple[GuestState, str]:
+    """What libvirt's state and reason mean here."""
+    if state == libvirt.VIR_DOMAIN_PAUSED:
+        return _PAUSED.get(reason, _INTERNAL)
+    if state == libvirt.VIR_DOMAIN_CRASHED:
+        return GuestState.BROKEN, "the guest crashed"
+    if state == libvirt.VIR_DOMAIN_SHUTDOWN:
+        return GuestState.ENDING, "it is ending"
+    return GuestState.RUNNING, ""
+
+
+def pid_of(folder: Path, id: MachineId) -> int:
+    """QEMU's process, from libvirt's own note of it."""
+    return _noted(folder / f"{id}.pid")
+
+
+def _noted(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def dead_shares(folder: Path, number: int, machine: Machine) -> tuple[str, ...]:
+    """The shares whose file server has ended: libvirt notes their pids, and does not watch them."""
+    names: Sequence[str] = [share.tag for share in machine.shares]
+    if machine.kind is MachineKind.CONTAINER:
+        names = [ROOT_TAG, *names]
+    dead = []
+    for index, name in enumerate(names):
+        for note in folder.glob(f"{number}-*-fs{index}-fs.pid"):
+            pid = _noted(note)
+            if pid and not _runs(pid):
+                dead.append(name)
+    return tuple(dead)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in "ZX"

@@ -1,0 +1,66 @@
+"""Becomes libvirtd, configured as a node needs it: the ExecStart of zos-libvirtd.service, on metal and in a lab.
+
+    python -m zos.vmd.libvirtd
+
+What it sets, and why, stands in the two texts below. It needs no other daemon of libvirt's (no virtlogd).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from zos.runtime.files import write_atomic
+
+PROGRAM = "/usr/sbin/libvirtd"
+ETC = Path("/etc/libvirt")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+QEMU = """\
+# Written by zos.vmd.libvirtd at each start.
+# QEMU is root without capabilities (libvirt takes them): disks and seeds are root's, and nothing is chowned behind
+# storaged's back.
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+# QEMU appends to a machine's console by itself: virtlogd is not needed, and vmd keeps the file small.
+stdio_handler = "file"
+# No private /dev and no cgroups per guest: a node may itself be a set of namespaces without them.
+namespaces = []
+cgroup_controllers = []
+"""
+
+LIBVIRTD = """\
+# Written by zos.vmd.libvirtd at each start.
+# vmd uses one connection for all machines, and a call that hangs in one of them must not use up the turns of the
+# others (the default is five).
+max_workers = 64
+max_client_requests = 64
+# A node that is a set of namespaces lacks D-Bus, udev's data and cgroups; libvirt's complaints of that are no errors.
+log_level = 3
+log_filters = "4:util.netdev 4:util.cgroup 4:node_device 4:util.gdbus"
+"""
+
+
+def configure(etc: Path = ETC) -> None:
+    """Write the configuration; networks of libvirt's own are not started (networkd makes the node's)."""
+    etc.mkdir(parents=True, exist_ok=True)
+    write_atomic(etc / "qemu.conf", QEMU.encode())
+    write_atomic(etc / "libvirtd.conf", LIBVIRTD.encode(), mode=0o644)
+    for link in (etc / "qemu" / "networks" / "autostart").glob("*.xml"):
+        link.unlink()
+
+
+def main() -> None:
+    """Configure and become libvirtd."""
+    configure()
+    # What QEMU and the file servers inherit is the same whoever started us.
+    environment = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
+    os.execve(PROGRAM, [PROGRAM, *sys.argv[1:]], environment)  # noqa: S606 - this process becomes it
+
+
+if __name__ == "__main__":
+    main()
