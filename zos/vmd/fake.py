@@ -25,6 +25,8 @@ class FakeHost:
         self.done: list[str] = []
         self.broken: str = ""
         """Starts fail with this text."""
+        self.lacking = ""
+        """What machines are made of is not there."""
         self.away = False
         """libvirtd does not answer."""
         self.hung: set[MachineId] = set()
@@ -71,6 +73,10 @@ class FakeHost:
         """The machine's guest."""
         await self._reached(machine.id)
         return self.guests.get(machine.id)
+
+    async def missing(self, machine: Machine) -> str:
+        """What it is made of and is not there."""
+        return self.lacking
 
     async def start(self, machine: Machine, console: Path) -> None:
         """Make its guest."""

@@ -19,7 +19,7 @@ from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.runtime.loops import Wake
 from zos.vmd import model, seed, trace
-from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, NoSuchMachine
+from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, NoSuchMachine, PartsMissing
 from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, MachineState
 from zos.vmd.board import Board
 from zos.vmd.console import Consoles
@@ -168,8 +168,8 @@ class Keeper:
             self._note(id, work.seen)
             steps = plan(wish, work.seen, self._run(id), self._clock.time())
             for step in steps:
-                log.info("%s", step.describe())
                 await self._take(step, wish.machine)
+                log.info("done: %s", step.describe())
             if not steps:
                 return
 
@@ -208,6 +208,8 @@ class Keeper:
 
     async def _start(self, machine: Machine) -> None:
         run, id = self._run(machine.id), machine.id
+        if part := await self._host.missing(machine):
+            raise PartsMissing(id=id, part=part)  # no failure either: looked for again soon
         when = datetime.datetime.fromtimestamp(self._clock.time(), datetime.UTC).isoformat(timespec="seconds")
         offset = self._consoles.begin(id, when, run.restarts + (1 if run.started else 0))
         try:

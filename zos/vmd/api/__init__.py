@@ -8,6 +8,7 @@ from zos.vmd.api.errors import (
     LibvirtUnreachable,
     MachineNotRunning,
     NoSuchMachine,
+    PartsMissing,
     StartFailed,
 )
 from zos.vmd.api.types import (
@@ -40,6 +41,7 @@ __all__ = [
     "MachineState",
     "Nic",
     "NoSuchMachine",
+    "PartsMissing",
     "Route",
     "Share",
     "StartFailed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from zos.bus import convert
 from zos.bus.client import Door
@@ -41,7 +41,7 @@ class VmdClient(Door):
         answer = await self.call("ListMachines", pb.ListMachinesRequest())
         return tuple(convert.decode(machine, MachineInfo) for machine in answer.machines)
 
-    async def watch_machines(self) -> AsyncIterator[MachineInfo]:
+    async def watch_machines(self) -> AsyncGenerator[MachineInfo, None]:
         """Every machine as it is now, then each change."""
         async for message in self.stream("WatchMachines", pb.WatchMachinesRequest()):
             yield convert.decode(message, MachineInfo)
@@ -51,7 +51,7 @@ class VmdClient(Door):
         answer = await self.call("ReadConsole", pb.ReadConsoleRequest(id=id, max_bytes=max_bytes))
         return bytes(answer.data)
 
-    async def watch_console(self, id: MachineId, max_bytes: int = PAST) -> AsyncIterator[bytes]:
+    async def watch_console(self, id: MachineId, max_bytes: int = PAST) -> AsyncGenerator[bytes, None]:
         """The console's recent past, then what comes."""
         async for message in self.stream("WatchConsole", pb.WatchConsoleRequest(id=id, max_bytes=max_bytes)):
             yield bytes(message.data)

@@ -54,6 +54,15 @@ class StartFailed(ZosError):
     hint = "it is tried again by itself"
 
 
+class PartsMissing(ZosError):
+    """Something that the machine is made of is not there (yet): after a boot, mounts and taps take their time."""
+
+    reason = "vmd.parts_missing"
+    status = Status.UNAVAILABLE
+    text = "machine {id} waits for {part}"
+    hint = "it is started as soon as that is there"
+
+
 class GuestAssetsMissing(ZosError):
     """The guest kernel or initramfs is not there."""
 

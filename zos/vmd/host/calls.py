@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class TooSlow(ZosError):
-    """libvirt did not come back in time."""
+    """A call did not come back in time."""
 
-    reason = "vmd.libvirt_too_slow"
+    reason = "vmd.too_slow"
     status = Status.DEADLINE_EXCEEDED
-    text = "libvirt has not finished to {what} after {seconds:.0f} s"
-    hint = "it is asked again when it is back; other machines are not affected"
+    text = "it takes more than {seconds} s to {what}"
+    hint = "other machines are not affected; it goes on by itself when the call comes back"
 
 
 class Calls:
@@ -37,7 +37,7 @@ class Calls:
         """Run it in a thread; raises what it raises, or TooSlow."""
         if key in self._under_way:
             doing, since = self._under_way[key]
-            raise TooSlow(what=doing, seconds=time.monotonic() - since)
+            raise TooSlow(what=doing, seconds=round(time.monotonic() - since))
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._under_way[key] = (what, time.monotonic())

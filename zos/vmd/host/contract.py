@@ -24,6 +24,9 @@ class Host(Protocol):
     async def observe(self, machine: Machine) -> Seen | None:
         """The machine's guest; None when there is none."""
 
+    async def missing(self, machine: Machine) -> str:
+        """What it is made of and is not there; "" when nothing is."""
+
     async def start(self, machine: Machine, console: Path) -> None:
         """Make its guest, its serial port appended to `console`."""
 

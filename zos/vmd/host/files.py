@@ -5,14 +5,13 @@ A tenant's tree is hostile: names in it are resolved with the tree as root and c
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
-import stat
+import socket
 from pathlib import Path
 
-from zos.runtime import proc
+from zos.runtime import inroot, proc
 from zos.runtime.files import write_atomic
 from zos.vmd import domain, seed
 from zos.vmd.api.errors import GuestAssetsMissing, StartFailed
@@ -25,9 +24,6 @@ MOST_KERNEL = 512 * 1024 * 1024
 FORMAT_DEADLINE = 120.0
 _FORMAT_READS = 64 * 1024 * 1024
 _PARTITION_TABLE = 34 * 512
-_OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class BootFiles:
@@ -54,22 +50,34 @@ class BootFiles:
         for folder in (self.volatile(id), self._lasting(id)):
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def format_blank(self, machine: Machine) -> None:
-        """Give disks that are to be mounted a file system, when nothing was ever written to them."""
-        if machine.kind is not MachineKind.CONTAINER:
-            return
+    def to_format(self, machine: Machine) -> tuple[tuple[Path, Path], ...]:
+        """The disks that are to be mounted and hold nothing yet, each with the note that its formatting began.
+
+        A disk on which that was interrupted is not blank any more, yet no guest has seen it: the note tells.
+        """
+        found = []
         for index, disk in enumerate(machine.disks):
-            if not disk.target:
-                continue
-            # Noted before it begins: a disk on which it was interrupted is not blank any more, and no guest has
-            # seen it yet.
-            note = self._lasting(machine.id) / f"formatting-{index}"
-            begun = note.exists() and note.read_text() == str(disk.path)
-            if begun or is_blank(disk.path):
-                write_atomic(note, str(disk.path).encode())
-                words = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"]
-                await proc.run([*words, disk.path], deadline=FORMAT_DEADLINE)
-                note.unlink()
+            if machine.kind is MachineKind.CONTAINER and disk.target:
+                note = self._lasting(machine.id) / f"formatting-{index}"
+                begun = note.exists() and note.read_text() == str(disk.path)
+                if begun or is_blank(disk.path):
+                    found.append((disk.path, note))
+        return tuple(found)
+
+    def missing(self, machine: Machine) -> str:
+        """What of the machine's parts is not there. A directory that is empty is a mount that did not come yet."""
+        for disk in machine.disks:
+            if not disk.path.exists():
+                return f"its disk {disk.path}"
+        if machine.root is not None and not _holds_something(machine.root):
+            return f"its root {machine.root}"
+        for share in machine.shares:
+            if not share.path.is_dir():
+                return f"its share {share.path}"
+        for nic in machine.nics:
+            if not _is_link(nic.tap):
+                return f"its network device {nic.tap}"
+        return ""
 
     def make(self, machine: Machine, console: Path) -> Files:
         """Make the files of one boot; raises StartFailed when the machine's own are not as they must be."""
@@ -80,9 +88,7 @@ class BootFiles:
         try:
             if machine.kind is MachineKind.IMAGE:
                 return self._image(machine, common, folder)
-            if machine.root is None or not machine.root.is_dir():
-                raise StartFailed(id=machine.id, problem=f"its root {machine.root} is not there")
-            if machine.kernel:
+            if machine.kernel and machine.root is not None:
                 return self._foreign(machine, common, folder, machine.root)
             return self._own(machine, common, folder)
         except OSError as err:
@@ -115,6 +121,29 @@ class BootFiles:
         path = folder / "seed.img"
         _write(path, seed.disk(machine))
         return path
+
+
+async def format_disk(disk: Path, note: Path) -> None:
+    """Make an ext4 (with a journal: a guest's end is a cut of power)."""
+    write_atomic(note, str(disk).encode())
+    words = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"]
+    await proc.run([*words, disk], deadline=FORMAT_DEADLINE)
+    note.unlink()
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_link(name: str) -> bool:
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -151,31 +180,5 @@ def is_blank(path: Path) -> bool:
 
 def copy_out(root: Path, name: str, target: Path) -> Path:
     """Copy a regular file out of a tenant's tree, its name and links resolved inside the tree."""
-    source = _open_inside(root, name)
-    with os.fdopen(source, "rb") as file:
-        found = os.fstat(source)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", name)
-        if found.st_size > MOST_KERNEL:
-            raise OSError(errno.EFBIG, "too large to boot from", name)
-        _write(target, file.read(MOST_KERNEL))
+    _write(target, inroot.read_file(root, name, MOST_KERNEL))
     return target
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-def _open_inside(root: Path, name: str) -> int:
-    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # O_NONBLOCK: a pipe of that name must not hold us up.
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-        how = _OpenHow(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-        found = int(_LIBC.syscall(_OPENAT2, folder, name.encode(), ctypes.byref(how), ctypes.sizeof(how)))
-        if found < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), name)
-        return found
-    finally:
-        os.close(folder)

@@ -9,9 +9,9 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import libvirt
 import msgspec
@@ -22,13 +22,16 @@ from zos.vmd import domain, seed
 from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRunning, StartFailed
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineDisk, MachineId, MachineKind
 from zos.vmd.host import kvm
+from zos.vmd.host.calls import Calls
 from zos.vmd.host.connection import Connection
 from zos.vmd.host.contract import Bell
-from zos.vmd.host.files import BootFiles
+from zos.vmd.host.files import BootFiles, format_disk
 from zos.vmd.model import GuestState, Seen
 from zos.vmd.plan import ROOT_TAG
 
 log = logging.getLogger("zos.vmd")
+
+T = TypeVar("T")
 
 LOOK, START, CHANGE = 10.0, 90.0, 30.0
 """Deadlines of libvirt's calls; a start waits for file servers and for QEMU itself, on a busy node for long."""
@@ -57,6 +60,7 @@ class LibvirtHost:
         self.processors = os.cpu_count() or 1
         self._files = BootFiles(run_dir, state_dir, guest)
         self._connection = Connection(uri, self._ring)
+        self._calls = Calls()
         self._forced = forced
         self._acceleration: Acceleration | None = None
         self._probing = asyncio.Lock()
@@ -121,15 +125,26 @@ class LibvirtHost:
     async def start(self, machine: Machine, console: Path) -> None:
         """Make its files and its domain."""
         accelerator = (await self.acceleration()).kind
-        await self._files.format_blank(machine)
-        files = await asyncio.to_thread(self._files.make, machine, console)
-        xml = domain.render(machine, files, accelerator)
         try:
+            for disk, note in await self._disk_work(machine, "look at", self._files.to_format):
+                await format_disk(disk, note)
+            files = await self._disk_work(machine, "prepare", lambda m: self._files.make(m, console))
+            xml = domain.render(machine, files, accelerator)
+            if pid := await self._disk_work(machine, "look for", stray):
+                raise StartFailed(id=machine.id, problem=f"its QEMU {pid} runs and libvirt does not know it")
             await self._connection.run(machine.id, "start", lambda link: link.createXML(xml, 0), START)
-        except LibvirtUnreachable:
+        except (LibvirtUnreachable, StartFailed):
             raise
         except ZosError as err:
             raise StartFailed(id=machine.id, problem=err) from None
+
+    async def missing(self, machine: Machine) -> str:
+        """What it is made of and is not there."""
+        return await self._disk_work(machine, "look for the parts of", self._files.missing)
+
+    async def _disk_work(self, machine: Machine, what: str, action: Callable[[Machine], T]) -> T:
+        # Even a look at a path can hang, when a file server behind a mount does.
+        return await self._calls.run(f"files of {machine.id}", f"{what} {machine.id}", lambda: action(machine), CHANGE)
 
     async def stop(self, id: MachineId) -> None:
         """Cut the guest's power."""
@@ -164,7 +179,7 @@ class LibvirtHost:
 
     async def forget(self, machine: Machine) -> None:
         """Remove what was made for its boots."""
-        await asyncio.to_thread(self._files.forget, machine.id)
+        await self._disk_work(machine, "forget", lambda m: self._files.forget(m.id))
 
     async def send(self, id: MachineId, data: bytes) -> None:
         """Type on the serial port; returns when the guest's end has taken it all."""
@@ -282,6 +297,18 @@ def dead_shares(folder: Path, number: int, machine: Machine) -> tuple[str, ...]:
             if pid and not _runs(pid):
                 dead.append(name)
     return tuple(dead)
+
+
+def stray(machine: Machine) -> int:
+    """The process of a QEMU that has this machine's UUID. A second one would share its disks and directories."""
+    words = b"-uuid\0" + str(domain.uuid_of(machine.id)).encode() + b"\0"
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if words in path.read_bytes():
+                return int(path.parent.name)
+        except OSError:
+            continue  # it ended meanwhile
+    return 0
 
 
 def _runs(pid: int) -> bool:
