@@ -1,0 +1,5 @@
+"""Every effect of storaged, and nothing else: see devices and pools, take a step on them."""
+
+from zos.storaged.host.linux import BtrfsHost
+
+__all__ = ["BtrfsHost"]

@@ -1,0 +1,269 @@
+"""What is in a mounted pool: disks, volumes, tombstones, the cache. Sees and changes; every change can be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from zos.runtime.files import sync_folder, write_atomic
+from zos.storaged.api.types import CACHE, Kind, PoolKind
+from zos.storaged.host import block, btrfs
+from zos.storaged.host.contract import Item
+from zos.storaged.model import (
+    DEVICE_FILE,
+    DISKS,
+    FRESH,
+    GRAVES,
+    IMAGE_ATTRIBUTE,
+    PART,
+    VOLUMES,
+    DiskSeen,
+    Layout,
+    PoolSeen,
+    VolumeSeen,
+)
+
+
+class Measured(msgspec.Struct):
+    """The file that keeps a device's measurement with its pool, so that no busy moment changes its kind."""
+
+    kind: PoolKind
+    median: float
+    p90: float
+    rotational: bool
+
+
+class Files:
+    """The pools below one layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def observe(self, pool: str, only: Item | None = None) -> PoolSeen:
+        """A pool; of its contents all, or one disk or volume."""
+        target = self._layout.pool(pool)
+        if btrfs.label(target) != pool:
+            return PoolSeen()
+        id = btrfs.fsid(target)
+        readonly = bool(os.statvfs(target).f_flag & os.ST_RDONLY)
+        prepared = all((target / name).is_dir() for name in (DISKS, VOLUMES, GRAVES)) and btrfs.has_quota(id)
+        if only is not None:
+            kind, name = only
+            disks = dict(self._disks(target, (name,))) if kind is Kind.DISK else {}
+            volumes = dict(self._volumes(target, (name,), id)) if kind is Kind.VOLUME else {}
+            return PoolSeen(True, readonly, prepared, disks=disks, volumes=volumes)
+        names = _names(target / DISKS)
+        cache = target / CACHE
+        return PoolSeen(
+            mounted=True,
+            readonly=readonly,
+            prepared=prepared,
+            kind=_kind(target / DEVICE_FILE),
+            errors=btrfs.device_errors(id),
+            disks=dict(self._disks(target, (name for name in names if not name.startswith(".")))),
+            volumes=dict(self._volumes(target, _names(target / VOLUMES), id)),
+            graves=dict(self._graves(target, id)),
+            parts=frozenset(name.removeprefix(PART) for name in names if name.startswith(PART)),
+            cache=VolumeSeen(*btrfs.usage(cache, id)) if btrfs.is_subvolume(cache) else None,
+            cache_mounted=_is_same(cache, self._layout.cache),
+        )
+
+    def _disks(self, target: Path, names: Iterable[str]) -> Iterator[tuple[str, DiskSeen]]:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield name, _disk(target / DISKS / name)
+
+    def _volumes(self, target: Path, names: Iterable[str], id: UUID) -> Iterator[tuple[str, VolumeSeen]]:
+        for name in names:
+            path = target / VOLUMES / name
+            if not name.startswith(".") and btrfs.is_subvolume(path):
+                yield name, VolumeSeen(*btrfs.usage(path, id))
+
+    def _graves(self, target: Path, id: UUID) -> Iterator[tuple[str, int]]:
+        for name in _names(target / GRAVES):
+            path = target / GRAVES / name
+            with contextlib.suppress(FileNotFoundError):
+                yield name, btrfs.usage(path, id)[1] if btrfs.is_subvolume(path) else os.stat(path).st_blocks * 512
+
+    def prepare(self, pool: str) -> None:
+        """Folders that guests' processes may pass through but not list, and quotas."""
+        target = self._layout.pool(pool)
+        if not btrfs.has_quota(btrfs.fsid(target)):
+            btrfs.enable_quota(target)
+        for folder in (target, target / DISKS, target / VOLUMES, target / GRAVES):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700 if folder.name == GRAVES else 0o711)
+
+    def measure(self, pool: str, kind: PoolKind, speed: block.Speed, rotational: bool) -> None:
+        """Write the measurement down."""
+        measured = Measured(kind, speed.median, speed.p90, rotational)
+        write_atomic(self._layout.pool(pool) / DEVICE_FILE, msgspec.json.encode(measured) + b"\n")
+
+    def create_disk(self, pool: str, id: str, size: int) -> None:
+        """A sparse file without copy-on-write, whole before it has its name."""
+        path = self._layout.item(pool, Kind.DISK, id)
+        if not path.exists():
+            fresh = path.with_name(f"{FRESH}{id}")
+            fresh.unlink(missing_ok=True)
+            _sparse(fresh, size)
+            fresh.rename(path)
+
+    def grow_disk(self, pool: str, id: str, size: int) -> None:
+        """Longer, never shorter."""
+        path = self._layout.item(pool, Kind.DISK, id)
+        if path.stat().st_size < size:
+            os.truncate(path, size)
+
+    def open_part(self, pool: str, id: str, size: int) -> int:
+        """A new, empty file of the disk's size for an image."""
+        path = self._layout.part(pool, id)
+        path.unlink(missing_ok=True)
+        _sparse(path, size)
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
+    def finish_fill(self, pool: str, id: str, size: int, image: str) -> None:
+        """The copied image becomes the disk, in one rename, marked before."""
+        path, part = self._layout.item(pool, Kind.DISK, id), self._layout.part(pool, id)
+        if not part.exists() and _disk(path).image == image:
+            return
+        if not _disk(path).blank:
+            raise OSError(errno.EEXIST, "the disk was written to meanwhile")
+        os.truncate(part, max(size, path.stat().st_size))
+        os.setxattr(part, IMAGE_ATTRIBUTE, image.encode())
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.rename(path)
+        sync_folder(path.parent)
+
+    def drop_part(self, pool: str, id: str) -> None:
+        """An image that was cut off."""
+        self._layout.part(pool, id).unlink(missing_ok=True)
+
+    def create_volume(self, pool: str, id: str, size: int) -> None:
+        """A subvolume that has its limit and rights before it has its name."""
+        path = self._layout.item(pool, Kind.VOLUME, id)
+        if path.exists():
+            return
+        fresh = path.with_name(f"{FRESH}{id}")
+        if btrfs.is_subvolume(fresh):
+            btrfs.delete_subvolume(fresh)
+        btrfs.create_subvolume(fresh)
+        # Other users inside a guest must pass; on the node the folder above keeps them out.
+        fresh.chmod(0o755)
+        btrfs.set_limit(fresh, size)
+        fresh.rename(path)
+
+    def limit_volume(self, pool: str, id: str, size: int) -> None:
+        """Another limit."""
+        btrfs.set_limit(self._layout.item(pool, Kind.VOLUME, id), size)
+
+    def bury(self, pool: str, kind: Kind, id: str, name: str) -> None:
+        """To the tombstones, read-only; what is not there needs no grave."""
+        place, grave = self._layout.item(pool, kind, id), self._layout.grave(pool, name)
+        if not grave.exists():
+            if not place.exists():
+                return
+            place.rename(grave)
+            sync_folder(grave.parent)
+            sync_folder(place.parent)
+        if kind is Kind.DISK:
+            grave.chmod(0o400)
+        else:
+            btrfs.set_readonly(grave, True)
+
+    def raise_(self, pool: str, kind: Kind, id: str, name: str) -> None:
+        """Back to its place, writable."""
+        place, grave = self._layout.item(pool, kind, id), self._layout.grave(pool, name)
+        if not grave.exists():
+            if not place.exists():
+                raise OSError(errno.ENOENT, f"{name} is not there any more")
+            return
+        if place.exists():
+            raise OSError(errno.EEXIST, f"there is a {kind} {id} already")
+        if kind is Kind.DISK:
+            grave.chmod(0o600)
+        else:
+            btrfs.set_readonly(grave, False)
+        grave.rename(place)
+        sync_folder(place.parent)
+        sync_folder(grave.parent)
+
+    def erase(self, pool: str, kind: Kind, name: str) -> None:
+        """For good."""
+        grave = self._layout.grave(pool, name)
+        if kind is Kind.DISK:
+            grave.unlink(missing_ok=True)
+        elif btrfs.is_subvolume(grave):
+            btrfs.delete_subvolume(grave)
+
+    def create_cache(self, pool: str, size: int) -> None:
+        """The node's own volume."""
+        path = self._layout.pool(pool) / CACHE
+        if not btrfs.is_subvolume(path):
+            btrfs.create_subvolume(path)
+        btrfs.set_limit(path, size)
+
+    def limit_cache(self, pool: str, size: int) -> None:
+        """Another limit for it."""
+        btrfs.set_limit(self._layout.pool(pool) / CACHE, size)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _disk(path: Path) -> DiskSeen:
+    seen = os.stat(path, follow_symlinks=False)
+    image = None
+    try:
+        image = os.getxattr(path, IMAGE_ATTRIBUTE).decode()
+    except OSError as err:
+        if err.errno != errno.ENODATA:
+            raise
+    return DiskSeen(seen.st_size, seen.st_blocks * 512, image, image is None and _is_hole(path, seen.st_blocks))
+
+
+def _is_hole(path: Path, blocks: int) -> bool:
+    """Whether nothing was ever written (reserved blocks count as nothing)."""
+    if not blocks:
+        return True
+    with path.open("rb") as file:
+        try:
+            os.lseek(file.fileno(), 0, os.SEEK_DATA)
+        except OSError as err:
+            if err.errno == errno.ENXIO:
+                return True
+            raise
+    return False
+
+
+def _sparse(path: Path, size: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        btrfs.set_nocow(descriptor)
+        os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _kind(file: Path) -> PoolKind | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Measured).kind
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _is_same(left: Path, right: Path) -> bool:
+    try:
+        return os.path.samestat(os.stat(left), os.stat(right))
+    except OSError:
+        return False

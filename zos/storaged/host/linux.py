@@ -1,0 +1,173 @@
+"""The real host: btrfs on this machine's devices."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import assert_never
+
+from zos.runtime import proc
+from zos.storaged import plan
+from zos.storaged.api.errors import DeviceRefused, DiskFull
+from zos.storaged.host import block, btrfs, image, mounts
+from zos.storaged.host.contract import Item
+from zos.storaged.host.files import Files
+from zos.storaged.host.lane import Lane, in_thread
+from zos.storaged.model import Content, DeviceSeen, Fill, Layout, PoolSeen
+from zos.storaged.steps import (
+    Bury,
+    CreateCache,
+    CreateDisk,
+    CreateVolume,
+    DropPart,
+    Erase,
+    FinishFill,
+    Format,
+    GrowDisk,
+    LimitCache,
+    LimitVolume,
+    Measure,
+    Mount,
+    MountCache,
+    Prepare,
+    Raise,
+    Step,
+    describe,
+)
+
+PATIENCE = 20.0
+"""Seconds for one piece of work on a device; btrfs answers in microseconds, a dying disk in tens of seconds."""
+FORMAT_PATIENCE = 300.0
+"""mkfs discards the whole device first."""
+
+
+class BtrfsHost:
+    """This machine, or the namespaces that stand for one."""
+
+    def __init__(self, layout: Layout, entries: Sequence[str] = ()) -> None:
+        self._layout = layout
+        self._entries = tuple(entries)
+        self._files = Files(layout)
+        self._lanes: dict[str, Lane] = defaultdict(Lane)
+
+    async def devices(self) -> tuple[DeviceSeen, ...]:
+        """The devices that may be pools."""
+        found = await in_thread(lambda: block.candidates(self._entries))
+        return tuple(await asyncio.gather(*(self._look(path, entry) for path, entry in found)))
+
+    async def _look(self, path: str, entry: str) -> DeviceSeen:
+        def work() -> DeviceSeen:
+            return block.look(path, entry, self._layout)
+
+        try:
+            device = await self._lanes[path].run(work, f"read {path}", PATIENCE)
+        except DeviceRefused as err:
+            return DeviceSeen(path, 0, Content.UNREADABLE, detail=err.facts["problem"], entry=entry)
+        if device.content is Content.BLANK and (signature := await _signature(path)):
+            return DeviceSeen(path, device.size, Content.OTHER, "", signature, device.rotational, entry)
+        return device
+
+    async def observe(self, pool: str, only: Item | None = None) -> PoolSeen:
+        """A pool's file system; with `only`, of its contents just that disk or volume."""
+
+        def work() -> PoolSeen:
+            return self._files.observe(pool, only)
+
+        action = f"look at pool {pool}"
+        try:
+            return await self._lanes[pool].run(work, action, PATIENCE)
+        except OSError as err:
+            raise DeviceRefused(action=action, problem=err.strerror or err) from err
+
+    async def apply(self, steps: Sequence[Step]) -> None:
+        """Take the steps, in order; raises at the first that fails."""
+        for step in steps:
+            try:
+                if isinstance(step, Format):
+                    await _format(step)
+                else:
+                    await self._lanes[step.pool].run(lambda step=step: self._take(step), describe(step), PATIENCE)  # type: ignore[misc]
+            except (OSError, proc.ProgramFailed) as err:
+                raise _refusal(err, step.pool, describe(step)) from err
+
+    async def fill(self, fill: Fill, stop: threading.Event) -> None:
+        """Copy an image to the disk's part file, to its end and synced; ends early when told to stop."""
+
+        def work() -> None:
+            with image.opened(fill) as (source, size):
+                target = self._files.open_part(fill.pool, fill.id, fill.size)
+                try:
+                    image.copy(source, target, size, stop)
+                finally:
+                    os.close(target)
+
+        try:
+            # Not in the pool's lane: a long copy must not hold up the others.
+            await in_thread(work)
+        except OSError as err:
+            raise _refusal(err, fill.pool, f"copy image {fill.image} to disk {fill.id}") from err
+
+    def _take(self, step: Step) -> None:
+        files = self._files
+        match step:
+            case Mount(pool, device):
+                if btrfs.label(self._layout.pool(pool)) != pool:
+                    mounts.btrfs(device, self._layout.pool(pool))
+            case Prepare(pool):
+                files.prepare(pool)
+            case Measure(pool, device, rotational):
+                speed = block.measure(device)
+                kind = plan.classify(rotational, block.is_nvme(device), speed.median)
+                files.measure(pool, kind, speed, rotational)
+            case CreateDisk(pool, id, size):
+                files.create_disk(pool, id, size)
+            case GrowDisk(pool, id, size):
+                files.grow_disk(pool, id, size)
+            case FinishFill(pool, id, size, identity):
+                files.finish_fill(pool, id, size, identity)
+            case DropPart(pool, id):
+                files.drop_part(pool, id)
+            case CreateVolume(pool, id, size):
+                files.create_volume(pool, id, size)
+            case LimitVolume(pool, id, size):
+                files.limit_volume(pool, id, size)
+            case Bury(pool, kind_, id, name):
+                files.bury(pool, kind_, id, name)
+            case Raise(pool, kind_, id, name):
+                files.raise_(pool, kind_, id, name)
+            case Erase(pool, kind_, name):
+                files.erase(pool, kind_, name)
+            case CreateCache(pool, size):
+                files.create_cache(pool, size)
+            case LimitCache(pool, size):
+                files.limit_cache(pool, size)
+            case MountCache(pool):
+                mounts.bind(self._layout.pool(pool) / "zos-cache", self._layout.cache)
+            case Format():
+                raise AssertionError(step)
+            case _:
+                assert_never(step)
+
+
+def _refusal(err: Exception, pool: str, action: str) -> DeviceRefused | DiskFull:
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(pool=pool, action=action)
+    return DeviceRefused(action=action, problem=getattr(err, "strerror", None) or err)
+
+
+async def _signature(path: str) -> str:
+    """What libblkid recognises on a device that looks blank at both ends; empty when nothing."""
+    done = await proc.run(["wipefs", "--no-act", "--noheadings", "--output", "TYPE", path], check=False)
+    if done.code != 0:
+        return f"it cannot be probed: {done.stderr.decode(errors='replace').strip()}"
+    return f"it holds {', '.join(done.text.split())}" if done.text.strip() else ""
+
+
+async def _format(step: Format) -> None:
+    # Without --force mkfs itself refuses what libblkid knows; with it, only our own unfinished file system is there.
+    force = ["--force"] if step.again else []
+    await proc.run(["mkfs.btrfs", "--quiet", "--label", step.pool, *force, step.device], deadline=FORMAT_PATIENCE)

@@ -1,0 +1,224 @@
+"""What only storaged knows about pools: their layout, what is wished and kept, what can be seen. Pure.
+
+<mount folder>/<label>/        one btrfs per device; the label is a UUID and the pool's name
+    vdisks/<id>                a disk: a raw file, no copy-on-write, sparse; `user.zos.image` says what it holds
+    vdisks/.part-<id>          an image on its way to a disk
+    volumes/<id>               a volume: a subvolume with a limit
+    tombstones/<kind>:<id>@<n> what was dropped, read-only
+    zos-cache                  the node's cache volume, on one pool, mounted at the cache folder
+    .zos-device.json           how fast the device answered when it was first seen
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from zos.model.evidence import Evidence
+from zos.model.units import GiB, MiB
+from zos.storaged.api.errors import BadId, BadSize
+from zos.storaged.api.types import CACHE, Kind, PoolKind
+
+DISKS, VOLUMES, GRAVES = "vdisks", "volumes", "tombstones"
+PART = ".part-"
+FRESH = ".new-"
+"""A volume that is not whole yet."""
+DEVICE_FILE = ".zos-device.json"
+IMAGE_ATTRIBUTE = "user.zos.image"
+
+SMALLEST_DEVICE = MiB(256)
+LARGEST = 1 << 60
+"""More than any device; keeps sums far from the wire's 63 bits."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._@+-]{0,159}")
+
+
+class Content(StrEnum):
+    """What is on a device."""
+
+    BLANK = "blank"
+    POOL = "pool"
+    UNFINISHED = "unfinished"
+    """A btrfs whose making was cut off: mkfs writes a temporary magic first, which nothing ever mounts."""
+    OTHER = "other"
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSeen:
+    """One whole device."""
+
+    path: str
+    size: int
+    content: Content
+    label: str = ""
+    detail: str = ""
+    rotational: bool = False
+    entry: str = ""
+    """How the configuration names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSeen:
+    """A disk's file."""
+
+    size: int
+    used: int = 0
+    image: str | None = None
+    blank: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSeen:
+    """A subvolume; a limit of 0 is none."""
+
+    limit: int
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSeen:
+    """A pool's file system, all of it or what was asked for."""
+
+    mounted: bool = False
+    readonly: bool = False
+    prepared: bool = False
+    """Folders and quotas are there."""
+    kind: PoolKind | None = None
+    """As measured when it was made."""
+    errors: int = 0
+    """What btrfs counted on the device."""
+    disks: Mapping[str, DiskSeen] = field(default_factory=dict)
+    volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
+    graves: Mapping[str, int] = field(default_factory=dict)
+    """Name to bytes that it occupies."""
+    parts: frozenset[str] = frozenset()
+    cache: VolumeSeen | None = None
+    cache_mounted: bool = False
+
+    def has(self, kind: Kind, id: str) -> bool:
+        """Whether the disk or volume is in its place."""
+        return id in (self.disks if kind is Kind.DISK else self.volumes)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecord:
+    """A pool that we made or met (ledger `pools`, by label)."""
+
+    device: str
+    size: int
+    kind: PoolKind | None = None
+    made: bool = False
+    """False while only the decision to format is written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A disk or volume that somebody wants (ledger `wishes`, by `<kind>:<id>`)."""
+
+    kind: Kind
+    id: str
+    size: int
+    pool: str
+    made: bool = False
+    """It was there once: if it is not any more, it is lost, not new."""
+
+
+class Phase(StrEnum):
+    """What is being done with a tombstone; every change of it can be repeated."""
+
+    BURYING = "burying"
+    KEPT = "kept"
+    RETURNING = "returning"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """Something that was dropped (ledger `tombstones`, by its name on the pool)."""
+
+    kind: Kind
+    id: str
+    size: int
+    pool: str
+    created: float
+    expires: float
+    evidence: Evidence
+    phase: Phase
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """An image to be copied to a disk."""
+
+    pool: str
+    id: str
+    size: int
+    """Of the disk."""
+    root: Path
+    source: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are on this node."""
+
+    mounts: Path = Path("/mnt")
+    cache: Path = Path("/var/cache/zos")
+
+    def pool(self, label: str) -> Path:
+        """The pool's mount point."""
+        return self.mounts / label
+
+    def item(self, label: str, kind: Kind, id: str) -> Path:
+        """A disk's file or a volume's folder."""
+        return self.pool(label) / (DISKS if kind is Kind.DISK else VOLUMES) / id
+
+    def part(self, label: str, id: str) -> Path:
+        """An image on its way to a disk."""
+        return self.pool(label) / DISKS / f"{PART}{id}"
+
+    def grave(self, label: str, name: str) -> Path:
+        """Something dropped."""
+        return self.pool(label) / GRAVES / name
+
+
+def key(kind: Kind, id: str) -> str:
+    """A wish's key in the ledger."""
+    return f"{kind}:{id}"
+
+
+def is_label(text: str) -> bool:
+    """Whether a file system's label can be a pool's name: nobody writes a UUID by hand."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def check(kind: Kind, id: str, size: int) -> None:
+    """Refuse what can be no disk or volume."""
+    check_id(kind, id)
+    if not 0 < size <= LARGEST:
+        problem = "less than nothing" if size < 0 else "nothing" if size == 0 else "more than any device has"
+        raise BadSize(kind=kind, id=id, size=size, problem=problem)
+
+
+def check_id(kind: Kind, id: str) -> None:
+    """Refuse what cannot be a file's name, or is the node's own."""
+    if not _ID.fullmatch(id):
+        raise BadId(kind=kind, id=id, problem="use up to 160 letters, digits and `:._@+-`, a letter or digit first")
+    if id == CACHE:
+        raise BadId(kind=kind, id=id, problem="it is the node's own")
+
+
+def usable(size: int) -> int:
+    """What may be promised of a device: the rest is for btrfs' own trees, whose chunks are large on small devices."""
+    return max(0, size - size * 3 // 100 - min(GiB(1), size // 10))
