@@ -133,7 +133,7 @@ def _devices(machine: Machine, files: Files) -> ET.Element:
     if machine.kind is MachineKind.CONTAINER and machine.root is not None:
         # Nobody but the guest changes its root.
         devices.append(_share(Share(ROOT_TAG, machine.root, "/"), cache="always"))
-    devices.extend(_share(share, cache="auto") for share in machine.shares)
+    devices.extend(_share(share) for share in machine.shares)
     devices.extend(_nic(nic) for nic in machine.nics)
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
@@ -157,11 +157,13 @@ def _disk(path: Path, target: str, *, boots: bool = False, read_only: bool = Fal
     return disk
 
 
-def _share(share: Share, cache: str) -> ET.Element:
+def _share(share: Share, cache: str = "") -> ET.Element:
     filesystem = ET.Element("filesystem", type="mount", accessmode="passthrough")
     ET.SubElement(filesystem, "driver", type="virtiofs", queue="1024")
     binary = ET.SubElement(filesystem, "binary", path=str(FILE_SERVER), xattr="on")
-    ET.SubElement(binary, "cache", mode=cache)
+    # libvirt knows `none` and `always`; the file server's own `auto`, for what others change too, is to say nothing.
+    if cache:
+        ET.SubElement(binary, "cache", mode=cache)
     ET.SubElement(binary, "sandbox", mode="namespace")
     ET.SubElement(filesystem, "source", dir=str(share.path))
     ET.SubElement(filesystem, "target", dir=share.tag)
