@@ -339,7 +339,7 @@ while read -r line; do echo "heard $line"; done
 
 
 def efi_disk(folder: Path) -> Path:
-    """A disk as tenants bring them: a partition table, an EFI system partition, a loader that holds kernel and initramfs."""
+    """A disk as tenants bring them: a partition table, an EFI partition, a loader that holds kernel and initramfs."""
     deb = max(guest.CACHE.glob("linux-image-*-cloud-amd64_*.deb"))
 
     def run(*words: object) -> None:

@@ -26,7 +26,7 @@ UNITS = (
     Unit("networkd", (), (*_FILES, "sys_admin", "net_admin", "net_raw", "net_bind_service", "sys_ptrace")),
     Unit("chain", ()),
     Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap")),
-    Unit("vmd", ("storaged", "networkd"), (*_FILES, "sys_admin", "sys_ptrace")),
+    Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
     Unit("provisiond", ("storaged", "networkd", "flistd", "vmd")),
     Unit("capacityd", ("storaged", "chain"), ("dac_read_search",)),
 )

@@ -15,17 +15,18 @@ from collections.abc import AsyncIterator
 from typing import assert_never
 
 from zos.errors import ZosError
+from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.runtime.loops import Wake
 from zos.vmd import model, seed, trace
 from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, NoSuchMachine, PartsMissing
-from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, MachineState
+from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, MachineKind, MachineState
 from zos.vmd.board import Board
 from zos.vmd.console import Consoles
 from zos.vmd.host.contract import Host
 from zos.vmd.model import GuestState, Run, Seen, Wish
-from zos.vmd.plan import Forget, GrowDisk, Pause, Resume, Start, Step, Stop, check, check_alone, plan, report
+from zos.vmd.plan import ID, Forget, GrowDisk, Pause, Resume, Start, Step, Stop, check, check_alone, plan, report
 
 log = logging.getLogger("zos.vmd")
 
@@ -87,7 +88,11 @@ class Keeper:
         """End a machine for good; its disks and directories are not ours to touch."""
         wish = self._wishes.get(id)
         if wish is None:
-            return
+            # A guest of ours whose wish was lost (its record was corrupt): whoever knows its name may still end it.
+            stray = Machine(id, "stray", MachineKind.CONTAINER, 1, Bytes(0))
+            if not ID.fullmatch(id) or await self._host.observe(stray) is None:
+                return
+            wish = Wish(stray)
         self._wishes.put(id, dataclasses.replace(wish, dropping=True))
         await self._turn(id)
 

@@ -45,6 +45,11 @@ class BootFiles:
     def _lasting(self, id: MachineId) -> Path:
         return self._state / domain.uuid_of(id).hex[:16]
 
+    def started(self, id: MachineId) -> None:
+        """QEMU has read kernel and initramfs: they go, being memory of the node and holding a guest's secrets."""
+        for name in ("kernel", "initrd"):
+            (self.volatile(id) / name).unlink(missing_ok=True)
+
     def forget(self, id: MachineId) -> None:
         """Remove both."""
         for folder in (self.volatile(id), self._lasting(id)):

@@ -133,6 +133,7 @@ class LibvirtHost:
             if pid := await self._disk_work(machine, "look for", stray):
                 raise StartFailed(id=machine.id, problem=f"its QEMU {pid} runs and libvirt does not know it")
             await self._connection.run(machine.id, "start", lambda link: link.createXML(xml, 0), START)
+            self._files.started(machine.id)
         except (LibvirtUnreachable, StartFailed):
             raise
         except ZosError as err:

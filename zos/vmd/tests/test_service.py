@@ -169,6 +169,19 @@ async def test_a_drop_ends_it_and_leaves_nothing(tmp_path: Path):
         assert (await client.ensure_machine(MACHINE)).restarts == 0
 
 
+async def test_a_guest_whose_wish_was_lost_goes_on_until_it_is_dropped(tmp_path: Path):
+    host = FakeHost()
+    async with vmd(tmp_path, host) as client:
+        await client.ensure_machine(MACHINE)
+    (tmp_path / "state/vmd/wishes/a.json").write_text("{")
+    async with vmd(tmp_path, host) as client:
+        assert await client.list_machines() == ()
+        assert A in host.guests
+        await client.drop_machine(A)
+        assert A not in host.guests
+        await client.drop_machine(MachineId("../never heard of"))
+
+
 async def test_a_drop_while_libvirt_is_away_is_done_when_it_is_back(tmp_path: Path):
     host = FakeHost()
     async with vmd(tmp_path, host) as client:
