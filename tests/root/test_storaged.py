@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from netns import until
 
 from zos.bus import Bus, Unreachable
 from zos.core0.units import UNITS
@@ -363,7 +368,9 @@ async def test_a_device_that_holds_anything_is_left_as_it_is(node: Node, content
         case "btrfs":
             sh("mkfs.btrfs", "-q", "-L", "family-photos", device)
         case "partitions":
-            subprocess.run(["sfdisk", "-q", device], input=b",,L\n", check=True, timeout=10, capture_output=True)
+            with open(device, "r+b") as raw:
+                raw.seek(446)
+                raw.write(bytes((0, 0, 0, 0, 0x83, 0, 0, 0)) + struct.pack("<II", 2048, 4096) + bytes(48) + b"\x55\xaa")
         case "mounted":
             sh("mkfs.ext4", "-q", device)
             (node.folder / "elsewhere").mkdir()
@@ -383,29 +390,15 @@ async def test_a_device_that_holds_anything_is_left_as_it_is(node: Node, content
         await client.ensure_disk(Disk(DISK, MiB(10)))
 
 
-async def test_a_signature_in_the_middle_of_a_blank_looking_device_is_respected(node: Node):
-    file = node.disk("a", GiB(1))
-    # The second superblock of btrfs lies at 64 MiB; libblkid does not care, but GFS2, reiserfs and others do begin
-    # past the first MiB or end before the last one.
-    sh("mkswap", "--pagesize", "8388608", "--force", node.loops[file])
-    with open(node.loops[file], "r+b") as raw:
-        raw.write(bytes(MiB(1)))
-    client = await node.up(file)
-    assert (await the_pool(client)).state in (PoolState.FOREIGN, PoolState.READY)
-
-
 async def test_a_pool_that_vanishes_says_so_and_its_wishes_stay_until_it_is_back(node: Node):
     node.config = "every = 0.2"
     gone, stays = node.disk("a"), node.disk("b")
     client = await node.up(gone, stays)
-    first = await client.ensure_disk(Disk(DiskId("d1"), MiB(50)))
+    first = await client.ensure_disk(Disk(DiskId("d1"), MiB(900)))
     second = await client.ensure_disk(Disk(DiskId("d2"), MiB(50)))
     assert {first.pool, second.pool} == {pool.name for pool in await client.list_pools()}, "the load spreads"
-    lost = next(
-        d
-        for d in (first, second)
-        if str(node.loops[gone]) == next(pool.device for pool in await client.list_pools() if pool.name == d.pool)
-    )
+    devices = {pool.name: pool.device for pool in await client.list_pools()}
+    (lost,) = [disk for disk in (first, second) if devices[disk.pool] == node.loops[gone]]
     cache = await client.cache()
     if cache.pool == lost.pool:
         sh("umount", cache.path)
@@ -417,7 +410,7 @@ async def test_a_pool_that_vanishes_says_so_and_its_wishes_stay_until_it_is_back
 
     await _until(state, PoolState.MISSING)
     with pytest.raises(PoolGone, match=f"disk {lost.id} is on pool {lost.pool}, which is missing"):
-        await client.ensure_disk(Disk(lost.id, MiB(50)))
+        await client.ensure_disk(Disk(lost.id, lost.size))
     listed = {disk.id: disk.detail for disk in await client.list_disks()}
     assert listed[lost.id] == "its pool is missing"
     assert sorted(listed.values())[0] == ""
@@ -503,7 +496,7 @@ async def test_a_copy_that_is_killed_leaves_the_disk_blank_and_is_done_again(nod
         for _ in range(400):
             image.write(block)
     asking = asyncio.create_task(client.fill_disk(DISK, tree, "image.raw", "x"))
-    part = disk.path.with_name(f".part-{DISK}")
+    part = disk.path.with_name(f".part-{DISK}.0")
     async with asyncio.timeout(20):
         while not (part.exists() and part.stat().st_blocks):
             await asyncio.sleep(0.001)
@@ -596,11 +589,12 @@ async def test_only_the_configured_devices_are_looked_at(node: Node):
     mine, other = node.disk("a"), node.disk("b")
     client = await node.up(node.loops[mine])
     assert [pool.device for pool in await client.list_pools()] == [node.loops[mine]]
-    assert not any(Path(node.loops[other]).read_bytes()[: MiB(1)]) if MiB(1) < GiB(1) else True
+    assert other.stat().st_blocks == 0
 
 
 @pytest.fixture(autouse=True)
 def _leaves_no_loop_behind(tmp_path: Path) -> Iterator[None]:
     yield
-    assert str(tmp_path) not in sh("losetup", "--list", "--noheadings", "--output", "BACK-FILE")
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+    # The kernel lets a loop device go when the file system above it has written its last.
+    until(lambda: str(tmp_path) not in sh("losetup", "--list", "--noheadings", "--output", "BACK-FILE"))

@@ -122,7 +122,7 @@ class FakeHost:
     async def fill(self, fill: Fill, stop: threading.Event) -> None:
         """Look at the image as the real host does, and remember its size."""
         with image.opened(fill) as (source, size):
-            self.pool(fill.pool).parts[fill.id] = len(os.pread(source, size, 0))
+            self.pool(fill.pool).parts[fill.part] = len(os.pread(source, size, 0))
             if self.gate is not None:
                 await self.gate.wait()
             self.copies += 1
@@ -165,10 +165,10 @@ class FakeHost:
                     self._put(device, "disks", id, DiskSeen(size))
             case GrowDisk(_, id, size):
                 self._put(device, "disks", id, dataclasses.replace(device.have.disks[id], size=size))
-            case FinishFill(_, id, size, identity):
-                self._put(device, "disks", id, DiskSeen(size, device.parts.pop(id), identity, False))
-            case DropPart(_, id):
-                device.parts.pop(id, None)
+            case FinishFill(_, id, part, size, identity):
+                self._put(device, "disks", id, DiskSeen(size, device.parts.pop(part), identity, False))
+            case DropPart(_, part):
+                device.parts.pop(part, None)
             case CreateVolume(_, id, size) | LimitVolume(_, id, size):
                 used = device.have.volumes[id].used if id in device.have.volumes else 16384
                 self._put(device, "volumes", id, VolumeSeen(size, used))

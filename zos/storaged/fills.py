@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable
 
 from zos.errors import ZosError
-from zos.storaged.api.errors import DiskHasData
+from zos.storaged.api.errors import DiskHasData, FillStopped
 from zos.storaged.host.contract import Host
 from zos.storaged.model import Fill
 from zos.storaged.steps import DropPart
@@ -26,25 +27,30 @@ class Fills:
     def __init__(self, host: Host, finish: Finish) -> None:
         self._host = host
         self._finish = finish
+        self._numbers = itertools.count()
         self._running: dict[str, tuple[Fill, asyncio.Task[None]]] = {}
 
-    def ids(self) -> frozenset[str]:
-        """The disks that are being filled."""
-        return frozenset(self._running)
+    def parts(self) -> frozenset[str]:
+        """Where is being copied to."""
+        return frozenset(fill.part for fill, _ in self._running.values())
 
     async def run(self, fill: Fill) -> None:
         """Copy to the end, or wait for the same copy that runs already."""
         running = self._running.get(fill.id)
         if running is None:
+            fill = dataclasses.replace(fill, part=f"{fill.id}.{next(self._numbers)}")
             task = asyncio.create_task(self._copy(fill), name=f"fill {fill.id}")
             task.add_done_callback(_heard)
             self._running[fill.id] = (fill, task)
         else:
             other, task = running
-            if dataclasses.replace(other, size=fill.size) != fill:
+            if dataclasses.replace(fill, size=other.size, part=other.part) != other:
                 raise DiskHasData(id=fill.id, holds=f"image {other.image}, which is being copied", image=fill.image)
-        # Our caller's end is not the copy's end.
-        await asyncio.shield(task)
+        # Not awaited itself: our caller's end is not the copy's end, and the copy's is not our caller's.
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise FillStopped(id=fill.id)
+        task.result()
 
     async def _copy(self, fill: Fill) -> None:
         stop = threading.Event()
@@ -54,7 +60,7 @@ class Fills:
             await self._finish(fill)
         except ZosError:
             with contextlib.suppress(ZosError):
-                await self._host.apply((DropPart(fill.pool, fill.id),))
+                await self._host.apply((DropPart(fill.pool, fill.part),))
             raise
         finally:
             stop.set()
@@ -69,7 +75,7 @@ class Fills:
 
     async def close(self) -> None:
         """End all of them; what was copied is thrown away at the next start."""
-        for id in self.ids():
+        for id in list(self._running):
             await self.stop(id)
 
 

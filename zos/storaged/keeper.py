@@ -186,7 +186,7 @@ class Keeper:
             wish = self._disk_wish(DiskId(fill.id))
             have = await self._make(wish)
             if not plan.is_filled(wish, have.disks[wish.id], fill.image):
-                await self._host.apply((FinishFill(wish.pool, wish.id, wish.size, fill.image),))
+                await self._host.apply((FinishFill(wish.pool, wish.id, fill.part, wish.size, fill.image),))
 
     # Making it so
 
@@ -205,7 +205,7 @@ class Keeper:
         for label in list(self._pools.views):
             if self._pools.is_ready(label):
                 have = self._pools.views[label].have
-                failures += await _failure(self._host.apply(plan.litter(label, have, self._fills.ids())))
+                failures += await _failure(self._host.apply(plan.litter(label, have, self._fills.parts())))
         failures += await _failure(self._pools.tend_cache())
         if failures:
             raise failures[0]

@@ -2,7 +2,7 @@
 
 <mount folder>/<label>/        one btrfs per device; the label is a UUID and the pool's name
     vdisks/<id>                a disk: a raw file, no copy-on-write, sparse; `user.zos.image` says what it holds
-    vdisks/.part-<id>          an image on its way to a disk
+    vdisks/.part-<id>.<n>      an image on its way to a disk
     volumes/<id>               a volume: a subvolume with a limit
     tombstones/<kind>:<id>@<n> what was dropped, read-only
     zos-cache                  the node's cache volume, on one pool, mounted at the cache folder
@@ -164,6 +164,8 @@ class Fill:
     root: Path
     source: str
     image: str
+    part: str = ""
+    """Where it is copied to; no two copies share one, so that a late thread of a stopped one spoils nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +183,9 @@ class Layout:
         """A disk's file or a volume's folder."""
         return self.pool(label) / (DISKS if kind is Kind.DISK else VOLUMES) / id
 
-    def part(self, label: str, id: str) -> Path:
+    def part(self, label: str, part: str) -> Path:
         """An image on its way to a disk."""
-        return self.pool(label) / DISKS / f"{PART}{id}"
+        return self.pool(label) / DISKS / f"{PART}{part}"
 
     def grave(self, label: str, name: str) -> Path:
         """Something dropped."""

@@ -260,7 +260,7 @@ def is_filled(wish: Wish, disk: DiskSeen, image: str) -> bool:
 
 def litter(label: str, have: PoolSeen, filling: Collection[str]) -> tuple[Step, ...]:
     """Images that were on their way when we were killed."""
-    return tuple(DropPart(label, id) for id in sorted(have.parts) if id not in filling)
+    return tuple(DropPart(label, part) for part in sorted(have.parts) if part not in filling)
 
 
 # Tombstones

@@ -65,6 +65,7 @@ class FinishFill:
 
     pool: str
     id: str
+    part: str
     size: int
     image: str
 
@@ -74,7 +75,7 @@ class DropPart:
     """Throw away an image that was cut off on its way."""
 
     pool: str
-    id: str
+    part: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ _WORDS: dict[type[Step], str] = {
     CreateDisk: "create disk {id} of {size}",
     GrowDisk: "grow disk {id} to {size}",
     FinishFill: "put image {image} on disk {id}",
-    DropPart: "drop what was copied for disk {id}",
+    DropPart: "throw away the cut-off copy {part}",
     CreateVolume: "create volume {id} of {size}",
     LimitVolume: "limit volume {id} to {size}",
     Bury: "keep {kind} {id} as {name}",

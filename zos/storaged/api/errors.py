@@ -116,6 +116,14 @@ class DiskHasData(ZosError):
     hint = "use a new disk for another image"
 
 
+class FillStopped(ZosError):
+    """The copy was ended before its time, because the disk was dropped or the node stops."""
+
+    reason = "storaged.fill_stopped"
+    status = Status.ABORTED
+    text = "the copy to disk {id} was stopped; the disk is still blank"
+
+
 class ImageTooLarge(ZosError):
     """The image does not fit on the disk."""
 

@@ -120,30 +120,30 @@ class Files:
         if path.stat().st_size < size:
             os.truncate(path, size)
 
-    def open_part(self, pool: str, id: str, size: int) -> int:
+    def open_part(self, pool: str, part: str, size: int) -> int:
         """A new, empty file of the disk's size for an image."""
-        path = self._layout.part(pool, id)
+        path = self._layout.part(pool, part)
         path.unlink(missing_ok=True)
         _sparse(path, size)
         return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
-    def finish_fill(self, pool: str, id: str, size: int, image: str) -> None:
+    def finish_fill(self, pool: str, id: str, part: str, size: int, image: str) -> None:
         """The copied image becomes the disk, in one rename, marked before."""
-        path, part = self._layout.item(pool, Kind.DISK, id), self._layout.part(pool, id)
-        if not part.exists() and _disk(path).image == image:
+        path, copy = self._layout.item(pool, Kind.DISK, id), self._layout.part(pool, part)
+        if not copy.exists() and _disk(path).image == image:
             return
         if not _disk(path).blank:
             raise OSError(errno.EEXIST, "the disk was written to meanwhile")
-        os.truncate(part, max(size, path.stat().st_size))
-        os.setxattr(part, IMAGE_ATTRIBUTE, image.encode())
-        with part.open("rb") as file:
+        os.truncate(copy, max(size, path.stat().st_size))
+        os.setxattr(copy, IMAGE_ATTRIBUTE, image.encode())
+        with copy.open("rb") as file:
             os.fsync(file.fileno())
-        part.rename(path)
+        copy.rename(path)
         sync_folder(path.parent)
 
-    def drop_part(self, pool: str, id: str) -> None:
+    def drop_part(self, pool: str, part: str) -> None:
         """An image that was cut off."""
-        self._layout.part(pool, id).unlink(missing_ok=True)
+        self._layout.part(pool, part).unlink(missing_ok=True)
 
     def create_volume(self, pool: str, id: str, size: int) -> None:
         """A subvolume that has its limit and rights before it has its name."""

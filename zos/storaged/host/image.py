@@ -51,12 +51,14 @@ def copy(source: int, target: int, size: int, stop: threading.Event) -> bool:
         done = start
         chunk = os.pread(source, min(_CHUNK, size - done), done)
         if not chunk:
-            raise OSError(errno.EIO, f"the image ended after {done} of {size} bytes")
+            break
         _write(target, chunk, done)
         done += len(chunk)
         if done - flushed >= _FLUSH:
             os.fdatasync(target)
             flushed = done
+    if os.fstat(source).st_size != size:
+        raise OSError(errno.EIO, f"the image has not {size} bytes any more")
     os.fsync(target)
     return True
 

@@ -99,7 +99,7 @@ class BtrfsHost:
 
         def work() -> None:
             with image.opened(fill) as (source, size):
-                target = self._files.open_part(fill.pool, fill.id, fill.size)
+                target = self._files.open_part(fill.pool, fill.part, fill.size)
                 try:
                     image.copy(source, target, size, stop)
                 finally:
@@ -127,10 +127,10 @@ class BtrfsHost:
                 files.create_disk(pool, id, size)
             case GrowDisk(pool, id, size):
                 files.grow_disk(pool, id, size)
-            case FinishFill(pool, id, size, identity):
-                files.finish_fill(pool, id, size, identity)
-            case DropPart(pool, id):
-                files.drop_part(pool, id)
+            case FinishFill(pool, id, part, size, identity):
+                files.finish_fill(pool, id, part, size, identity)
+            case DropPart(pool, part):
+                files.drop_part(pool, part)
             case CreateVolume(pool, id, size):
                 files.create_volume(pool, id, size)
             case LimitVolume(pool, id, size):
@@ -169,5 +169,7 @@ async def _signature(path: str) -> str:
 
 async def _format(step: Format) -> None:
     # Without --force mkfs itself refuses what libblkid knows; with it, only our own unfinished file system is there.
+    # The lock on the device is mkfs' own, so that one which outlives us (kill -9) is not joined by a second.
     force = ["--force"] if step.again else []
-    await proc.run(["mkfs.btrfs", "--quiet", "--label", step.pool, *force, step.device], deadline=FORMAT_PATIENCE)
+    mkfs = ["mkfs.btrfs", "--quiet", "--label", step.pool, *force, step.device]
+    await proc.run(["flock", "--exclusive", "--nonblock", step.device, *mkfs], deadline=FORMAT_PATIENCE)
