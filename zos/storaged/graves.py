@@ -90,11 +90,11 @@ class Graves:
         grave = self._graves.get(name)
         if grave is None:
             raise NoSuchTombstone(id=name)
+        self._pools.require(grave.pool, grave.kind, grave.id)
         await self.settle(grave.kind, grave.id)
         grave = self._graves.get(name)
         if grave is None or grave.phase is not Phase.KEPT:
             raise NoSuchTombstone(id=name)
-        self._pools.require(grave.pool, grave.kind, grave.id)
         if key(grave.kind, grave.id) in self._wishes or self._pools.stray(grave.kind, grave.id):
             raise AlreadyThere(kind=grave.kind, id=grave.id)
         plan.require(grave.size - grave.used, grave.pool, self._pools.rooms())

@@ -99,8 +99,7 @@ class Pools:
         kind = self._forced(place.device) or have.kind or guess
         self._records.put(label, PoolRecord(place.device.path, place.device.size, kind, made=True))
         state = PoolState.READONLY if have.readonly else PoolState.READY
-        errors = f"its device had {have.errors} errors" if have.errors else ""
-        self._view(label, View(place.device, kind, state, errors, have))
+        self._view(label, View(place.device, kind, state, _health(have), have))
         return None
 
     async def _set_up(self, label: str, device: DeviceSeen, known: PoolKind | None) -> PoolSeen:
@@ -219,6 +218,12 @@ class Pools:
             if view.state is not PoolState.MISSING and view.have.cache is not None and view.have.cache_mounted:
                 return label, view.have
         return None
+
+
+def _health(have: PoolSeen) -> str:
+    parts = ["the kernel made it read-only, which it does after errors"] if have.readonly else []
+    parts += [f"its device had {have.errors} errors"] if have.errors else []
+    return "; ".join(parts)
 
 
 def _other(place: Place) -> Pool:

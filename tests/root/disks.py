@@ -1,0 +1,116 @@
+"""A storaged as a process of its own, over loop files below one folder that nobody else has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zos.bus import Bus, Unreachable
+from zos.core0.units import UNITS
+from zos.model.units import GiB
+from zos.storaged.api import StoragedClient
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# As core-0's zygote does: the daemon runs with what its unit may keep, and nothing else.
+_START = """
+import runpy, sys
+from zos.runtime import privileges
+privileges.keep_only(sys.argv[1].split(","))
+sys.argv = ["zos-storaged"]
+runpy.run_module("zos.storaged", run_name="__main__", alter_sys=True)
+"""
+
+
+def sh(*argv: str | Path) -> str:
+    return subprocess.run([str(word) for word in argv], check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+@dataclass
+class Node:
+    """A folder with disks, and a storaged over them."""
+
+    folder: Path
+    config: str = ""
+    loops: dict[Path, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> StoragedClient:
+        return StoragedClient(self.bus)
+
+    def __post_init__(self) -> None:
+        self.bus = Bus(self.folder / "run")
+
+    def disk(self, name: str, size: int = GiB(3)) -> Path:
+        """A sparse file, attached to a loop device."""
+        path = self.folder / name
+        with path.open("ab") as file:
+            file.truncate(size)
+        self.attach(path)
+        return path
+
+    def attach(self, path: Path) -> str:
+        self.loops[path] = sh("losetup", "--find", "--show", path).strip()
+        return self.loops[path]
+
+    def detach(self, path: Path) -> None:
+        sh("losetup", "--detach", self.loops.pop(path))
+
+    def start(self, *disks: Path | str) -> None:
+        entries = json.dumps([str(disk) for disk in disks])
+        (self.folder / "zos.toml").write_text(
+            f'[node]\nrun_dir = "{self.folder}/run"\nstate_dir = "{self.folder}/state"\n[storaged]\ndisks = {entries}\n'
+            f'mounts = "{self.folder}/mnt"\ncache = "{self.folder}/cache"\n{self.config}\n'
+        )
+        (unit,) = [unit for unit in UNITS if unit.name == "storaged"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _START, ",".join(unit.capabilities)],
+                env={**os.environ, "ZOS_CONFIG": str(self.folder / "zos.toml")},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+            )
+
+    async def up(self, *disks: Path | str) -> StoragedClient:
+        """Start, and wait until it answers."""
+        self.start(*disks)
+        async with asyncio.timeout(20):
+            while True:
+                assert self.process is not None
+                assert self.process.poll() is None, self.said()
+                with contextlib.suppress(Unreachable):
+                    await self.client.list_pools()
+                    return self.client
+                await asyncio.sleep(0.02)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(15)
+            self.process = None
+
+    def unmount(self) -> None:
+        """As a reboot does."""
+        table = Path("/proc/self/mounts").read_text().splitlines()
+        for line in reversed(table):
+            if line.split()[1].startswith(str(self.folder)):
+                sh("umount", line.split()[1])
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def end(self) -> None:
+        self.kill()
+        self.unmount()
+        for path in list(self.loops):
+            self.detach(path)
