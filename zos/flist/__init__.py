@@ -1,0 +1,5 @@
+"""flists: file trees by hash, fetched on use. Reads and writes rfs' `.fl`, names, seals, fetches and keeps blocks.
+
+Shared by flistd, hub, images and the command line. Modules are imported one by one: the process behind a mount loads
+only what it uses.
+"""

@@ -1,0 +1,173 @@
+"""Turns a stranger's `.fl` into what a mount needs: a checked index, and what is to know about it.
+
+Run as a program (`python -m zos.flist.compile`), with limits on memory and time, since SQLite meets a hostile file
+here: whatever goes wrong, goes wrong in this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import stat
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zos.errors import ZosError
+from zos.flist import index, inside, startup
+from zos.flist.cache import BlockCache
+from zos.flist.errors import FlistBroken
+from zos.flist.fl import Flist, read
+from zos.flist.index import Index
+from zos.flist.layout import Route
+from zos.flist.policy import Policy
+from zos.flist.source import Source
+from zos.flist.store import Stores
+
+MEMORY = 3 << 30
+CPU_SECONDS = 120
+REFUSED = 65
+"""Exit status when the flist is refused (sysexits' EX_DATAERR); standard output says why."""
+INDEX, INFO, ORIGINAL = "index", "info.json", "flist.fl"
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What is to know about a flist without opening it."""
+
+    entrypoint: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    """Path of the disk image; "" for a container's tree."""
+    image_size: int = 0
+    kernel: str = ""
+    initrd: str = ""
+    nodes: int = 0
+    size: int = 0
+    """Of all files together."""
+    routes: tuple[Route, ...] = ()
+    detail: str = ""
+
+    def to_json(self) -> str:
+        """For a file."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields["env"] = dict(self.env)
+        fields["routes"] = [[route.start, route.end, route.url] for route in self.routes]
+        return json.dumps(fields, indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> Info:
+        """What `to_json` said."""
+        fields: dict[str, Any] = json.loads(text)
+        fields["routes"] = tuple(Route(*route) for route in fields["routes"])
+        return Info(**fields)
+
+
+def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
+    """A file that is complete or not there."""
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def describe(tree: Index, flist: Flist, source: Source, name: str) -> Info:
+    """What a checked tree holds; links are followed as if the flist were the root."""
+    image, image_size = "", 0
+    if tree.lookup(1, b"image.raw"):
+        number = inside.regular(tree, b"/image.raw")
+        if not number:
+            raise FlistBroken(flist=name, problem="/image.raw leads to no file inside the flist")
+        image, image_size = inside.path_of(tree, number), tree.node(number).size
+        if not image_size:
+            raise FlistBroken(flist=name, problem="/image.raw is empty")
+    begin, detail = _startup(tree, source)
+    kernel, initrd = (inside.regular(tree, path) for path in (b"/boot/vmlinuz", b"/boot/initrd.img"))
+    return Info(
+        entrypoint=begin.entrypoint,
+        env=begin.env,
+        image=image,
+        image_size=image_size,
+        kernel=inside.path_of(tree, kernel) if kernel else "",
+        initrd=inside.path_of(tree, initrd) if initrd else "",
+        nodes=tree.nodes,
+        size=sum(node.size for node in flist.nodes if stat.S_ISREG(node.mode)),
+        routes=flist.routes,
+        detail=detail,
+    )
+
+
+def _startup(tree: Index, source: Source) -> tuple[startup.Startup, str]:
+    number = inside.regular(tree, b"/.startup.toml")
+    if not number:
+        return startup.Startup(), ""
+    node = tree.node(number)
+    if node.size > startup.MAX_STARTUP:
+        return startup.Startup(), f"/.startup.toml is not read: it has {node.size} bytes"
+    data = b"".join(source.read(tree.ref(node, block)) for block in range(node.count))
+    try:
+        return startup.parse(data), ""
+    except (ValueError, RecursionError) as err:
+        return startup.Startup(), f"/.startup.toml is not read: {err}"
+
+
+def check_routes(flist: Flist, policy: Policy) -> None:
+    """A flist whose blocks can never be fetched from here is refused at once."""
+    refusal: ZosError | None = None
+    for route in flist.routes:
+        try:
+            policy.check_url(route.url)
+        except ZosError as err:
+            refusal = err
+        else:
+            return
+    if flist.blocks:
+        raise refusal or FlistBroken(flist="it", problem="no route says where its blocks are")
+
+
+def compile_flist(path: Path, out: Path, cache: Path, policy: Policy, *, name: str = "") -> Info:
+    """Write `index` and `info.json` of a flist into the folder `out`."""
+    flist = read(path)
+    check_routes(flist, policy)
+    write_durably(out / INDEX, index.build(flist.nodes, flist.blocks, flist.targets, flist.xattrs))
+    with Index(out / INDEX) as tree:
+        source = Source(BlockCache(cache), Stores(flist.routes, policy), patience=8.0)
+        info = describe(tree, flist, source, name or path.name)
+    write_durably(out / INFO, [info.to_json().encode()])
+    return info
+
+
+def main(argv: list[str]) -> int:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="zos-flist-compile")
+    parser.add_argument("flist", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--policy", default=Policy().to_json())
+    parser.add_argument("--name", default="")
+    wanted = parser.parse_args(argv)
+    for limit, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU_SECONDS)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(limit, (value, value))
+    try:
+        compile_flist(wanted.flist, wanted.out, wanted.cache, Policy.from_json(wanted.policy), name=wanted.name)
+    except ZosError as err:
+        sys.stdout.write(json.dumps({"reason": err.reason, "facts": err.facts}))
+        return REFUSED
+    except MemoryError:
+        facts = {"flist": wanted.name, "problem": "it takes too much memory"}
+        sys.stdout.write(json.dumps({"reason": FlistBroken.reason, "facts": facts}))
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""Blocks for readers: from memory, the cache or a store, each fetched once however many ask, and some ahead of time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+from zos.errors import Kind, ZosError
+from zos.flist.cache import BlockCache
+from zos.flist.layout import Ref
+from zos.flist.store import Stores
+
+log = logging.getLogger("zos.flist")
+
+MEMORY = 8 * 1024 * 1024
+FETCHERS = 4
+AHEAD = 8
+"""Blocks that may wait to be fetched ahead."""
+PATIENCE = 60.0
+"""Seconds that a reader waits for an absent store before its read fails: guests do not survive a failed read well."""
+TRY = 10.0
+AGAIN = 0.5
+
+
+class _Pending:
+    __slots__ = ("done", "error", "plain")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.plain: bytes | None = None
+        self.error: ZosError | None = None
+
+
+class Source:
+    """Reads blocks for one mount. Threads come with the first block fetched ahead."""
+
+    def __init__(self, cache: BlockCache, stores: Stores, *, memory: int = MEMORY, patience: float = PATIENCE) -> None:
+        self._cache = cache
+        self._stores = stores
+        self._memory = memory
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._size = 0
+        self._pending: dict[bytes, _Pending] = {}
+        self._queue: deque[Ref] = deque()
+        self._queued = threading.Semaphore(0)
+        self._fetchers = 0
+        self._said: dict[bytes, float] = {}
+
+    def read(self, ref: Ref) -> bytes:
+        """A block's plain bytes; waits `patience` for stores that are not there."""
+        with self._lock:
+            plain = self._kept.get(ref.key)
+            if plain is not None and len(plain) == ref.size:
+                self._kept.move_to_end(ref.key)
+                return plain
+            pending = self._pending.get(ref.key)
+            mine = pending is None
+            if pending is None:
+                pending = self._pending[ref.key] = _Pending()
+        if mine:
+            self._settle(ref, pending, self._patience)
+        pending.done.wait()
+        if pending.error is not None:
+            self._say(ref, pending.error)
+            raise pending.error
+        if pending.plain is None or len(pending.plain) != ref.size:
+            # Somebody else's flist gave the same key another size.
+            return self._get(ref, self._patience)
+        return pending.plain
+
+    def ahead(self, refs: Iterable[Ref]) -> None:
+        """Have blocks fetched that will probably be read; never waits."""
+        for ref in refs:
+            with self._lock:
+                if ref.key in self._kept or ref.key in self._pending or len(self._queue) >= AHEAD:
+                    continue
+                self._pending[ref.key] = _Pending()
+                self._queue.append(ref)
+                if self._fetchers < FETCHERS:
+                    self._fetchers += 1
+                    threading.Thread(target=self._fetch_for_ever, daemon=True).start()
+            self._queued.release()
+
+    def _fetch_for_ever(self) -> None:
+        while True:
+            self._queued.acquire()
+            ref = self._queue.popleft()
+            # A reader that came meanwhile waits for this one, so it is as patient.
+            self._settle(ref, self._pending[ref.key], self._patience)
+
+    def _settle(self, ref: Ref, pending: _Pending, patience: float) -> None:
+        try:
+            pending.plain = self._get(ref, patience)
+        except ZosError as err:
+            pending.error = err
+        except Exception as err:  # whoever waits must hear of it, and the mount must live on
+            log.exception("a block could not be read")
+            pending.error = ZosError(detail=f"{type(err).__name__}: {err}")
+        with self._lock:
+            del self._pending[ref.key]
+            if pending.plain is not None and ref.key not in self._kept:
+                self._kept[ref.key] = pending.plain
+                self._size += len(pending.plain)
+                while self._size > self._memory and len(self._kept) > 1:
+                    self._size -= len(self._kept.popitem(last=False)[1])
+        pending.done.set()
+
+    def _get(self, ref: Ref, patience: float) -> bytes:
+        plain = self._cache.load(ref)
+        if plain is not None:
+            return plain
+        from zos.flist.block import unseal
+
+        end = time.monotonic() + patience
+        while True:
+            try:
+                left = max(0.5, min(TRY, end - time.monotonic()))
+                plain = self._stores.fetch(ref.id, lambda blob: unseal(blob, ref.id, ref.key, ref.size), left)
+            except ZosError as err:
+                if err.kind is not Kind.NOT_NOW or time.monotonic() + AGAIN > end:
+                    raise
+                self._say(ref, err)
+                threading.Event().wait(AGAIN)
+            else:
+                self._cache.keep(ref.key, plain)
+                return plain
+
+    def _say(self, ref: Ref, err: ZosError) -> None:
+        """Log, but not each of a thousand reads of one bad block."""
+        now = time.monotonic()
+        with self._lock:
+            if self._said.get(ref.id, -60.0) > now - 60.0:
+                return
+            if len(self._said) > 1000:
+                self._said.clear()
+            self._said[ref.id] = now
+        log.error("%s", err.explain())

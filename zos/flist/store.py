@@ -1,0 +1,143 @@
+"""Where blocks lie: folders and HTTP servers, by the routes of a flist; a block is asked of all that may have it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from zos.errors import ZosError
+from zos.flist.errors import BlockMissing, StoreForbidden, StoreUnreachable
+from zos.flist.http import Client
+from zos.flist.layout import Route
+from zos.flist.policy import Policy
+
+MAX_BLOB = 640 * 1024
+"""More than any sealed block has."""
+BAD_FOR = 15.0
+"""Seconds in which a store that failed is asked last."""
+
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """Gives a blob by its id; None when it has none."""
+
+    def get(self, id: bytes, deadline: float) -> bytes | None:
+        """The stored form, unchecked."""
+
+
+class FolderStore:
+    """`dir://`: a file per block, as rfs lays them out: `<root>/<two digits>/<hex>`, formerly `<root>/<hex>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, id: bytes) -> Path:
+        """Where a block lies."""
+        name = id.hex()
+        return self.root / name[:2] / name
+
+    def get(self, id: bytes, deadline: float) -> bytes | None:
+        """The stored form, unchecked."""
+        for path in (self.path(id), self.root / id.hex()):
+            try:
+                with path.open("rb") as file:
+                    return file.read(MAX_BLOB)
+            except FileNotFoundError:
+                continue
+            except OSError as err:
+                raise StoreUnreachable(url=f"dir://{self.root}", problem=err) from None
+        return None
+
+    def put(self, id: bytes, blob: bytes) -> bool:
+        """Keep a block, whole or not at all; false when it was there."""
+        path = self.path(id)
+        if path.exists():
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        draft.write_bytes(blob)
+        draft.replace(path)
+        return True
+
+
+class HttpStore:
+    """`http://`, `https://`: the same names below a base URL."""
+
+    def __init__(self, base: str, policy: Policy) -> None:
+        policy.check_url(base)
+        self._base = base.rstrip("/")
+        self._policy = policy
+        self._idle: list[Client] = []
+        self._flat = False
+
+    def get(self, id: bytes, deadline: float) -> bytes | None:
+        """The stored form, unchecked."""
+        name = id.hex()
+        end = time.monotonic() + deadline
+        client = self._idle.pop() if self._idle else Client(self._policy)
+        try:
+            for path in (f"{name[:2]}/{name}", name):
+                answer = client.get(f"{self._base}/{path}", limit=MAX_BLOB, deadline=max(0.1, end - time.monotonic()))
+                if answer.status == 200:
+                    return answer.body
+                if answer.status not in (404, 410):
+                    raise StoreUnreachable(url=self._base, problem=f"it answers {answer.status}")
+        finally:
+            self._idle.append(client)
+        return None
+
+
+def open_store(url: str, policy: Policy) -> Store:
+    """The store of a route's URL."""
+    policy.check_url(url)
+    parts = urlsplit(url)
+    if parts.scheme == "dir":
+        return FolderStore(Path(unquote(parts.path)))
+    return HttpStore(url, policy)
+
+
+class Stores:
+    """All stores of a flist."""
+
+    def __init__(self, routes: Sequence[Route], policy: Policy) -> None:
+        self._routes = tuple(routes)
+        self._policy = policy
+        self._open: dict[str, Store] = {}
+        self._bad: dict[str, float] = {}
+
+    def fetch(self, id: bytes, check: Callable[[bytes], T], deadline: float) -> T:
+        """What `check` makes of the first blob that it accepts; stores that failed lately are asked last.
+
+        When none does: BlockCorrupt if a store gave a wrong one, else that it is unreachable, else BlockMissing.
+        """
+        end = time.monotonic() + deadline
+        urls = list(dict.fromkeys(route.url for route in self._routes if route.start <= id[0] <= route.end))
+        now = time.monotonic()
+        urls.sort(key=lambda url: self._bad.get(url, 0) > now)
+        troubles: list[ZosError] = []
+        for asked, url in enumerate(urls):
+            try:
+                # What is left is shared, so that a silent store leaves time for the others.
+                blob = self._store(url).get(id, max(0.5, (end - time.monotonic()) / (len(urls) - asked)))
+                if blob is not None:
+                    return check(blob)
+            except ZosError as err:
+                self._bad[url] = time.monotonic() + BAD_FOR
+                troubles.append(err)
+        order = ("flist.block_corrupt", StoreUnreachable.reason, StoreForbidden.reason)
+        for reason in order:
+            for trouble in troubles:
+                if trouble.reason == reason:
+                    raise trouble
+        raise BlockMissing(block=id.hex())
+
+    def _store(self, url: str) -> Store:
+        if url not in self._open:
+            self._open[url] = open_store(url, self._policy)
+        return self._open[url]

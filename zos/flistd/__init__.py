@@ -1,0 +1,1 @@
+"""flistd: mounts flists, read-only or under a writable layer, and keeps them mounted."""

@@ -1,0 +1,160 @@
+"""Serves one flist: mounts it, greets the kernel, and answers from threads until it is unmounted.
+
+Two processes: the first one holds the connection and waits; the second answers. When the second dies (killed, out of
+memory, a bug), the first starts another on the same connection and the kernel repeats what was not answered: guests
+only wait a moment. Where the kernel cannot repeat (before Linux 6.9) the first ends as well, and flistd mounts anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from zos.flistd.fuse import kernel, wire
+
+FILE_SYSTEM = "fuse.zos"
+THREADS = 6
+BACKGROUND = 16
+READ_AHEAD_KIB = 1024
+STEADY = 10.0
+"""A server that lived this long did not fall over its own feet."""
+MAX_FALLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to serve, and where."""
+
+    folder: Path
+    """The compiled flist: `index` and `info.json`."""
+    cache: Path
+    point: str
+    source: str
+    """What mountinfo shows as the mount's source; flistd knows it by this."""
+    policy: str
+    ready: str
+    """A pipe that is told `ok`, or what is wrong."""
+
+
+def main(wanted: Wanted) -> int:
+    """The first process's life."""
+    try:
+        connection, seen = _open(wanted)
+    except OSError as err:
+        _tell(wanted.ready, f"{err.strerror}: {err.filename or wanted.point}")
+        return 1
+    _tell(wanted.ready, "ok")
+    falls, resume = 0, False
+    while True:
+        began = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            os._exit(_serve(connection, wanted, resume))
+        _, status = os.waitpid(child, 0)
+        if os.waitstatus_to_exitcode(status) == 0 or not seen.can_resend:
+            return 0
+        falls = falls + 1 if time.monotonic() - began < STEADY else 1
+        sys.stderr.write(
+            f"{wanted.source}: the server ended with {os.waitstatus_to_exitcode(status)}, the next starts\n"
+        )
+        if falls > MAX_FALLS:
+            return 1
+        resume = True
+        threading.Event().wait(min(2.0, 0.01 * 2**falls) if falls > 1 else 0)
+
+
+def _tell(pipe: str, text: str) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        os.write(descriptor, text.encode()[:4000])
+        os.close(descriptor)
+
+
+def _open(wanted: Wanted) -> tuple[int, wire.Kernel]:
+    """Mount, and answer the kernel's greeting."""
+    connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={connection},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
+    flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
+    kernel.mount(wanted.source, wanted.point, FILE_SYSTEM, flags, options)
+    try:
+        return connection, _greet(connection, wanted.point)
+    except BaseException:
+        kernel.unmount(wanted.point)
+        raise
+
+
+def _greet(connection: int, point: str) -> wire.Kernel:
+    asked = wire.request(os.read(connection, wire.BUFFER))
+    if asked.opcode != wire.INIT:
+        raise OSError(errno.EPROTO, "the kernel began with something else")
+    seen = wire.kernel(asked.body)
+    # Before the answer: the kernel takes the smaller one of what we say and what the device has.
+    _raise_readahead(point)
+    os.writev(connection, wire.reply(asked.unique, wire.greeting(seen, BACKGROUND)))
+    return seen
+
+
+def _raise_readahead(point: str) -> None:
+    for seen in kernel.mounted():
+        if seen.point == point and seen.kind == FILE_SYSTEM:
+            with contextlib.suppress(OSError):
+                Path(f"/sys/class/bdi/{seen.device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
+
+
+def _serve(connection: int, wanted: Wanted, resume: bool) -> int:
+    """The second process's life: 0 when the flist was unmounted."""
+    import logging
+
+    from zos.flist.cache import BlockCache
+    from zos.flist.compile import INDEX, INFO, Info
+    from zos.flist.index import Index
+    from zos.flist.policy import Policy
+    from zos.flist.source import Source
+    from zos.flist.store import Stores
+    from zos.flistd.fuse.tree import Tree
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    info = Info.from_json((wanted.folder / INFO).read_text())
+    stores = Stores(info.routes, Policy.from_json(wanted.policy))
+    tree = Tree(Index(wanted.folder / INDEX), Source(BlockCache(wanted.cache), stores))
+    if resume:
+        os.write(connection, wire.resend())
+    threading.stack_size(512 * 1024)
+    threads = [threading.Thread(target=_work, args=(connection, tree), daemon=True) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return 0
+
+
+def _work(connection: int, tree: object) -> None:
+    from zos.flistd.fuse.tree import Tree
+
+    assert isinstance(tree, Tree)
+    while True:
+        try:
+            data = os.read(connection, wire.BUFFER)
+        except OSError as err:
+            if err.errno == errno.ENODEV:
+                return
+            if err.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
+                continue  # it was taken back
+            os._exit(3)
+        try:
+            answer = tree.answer(data)
+        except Exception:  # noqa: BLE001 - one question that we fail at must not hang whoever asked
+            sys.excepthook(*sys.exc_info())
+            answer = wire.refusal(wire.request(data).unique, errno.EIO)
+        if answer is not None:
+            try:
+                os.writev(connection, answer)
+            except OSError as err:
+                if err.errno not in (errno.ENOENT, errno.ENODEV, errno.EINTR):
+                    sys.stderr.write(f"an answer was not taken: {err}\n")
