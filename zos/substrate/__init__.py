@@ -1,0 +1,26 @@
+"""Drives any Substrate chain from its metadata: connect, read, follow, sign, submit. Knows nothing of the grid.
+
+The chain daemon, the user's command line and the explorer share it. The SCALE codec is the library's (cyscale).
+"""
+
+from zos.substrate.chain import Block, Chain, Event, Included
+from zos.substrate.errors import CallFailed, ChainUnreachable, NotOnThisChain, Rejected, StatePruned
+from zos.substrate.keys import BadKey, Key, KeyKind, LocalKey, address, public_key
+
+__all__ = [
+    "BadKey",
+    "Block",
+    "CallFailed",
+    "Chain",
+    "ChainUnreachable",
+    "Event",
+    "Included",
+    "Key",
+    "KeyKind",
+    "LocalKey",
+    "NotOnThisChain",
+    "Rejected",
+    "StatePruned",
+    "address",
+    "public_key",
+]

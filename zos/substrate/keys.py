@@ -1,0 +1,158 @@
+"""Users' and nodes' keys: ed25519 and sr25519, from a mnemonic, a hex seed or a development URI; SS58 addresses. Pure.
+
+Derivation as Substrate does it: the mini secret of a mnemonic comes from its entropy (not from the BIP-39 seed);
+`//Name` are hard junctions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import base58
+import bip39
+import sr25519
+from nacl.signing import SigningKey
+
+from zos.errors import Status, ZosError
+
+SS58_PREFIX = 42
+DEVELOPMENT = "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
+
+
+class KeyKind(StrEnum):
+    """Signature schemes; the order is MultiSignature's."""
+
+    ED25519 = "ed25519"
+    SR25519 = "sr25519"
+
+
+class BadKey(ZosError):
+    """Neither a mnemonic nor a seed."""
+
+    reason = "substrate.bad_key"
+    status = Status.INVALID_ARGUMENT
+    text = "this is no key: {problem}"
+    hint = "give a mnemonic of 12 or 24 words, or a seed of 64 hex characters (0x may stand before)"
+
+
+class BadAddress(ZosError):
+    """Not an SS58 address."""
+
+    reason = "substrate.bad_address"
+    status = Status.INVALID_ARGUMENT
+    text = "`{text}` is no SS58 address: {problem}"
+
+
+class Key(Protocol):
+    """Something that signs for an account, here or in another process."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    @property
+    def kind(self) -> KeyKind: ...
+
+    async def sign(self, payload: bytes) -> bytes:
+        """A signature of 64 bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalKey:
+    """A key in this process."""
+
+    kind: KeyKind
+    public: bytes
+    _secret: bytes = field(repr=False)
+
+    @staticmethod
+    def of_seed(seed: bytes, kind: KeyKind = KeyKind.SR25519) -> LocalKey:
+        """From a mini secret of 32 bytes."""
+        if len(seed) != 32:
+            raise BadKey(problem=f"a seed has 32 bytes, not {len(seed)}")
+        if kind is KeyKind.ED25519:
+            return LocalKey(kind, bytes(SigningKey(seed).verify_key), seed)
+        public, secret = sr25519.pair_from_seed(seed)
+        return LocalKey(kind, bytes(public), bytes(secret))
+
+    @staticmethod
+    def of_text(text: str, kind: KeyKind = KeyKind.SR25519) -> LocalKey:
+        """From `words… //Junction`, `0x…` or `//Alice` (a development account)."""
+        secret, *junctions = (part.strip() for part in text.strip().split("//"))
+        key_seed = _seed(secret or DEVELOPMENT)
+        if kind is KeyKind.ED25519:
+            for junction in junctions:
+                salt = b"\x2cEd25519HDKD" + key_seed + _chain_code(junction)
+                key_seed = hashlib.blake2b(salt, digest_size=32).digest()
+            return LocalKey.of_seed(key_seed, kind)
+        public, private = sr25519.pair_from_seed(key_seed)
+        for junction in junctions:
+            _, public, private = sr25519.hard_derive_keypair((_chain_code(junction), public, private), b"")
+        return LocalKey(kind, bytes(public), bytes(private))
+
+    async def sign(self, payload: bytes) -> bytes:
+        return self.signed(payload)
+
+    def signed(self, payload: bytes) -> bytes:
+        """The signature, at once."""
+        if self.kind is KeyKind.ED25519:
+            return bytes(SigningKey(self._secret).sign(payload).signature)
+        return bytes(sr25519.sign((self.public, self._secret), payload))
+
+
+def new_mnemonic() -> str:
+    """Twelve fresh words."""
+    return str(bip39.bip39_generate(12))
+
+
+def address(public: bytes, prefix: int = SS58_PREFIX) -> str:
+    """A public key as SS58 text."""
+    body = bytes([prefix]) + public
+    return base58.b58encode(body + _checksum(body)).decode()
+
+
+def public_key(text: str) -> bytes:
+    """The public key in an SS58 address, or in hex."""
+    if text.startswith("0x"):
+        text = text[2:]
+    try:
+        if len(text) == 64:
+            return bytes.fromhex(text)
+        raw = base58.b58decode(text)
+    except ValueError as err:
+        raise BadAddress(text=text, problem=err) from None
+    if len(raw) != 35 or _checksum(raw[:-2]) != raw[-2:]:
+        raise BadAddress(text=text, problem="its checksum is wrong")
+    return bytes(raw[1:-2])
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(b"SS58PRE" + body).digest()[:2]
+
+
+def _seed(text: str) -> bytes:
+    plain = text.removeprefix("0x")
+    if len(plain) == 64:
+        try:
+            return bytes.fromhex(plain)
+        except ValueError:
+            raise BadKey(problem="it has the length of a seed and is not hexadecimal") from None
+    words = " ".join(text.split())
+    try:
+        if not bip39.bip39_validate(words):
+            raise ValueError
+        return bytes(bip39.bip39_to_mini_secret(words, ""))
+    except ValueError:
+        raise BadKey(problem="its words are no mnemonic, or its checksum is wrong") from None
+
+
+def _chain_code(junction: str) -> bytes:
+    if junction.isdigit():
+        raw = int(junction).to_bytes(8, "little")
+    else:
+        text = junction.encode()
+        raw = bytes([len(text) << 2]) + text
+    return raw.ljust(32, b"\0") if len(raw) <= 32 else hashlib.blake2b(raw, digest_size=32).digest()

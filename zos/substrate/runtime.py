@@ -1,0 +1,251 @@
+"""One runtime, as its metadata describes it: storage keys, calls, events, errors, what is signed. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import xxhash
+from scalecodec.base import RuntimeConfigurationObject, ScaleBytes  # type: ignore[attr-defined]
+from scalecodec.type_registry import load_type_registry_preset
+
+from zos.substrate.errors import BadValue, NotOnThisChain
+from zos.substrate.keys import KeyKind
+from zos.substrate.shape import Shapes, taken_bytes
+
+HASH_ABOVE = 256
+"""A signing payload that is longer is hashed first."""
+_SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """How long an extrinsic is valid; period 0 is for ever."""
+
+    period: int = 0
+    birth: int = 0
+
+    def encode(self) -> bytes:
+        if not self.period:
+            return b"\0"
+        quantised = max(self.period >> 12, 1)
+        phase = (self.birth % self.period) // quantised
+        trailing = (self.period & -self.period).bit_length() - 1
+        return (min(15, max(1, trailing - 1)) | phase << 4).to_bytes(2, "little")
+
+
+class Runtime:
+    """Metadata V14 of one spec version."""
+
+    def __init__(self, metadata: bytes, spec: int, transaction: int) -> None:
+        self.spec = spec
+        self.transaction = transaction
+        self._config = RuntimeConfigurationObject(ss58_format=42)
+        self._config.update_type_registry(load_type_registry_preset("core") or {})
+        self._config.ss58_format = 42
+        self._metadata = self._config.create_scale_object("MetadataVersioned", ScaleBytes(metadata))
+        self._metadata.decode()
+        self._config.add_portable_registry(self._metadata)
+        (content,) = self._metadata.value[1].values()
+        self._shapes = Shapes(content["types"]["types"])
+        self._pallets: Mapping[str, Any] = {pallet["name"]: pallet for pallet in content["pallets"]}
+        self._variants = {entry["id"]: entry["type"]["def"] for entry in content["types"]["types"]}
+
+    # What there is
+
+    def has_call(self, pallet: str, call: str) -> bool:
+        """Whether the runtime has this call."""
+        return self._variant(pallet, "calls", call) is not None
+
+    def has_item(self, pallet: str, item: str) -> bool:
+        """Whether the runtime stores this."""
+        return self._item(pallet, item) is not None
+
+    def call_arguments(self, pallet: str, call: str) -> tuple[str, ...]:
+        """The names of a call's arguments, in order."""
+        return tuple(field["name"] for field in self._call(pallet, call)["fields"])
+
+    # Storage
+
+    def prefix(self, pallet: str, item: str) -> bytes:
+        """The first 32 bytes of an item's keys."""
+        return twox128(self._storage(pallet)["prefix"]) + twox128(self._need_item(pallet, item)["name"])
+
+    def key(self, pallet: str, item: str, *keys: Any) -> bytes:
+        """The storage key of an entry."""
+        shape = self._need_item(pallet, item)["type"]
+        out = self.prefix(pallet, item)
+        if "Map" not in shape:
+            return out
+        body = shape["Map"]
+        types = [body["key"]]
+        if len(body["hashers"]) > 1:
+            types = list(self._variants[body["key"]]["tuple"])
+        for hasher, type_id, value in zip(body["hashers"], types, keys, strict=True):
+            out += _hashed(hasher, self.encode(type_id, value, f"{pallet}.{item}"))
+        return out
+
+    def value(self, pallet: str, item: str, data: bytes | None) -> Any:
+        """A stored value; a missing one is the item's default (None when it is optional)."""
+        entry = self._need_item(pallet, item)
+        if data is None:
+            if entry["modifier"] != "Default":
+                return None
+            data = taken_bytes(entry["default"])
+        shape = entry["type"]
+        return self.decode(shape["Map"]["value"] if "Map" in shape else shape["Plain"], data)
+
+    def constant(self, pallet: str, name: str) -> Any:
+        """A constant of a pallet."""
+        for constant in self._pallet(pallet)["constants"]:
+            if constant["name"] == name:
+                return self.decode(constant["type"], taken_bytes(constant["value"]))
+        raise NotOnThisChain(spec=self.spec, what=f"constant {pallet}.{name}")
+
+    # Calls
+
+    def call(self, pallet: str, name: str, arguments: Mapping[str, Any]) -> bytes:
+        """An encoded call; arguments by name."""
+        variant = self._call(pallet, name)
+        wanted = [field["name"] for field in variant["fields"]]
+        if set(wanted) != arguments.keys():
+            problem = f"takes {', '.join(wanted) or 'nothing'}, not {', '.join(arguments) or 'nothing'}"
+            raise BadValue(what=f"{pallet}.{name}", problem=problem)
+        out = bytes([self._pallet(pallet)["index"], variant["index"]])
+        for entry in variant["fields"]:
+            out += self.encode(entry["type"], arguments[entry["name"]], f"{pallet}.{name}.{entry['name']}")
+        return out
+
+    def payload(self, call: bytes, extra: bytes, genesis: bytes, birth: bytes) -> bytes:
+        """The bytes that are signed for a call."""
+        additional = self.spec.to_bytes(4, "little") + self.transaction.to_bytes(4, "little") + genesis + birth
+        whole = call + extra + additional
+        return hashlib.blake2b(whole, digest_size=32).digest() if len(whole) > HASH_ABOVE else whole
+
+    @staticmethod
+    def unsigned_part(era: Era, nonce: int, tip: int = 0) -> bytes:
+        """What goes into the extrinsic besides the call."""
+        return era.encode() + compact(nonce) + compact(tip)
+
+    @staticmethod
+    def extrinsic(call: bytes, extra: bytes, account: bytes, kind: KeyKind, signature: bytes) -> bytes:
+        """A signed extrinsic of version 4."""
+        body = b"\x84\x00" + account + bytes([_SIGNATURES[kind]]) + signature + extra + call
+        return compact(len(body)) + body
+
+    # Events and errors
+
+    def events(self, data: bytes | None) -> list[dict[str, Any]]:
+        """The records at System.Events: phase, event."""
+        return list(self.value("System", "Events", data) or [])
+
+    def error(self, dispatch_error: Any) -> tuple[str, str]:
+        """Pallet and name of a dispatch error."""
+        if isinstance(dispatch_error, Mapping) and "Module" in dispatch_error:
+            module = dispatch_error["Module"]
+            index, code = module["index"], module["error"]
+            number = code if isinstance(code, int) else code[0]
+            for name, pallet in self._pallets.items():
+                if pallet["index"] == index:
+                    return name, self._error_name(pallet, number)
+            return f"pallet {index}", f"error {number}"
+        if isinstance(dispatch_error, Mapping):
+            ((kind, what),) = dispatch_error.items()
+            return str(kind), str(what)
+        return "runtime", str(dispatch_error)
+
+    def _error_name(self, pallet: Mapping[str, Any], number: int) -> str:
+        if pallet["error"] is not None:
+            for variant in self._variants[pallet["error"]["ty"]]["variant"]["variants"]:
+                if variant["index"] == number:
+                    return str(variant["name"])
+        return f"error {number}"
+
+    # Types
+
+    def encode(self, type_id: int, value: Any, path: str) -> bytes:
+        """A value of a type of the metadata."""
+        given = self._shapes.give(type_id, value, path)
+        try:
+            return bytes(self._config.create_scale_object(f"scale_info::{type_id}").encode(given).data)
+        except (ValueError, TypeError, NotImplementedError) as err:
+            raise BadValue(what=path, problem=err) from None
+
+    def decode(self, type_id: int, data: bytes) -> Any:
+        """A value of a type of the metadata."""
+        decoded = self._config.create_scale_object(f"scale_info::{type_id}", ScaleBytes(data)).decode()
+        return self._shapes.take(type_id, decoded)
+
+    # The metadata
+
+    def _pallet(self, name: str) -> Any:
+        if name not in self._pallets:
+            raise NotOnThisChain(spec=self.spec, what=f"pallet {name}")
+        return self._pallets[name]
+
+    def _storage(self, pallet: str) -> Any:
+        storage = self._pallet(pallet)["storage"]
+        if storage is None:
+            raise NotOnThisChain(spec=self.spec, what=f"storage of {pallet}")
+        return storage
+
+    def _item(self, pallet: str, item: str) -> Any:
+        storage = self._pallets.get(pallet, {}).get("storage") or {"entries": ()}
+        return next((entry for entry in storage["entries"] if entry["name"] == item), None)
+
+    def _need_item(self, pallet: str, item: str) -> Any:
+        entry = self._item(pallet, item)
+        if entry is None:
+            raise NotOnThisChain(spec=self.spec, what=f"storage item {pallet}.{item}")
+        return entry
+
+    def _variant(self, pallet: str, room: str, name: str) -> Any:
+        owner = self._pallets.get(pallet, {}).get(room)
+        if owner is None:
+            return None
+        variants = self._variants[owner["ty"]]["variant"]["variants"]
+        return next((variant for variant in variants if variant["name"] == name), None)
+
+    def _call(self, pallet: str, name: str) -> Any:
+        variant = self._variant(pallet, "calls", name)
+        if variant is None:
+            raise NotOnThisChain(spec=self.spec, what=f"call {pallet}.{name}")
+        return variant
+
+
+def compact(value: int) -> bytes:
+    """SCALE's compact integer."""
+    if value < 1 << 6:
+        return bytes([value << 2])
+    if value < 1 << 14:
+        return (value << 2 | 1).to_bytes(2, "little")
+    if value < 1 << 30:
+        return (value << 2 | 2).to_bytes(4, "little")
+    raw = value.to_bytes((value.bit_length() + 7) // 8, "little")
+    return bytes([(len(raw) - 4) << 2 | 3]) + raw
+
+
+def twox128(text: str) -> bytes:
+    """xxhash of a name, as storage prefixes have it."""
+    raw = text.encode()
+    return b"".join(xxhash.xxh64_intdigest(raw, seed).to_bytes(8, "little") for seed in (0, 1))
+
+
+def _hashed(hasher: str, data: bytes) -> bytes:
+    match hasher:
+        case "Blake2_128Concat":
+            return hashlib.blake2b(data, digest_size=16).digest() + data
+        case "Blake2_128":
+            return hashlib.blake2b(data, digest_size=16).digest()
+        case "Blake2_256":
+            return hashlib.blake2b(data, digest_size=32).digest()
+        case "Twox64Concat":
+            return xxhash.xxh64_intdigest(data, 0).to_bytes(8, "little") + data
+        case "Twox128":
+            return b"".join(xxhash.xxh64_intdigest(data, seed).to_bytes(8, "little") for seed in (0, 1))
+        case "Identity":
+            return data
+        case _:
+            raise BadValue(what="storage hasher", problem=f"`{hasher}` is unknown")
