@@ -8,10 +8,8 @@ torn writes, rotten disks and whoever writes here without the key. When the tag 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -54,7 +52,7 @@ class BlockCache:
             if len(data) != ref.size + TAG:
                 return None
             plain = data[:-TAG]
-            if not hmac.compare_digest(data[-TAG:], self._tag(ref.key, plain)):
+            if data[-TAG:] != self._tag(ref.key, plain):
                 if not _hashes(plain, ref.key):
                     log.warning("a damaged block was in the cache and is fetched again: %s", path.name)
                     return None
@@ -110,7 +108,7 @@ def _secret(folder: Path) -> bytes:
             found = path.read_bytes()
             if len(found) == 32:
                 return found
-        fresh = secrets.token_bytes(32)
+        fresh = os.urandom(32)
         draft = path.with_name(f".secret.{os.getpid()}.{threading.get_ident()}")
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -13,10 +13,8 @@ import os
 import resource
 import stat
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from zos.errors import ZosError
 from zos.flist import index, inside, startup
@@ -24,7 +22,7 @@ from zos.flist.cache import BlockCache
 from zos.flist.errors import FlistBroken
 from zos.flist.fl import Flist, read
 from zos.flist.index import Index
-from zos.flist.layout import Route
+from zos.flist.info import INDEX, INFO, Info
 from zos.flist.policy import Policy
 from zos.flist.source import Source
 from zos.flist.store import Stores
@@ -33,39 +31,6 @@ MEMORY = 3 << 30
 CPU_SECONDS = 120
 REFUSED = 65
 """Exit status when the flist is refused (sysexits' EX_DATAERR); standard output says why."""
-INDEX, INFO, ORIGINAL = "index", "info.json", "flist.fl"
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What is to know about a flist without opening it."""
-
-    entrypoint: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-    image: str = ""
-    """Path of the disk image; "" for a container's tree."""
-    image_size: int = 0
-    kernel: str = ""
-    initrd: str = ""
-    nodes: int = 0
-    size: int = 0
-    """Of all files together."""
-    routes: tuple[Route, ...] = ()
-    detail: str = ""
-
-    def to_json(self) -> str:
-        """For a file."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        fields["env"] = dict(self.env)
-        fields["routes"] = [[route.start, route.end, route.url] for route in self.routes]
-        return json.dumps(fields, indent=1)
-
-    @staticmethod
-    def from_json(text: str) -> Info:
-        """What `to_json` said."""
-        fields: dict[str, Any] = json.loads(text)
-        fields["routes"] = tuple(Route(*route) for route in fields["routes"])
-        return Info(**fields)
 
 
 def write_durably(path: Path, pieces: Iterable[bytes]) -> None:

@@ -72,6 +72,12 @@ class Flist:
 def read(path: Path, limits: Limits | None = None) -> Flist:
     """Read and check a flist; FlistBroken says what is wrong with it."""
     bounds = limits or Limits()
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"\x1f\x8b"):
+        raise FlistBroken(flist=path.name, problem="it is of the old kind (.flist), which is not read here")
+    if start != b"SQLite format 3\0":
+        raise FlistBroken(flist=path.name, problem="it is another kind of file")
     try:
         with contextlib.closing(_open(path, bounds)) as database:
             return _Reader(path.name, database, bounds).read()

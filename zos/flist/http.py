@@ -168,7 +168,10 @@ class Client:
             else:
                 body += piece
         if response.length:
+            # It hung up in the middle.
             raise http.client.IncompleteRead(bytes(body), response.length)
+        # Read to its end by pieces it still counts as open, and the connection as busy.
+        response.close()
         if response.will_close:
             self.close()
         return Answer(response.status, headers, bytes(body))

@@ -5,32 +5,31 @@ Names are looked up first and addresses judged, at every connection, so that no 
 
 from __future__ import annotations
 
-import ipaddress
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from zos.flist.errors import StoreForbidden
 
-_CLOSED = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "0.0.0.0/8",
-            "10.0.0.0/8",
-            "100.64.0.0/10",
-            "127.0.0.0/8",
-            "169.254.0.0/16",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "224.0.0.0/3",
-            "::/127",
-            "64:ff9b::/96",
-            "fc00::/7",
-            "fe80::/10",
-            "ff00::/8",
-        ),
-    )
+if TYPE_CHECKING:
+    import ipaddress
+
+_CLOSED = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/3",
+    "::/127",
+    "64:ff9b::/96",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
 )
 
 
@@ -41,7 +40,7 @@ class Policy:
     allowed: tuple[str, ...] = ()
     """Networks and host names that may be asked although they are not public; the node's own hub is one."""
     folders: bool = False
-    """Whether `dir://` and `file://` may be read: for the command line and tests, never for a stranger's flist."""
+    """Whether `dir://` may be read: for the command line and tests, never for a stranger's flist."""
 
     def check_url(self, url: str) -> None:
         """Refuse what is wrong before anything is connected."""
@@ -50,7 +49,7 @@ class Policy:
             _ = parts.port
         except ValueError as err:
             raise StoreForbidden(url=url[:200], problem=err) from None
-        if parts.scheme in ("dir", "file"):
+        if parts.scheme == "dir":
             if not self.folders:
                 raise StoreForbidden(url=url[:200], problem="it is a folder of this machine")
         elif parts.scheme not in ("http", "https") or not parts.hostname:
@@ -58,22 +57,18 @@ class Policy:
 
     def check_address(self, host: str, address: str) -> None:
         """Refuse an address that a host name turned out to be."""
+        # Here, since a mount whose blocks are all cached connects nowhere.
+        import ipaddress
+
         ip = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
             ip = ip.ipv4_mapped
         if host.lower() in self.allowed:
             return
-        if any(ip in network for network in _CLOSED) and not any(ip in network for network in self._networks()):
+        if any(ip in network for network in _networks(_CLOSED)) and not any(
+            ip in network for network in _networks(self.allowed)
+        ):
             raise StoreForbidden(url=host, problem=f"{ip} is not a public address")
-
-    def _networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        found = []
-        for text in self.allowed:
-            try:
-                found.append(ipaddress.ip_network(text, strict=False))
-            except ValueError:
-                continue  # a host name
-        return found
 
     def to_json(self) -> str:
         """For another process."""
@@ -84,3 +79,13 @@ class Policy:
         """What `to_json` said."""
         fields = json.loads(text)
         return Policy(tuple(fields["allowed"]), bool(fields["folders"]))
+
+
+def _networks(texts: Iterable[str]) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    import ipaddress
+
+    for text in texts:
+        try:
+            yield ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            continue  # a host name

@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from zos.errors import ZosError
 from zos.flist.errors import BlockMissing, StoreForbidden, StoreUnreachable
-from zos.flist.http import Client
 from zos.flist.layout import Route
 from zos.flist.policy import Policy
+
+if TYPE_CHECKING:
+    from zos.flist.http import Client
 
 MAX_BLOB = 640 * 1024
 """More than any sealed block has."""
@@ -74,10 +76,12 @@ class HttpStore:
         self._base = base.rstrip("/")
         self._policy = policy
         self._idle: list[Client] = []
-        self._flat = False
 
     def get(self, id: bytes, deadline: float) -> bytes | None:
         """The stored form, unchecked."""
+        # Here, since a mount whose blocks are all cached never needs it.
+        from zos.flist.http import Client
+
         name = id.hex()
         end = time.monotonic() + deadline
         client = self._idle.pop() if self._idle else Client(self._policy)

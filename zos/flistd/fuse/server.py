@@ -16,7 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.flist.errors import FlistBroken
+from zos.flist.index import Index
+from zos.flist.info import INDEX, INFO, Info
 from zos.flistd.fuse import kernel, wire
+from zos.flistd.fuse.tree import Tree
 
 FILE_SYSTEM = "fuse.zos"
 THREADS = 6
@@ -25,6 +29,8 @@ READ_AHEAD_KIB = 1024
 STEADY = 10.0
 """A server that lived this long did not fall over its own feet."""
 MAX_FALLS = 20
+TORN = "torn"
+"""Said when the index must be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,11 @@ class Wanted:
 def main(wanted: Wanted) -> int:
     """The first process's life."""
     try:
+        index = Index(wanted.folder / INDEX)
         connection, seen = _open(wanted)
+    except FlistBroken:
+        _tell(wanted.ready, TORN)
+        return 1
     except OSError as err:
         _tell(wanted.ready, f"{err.strerror}: {err.filename or wanted.point}")
         return 1
@@ -55,7 +65,7 @@ def main(wanted: Wanted) -> int:
         began = time.monotonic()
         child = os.fork()
         if child == 0:
-            os._exit(_serve(connection, wanted, resume))
+            os._exit(_serve(connection, index, wanted, resume))
         _, status = os.waitpid(child, 0)
         if os.waitstatus_to_exitcode(status) == 0 or not seen.can_resend:
             return 0
@@ -107,22 +117,19 @@ def _raise_readahead(point: str) -> None:
                 Path(f"/sys/class/bdi/{seen.device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
 
 
-def _serve(connection: int, wanted: Wanted, resume: bool) -> int:
+def _serve(connection: int, index: Index, wanted: Wanted, resume: bool) -> int:
     """The second process's life: 0 when the flist was unmounted."""
     import logging
 
     from zos.flist.cache import BlockCache
-    from zos.flist.compile import INDEX, INFO, Info
-    from zos.flist.index import Index
     from zos.flist.policy import Policy
     from zos.flist.source import Source
     from zos.flist.store import Stores
-    from zos.flistd.fuse.tree import Tree
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     info = Info.from_json((wanted.folder / INFO).read_text())
     stores = Stores(info.routes, Policy.from_json(wanted.policy))
-    tree = Tree(Index(wanted.folder / INDEX), Source(BlockCache(wanted.cache), stores))
+    tree = Tree(index, Source(BlockCache(wanted.cache), stores))
     if resume:
         os.write(connection, wire.resend())
     threading.stack_size(512 * 1024)
@@ -134,10 +141,7 @@ def _serve(connection: int, wanted: Wanted, resume: bool) -> int:
     return 0
 
 
-def _work(connection: int, tree: object) -> None:
-    from zos.flistd.fuse.tree import Tree
-
-    assert isinstance(tree, Tree)
+def _work(connection: int, tree: Tree) -> None:
     while True:
         try:
             data = os.read(connection, wire.BUFFER)

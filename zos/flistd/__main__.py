@@ -1,0 +1,6 @@
+"""Starts flistd."""
+
+from zos.flistd.daemon import Flistd
+from zos.runtime import daemon
+
+daemon.run(Flistd)

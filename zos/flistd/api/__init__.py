@@ -1,0 +1,23 @@
+"""The door of flistd."""
+
+from zos.flist.errors import BlockCorrupt, BlockMissing, FlistBroken, StoreForbidden, StoreUnreachable
+from zos.flistd.api.client import FlistdClient
+from zos.flistd.api.errors import BadMount, FlistMismatch, FlistUnreachable, MountFailed
+from zos.flistd.api.types import Mount, MountId, MountInfo, MountKind
+
+__all__ = [
+    "BadMount",
+    "BlockCorrupt",
+    "BlockMissing",
+    "FlistBroken",
+    "FlistMismatch",
+    "FlistUnreachable",
+    "FlistdClient",
+    "Mount",
+    "MountFailed",
+    "MountId",
+    "MountInfo",
+    "MountKind",
+    "StoreForbidden",
+    "StoreUnreachable",
+]

@@ -1,0 +1,37 @@
+"""What flistd refuses, beside what zos.flist does."""
+
+from zos.errors import Status, ZosError
+
+
+class BadMount(ZosError):
+    """The wish cannot be a mount."""
+
+    reason = "flistd.bad_mount"
+    status = Status.INVALID_ARGUMENT
+    text = "mount {mount}: {field} {problem}"
+
+
+class FlistUnreachable(ZosError):
+    """The flist cannot be fetched now, and this node has no copy."""
+
+    reason = "flistd.flist_unreachable"
+    status = Status.UNAVAILABLE
+    text = "the flist {url} cannot be fetched: {problem}"
+    hint = "the node goes on trying; check that the URL can be reached from the node"
+
+
+class FlistMismatch(ZosError):
+    """What lies at the URL is not what was asked for."""
+
+    reason = "flistd.flist_mismatch"
+    status = Status.FAILED_PRECONDITION
+    text = "the flist at {url} has the hash {found}, not {expected}"
+    hint = "give the hash of the flist that lies there now"
+
+
+class MountFailed(ZosError):
+    """The node itself could not do it; it is tried again."""
+
+    reason = "flistd.mount_failed"
+    status = Status.UNAVAILABLE
+    text = "could not {action}: {problem}"

@@ -1,0 +1,57 @@
+"""Wires flistd: configuration, ledger, loops, the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from zos.flist.policy import Policy
+from zos.flistd.api.flistd_pb2_grpc import add_FlistdServicer_to_server
+from zos.flistd.host import LinuxHost
+from zos.flistd.host.contract import Host
+from zos.flistd.keeper import Keeper
+from zos.flistd.model import Kept
+from zos.flistd.service import FlistService
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.loops import Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[flistd]`."""
+
+    mounts: Path = Path("/mnt/flist")
+    """Where mounts are seen."""
+    cache: Path = Path("/var/cache/zos")
+    """Where flists and blocks are kept: storaged's cache volume."""
+    cache_size: int = 0
+    """Bytes of blocks to keep; 0 is four fifths of the volume."""
+    allowed: tuple[str, ...] = ()
+    """Networks and host names that flists may be fetched from although they are not public (the node's hub may be)."""
+    every: float = 15.0
+    """Seconds between two looks at everything, when nothing else asks for one."""
+    tidy_every: float = 300.0
+    """Seconds between two looks at the size of the cache."""
+
+
+class Flistd(Daemon):
+    """The node's flists."""
+
+    name = "flistd"
+    config = Config
+
+    async def open(self, rt: Runtime) -> None:
+        config: Config = rt.config
+        hub = urlsplit(rt.node.hub).hostname
+        policy = Policy((*((hub,) if hub else ()), *config.allowed))
+        self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, config.cache_size)
+        wake = Wake()
+        self._host.listen(wake.set)
+        keeper = Keeper(self._host, rt.ledger("mounts", Kept, version=1), config.mounts, rt.node.hub, wake.set)
+        rt.serve(FlistService(keeper), add_FlistdServicer_to_server)
+        rt.loop("reconcile", keeper.reconcile, every=config.every, wake=wake)
+        rt.loop("tidy", keeper.tidy, every=config.tidy_every)
+
+    async def close(self) -> None:
+        self._host.close()

@@ -1,0 +1,84 @@
+"""A host over dictionaries: for tests and simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from zos.errors import ZosError
+from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, MountFailed
+from zos.flistd.api.types import MountId
+from zos.flistd.host.contract import Content
+from zos.flistd.model import Have, MountSeen, TreeSeen
+from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step, describe
+
+
+@dataclass
+class FakeHost:
+    """Remembers what was mounted; `web` is what lies at which URL."""
+
+    web: dict[str, Content | ZosError] = field(default_factory=dict)
+    kept: dict[str, Content] = field(default_factory=dict)
+    trees: dict[str, bool] = field(default_factory=dict)
+    mounts: dict[MountId, tuple[MountSeen, ...]] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    broken: type[Step] | None = None
+    """Steps of this kind fail."""
+    bell: Callable[[], None] = lambda: None
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Ring when a served flist loses its server."""
+        self.bell = bell
+
+    def close(self) -> None:
+        """Let go."""
+
+    def kill(self, source: str) -> None:
+        """End a server."""
+        self.trees[source] = False
+        self.bell()
+
+    async def obtain(self, url: str, hash: str) -> Content:
+        """What lies at the URL."""
+        if hash in self.kept:
+            return self.kept[hash]
+        self.fetched.append(url)
+        found = self.web.get(url)
+        if found is None:
+            raise FlistUnreachable(url=url, problem="nobody answers")
+        if isinstance(found, ZosError):
+            raise found
+        if hash and found.flist != hash:
+            raise FlistMismatch(url=url, found=found.flist, expected=hash)
+        self.kept[found.flist] = found
+        return found
+
+    def known(self, flist: str) -> Content | None:
+        """A flist that was obtained before."""
+        return self.kept.get(flist)
+
+    async def tidy(self, wanted: Collection[str]) -> None:
+        """Forget what nobody wants."""
+        self.kept = {flist: content for flist, content in self.kept.items() if flist in wanted}
+
+    async def observe(self) -> Have:
+        """What is mounted."""
+        return Have(tuple(TreeSeen(source, alive) for source, alive in self.trees.items()), dict(self.mounts))
+
+    async def apply(self, step: Step) -> None:
+        """Take one step."""
+        if self.broken is not None and isinstance(step, self.broken):
+            raise MountFailed(action=describe(step), problem="the fake was told to")
+        self.steps.append(step)
+        match step:
+            case MountTree(source):
+                self.trees[source] = True
+            case DropTree(source):
+                self.trees.pop(source, None)
+            case PutMount(id, source, upper):
+                if not self.trees.get(source):
+                    raise MountFailed(action=describe(step), problem="nobody serves it")
+                self.mounts[id] = (*self.mounts.get(id, ()), MountSeen(source, upper))
+            case DropMount(id):
+                self.mounts.pop(id, None)

@@ -1,0 +1,44 @@
+"""What flistd needs of a host; the real one and the fake keep the same promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from zos.flist.info import Info
+from zos.flistd.model import Have
+from zos.flistd.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A flist that is here: its hash, and what is to know about it."""
+
+    flist: str
+    info: Info
+
+
+class Host(Protocol):
+    """Fetch flists, see what is mounted, mount and unmount."""
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Ring when a served flist loses its server."""
+
+    def close(self) -> None:
+        """Let go; what is mounted stays."""
+
+    async def obtain(self, url: str, hash: str) -> Content:
+        """The flist at a URL, checked and kept here. Without `hash` the URL is asked for a newer one first."""
+
+    def known(self, flist: str) -> Content | None:
+        """A flist that was obtained before and is still whole here."""
+
+    async def observe(self) -> Have:
+        """What is mounted, and whether it is served."""
+
+    async def apply(self, step: Step) -> None:
+        """Take one step."""
+
+    async def tidy(self, wanted: Collection[str]) -> None:
+        """Keep the cache within its bounds; what belongs to the flists in `wanted` goes last."""

@@ -1,0 +1,202 @@
+"""The flists that this node has: fetched, checked, compiled, kept by their hash and by the URL they came from.
+
+<cache>/flists/<hash>/flist.fl, index, info.json      one flist; whole when all three are there
+<cache>/urls/<hash of the URL>.json                   what was at a URL last, and its ETag
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from zos.errors import ZosError
+from zos.flist.cache import trim
+from zos.flist.errors import FlistBroken, StoreUnreachable
+from zos.flist.index import Index
+from zos.flist.info import INDEX, INFO, ORIGINAL, Info
+from zos.flist.policy import Policy
+from zos.flistd.api.errors import FlistMismatch, FlistUnreachable
+from zos.flistd.host.contract import Content
+from zos.runtime import proc
+from zos.runtime.files import write_atomic
+
+log = logging.getLogger("zos.flistd")
+
+MAX_FLIST = 512 << 20
+FETCH = 60.0
+COMPILE = 70.0
+REFUSED = 65
+UNUSED = 30 * 24 * 3600.0
+DRAFT_AGE = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a URL gave last."""
+
+    url: str
+    flist: str
+    etag: str = ""
+
+
+class Library:
+    """Flists by hash and by URL."""
+
+    def __init__(self, cache: Path, policy: Policy, limit: int = 0) -> None:
+        self.cache = cache
+        self._policy = policy
+        self._limit = limit
+        self._working: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._few = asyncio.Semaphore(2)
+
+    def folder(self, flist: str) -> Path:
+        """Where a flist is kept."""
+        return self.cache / "flists" / flist
+
+    def known(self, flist: str) -> Content | None:
+        """A flist that is whole here."""
+        folder = self.folder(flist)
+        if not flist or not (folder / INDEX).exists():
+            return None
+        try:
+            return Content(flist, Info.from_json((folder / INFO).read_text()))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def forget_index(self, flist: str) -> None:
+        """It is torn: compile it again when it is asked for next."""
+        (self.folder(flist) / INDEX).unlink(missing_ok=True)
+
+    async def obtain(self, url: str, hash: str) -> Content:
+        """The flist at a URL; with a hash, what is here already is enough."""
+        async with self._working[url]:
+            found = self.known(hash)
+            if found is not None:
+                return found
+            flist = hash if hash and (self.folder(hash) / ORIGINAL).exists() else await self._fetch(url, hash)
+            return self.known(flist) or await self._compile(flist, url)
+
+    async def _fetch(self, url: str, expected: str) -> str:
+        """Bring the `.fl` here; returns its hash. With the hub gone, what the URL gave last must do."""
+        before = self._remembered(url)
+        whole = before is not None and (self.folder(before.flist) / ORIGINAL).exists()
+        try:
+            return await asyncio.wait_for(
+                asyncio.to_thread(self._download, url, expected, before if whole else None), FETCH + 5
+            )
+        except (StoreUnreachable, TimeoutError) as err:
+            if before is not None and whole and expected in ("", before.flist):
+                log.warning("%s cannot be asked, the copy of before is used: %s", url, err)
+                return before.flist
+            problem = err.facts["problem"] if isinstance(err, StoreUnreachable) else "it is too slow"
+            raise FlistUnreachable(url=url, problem=problem) from None
+
+    def _download(self, url: str, expected: str, before: Remembered | None) -> str:
+        from zos.flist.http import Client
+
+        drafts = self.cache / "flists"
+        drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = drafts / f".{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.{os.getpid()}.draft"
+        digest = hashlib.blake2b(digest_size=32)
+        client = Client(self._policy)
+        try:
+            with draft.open("wb") as file:
+
+                def sink(piece: bytes) -> None:
+                    digest.update(piece)
+                    file.write(piece)
+
+                headers = {"If-None-Match": before.etag} if before and before.etag else {}
+                answer = client.get(url, limit=MAX_FLIST, deadline=FETCH, headers=headers, sink=sink)
+                file.flush()
+                os.fsync(file.fileno())
+            if answer.status == 304 and before is not None:
+                found = before.flist
+            elif answer.status == 200:
+                found = digest.hexdigest()
+            else:
+                raise StoreUnreachable(url=url, problem=f"the server answers {answer.status}")
+            if expected and found != expected:
+                raise FlistMismatch(url=url, found=found, expected=expected)
+            if answer.status == 200:
+                self.folder(found).mkdir(exist_ok=True, mode=0o700)
+                draft.replace(self.folder(found) / ORIGINAL)
+            self._remember(Remembered(url, found, answer.headers.get("etag", before.etag if before else "")))
+            return found
+        finally:
+            client.close()
+            draft.unlink(missing_ok=True)
+
+    def _url_file(self, url: str) -> Path:
+        return self.cache / "urls" / f"{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.json"
+
+    def _remembered(self, url: str) -> Remembered | None:
+        try:
+            found = Remembered(**json.loads(self._url_file(url).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.url == url else None
+
+    def _remember(self, found: Remembered) -> None:
+        write_atomic(self._url_file(found.url), json.dumps(asdict(found)).encode())
+
+    async def _compile(self, flist: str, url: str) -> Content:
+        """Check and index it, in a process of its own."""
+        folder = self.folder(flist)
+        words: list[str | Path] = [sys.executable, "-m", "zos.flist.compile", folder / ORIGINAL, folder]
+        words += ["--cache", self.cache, "--policy", self._policy.to_json(), "--name", url]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), "MALLOC_ARENA_MAX": "1"}
+        async with self._few:
+            done = await proc.run(words, deadline=COMPILE, check=False, env=env)
+        if done.code == REFUSED:
+            said = json.loads(done.stdout)
+            raise ZosError.known.get(said["reason"], FlistBroken)(**said["facts"])
+        found = self.known(flist)
+        if done.code != 0 or found is None:
+            # Killed at a limit, or by a bug that it provoked: the file is to blame, not the moment.
+            problem = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.code}"]
+            raise FlistBroken(flist=url, problem=f"reading it failed: {problem[0][:300]}")
+        return found
+
+    def tidy(self, wanted: Collection[str]) -> None:
+        """Drop what is old and unused, then blocks over the limit."""
+        now = time.time()
+        for folder in (self.cache / "flists").glob("*"):
+            with contextlib.suppress(OSError):
+                age = now - folder.stat().st_mtime
+                if folder.name.startswith(".") and age > DRAFT_AGE:
+                    folder.unlink()
+                elif not folder.name.startswith(".") and folder.name not in wanted and age > UNUSED:
+                    shutil.rmtree(folder)
+        keep: set[bytes] = set()
+        for flist in wanted:
+            with contextlib.suppress(OSError, ZosError), Index(self.folder(flist) / INDEX) as tree:
+                keep.update(tree.keys())
+        freed = trim(self.cache, self._limit or _share(self.cache), keep)
+        if freed:
+            log.info("%d MiB of blocks were dropped from the cache", freed >> 20)
+
+
+def _share(cache: Path) -> int:
+    """Four fifths of the file system, when no limit was given."""
+    if not cache.exists():
+        return 1 << 40
+    seen = os.statvfs(cache)
+    return seen.f_blocks * seen.f_frsize * 4 // 5
+
+
+def import_path() -> list[str]:
+    """Where other processes of ours import from."""
+    root = Path(__file__).resolve().parents[3]
+    return [str(root), *(entry for entry in sys.path if entry and Path(entry).exists() and Path(entry) != root)]

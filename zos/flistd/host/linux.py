@@ -1,0 +1,147 @@
+"""The real host: FUSE servers, overlays and binds of this machine's mount namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from zos.flist.index import Index
+from zos.flist.info import INDEX
+from zos.flist.layout import ROOT
+from zos.flist.policy import Policy
+from zos.flistd import model
+from zos.flistd.api.errors import MountFailed
+from zos.flistd.fuse import kernel
+from zos.flistd.fuse.server import Wanted
+from zos.flistd.host import servers
+from zos.flistd.host.contract import Content
+from zos.flistd.host.library import Library
+from zos.flistd.model import Have
+from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step, describe
+
+_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
+# A rename of a folder is then as everywhere; only we and the kernel write below `upper`, so redirects can be believed.
+_OVERLAY = "redirect_dir=on,metacopy=off,index=off,xino=auto"
+
+
+class LinuxHost:
+    """This machine, or the namespaces that stand for one."""
+
+    def __init__(self, mounts: Path, run_dir: Path, cache: Path, policy: Policy, limit: int = 0) -> None:
+        self._mounts = mounts
+        self._folder = run_dir / "flistd"
+        self._policy = policy
+        self._library = Library(cache, policy, limit)
+        self._watch = servers.Watch()
+
+    def listen(self, bell: Callable[[], None]) -> None:
+        """Ring when a served flist loses its server."""
+        self._watch.bell = bell
+
+    def close(self) -> None:
+        """Let go; what is mounted stays."""
+        self._watch.close()
+
+    async def obtain(self, url: str, hash: str) -> Content:
+        """The flist at a URL, checked and kept here."""
+        return await self._library.obtain(url, hash)
+
+    def known(self, flist: str) -> Content | None:
+        """A flist that is whole here."""
+        return self._library.known(flist)
+
+    async def tidy(self, wanted: Collection[str]) -> None:
+        """Keep the cache within its bounds."""
+        await asyncio.to_thread(self._library.tidy, wanted)
+
+    async def observe(self) -> Have:
+        """What is mounted, and whether it is served."""
+        serving = servers.serving()
+        have = model.seen(kernel.mounted(), self._mounts, frozenset(serving))
+        ours = {tree.source for tree in have.trees}
+        self._watch.over({source: pid for source, pid in serving.items() if source in ours})
+        return have
+
+    async def apply(self, step: Step) -> None:
+        """Take one step."""
+        try:
+            match step:
+                case MountTree():
+                    await self._serve(step)
+                case DropTree():
+                    await asyncio.to_thread(_clear, self._tree(step.source))
+                case PutMount():
+                    await asyncio.to_thread(self._put, step)
+                case DropMount():
+                    await asyncio.to_thread(_clear, self._mounts / step.id)
+        except OSError as err:
+            raise MountFailed(action=describe(step), problem=err.strerror or err) from err
+
+    def _tree(self, source: str) -> Path:
+        return self._mounts / model.TREES / source
+
+    async def _serve(self, step: MountTree) -> None:
+        point = self._tree(step.source)
+        point.mkdir(parents=True, exist_ok=True, mode=0o700)
+        wanted = Wanted(
+            self._library.folder(step.flist),
+            self._library.cache,
+            str(point),
+            step.source,
+            self._policy.to_json(),
+            str(self._folder / f"{step.source}.ready"),
+        )
+        try:
+            await servers.start(wanted, self._folder / f"{step.flist}.log")
+        except servers.Torn:
+            self._library.forget_index(step.flist)
+            raise MountFailed(action=describe(step), problem="its index was torn and is made again") from None
+
+    def _put(self, step: PutMount) -> None:
+        point, tree = self._mounts / step.id, self._tree(step.source)
+        point.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if step.upper is None:
+            kernel.mount(str(tree), str(point), "", kernel.MS_BIND)
+            return
+        rw, work = self._layers(step)
+        options = f"lowerdir={tree},upperdir={rw},workdir={work},{_OVERLAY}"
+        kernel.mount(step.source, str(point), model.OVERLAY, _FLAGS, options)
+
+    def _layers(self, step: PutMount) -> tuple[Path, Path]:
+        """The folders of a writable layer; the new root looks like the flist's."""
+        assert step.upper is not None
+        if not step.upper.is_dir():
+            raise OSError(errno.ENOENT, f"{step.upper} is not there")
+        rw, work = step.upper / model.RW, step.upper / model.WORK
+        try:
+            rw.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        else:
+            with Index(self._library.folder(step.source.partition("-")[0]) / INDEX) as index:
+                root = index.node(ROOT)
+            os.chown(rw, root.uid, root.gid)
+            rw.chmod(stat.S_IMODE(root.mode))
+        work.mkdir(mode=0o700, exist_ok=True)
+        for folder in (rw, work):
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise OSError(errno.ENOTDIR, f"{folder} is no folder")
+        return rw, work
+
+
+def _clear(point: Path) -> None:
+    """Unmount all that is at a place, and the place itself."""
+    for _ in range(64):
+        try:
+            kernel.unmount(str(point))
+        except OSError as err:
+            if err.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+            break
+    with contextlib.suppress(FileNotFoundError):
+        point.rmdir()

@@ -1,0 +1,119 @@
+"""The processes behind mounts: started so that they outlive us, found again by what /proc says of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zos.flistd import serve
+from zos.flistd.api.errors import MountFailed
+from zos.flistd.fuse.server import TORN, Wanted
+from zos.flistd.host.library import import_path
+from zos.runtime import proc
+
+READY = 20.0
+_PROGRAM = str(Path(serve.__file__))
+# Each fetching thread would get a heap of its own, and keep it; blocks go back to the kernel when they are done with.
+_ENV = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144", "LC_ALL": "C.UTF-8"}
+
+
+class Torn(Exception):
+    """The index must be made again."""
+
+
+async def start(wanted: Wanted, log: Path) -> None:
+    """Serve a flist; returns when it is mounted."""
+    pipe = Path(wanted.ready)
+    pipe.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe, 0o600)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        words = (wanted.folder, wanted.cache, wanted.point, wanted.source, wanted.policy, wanted.ready)
+        argv = [sys.executable, "-S", _PROGRAM, ":".join(import_path()), *map(str, words)]
+        env = {"PATH": os.environ.get("PATH", os.defpath), **_ENV}
+        pid = await proc.spawn(argv, log=log, env=env)
+        said = await _hear(reader, pid)
+    finally:
+        os.close(reader)
+        pipe.unlink(missing_ok=True)
+    if said == TORN:
+        raise Torn
+    if said != "ok":
+        raise MountFailed(
+            action=f"serve the flist {wanted.source[:12]}…", problem=said or f"its server ended, see {log}"
+        )
+
+
+async def _hear(reader: int, pid: int) -> str:
+    """The first word of a process; "" when it ended without one."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not heard.done():
+            heard.set_result(None)
+
+    try:
+        life = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return os.read(reader, 4096).decode(errors="replace")
+    loop.add_reader(reader, wake)
+    loop.add_reader(life, wake)
+    try:
+        await asyncio.wait_for(heard, READY)
+        return os.read(reader, 4096).decode(errors="replace")
+    except TimeoutError:
+        return f"it was not mounted within {READY} s"
+    except BlockingIOError:
+        return ""
+    finally:
+        loop.remove_reader(reader)
+        loop.remove_reader(life)
+        os.close(life)
+
+
+def serving() -> Mapping[str, int]:
+    """The sources that are served now, each with the process that answers for it (the eldest)."""
+    found: dict[str, int] = {}
+    for name in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+            if len(words) > 9 and words[2].endswith(b"/zos/flistd/serve.py"):
+                found.setdefault(words[7].decode(errors="replace"), int(name))
+    return found
+
+
+class Watch:
+    """Rings when a server that was seen ends."""
+
+    def __init__(self) -> None:
+        self.bell: Callable[[], None] = lambda: None
+        self._lives: dict[int, int] = {}
+
+    def over(self, pids: Mapping[str, int]) -> None:
+        """Watch these, too."""
+        loop = asyncio.get_running_loop()
+        for pid in set(pids.values()) - self._lives.keys():
+            with contextlib.suppress(OSError):
+                life = os.pidfd_open(pid)
+                self._lives[pid] = life
+                loop.add_reader(life, self._ended, pid)
+
+    def _ended(self, pid: int) -> None:
+        self._let_go(pid)
+        self.bell()
+
+    def _let_go(self, pid: int) -> None:
+        life = self._lives.pop(pid)
+        asyncio.get_running_loop().remove_reader(life)
+        os.close(life)
+
+    def close(self) -> None:
+        """Look no more."""
+        for pid in list(self._lives):
+            self._let_go(pid)

@@ -1,0 +1,118 @@
+"""What only flistd knows about mounts: names, the wish in canonical form, and what can be seen of it. Pure.
+
+    <mounts>/.trees/<flist>-<n>      a flist, served by a process of its own; shared by all mounts of it
+    <mounts>/<id>                    the same seen again (bind), or an overlay over it
+
+All three kinds of mount carry `<flist>-<n>` as their source, so that /proc says which one stands on which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zos.flistd.api.errors import BadMount
+from zos.flistd.api.types import Mount, MountId
+from zos.flistd.fuse.kernel import Mounted
+
+TREES = ".trees"
+FILE_SYSTEM = "fuse.zos"
+OVERLAY = "overlay"
+RW, WORK = "rw", "wd"
+"""The folders below `upper`, as on every node of the grid."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_SOURCE = re.compile(r"([0-9a-f]{64})-([0-9]{1,9})")
+_UPPER = re.compile(r",upperdir=([^,]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A wish, and the flist that it was found to be ("" while it is not fetched)."""
+
+    mount: Mount
+    flist: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A mount to be there."""
+
+    flist: str
+    upper: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSeen:
+    """A flist that is mounted."""
+
+    source: str
+    alive: bool
+    """Somebody serves it; a dead one only gives errors."""
+
+    @property
+    def flist(self) -> str:
+        """Which flist it is."""
+        return self.source.partition("-")[0]
+
+    @property
+    def number(self) -> int:
+        """The n-th mount of it."""
+        return int(self.source.partition("-")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class MountSeen:
+    """Something at a mount's place."""
+
+    source: str
+    upper: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    """What is mounted below the folder."""
+
+    trees: tuple[TreeSeen, ...] = ()
+    mounts: Mapping[MountId, tuple[MountSeen, ...]] = field(default_factory=dict)
+    """Bottom first where several lie on each other."""
+
+
+def canonical(asked: Mount, hub: str) -> Mount:
+    """The wish with its URL complete, or BadMount."""
+    if not _ID.fullmatch(asked.id):
+        raise BadMount(mount=asked.id[:200], field="the id", problem="must be letters, digits, `.`, `_` and `-`")
+    if asked.hash and not _HASH.fullmatch(asked.hash.lower()):
+        raise BadMount(mount=asked.id, field="the hash", problem="must be 64 hex digits")
+    url = asked.url
+    if "://" not in url:
+        if not hub or not url:
+            raise BadMount(mount=asked.id, field="the URL", problem="names no host, and this node has no hub")
+        url = f"{hub.rstrip('/')}/{url.lstrip('/')}"
+    if len(url) > 2048 or any(ord(letter) <= 32 or ord(letter) > 126 for letter in url):
+        raise BadMount(mount=asked.id, field="the URL", problem="must be at most 2048 printable letters")
+    upper = asked.upper
+    if upper is not None and (not upper.is_absolute() or set(str(upper)) & set(",:\\\n")):
+        raise BadMount(mount=asked.id, field="upper", problem="must be an absolute path without , : and \\")
+    return Mount(asked.id, url, upper, asked.hash.lower())
+
+
+def seen(mounted: Iterable[Mounted], folder: Path, serving: frozenset[str]) -> Have:
+    """What of mountinfo is ours; `serving` are the sources that a process serves."""
+    trees: list[TreeSeen] = []
+    mounts: dict[MountId, tuple[MountSeen, ...]] = {}
+    for one in mounted:
+        point = Path(one.point)
+        if not _SOURCE.fullmatch(one.source):
+            continue
+        if point.parent == folder / TREES and one.kind == FILE_SYSTEM and point.name == one.source:
+            trees.append(TreeSeen(one.source, one.source in serving))
+        elif point.parent == folder and one.kind in (FILE_SYSTEM, OVERLAY):
+            id = MountId(point.name)
+            upper = _UPPER.search(f",{one.options}")
+            rw = Path(upper.group(1)).parent if upper else None
+            mounts[id] = (*mounts.get(id, ()), MountSeen(one.source, rw))
+    return Have(tuple(trees), mounts)

@@ -1,0 +1,127 @@
+"""The hub's HTTP server: files below its root, `.md5` of flists, and the deployments that users leave.
+
+GET /<path>                       a file (with ranges and ETag); /blocks/<two digits>/<hex> are blocks
+GET /<path>.fl.md5                32 hex digits, as of the reference's hub
+GET /api/flist                    the flists here, as a JSON list of paths
+PUT, POST, GET /deployments/<hash>
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+
+from aiohttp import web
+
+from zos.errors import Status, ZosError
+from zos.hub import deployments
+from zos.hub.build import BLOCKS
+
+_TEXTS = {".fl": "application/octet-stream", ".json": "application/json", ".md": "text/markdown", ".txt": "text/plain"}
+_REMEMBERED = 1000
+ROOT: web.AppKey[Path] = web.AppKey("root", Path)
+
+
+def application(root: Path) -> web.Application:
+    """The server over a folder."""
+    hub = _Hub(root)
+    app = web.Application(client_max_size=deployments.LIMIT + 1, middlewares=[_refusals])
+    app[ROOT] = root
+    app.add_routes(
+        [
+            web.put("/deployments/{name}", hub.put_deployment),
+            web.post("/deployments/{name}", hub.put_deployment),
+            web.get("/deployments/{name}", hub.get_deployment),
+            web.get("/api/flist", hub.flists),
+            web.get("/{path:.*}", hub.file),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: object) -> web.StreamResponse:
+    assert callable(handler)
+    try:
+        answer: web.StreamResponse = await handler(request)
+    except ZosError as err:
+        code = {Status.ALREADY_EXISTS: 409, Status.INVALID_ARGUMENT: 400, Status.NOT_FOUND: 404}.get(err.status, 500)
+        return web.json_response({"reason": err.reason, "error": str(err)}, status=code)
+    return answer
+
+
+class _Hub:
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._md5: OrderedDict[tuple[str, int, int], str] = OrderedDict()
+
+    async def put_deployment(self, request: web.Request) -> web.Response:
+        document = await request.read()
+        new = await asyncio.to_thread(deployments.keep, self._root, request.match_info["name"], document)
+        return web.json_response({"stored": new}, status=201 if new else 200)
+
+    async def get_deployment(self, request: web.Request) -> web.StreamResponse:
+        place = deployments.path(self._root, request.match_info["name"])
+        if not place.is_file():
+            raise web.HTTPNotFound(text="no such deployment")
+        return web.FileResponse(place, headers={"Content-Type": "application/json"})
+
+    async def flists(self, request: web.Request) -> web.Response:
+        found = await asyncio.to_thread(lambda: sorted(self._root.rglob("*.fl")))
+        names = [str(path.relative_to(self._root)) for path in found if not path.name.startswith(".")]
+        return web.json_response(names)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["path"]
+        place = self._inside(name)
+        if place is None and name.endswith(".md5"):
+            return await self._digest(name.removesuffix(".md5"))
+        if place is None:
+            raise web.HTTPNotFound(text="there is no such file")
+        headers = {"Content-Type": _TEXTS.get(place.suffix, "application/octet-stream")}
+        if name.startswith(f"{BLOCKS}/"):
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return web.FileResponse(place, headers=headers)
+
+    def _inside(self, name: str) -> Path | None:
+        """A regular file below the root that a name leads to; hidden ones and ways out are not there."""
+        parts = name.split("/")
+        if "\0" in name or any(part.startswith(".") or not part for part in parts):
+            return None
+        try:
+            place = self._root.joinpath(*parts).resolve(strict=True)
+        except (OSError, RuntimeError):
+            return None
+        return place if place.is_relative_to(self._root) and place.is_file() else None
+
+    async def _digest(self, name: str) -> web.Response:
+        place = self._inside(name)
+        if place is None:
+            raise web.HTTPNotFound(text="there is no such file")
+        seen = place.stat()
+        key = (str(place), seen.st_mtime_ns, seen.st_size)
+        if key not in self._md5:
+            self._md5[key] = await asyncio.to_thread(_md5_of, place)
+            if len(self._md5) > _REMEMBERED:
+                self._md5.popitem(last=False)
+        return web.Response(text=self._md5[key])
+
+
+def _md5_of(path: Path) -> str:
+    # Not for safety: it is the name by which the grid's hubs let a client skip a download.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+async def serve(root: Path, host: str, port: int, stopping: asyncio.Event) -> None:
+    """Serve until `stopping`."""
+    root.mkdir(parents=True, exist_ok=True)
+    runner = web.AppRunner(application(root), access_log=None, handle_signals=False, keepalive_timeout=60.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, shutdown_timeout=5.0, reuse_address=True).start()
+        await stopping.wait()
+    finally:
+        await runner.cleanup()
