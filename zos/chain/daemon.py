@@ -1,0 +1,44 @@
+"""Wires chain: configuration, the link, the watcher, the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zos.chain.api.chain_pb2_grpc import add_ChainServicer_to_server
+from zos.chain.api.types import Block
+from zos.chain.link import Link, NodeKey
+from zos.chain.service import ChainService
+from zos.chain.watch import Watch
+from zos.core0.api import Core0Client
+from zos.runtime.daemon import Daemon, Runtime
+from zos.substrate import Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[chain]`."""
+
+    activation: str = ""
+    """URL of the service that gives a new account its first TFT; empty: somebody sends some."""
+
+
+class ChainDaemon(Daemon):
+    """The node's connection to the chain."""
+
+    name = "chain"
+    config = Config
+
+    async def open(self, rt: Runtime) -> None:
+        config: Config = rt.config
+        # core-0 starts its door before its daemons; without the node's key there is nothing to do here.
+        core0 = Core0Client(rt.bus)
+        key = rt.host(NodeKey, core0, (await core0.identity()).public_key)
+        self._chain = Chain(rt.node.chain)
+        link = Link(self._chain, key, rt.node.farm_id, config.activation)
+        watch = Watch(link, rt.ledger("cursor", Block, version=1))
+        rt.serve(ChainService(link, watch), add_ChainServicer_to_server)
+        if rt.node.chain:
+            rt.task("follow", watch.follow)
+
+    async def close(self) -> None:
+        await self._chain.close()

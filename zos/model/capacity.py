@@ -1,0 +1,44 @@
+"""What a node has and a workload takes; checked arithmetic, so that nothing ever wraps or goes below zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """CRU in cores, SRU (SSD), HRU (HDD) and MRU (memory) in bytes, public IPv4 addresses."""
+
+    cru: int = 0
+    sru: int = 0
+    hru: int = 0
+    mru: int = 0
+    ipv4u: int = 0
+
+    def __add__(self, other: Capacity) -> Capacity:
+        return Capacity(
+            self.cru + other.cru,
+            self.sru + other.sru,
+            self.hru + other.hru,
+            self.mru + other.mru,
+            self.ipv4u + other.ipv4u,
+        )
+
+    def without(self, other: Capacity) -> Capacity:
+        """What is left; never below zero."""
+        return Capacity(
+            max(self.cru - other.cru, 0),
+            max(self.sru - other.sru, 0),
+            max(self.hru - other.hru, 0),
+            max(self.mru - other.mru, 0),
+            max(self.ipv4u - other.ipv4u, 0),
+        )
+
+
+def total(parts: Iterable[Capacity]) -> Capacity:
+    """The sum."""
+    result = Capacity()
+    for part in parts:
+        result += part
+    return result

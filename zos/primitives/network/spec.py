@@ -1,0 +1,58 @@
+"""What the user writes for a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zos.model.decode import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSpec:
+    """Another member."""
+
+    subnet: str
+    public_key: str
+    endpoint: str
+    allowed_ips: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """One node's share; the workload's name is the network's."""
+
+    ip_range: str
+    subnet: str
+    private_key: str = field(repr=False)
+    listen_port: int
+    peers: tuple[PeerSpec, ...] = ()
+
+
+def parse(data: Fields) -> NetworkSpec:
+    """The user's words, checked."""
+    for name in ("ip_range", "subnet", "wireguard_private_key"):
+        if not data.text(name):
+            data.refuse(name, "must be given")
+    if "mycelium" in data:
+        mycelium = data.object("mycelium")
+        if len(mycelium.hex("hex_key")) != 32:
+            mycelium.refuse("hex_key", "must be 32 bytes in hexadecimal")
+        if mycelium.texts("peers"):
+            mycelium.refuse("peers", "must be empty")
+    return NetworkSpec(
+        ip_range=data.cidr("ip_range"),
+        subnet=data.cidr("subnet"),
+        private_key=data.text("wireguard_private_key"),
+        listen_port=data.uint("wireguard_listen_port", 16),
+        peers=tuple(_peer(peer) for peer in data.objects("peers")),
+    )
+
+
+def _peer(data: Fields) -> PeerSpec:
+    for name in ("subnet", "wireguard_public_key"):
+        if not data.text(name):
+            data.refuse(name, "must be given")
+    allowed = data.cidrs("allowed_ips")
+    if not allowed:
+        data.refuse("allowed_ips", "must not be empty")
+    return PeerSpec(data.cidr("subnet"), data.text("wireguard_public_key"), data.text("endpoint"), allowed)
