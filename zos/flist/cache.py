@@ -82,7 +82,8 @@ class BlockCache:
             os.replace(draft, path)
             self._full = False
         except OSError as err:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink()
             if not self._full:
                 log.warning("blocks cannot be kept: %s", err)
             self._full = True

@@ -103,9 +103,8 @@ def compile_flist(path: Path, out: Path, cache: Path, policy: Policy, *, name: s
     flist = read(path)
     check_routes(flist, policy)
     write_durably(out / INDEX, index.build(flist.nodes, flist.blocks, flist.targets, flist.xattrs))
-    with Index(out / INDEX) as tree:
-        source = Source(BlockCache(cache), Stores(flist.routes, policy), patience=8.0)
-        info = describe(tree, flist, source, name or path.name)
+    with Index(out / INDEX) as tree, contextlib.closing(Stores(flist.routes, policy)) as stores:
+        info = describe(tree, flist, Source(BlockCache(cache), stores, patience=8.0), name or path.name)
     write_durably(out / INFO, [info.to_json().encode()])
     return info
 

@@ -32,6 +32,9 @@ class Store(Protocol):
     def get(self, id: bytes, deadline: float) -> bytes | None:
         """The stored form, unchecked."""
 
+    def close(self) -> None:
+        """Let go of connections."""
+
 
 class FolderStore:
     """`dir://`: a file per block, as rfs lays them out: `<root>/<two digits>/<hex>`, formerly `<root>/<hex>`."""
@@ -55,6 +58,9 @@ class FolderStore:
             except OSError as err:
                 raise StoreUnreachable(url=f"dir://{self.root}", problem=err) from None
         return None
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def put(self, id: bytes, blob: bytes) -> bool:
         """Keep a block, whole or not at all; false when it was there."""
@@ -95,6 +101,11 @@ class HttpStore:
         finally:
             self._idle.append(client)
         return None
+
+    def close(self) -> None:
+        """Let go of the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 def open_store(url: str, policy: Policy) -> Store:
@@ -140,6 +151,11 @@ class Stores:
                 if trouble.reason == reason:
                     raise trouble
         raise BlockMissing(block=id.hex())
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for store in self._open.values():
+            store.close()
 
     def _store(self, url: str) -> Store:
         if url not in self._open:

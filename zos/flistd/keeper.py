@@ -122,6 +122,8 @@ class Keeper:
             have = await self._host.observe()
             failed: dict[Step, ZosError] = {}
             for step in plan(want, self._spared(have)):
+                if isinstance(step, PutMount) and MountTree(step.source) in failed:
+                    continue
                 log.info("%s", describe(step))
                 try:
                     await self._host.apply(step)

@@ -106,13 +106,13 @@ def seen(mounted: Iterable[Mounted], folder: Path, serving: frozenset[str]) -> H
     mounts: dict[MountId, tuple[MountSeen, ...]] = {}
     for one in mounted:
         point = Path(one.point)
-        if not _SOURCE.fullmatch(one.source):
-            continue
-        if point.parent == folder / TREES and one.kind == FILE_SYSTEM and point.name == one.source:
+        ours = one.kind in (FILE_SYSTEM, OVERLAY) and _SOURCE.fullmatch(one.source) is not None
+        if point.parent == folder / TREES and ours and point.name == one.source:
             trees.append(TreeSeen(one.source, one.source in serving))
-        elif point.parent == folder and one.kind in (FILE_SYSTEM, OVERLAY):
+        elif point.parent == folder and _ID.fullmatch(point.name):
+            # Whatever lies at a mount's place is seen, so that what does not belong there is cleared.
             id = MountId(point.name)
             upper = _UPPER.search(f",{one.options}")
             rw = Path(upper.group(1)).parent if upper else None
-            mounts[id] = (*mounts.get(id, ()), MountSeen(one.source, rw))
+            mounts[id] = (*mounts.get(id, ()), MountSeen(one.source if ours else "", rw))
     return Have(tuple(trees), mounts)

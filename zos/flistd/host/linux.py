@@ -104,6 +104,8 @@ class LinuxHost:
 
     def _put(self, step: PutMount) -> None:
         point, tree = self._mounts / step.id, self._tree(step.source)
+        if not any(seen.point == str(tree) for seen in kernel.mounted()):
+            raise OSError(errno.ENOENT, f"{tree} is not mounted")
         point.mkdir(parents=True, exist_ok=True, mode=0o755)
         if step.upper is None:
             kernel.mount(str(tree), str(point), "", kernel.MS_BIND)

@@ -1,0 +1,344 @@
+"""flistd on a real kernel: FUSE and overlays in a throw-away node, with a real hub."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from flnode import A, B, a_source, fl_node, spoil
+from netns import until
+
+from zos.flist.fl import read
+from zos.flist.layout import BLOCK_SIZE
+from zos.flistd.api import (
+    FlistBroken,
+    FlistMismatch,
+    FlistUnreachable,
+    Mount,
+    MountFailed,
+    MountKind,
+    StoreForbidden,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
+
+RESENDS = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 9)
+
+
+async def eventually(claim) -> None:
+    await asyncio.to_thread(until, claim)
+
+
+async def test_a_mounted_flist_is_its_source(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        built = here.make("a", source)
+        info = await here.ensure("a")
+        assert (info.flist, info.kind, info.kernel, info.initrd) == (
+            built.hash,
+            MountKind.CONTAINER,
+            "/boot/vmlinuz-6",
+            "",
+        )
+        assert (info.entrypoint, info.env, info.detail) == ("/bin/sh -c 'run me'", {"HOME": "/root"}, "")
+        root = here.inside(info.path)
+        here.node.sh(f"diff -r --no-dereference -x pipe {source} {info.path}")
+        assert (root / "etc/link").readlink() == Path("hosts")
+        for name in (".", "setuid", "etc/hosts", "pipe", "big"):
+            ours, theirs = (root / name).lstat(), (source / name).lstat()
+            for what in ("st_mode", "st_uid", "st_gid"):
+                assert getattr(ours, what) == getattr(theirs, what), name
+            assert int(ours.st_mtime) == int(theirs.st_mtime)
+        assert os.getxattr(root / "setuid", "user.note") == b"kept"
+        with pytest.raises(FileNotFoundError):
+            (root / "nobody").stat()
+        with pytest.raises(OSError, match="Read-only"):
+            (root / "new").write_bytes(b"x")
+
+
+async def test_reads_at_any_place_give_the_right_bytes(tmp_path: Path):
+    source = a_source(tmp_path)
+    want = (source / "big").read_bytes()
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a")
+        chance = random.Random(7)
+        with (here.inside(info.path) / "big").open("rb", buffering=0) as file:
+            for _ in range(100):
+                offset, size = chance.randrange(len(want)), chance.choice([1, 100, 5000, 200_000, 2_000_000])
+                assert os.pread(file.fileno(), size, offset) == want[offset : offset + size]
+            assert os.pread(file.fileno(), 10, len(want)) == b""
+
+
+async def test_a_writable_mount_takes_what_a_guest_does_and_keeps_it(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        other = await here.ensure("a", B)
+        info = await here.ensure("a", A, here.upper)
+        script = f"""set -e; cd {info.path}
+        echo changed >> etc/hosts; echo new > etc/new; rm big; mv etc/deep etc/moved; ln etc/new etc/hard
+        chown 5:6 setuid; chmod 6711 setuid; mknod null c 1 3; mkfifo p2; ln -s /etc/new link
+        rm -r boot; mkdir boot; touch boot/empty; chmod 1777 boot
+        """
+        here.node.sh(script)
+        root = here.inside(info.path)
+        os.setxattr(root / "etc/new", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+        os.setxattr(root / "etc/new", "user.mine", b"x")
+        assert (root / "setuid").stat().st_mode & 0o7777 == 0o6711
+        assert (root / ".").stat().st_mode & 0o7777 == 0o751
+        await here.client.drop_mount(A)
+        assert not root.exists()
+        again = here.inside((await here.ensure("a", A, here.upper)).path)
+        assert (again / "etc/hosts").read_bytes() == b"127.0.0.1 localhost\nchanged\n"
+        assert (again / "etc/moved/er/file").read_bytes() == b"deep"
+        assert sorted(os.listdir(again / "boot")) == ["empty"]
+        assert not (again / "big").exists()
+        assert os.getxattr(again / "etc/new", "user.mine") == b"x"
+        here.node.sh(f"diff -r --no-dereference -x pipe {source} {other.path}")
+
+
+async def test_mounts_of_one_flist_share_one_server_and_the_last_drop_ends_it(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        await here.ensure("a", A)
+        servers = here.servers()
+        await here.ensure("a", B, here.upper)
+        assert here.servers() == servers
+        assert len(here.mounts()) == 3
+        await here.client.drop_mount(A)
+        assert here.servers() == servers
+        await here.client.drop_mount(B)
+        assert here.mounts() == []
+        await eventually(lambda: here.servers() == [])
+        assert [path.name for path in (here.folder / "mnt").iterdir()] == [".trees"]
+        assert list((here.folder / "mnt/.trees").iterdir()) == []
+
+
+async def test_killing_flistd_leaves_the_mounts_and_the_next_one_touches_nothing(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a", A, here.upper)
+        before, servers = here.mounts(), here.servers()
+        here.kill()
+        assert (here.inside(info.path) / "etc/hosts").read_bytes() == b"127.0.0.1 localhost\n"
+        (here.folder / "flistd.log").write_text("")
+        await here.start()
+        assert await here.ensure("a", A, here.upper) == info
+        assert (here.mounts(), here.servers()) == (before, servers)
+        log = (here.folder / "flistd.log").read_text()
+        assert "mount" not in log
+        assert "serve" not in log
+
+
+async def test_a_node_boots_its_mounts_with_the_hub_gone(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a", A, here.upper)
+        here.node.sh(f"cat {info.path}/big {info.path}/etc/* > /dev/null 2>&1; echo written > {info.path}/mine")
+        here.reboot()
+        assert here.mounts() == []
+        here.stop_hub()
+        await here.start()
+        await eventually(lambda: len(here.mounts()) == 2)
+        root = here.inside(info.path)
+        assert (root / "big").read_bytes() == (source / "big").read_bytes()
+        assert (root / "mine").read_bytes() == b"written\n"
+        assert await here.client.list_mounts() == (info,)
+        assert (await here.ensure("a", B)).flist == info.flist, "a new mount of a known URL, too"
+
+
+@pytest.mark.skipif(not RESENDS, reason="before Linux 6.9 the kernel does not repeat requests: the mount is made anew")
+async def test_readers_do_not_notice_when_the_answering_process_is_killed(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a", A)
+        before = here.mounts()
+        reading = asyncio.create_task(
+            asyncio.to_thread(
+                here.node.sh,
+                f"for i in $(seq 40); do cmp {source}/big {info.path}/big || exit 1;"
+                "echo 1 > /proc/sys/vm/drop_caches; done",
+                deadline=60,
+            )
+        )
+        eldest = here.servers()[0]
+        for _ in range(6):
+            await eventually(lambda: len(here.servers()) == 2)
+            here.node.sh(f"kill -9 {here.servers()[-1]}")
+            await asyncio.sleep(0.1)
+        await reading
+        assert here.mounts() == before
+        assert here.servers()[0] == eldest
+
+
+async def test_a_mount_whose_server_is_gone_is_made_again_with_its_writable_layer(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a", A, here.upper)
+        other = await here.ensure("a", B)
+        here.node.sh(f"echo mine > {info.path}/mine")
+        here.node.sh(f"kill -9 {' '.join(map(str, here.servers()))}")
+        await eventually(lambda: any("-2" in line.split()[0] for line in here.mounts()))
+        await eventually(lambda: len(here.mounts()) == 3 and not any("-1 " in line for line in here.mounts()))
+        root = here.inside(info.path)
+        assert (root / "mine").read_bytes() == b"mine\n"
+        assert (root / "big").read_bytes() == (source / "big").read_bytes()
+        assert (here.inside(other.path) / "etc/hosts").exists()
+        assert await here.client.list_mounts() == (info, other)
+
+
+async def test_a_bad_block_is_an_error_for_its_reader_only_and_heals(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        built = here.make("a", source)
+        flist = read(built.path)
+        big = next(node for node in flist.nodes if node.name == b"big")
+        bad = flist.blocks[(big.first + 3) * 64 : (big.first + 3) * 64 + 32].hex()
+        block = here.folder / "hub/blocks" / bad[:2] / bad
+        good = block.read_bytes()
+        spoil(block)
+        info = await here.ensure("a")
+        file = here.inside(info.path) / "big"
+        with file.open("rb", buffering=0) as opened:
+            assert os.pread(opened.fileno(), 100, 0) == (source / "big").read_bytes()[:100]
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                os.pread(opened.fileno(), 100, BLOCK_SIZE * 3 + 5)
+            assert (here.inside(info.path) / "etc/hosts").read_bytes() == b"127.0.0.1 localhost\n"
+            assert f"block {bad} is not what the flist says: it was changed" in here.log()
+            block.write_bytes(good)
+            assert (
+                os.pread(opened.fileno(), BLOCK_SIZE, BLOCK_SIZE * 3)
+                == ((source / "big").read_bytes()[BLOCK_SIZE * 3 : BLOCK_SIZE * 4])
+            )
+
+
+async def test_a_damaged_copy_of_a_block_is_fetched_again(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a")
+        here.node.sh(f"cat {info.path}/big > /dev/null")
+        await here.client.drop_mount(A)
+        for path in (here.folder / "cache/blocks").glob("??/*"):
+            spoil(path)
+        info = await here.ensure("a")
+        assert (here.inside(info.path) / "big").read_bytes() == (source / "big").read_bytes()
+        assert "a damaged block was in the cache" in here.log()
+
+
+async def test_a_read_waits_for_a_hub_that_comes_back(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a")
+        here.stop_hub()
+        file = here.inside(info.path) / "big"
+        reading = asyncio.create_task(asyncio.to_thread(file.read_bytes))
+        await eventually(lambda: "Connection refused" in here.log())
+        assert (here.inside(info.path) / "etc/deep").is_dir(), "others are not held up"
+        here.start_hub()
+        assert await reading == (source / "big").read_bytes()
+
+
+async def test_hostile_and_torn_flists_are_refused_and_nothing_is_left(tmp_path: Path):
+    async with fl_node() as here:
+        bad = tmp_path / "bad"
+        bad.mkdir()
+        (bad / "image.raw").symlink_to("/etc/shadow")
+        here.make("link", bad)
+        whole = here.make("whole", a_source(tmp_path)).path.read_bytes()
+        (here.folder / "hub/torn.fl").write_bytes(whole[: len(whole) // 2])
+        (here.folder / "hub/page.fl").write_bytes(b"<html>")
+        for name, problem in (
+            ("link", r"/image.raw leads to no file inside the flist"),
+            ("torn", "malformed|disk image"),
+            ("page", "another kind of file"),
+        ):
+            with pytest.raises(FlistBroken, match=problem):
+                await here.ensure(name)
+        with pytest.raises(FlistMismatch):
+            await here.ensure("whole", hash="0" * 64)
+        with pytest.raises(FlistUnreachable, match="404"):
+            await here.ensure("nobody")
+        await here.client.drop_mount(A)
+        assert (await here.client.list_mounts(), here.mounts(), here.servers()) == ((), [], [])
+
+
+async def test_an_image_says_its_size_and_a_pinned_hash_is_enough_without_the_hub(tmp_path: Path):
+    source = tmp_path / "image"
+    source.mkdir()
+    (source / "image.raw").write_bytes(bytes(3 << 20))
+    async with fl_node() as here:
+        built = here.make("image", source)
+        info = await here.ensure("image", A, hash=built.hash)
+        assert (info.kind, info.image, info.image_size) == (MountKind.IMAGE, "/image.raw", 3 << 20)
+        await here.client.drop_mount(A)
+        here.stop_hub()
+        assert (await here.client.ensure_mount(Mount(B, "http://nowhere.invalid/x.fl", hash=built.hash))).image_size
+
+
+async def test_a_torn_index_is_made_again(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        built = here.make("a", source)
+        await here.ensure("a")
+        await here.client.drop_mount(A)
+        spoil(here.folder / "cache/flists" / built.hash / "index")
+        with pytest.raises(MountFailed, match="torn"):
+            await here.ensure("a")
+        await eventually(lambda: len(here.mounts()) == 2)
+        assert (await here.ensure("a")).detail == ""
+
+
+async def test_a_volume_that_is_not_there_is_waited_for(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        late = here.folder / "volume/late"
+        with pytest.raises(MountFailed, match="is not there"):
+            await here.ensure("a", A, late)
+        here.inside(late).mkdir()
+        await eventually(lambda: any(" - overlay " in line for line in here.mounts()))
+
+
+async def test_the_cache_stays_within_its_size(tmp_path: Path):
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(8):
+        (source / str(number)).write_bytes(os.urandom(1 << 20))
+    async with fl_node("cache_size = 3000000\ntidy_every = 0.2") as here:
+        here.make("a", source)
+        info = await here.ensure("a")
+        here.node.sh(f"cat {info.path}/* > /dev/null")
+        blocks = here.folder / "cache/blocks"
+        await eventually(lambda: sum(path.stat().st_size for path in blocks.glob("??/*")) <= 3_000_000)
+        here.node.sh(f"diff -r {source} {info.path}")
+
+
+async def test_a_private_address_is_refused_unless_the_farmer_allows_it(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        here.node.sh("ip addr add 10.9.9.9/32 dev lo")
+        with pytest.raises(StoreForbidden, match=r"10\.9\.9\.9 is not a public address"):
+            await here.client.ensure_mount(Mount(A, "http://10.9.9.9:8080/a.fl"))
+    async with fl_node('allowed = ["10.9.9.0/24"]') as here:
+        here.make("a", source)
+        here.node.sh("ip addr add 10.9.9.9/32 dev lo; ip link set lo up")
+        here.stop_hub()
+        here.start_hub("0.0.0.0:8080")
+        assert (await here.client.ensure_mount(Mount(A, "http://10.9.9.9:8080/a.fl"))).flist

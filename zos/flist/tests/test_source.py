@@ -1,0 +1,289 @@
+"""Fetching and keeping blocks: stores, policy, cache, and the source that readers use."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zos.flist import cache as caching
+from zos.flist.block import Sealed, seal
+from zos.flist.cache import BlockCache, trim
+from zos.flist.errors import BlockCorrupt, BlockMissing, StoreForbidden, StoreUnreachable
+from zos.flist.http import Client
+from zos.flist.layout import Ref, Route
+from zos.flist.policy import Policy
+from zos.flist.source import Source
+from zos.flist.store import FolderStore, Stores, open_store
+
+HERE = Policy(("127.0.0.1",), folders=True)
+
+
+def ref(sealed: Sealed, plain: bytes) -> Ref:
+    return Ref(sealed.id, sealed.key, len(plain))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    files: dict[str, bytes] = {}
+    asked: list[str] = []
+
+    def do_GET(self) -> None:
+        type(self).asked.append(self.path)
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:1/inside")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.path == "/silent":
+            threading.Event().wait(0.8)
+            self.close_connection = True
+        elif self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"only this")
+            self.close_connection = True
+        else:
+            body = self.files.get(self.path)
+            self.send_response(200 if body is not None else 404)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Handler.files, Handler.asked = {}, []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        web.daemon_threads = True
+        thread = threading.Thread(target=web.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_address[1]}"
+        web.shutdown()
+        thread.join()
+
+
+def test_a_block_comes_by_both_names_of_http_stores(server: str):
+    first, second = seal(b"one"), seal(b"two")
+    Handler.files = {f"/b/{first.id.hex()[:2]}/{first.id.hex()}": first.blob, f"/b/{second.id.hex()}": second.blob}
+    store = open_store(f"{server}/b/", HERE)
+    assert store.get(first.id, 5.0) == first.blob
+    assert store.get(second.id, 5.0) == second.blob
+    assert store.get(bytes(32), 5.0) is None
+    store.close()
+
+
+@pytest.mark.parametrize("path", ["/silent", "/cut"])
+def test_a_server_that_stops_talking_is_unreachable_in_time(server: str, path: str):
+    client, began = Client(HERE), time.monotonic()
+    with pytest.raises(StoreUnreachable):
+        client.get(server + path, limit=1000, deadline=0.4)
+    assert time.monotonic() - began < 0.8
+    client.close()
+
+
+def test_more_than_the_limit_is_not_taken(server: str):
+    Handler.files["/big"] = bytes(5000)
+    client = Client(HERE)
+    with pytest.raises(StoreUnreachable, match="more than 4999 bytes"):
+        client.get(f"{server}/big", limit=4999, deadline=5.0)
+    assert len(client.get(f"{server}/big", limit=5000, deadline=5.0).body) == 5000
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "dir:///etc",
+        "file:///etc/passwd",
+        "zdb:///run/x.sock",
+        "ftp://example.org/",
+        "http:///x",
+        "http://[::1",
+        "http://a:b:c/",
+    ],
+)
+def test_only_http_leads_out(url: str):
+    with pytest.raises(StoreForbidden):
+        Policy().check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("address", "open_"),
+    [
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("192.168.1.1", False),
+        ("172.31.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("255.255.255.255", False),
+        ("198.51.100.11", True),
+        ("1.1.1.1", True),
+        ("2606:4700::1", True),
+    ],
+)
+def test_a_strangers_flist_reaches_public_addresses_only(address: str, open_: bool):
+    if open_:
+        Policy().check_address("name.example", address)
+        return
+    with pytest.raises(StoreForbidden, match="not a public address"):
+        Policy().check_address("name.example", address)
+    Policy(("name.example",)).check_address("name.example", address)
+
+
+def test_the_operator_allows_networks():
+    Policy(("192.168.7.0/24", "hub.lan")).check_address("x", "192.168.7.9")
+    with pytest.raises(StoreForbidden):
+        Policy(("192.168.7.0/24",)).check_address("x", "192.168.8.9")
+    assert Policy.from_json(HERE.to_json()) == HERE
+
+
+def test_a_redirect_inwards_is_refused(server: str):
+    client = Client(Policy(("localhost",)))
+    with pytest.raises(StoreForbidden):
+        client.get(f"http://localhost:{server.rpartition(':')[2]}/away", limit=10, deadline=5.0)
+    client.close()
+
+
+def test_a_good_store_makes_up_for_a_bad_one(tmp_path: Path, server: str):
+    sealed = seal(b"content")
+    good, bad = FolderStore(tmp_path / "good"), FolderStore(tmp_path / "bad")
+    good.put(sealed.id, sealed.blob)
+    bad.put(sealed.id, b"rubbish")
+    urls = [f"dir://{bad.root}", "http://127.0.0.1:1/", f"{server}/", f"dir://{good.root}"]
+    with contextlib.closing(Stores([Route(0, 255, url) for url in urls], HERE)) as stores:
+        source = Source(BlockCache(tmp_path), stores, patience=5.0)
+        assert source.read(ref(sealed, b"content")) == b"content"
+
+
+def test_routes_are_chosen_by_the_first_byte(tmp_path: Path):
+    sealed = seal(b"content")
+    store = FolderStore(tmp_path / "s")
+    store.put(sealed.id, sealed.blob)
+    byte = sealed.id[0]
+    other = [Route(0, byte - 1, f"dir://{store.root}"), Route(byte + 1, 255, f"dir://{store.root}")]
+    with pytest.raises(BlockMissing):
+        Stores(other, HERE).fetch(sealed.id, bytes, 1.0)
+    assert Stores([Route(byte, byte, f"dir://{store.root}")], HERE).fetch(sealed.id, bytes, 1.0) == sealed.blob
+
+
+def test_a_wrong_block_is_said_to_be_wrong(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    sealed = seal(b"content")
+    store = FolderStore(tmp_path / "s")
+    store.put(sealed.id, seal(b"another").blob)
+    source = Source(BlockCache(tmp_path), Stores([Route(0, 255, f"dir://{store.root}")], HERE))
+    for _ in range(3):
+        with pytest.raises(BlockCorrupt):
+            source.read(ref(sealed, b"content"))
+    assert len([record for record in caplog.records if "is not what the flist says" in record.message]) == 1
+
+
+def test_a_read_waits_for_a_store_that_comes_back(tmp_path: Path):
+    sealed = seal(b"content")
+    store = FolderStore(tmp_path / "s")
+    source = Source(BlockCache(tmp_path), Stores([Route(0, 255, f"dir://{store.root}")], HERE), patience=10.0)
+    threading.Timer(0.2, store.put, (sealed.id, sealed.blob)).start()
+    assert source.read(ref(sealed, b"content")) == b"content"
+
+
+def test_many_readers_fetch_a_block_once(tmp_path: Path, server: str):
+    plain = os.urandom(1000)
+    sealed = seal(plain)
+    Handler.files = {f"/{sealed.id.hex()[:2]}/{sealed.id.hex()}": sealed.blob}
+    stores = Stores([Route(0, 255, server)], HERE)
+    source = Source(BlockCache(tmp_path), stores)
+    source.ahead([ref(sealed, plain)] * 3)
+    found: list[bytes] = []
+    threads = [threading.Thread(target=lambda: found.append(source.read(ref(sealed, plain)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert found == [plain] * 8
+    assert len(Handler.asked) == 1
+    stores.close()
+
+
+def test_what_was_kept_needs_no_store(tmp_path: Path):
+    sealed = seal(b"content")
+    BlockCache(tmp_path).keep(sealed.key, b"content")
+    source = Source(BlockCache(tmp_path), Stores([], HERE), patience=0.1)
+    assert source.read(ref(sealed, b"content")) == b"content"
+    # Another flist that lies about the length of the same block does not get it.
+    with pytest.raises(BlockMissing):
+        source.read(Ref(sealed.id, sealed.key, 3))
+
+
+def test_memory_stays_bounded(tmp_path: Path):
+    cache = BlockCache(tmp_path)
+    source = Source(cache, Stores([], HERE), memory=10_000, patience=0.1)
+    for number in range(30):
+        plain = bytes([number]) * 1000
+        sealed = seal(plain)
+        cache.keep(sealed.key, plain)
+        assert source.read(ref(sealed, plain)) == plain
+    assert source._size <= 10_000
+    assert len(source._kept) == 10
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda d: d[:-1], lambda d: b"", lambda d: b"X" + d[1:], lambda d: d + b"more"],
+    ids=["torn", "empty", "changed", "longer"],
+)
+def test_a_damaged_copy_is_not_served(tmp_path: Path, harm):
+    sealed = seal(b"content")
+    cache = BlockCache(tmp_path)
+    cache.keep(sealed.key, b"content")
+    path = cache.path(sealed.key)
+    path.write_bytes(harm(path.read_bytes()))
+    assert cache.load(ref(sealed, b"content")) is None
+
+
+def test_a_lost_secret_costs_no_blocks(tmp_path: Path):
+    sealed = seal(b"content")
+    BlockCache(tmp_path).keep(sealed.key, b"content")
+    (tmp_path / "secret").write_bytes(b"torn")
+    assert BlockCache(tmp_path).load(ref(sealed, b"content")) == b"content"
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    assert len((tmp_path / "secret").read_bytes()) == 32
+
+
+def test_the_cache_drops_what_was_not_used_for_longest_and_the_wanted_last(tmp_path: Path):
+    cache = BlockCache(tmp_path)
+    made = [seal(bytes([number]) * 3000) for number in range(4)]
+    for age, (number, sealed) in enumerate(enumerate(made)):
+        cache.keep(sealed.key, bytes([number]) * 3000)
+        os.utime(cache.path(sealed.key), (age, age))
+    (cache.path(made[0].key).parent / ".draft").write_bytes(b"x")
+    os.utime(cache.path(made[0].key).parent / ".draft", (0, 0))
+    size = sum(entry.size for entry in caching.entries(tmp_path))
+    assert trim(tmp_path, size, set()) == 0
+    assert trim(tmp_path, size // 2, {made[0].key}) > 0
+    left = [number for number, sealed in enumerate(made) if cache.path(sealed.key).exists()]
+    assert left == [0, 3]
+    assert not list(tmp_path.rglob(".draft"))
+
+
+def test_a_full_disk_only_costs_the_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    cache = BlockCache(tmp_path)
+    cache.folder.write_bytes(b"in the way")
+    cache.keep(bytes(32), b"x")
+    cache.keep(bytes(32), b"x")
+    assert len(caplog.records) == 1

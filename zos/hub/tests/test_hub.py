@@ -1,0 +1,120 @@
+"""The hub: what it makes, what it serves and what it keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from zos.flist.errors import BadSource
+from zos.flist.fl import read
+from zos.hub import build
+from zos.hub.server import application
+
+DOCUMENT = json.dumps({"version": 0, "workloads": []}).encode()
+SHA = hashlib.sha256(DOCUMENT).hexdigest()
+
+
+@pytest.fixture
+async def web(tmp_path: Path) -> AsyncIterator[TestClient[Any, Any]]:
+    root = tmp_path / "root"
+    (root / "user").mkdir(parents=True)
+    (root / "user/a.fl").write_bytes(b"0123456789")
+    (root / ".secret").write_bytes(b"x")
+    (tmp_path / "outside").write_bytes(b"x")
+    (root / "way-out").symlink_to(tmp_path / "outside")
+    (root / "inside").symlink_to("user/a.fl")
+    async with TestClient(TestServer(application(root))) as client:
+        yield client
+
+
+async def test_a_flist_is_served_with_its_md5_ranges_and_etag(web: TestClient[Any, Any]):
+    whole = await web.get("/user/a.fl")
+    assert (whole.status, await whole.read()) == (200, b"0123456789")
+    part = await web.get("/user/a.fl", headers={"Range": "bytes=2-4"})
+    assert (part.status, await part.read()) == (206, b"234")
+    again = await web.get("/user/a.fl", headers={"If-None-Match": whole.headers["ETag"]})
+    assert again.status == 304
+    digest = await web.get("/user/a.fl.md5")
+    assert await digest.text() == hashlib.md5(b"0123456789").hexdigest()
+    assert await (await web.get("/inside")).read() == b"0123456789"
+    assert await (await web.get("/api/flist")).json() == ["user/a.fl"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/user",
+        "/nobody",
+        "/nobody.fl.md5",
+        "/.secret",
+        "/way-out",
+        "/%2e%2e/outside",
+        "/user/%2e%2e/%2e%2e/outside",
+        "/..%2foutside",
+        "/a%00b",
+        "/" + "a" * 5000,
+    ],
+)
+async def test_nothing_else_is_there(web: TestClient[Any, Any], path: str):
+    answer = await web.get(URL(path, encoded=True))
+    assert answer.status == 404
+
+
+async def test_a_deployment_is_kept_and_given_back(web: TestClient[Any, Any]):
+    assert (await web.put(f"/deployments/{SHA}", data=DOCUMENT)).status == 201
+    assert (await web.post(f"/deployments/{SHA}", data=DOCUMENT)).status == 200
+    answer = await web.get(f"/deployments/{SHA}")
+    assert (answer.status, await answer.read()) == (200, DOCUMENT)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert (await web.get(f"/deployments/{'0' * 64}")).status == 404
+
+
+async def test_a_contracts_hash_names_one_document_for_ever(web: TestClient[Any, Any]):
+    assert (await web.put(f"/deployments/{'a' * 32}", data=DOCUMENT)).status == 201
+    other = await web.put(f"/deployments/{'a' * 32}", data=b"{}")
+    assert (other.status, (await other.json())["reason"]) == (409, "hub.deployment_taken")
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "status"),
+    [
+        ("0" * 64, DOCUMENT, 400),
+        ("short", DOCUMENT, 400),
+        ("A" * 64, DOCUMENT, 400),
+        ("a" * 32, b"no json", 400),
+        ("a" * 32, b"[" * 100_000, 400),
+        ("a" * 32, b'"' + b"x" * (1 << 20) + b'"', 413),
+        ("%2e%2e%2fetc", DOCUMENT, 400),
+    ],
+)
+async def test_what_is_no_deployment_is_refused(web: TestClient[Any, Any], name: str, document: bytes, status: int):
+    assert (await web.put(URL(f"/deployments/{name}", encoded=True), data=io.BytesIO(document))).status == status
+
+
+def test_a_built_flist_names_the_hubs_blocks(tmp_path: Path):
+    source, root = tmp_path / "source", tmp_path / "hub"
+    source.mkdir()
+    (source / "file").write_bytes(b"content")
+    built = build(source, root / "user/x.fl", root=root, url="http://198.51.100.11:8080/", tags={"author": "me"})
+    assert built.hash == hashlib.blake2b(built.path.read_bytes(), digest_size=32).hexdigest()
+    flist = read(built.path)
+    assert flist.routes[0].url == "http://198.51.100.11:8080/blocks"
+    name = flist.blocks[:32].hex()
+    assert (root / "blocks" / name[:2] / name).is_file()
+    assert (built.entries, built.size, built.blocks) == (2, 7, 1)
+
+
+def test_what_is_not_there_or_no_flist_is_refused(tmp_path: Path):
+    with pytest.raises(BadSource, match="no such"):
+        build(tmp_path / "nobody", tmp_path / "a.fl", root=tmp_path, url="http://h")
+    with pytest.raises(BadSource, match=r"ends with \.fl"):
+        build(tmp_path, tmp_path / "a.flist", root=tmp_path, url="http://h")
