@@ -1,4 +1,4 @@
-"""The chain as the node sees it: reads that tell "no" from "no answer", and the node's own calls. Every effect is here."""
+"""The chain as the node sees it: reads that tell "no" from "no answer", and the node's own calls. All effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 
 from zos.chain import records
 from zos.chain.api.errors import ChainBehind, ChainDoubtful, NoFunds, NoSuchContract, NoSuchTwin, NotRegistered, Orphan
-from zos.chain.api.types import Block, ContractEvent, ContractResources, NodeContract, NodeRecord, Twin
+from zos.chain.api.types import Block, ContractEvent, ContractResources, EventKind, NodeContract, NodeRecord, Twin
 from zos.core0.api import Core0Client, Purpose
 from zos.substrate import CallFailed, Chain, KeyKind, LocalKey, StatePruned, address
 
@@ -120,7 +120,7 @@ class Link:
     async def present(self, block: Block) -> tuple[Block, tuple[ContractEvent, ...]]:
         """Every active contract, as events."""
         active = await self.node_contracts()
-        return block, tuple(ContractEvent(records.EventKind.PRESENT, id, block) for id in active)
+        return block, tuple(ContractEvent(EventKind.PRESENT, id, block) for id in active)
 
     async def _block(self, block: Block) -> tuple[Block, tuple[ContractEvent, ...]]:
         try:

@@ -51,6 +51,10 @@ def contract(value: Mapping[str, Any], at: Block) -> NodeContract:
     )
 
 
+def _public_ip(value: Mapping[str, Any]) -> PublicIp:
+    return PublicIp(_text(value["ip"]), _text(value["gateway"]), int(value["contract_id"]))
+
+
 def _state(value: Any) -> tuple[ContractState, int]:
     if value == "Created":
         return ContractState.CREATED, 0

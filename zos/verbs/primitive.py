@@ -38,6 +38,14 @@ class NotReady(ZosError):
     text = "{what}"
 
 
+class Waiting(ZosError):
+    """A workload that this one uses is still being made."""
+
+    reason = "workload.waiting"
+    status = Status.UNAVAILABLE
+    text = "waiting for {what}"
+
+
 class Unchanged(ZosError):
     """The change cannot be made; the workload goes on as it was."""
 

@@ -13,7 +13,7 @@ from zos.model.names import WorkloadId, mac, net_id, unique, workload_id
 from zos.networkd.api.types import NetId, Tap, TapId
 from zos.primitives.zmachine.spec import ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
-from zos.verbs.primitive import BadWorkload, Facts, NotReady, Outcomes, Primitive
+from zos.verbs.primitive import BadWorkload, Facts, NotReady, Outcomes, Primitive, Waiting
 from zos.verbs.steps import (
     Attached,
     DropMachine,
@@ -95,6 +95,8 @@ class Zmachine(Primitive[ZmachineSpec]):
 
 def _attached(name: str, target: str, facts: Facts) -> Attached:
     sibling = facts.siblings.get(name)
+    if sibling is not None and sibling.state == "init":
+        raise Waiting(what=name)
     if sibling is None or sibling.state not in ("ok", "paused"):
         state = sibling.state if sibling else "missing"
         raise NotReady(what=f"the machine needs `{name}`, which is {state}")

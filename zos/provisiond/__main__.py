@@ -1,0 +1,5 @@
+from zos.provisiond.daemon import Provisiond
+from zos.runtime import daemon
+
+if __name__ == "__main__":
+    daemon.run(Provisiond)

@@ -1,0 +1,126 @@
+"""Decides what is let in: structure, owner, version, names, and whether contract and signatures carry it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zos.chain.api.types import ContractState, NodeContract
+from zos.model import signing
+from zos.model.challenge import GRID_TYPES, Challenge, hashes
+from zos.model.decode import Fields
+from zos.model.deployment import Deployment, check_structure, decode
+from zos.model.signing import BadSignature
+from zos.provisiond.api.errors import (
+    BadUpdate,
+    BadVersion,
+    DeploymentExists,
+    NameTaken,
+    NotYet,
+    TwinMismatch,
+    WrongContract,
+)
+from zos.provisiond.model import Record
+from zos.verbs.primitive import Primitive
+
+Types = Mapping[str, Primitive[Any]]
+
+
+def challenges(types: Types) -> dict[str, Challenge]:
+    """The signed text's piece of every type that is offered here or known to the grid."""
+    return {**GRID_TYPES, **{name: one.challenge for name, one in types.items()}}
+
+
+def read(document: bytes, types: Types) -> Deployment:
+    """A well-formed deployment of types that are offered here, or an error that names the path."""
+    deployment = decode(document)
+    check_structure(deployment, types)
+    kinds = {workload.name: workload.type for workload in deployment.workloads}
+    for index, workload in enumerate(deployment.workloads):
+        one = types[workload.type]
+        spec = one.parse(Fields(workload.data, f"workloads[{index}].data"))
+        one.check(spec, f"workloads[{index}]", kinds)
+    return deployment
+
+
+def is_owner(deployment: Deployment, sender: int | None) -> None:
+    """Refuse a deployment in somebody else's name."""
+    if sender is not None and deployment.twin_id != sender:
+        raise TwinMismatch(deployment=deployment.twin_id, sender=sender)
+
+
+def admit_new(deployment: Deployment, records: Iterable[Record], types: Types) -> None:
+    """Refuse what cannot be created."""
+    if deployment.version != 0:
+        raise BadVersion()
+    records = tuple(records)
+    if any(record.contract == deployment.contract_id for record in records):
+        raise DeploymentExists(contract=deployment.contract_id)
+    _free_names(deployment, records, types)
+
+
+def admit_update(deployment: Deployment, record: Record, records: Iterable[Record], types: Types) -> None:
+    """Refuse what cannot follow on the stored deployment."""
+    if (deployment.twin_id, deployment.contract_id) != (record.twin, record.contract):
+        raise BadUpdate(problem="cannot change deployment or twin id")
+    if deployment.version != record.version + 1:
+        raise BadUpdate(problem=f"expecting deployment version {record.version + 1}, got {deployment.version}")
+    for workload in deployment.workloads:
+        item = record.item(workload.name)
+        if item is None or item.leaving:
+            if workload.version != deployment.version:
+                raise BadUpdate(problem=f"new workload '{workload.name}' must have version {deployment.version}")
+            continue
+        if item.type != workload.type:
+            raise BadUpdate(problem=f"cannot change workload type '{workload.name}'")
+        if workload.version == deployment.version and not types[workload.type].updatable:
+            raise BadUpdate(problem=f"workload '{workload.type}' does not support upgrade")
+    _free_names(deployment, tuple(one for one in records if one.contract != record.contract), types)
+
+
+def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types) -> None:
+    for workload in deployment.workloads:
+        if not types[workload.type].sharable:
+            continue
+        for other in others:
+            taken = other.item(workload.name)
+            if other.twin == deployment.twin_id and taken is not None and types[taken.type].sharable:
+                raise NameTaken(name=workload.name, contract=other.contract)
+
+
+def signed(deployment: Deployment, keys: Mapping[int, bytes], types: Types) -> None:
+    """Refuse a deployment whose signatures do not hold over any hash that its clients may have taken."""
+    problem: BadSignature | None = None
+    for digest in hashes(deployment, challenges(types)):
+        try:
+            signing.check(deployment, digest, keys)
+        except BadSignature as err:
+            problem = problem or err
+        else:
+            return
+    assert problem is not None
+    raise problem
+
+
+def carried(deployment: Deployment, contract: NodeContract, node: int, types: Types) -> bytes:
+    """The hash by which the contract carries the deployment, or why it does not."""
+    if contract.node != node:
+        raise WrongContract(problem="invalid node address in contract")
+    if contract.twin != deployment.twin_id:
+        problem = f"contract {contract.id} belongs to twin {contract.twin}, not to twin {deployment.twin_id}"
+        raise WrongContract(problem=problem)
+    if contract.state not in (ContractState.CREATED, ContractState.GRACE):
+        raise WrongContract(problem=f"contract {contract.id} is {contract.state.replace('_', ' ')}")
+    for digest in hashes(deployment, challenges(types)):
+        if digest.hex() == contract.deployment_hash:
+            return digest
+    raise WrongContract(problem="contract hash does not match deployment hash")
+
+
+def not_final(problem: WrongContract, deployment: Deployment, best: NodeContract, node: int, types: Types) -> None:
+    """Raise NotYet when the best block carries what the finalized one does not; else the problem stands."""
+    try:
+        carried(deployment, best, node, types)
+    except WrongContract:
+        raise problem from None
+    raise NotYet(what=f"the change of contract {best.id} is not finalized yet")

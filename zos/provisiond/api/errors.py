@@ -1,0 +1,105 @@
+"""What provisiond refuses. Texts that clients show are the reference's."""
+
+from zos.errors import Status, ZosError
+
+
+class TwinMismatch(ZosError):
+    """A deployment is its owner's business."""
+
+    reason = "provisiond.twin_mismatch"
+    status = Status.PERMISSION_DENIED
+    text = "twin id mismatch (deployment: {deployment}, message: {sender})"
+
+
+class BadVersion(ZosError):
+    """A first deployment has version 0."""
+
+    reason = "provisiond.bad_version"
+    status = Status.INVALID_ARGUMENT
+    text = "expected version to be 0 on deployment creation: invalid version"
+
+
+class DeploymentExists(ZosError):
+    """The contract has its deployment already."""
+
+    reason = "provisiond.exists"
+    status = Status.ALREADY_EXISTS
+    text = "exists: contract {contract} has a deployment already"
+    hint = "send an update with the next version"
+
+
+class NameTaken(ZosError):
+    """A network's name is the twin's on this node."""
+
+    reason = "provisiond.name_taken"
+    status = Status.ALREADY_EXISTS
+    text = "global workload with the same name '{name}' exists: conflict"
+    hint = "use another name, or add to the deployment of contract {contract}"
+
+
+class NoSuchDeployment(ZosError):
+    """Unknown, or somebody else's."""
+
+    reason = "provisiond.no_such_deployment"
+    status = Status.NOT_FOUND
+    text = "deployment not found"
+
+
+class NoSuchWorkload(ZosError):
+    """The deployment has no workload of this name."""
+
+    reason = "provisiond.no_such_workload"
+    status = Status.NOT_FOUND
+    text = "contract {contract} has no workload `{workload}`"
+
+
+class BadUpdate(ZosError):
+    """The update does not follow from what is there."""
+
+    reason = "provisiond.bad_update"
+    status = Status.INVALID_ARGUMENT
+    text = "{problem}: upgrade validation error"
+
+
+class WrongContract(ZosError):
+    """The contract on the chain is not the deployment's."""
+
+    reason = "provisiond.wrong_contract"
+    status = Status.FAILED_PRECONDITION
+    text = "{problem}"
+
+
+class NotYet(ZosError):
+    """The chain does not say so yet, and may in a moment."""
+
+    reason = "provisiond.not_yet"
+    status = Status.UNAVAILABLE
+    text = "{what}"
+
+
+class CannotFetch(ZosError):
+    """The document that a contract names cannot be read now."""
+
+    reason = "provisiond.cannot_fetch"
+    status = Status.UNAVAILABLE
+    text = "the deployment of contract {contract} cannot be fetched from {url}: {problem}"
+    hint = "put the signed deployment there; the node goes on trying"
+
+
+class NoMemory(ZosError):
+    """The machine does not fit."""
+
+    reason = "provisiond.no_memory"
+    status = Status.RESOURCE_EXHAUSTED
+    text = (
+        "failed to satisfy required capacity: cannot fulfil required memory size {need} bytes "
+        "out of usable {usable} bytes"
+    )
+
+
+class DeletionDisabled(ZosError):
+    """Deployments end with their contract."""
+
+    reason = "provisiond.deletion_disabled"
+    status = Status.FAILED_PRECONDITION
+    text = "deletion over the api is disabled, please cancel your contract instead"

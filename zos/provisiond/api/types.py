@@ -1,0 +1,54 @@
+"""What provisiond's door speaks of, beside deployments, which cross it as the JSON that clients know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One cause in the chain that led to how something stands."""
+
+    what: str
+    """chain, fetch, admission, the name of a step, machine, console."""
+    detail: str
+    at: float
+    """Unix seconds; 0 when it has no moment."""
+    took: float = 0.0
+    """Seconds."""
+    workload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """One sentence, and what led there."""
+
+    sentence: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A workload's state; `workload` is empty for the deployment as a whole."""
+
+    contract: int
+    workload: str
+    type: str
+    state: str
+    message: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What workloads in ok and paused take. Sizes in bytes."""
+
+    cru: int = 0
+    sru: int = 0
+    hru: int = 0
+    mru: int = 0
+    ipv4u: int = 0
+    deployments: int = 0
+    workloads: int = 0
+    last_deployment: int = 0
+    """Unix seconds."""

@@ -1,0 +1,41 @@
+"""Wires provisiond: the ledger, the workers, the ear on the chain, the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
+from zos.provisiond.host import NodeHost
+from zos.provisiond.keeper import Keeper
+from zos.provisiond.model import Record
+from zos.provisiond.service import ProvisionService
+from zos.runtime.daemon import Daemon, Runtime
+from zos.verbs.primitive import find
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[provisiond]`."""
+
+    every: float = 60.0
+    """Seconds between two looks at a deployment when nothing asks for one."""
+    audit: float = 3600.0
+    """Seconds between two rounds over all contracts."""
+
+
+class Provisiond(Daemon):
+    """The node's deployments."""
+
+    name = "provisiond"
+    config = Config
+
+    async def open(self, rt: Runtime) -> None:
+        config: Config = rt.config
+        host = rt.host(NodeHost, rt.bus)
+        records = rt.ledger("deployments", Record, version=1)
+        keeper = Keeper(host, records, find(), rt.clock, config.every)
+        rt.serve(ProvisionService(keeper, host.doors.vmd), add_ProvisiondServicer_to_server)
+        rt.task("work", keeper.work)
+        rt.task("listen", keeper.listen)
+        rt.loop("audit", keeper.audit, every=config.audit)
+        rt.loop("report", keeper.report, every=3600.0, wake=keeper.report_wake)

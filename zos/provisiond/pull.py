@@ -1,0 +1,37 @@
+"""Reads where a contract says its deployment lies (decisions §7). Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from zos.model.deployment import Deployment
+
+LONGEST = 512
+"""The chain's own bound on deployment data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a signed deployment lies."""
+
+    url: str
+
+
+def place(deployment_data: bytes) -> Place | None:
+    """The place that a contract's data names; None when the client will push."""
+    if len(deployment_data) > LONGEST or b"pull" not in deployment_data:
+        return None
+    try:
+        document = json.loads(deployment_data)
+    except (ValueError, RecursionError):
+        return None
+    pull = document.get("pull") if isinstance(document, dict) else None
+    url = pull.get("url") if isinstance(pull, dict) else pull
+    return Place(url) if isinstance(url, str) and url else None
+
+
+def bound(deployment: Deployment, contract: int) -> Deployment:
+    """A pulled document with its contract filled in: it was signed before the contract had a number."""
+    return dataclasses.replace(deployment, contract_id=contract)

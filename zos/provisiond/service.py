@@ -1,0 +1,60 @@
+"""provisiond's door on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from zos.bus import convert
+from zos.model.deployment import encode
+from zos.provisiond import why
+from zos.provisiond.api import provisiond_pb2 as pb
+from zos.provisiond.api.provisiond_pb2_grpc import ProvisiondServicer
+from zos.provisiond.keeper import Keeper
+from zos.vmd.api import VmdClient
+
+
+class ProvisionService(ProvisiondServicer):
+    """Deployments, their results and their stories."""
+
+    def __init__(self, keeper: Keeper, vmd: VmdClient) -> None:
+        self._keeper = keeper
+        self._vmd = vmd
+
+    async def Deploy(self, request: pb.DeployRequest, context: Any) -> pb.DeployReply:
+        await self._keeper.deploy(request.document, _optional(request, "sender"))
+        return pb.DeployReply()
+
+    async def Update(self, request: pb.DeployRequest, context: Any) -> pb.DeployReply:
+        await self._keeper.update(request.document, _optional(request, "sender"))
+        return pb.DeployReply()
+
+    async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
+        record = self._keeper.record(request.contract, _optional(request, "twin"))
+        return _document(encode(record.deployment()))
+
+    async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Any) -> pb.Document:
+        records = self._keeper.records(_optional(request, "twin"))
+        return _document([encode(record.deployment()) for record in records])
+
+    async def ListChanges(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
+        return _document(list(self._keeper.record(request.contract, _optional(request, "twin")).log))
+
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.Usage:
+        return convert.encode(self._keeper.usage(), pb.Usage)
+
+    async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.Why:
+        return convert.encode(await why.why(self._keeper, self._vmd, request.contract, request.workload), pb.Why)
+
+    async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Progress]:
+        async for progress in self._keeper.watch(request.contract):
+            yield convert.encode(progress, pb.Progress)
+
+
+def _optional(request: Any, name: str) -> int | None:
+    return int(getattr(request, name)) if request.HasField(name) else None
+
+
+def _document(value: Any) -> pb.Document:
+    return pb.Document(json=json.dumps(value).encode())
