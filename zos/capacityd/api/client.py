@@ -1,0 +1,24 @@
+"""The client of capacityd's door."""
+
+from __future__ import annotations
+
+from zos.bus import convert
+from zos.bus.client import Door
+from zos.capacityd.api import capacityd_pb2 as pb
+from zos.capacityd.api.capacityd_pb2_grpc import CapacitydStub
+from zos.capacityd.api.types import Counters, Inventory
+
+
+class CapacitydClient(Door):
+    """Inventory and counters."""
+
+    name = "capacityd"
+    stub = CapacitydStub
+
+    async def counters(self) -> Counters:
+        """What the node has and what is used of it."""
+        return convert.decode(await self.call("GetCounters", pb.GetCountersRequest(), deadline=10.0), Counters)
+
+    async def inventory(self) -> Inventory:
+        """The machine."""
+        return convert.decode(await self.call("GetInventory", pb.GetInventoryRequest(), deadline=10.0), Inventory)

@@ -1,0 +1,40 @@
+"""Wires capacityd: the machine, two loops, the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zos.capacityd.api.capacityd_pb2_grpc import add_CapacitydServicer_to_server
+from zos.capacityd.host import Machine
+from zos.capacityd.reporter import Reporter
+from zos.capacityd.service import CapacityService
+from zos.runtime.backoff import Backoff
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.loops import Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[capacityd]`."""
+
+    uptime: float = 2400.0
+    """Seconds between two uptime reports; the grid credits at most 41 minutes."""
+    register: float = 86400.0
+    """Seconds between two looks whether the chain's record is still true."""
+
+
+class Capacityd(Daemon):
+    """The node's capacity."""
+
+    name = "capacityd"
+    config = Config
+
+    async def open(self, rt: Runtime) -> None:
+        config: Config = rt.config
+        registered = Wake()
+        reporter = Reporter(rt.host(Machine), rt.bus, rt.node.farm_id, registered)
+        rt.serve(CapacityService(reporter), add_CapacitydServicer_to_server)
+        if rt.node.farm_id and rt.node.chain:
+            patience = Backoff(first=0.2, cap=30.0)
+            rt.loop("register", reporter.register, every=config.register, backoff=patience)
+            rt.loop("uptime", reporter.report_uptime, every=config.uptime, wake=registered)

@@ -1,0 +1,74 @@
+"""Looks at the machine: processors, memory, firmware, boot time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+
+from zos.capacityd.api.types import Inventory
+from zos.model.capacity import Capacity
+
+DMI = Path("/sys/class/dmi/id")
+EFI = Path("/sys/firmware/efi/efivars")
+SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+HYPERVISORS = {
+    "qemu": "kvm",
+    "kvm": "kvm",
+    "vmware": "vmware",
+    "virtualbox": "virtualbox",
+    "innotek": "virtualbox",
+    "xen": "xen",
+    "microsoft corporation": "hyperv",
+    "amazon ec2": "kvm",
+    "google": "kvm",
+    "bochs": "kvm",
+}
+
+
+class Machine:
+    """This machine."""
+
+    def inventory(self, storage: Capacity) -> Inventory:
+        """Everything but the disks, which storaged knows."""
+        hypervisor = self._hypervisor()
+        return Inventory(
+            total=storage + Capacity(cru=psutil.cpu_count(logical=True) or 1, mru=int(psutil.virtual_memory().total)),
+            virtualized=bool(hypervisor),
+            hypervisor=hypervisor,
+            secure_boot=self._secure_boot(),
+            serial_number=_read(DMI / "board_serial"),
+            uptime=self.uptime(),
+        )
+
+    def uptime(self) -> int:
+        """Monotonic seconds since boot (suspended time counts)."""
+        return int(time.clock_gettime(time.CLOCK_BOOTTIME))
+
+    def connections(self) -> int:
+        """Established TCP connections."""
+        return sum(1 for one in psutil.net_connections("tcp") if one.status == psutil.CONN_ESTABLISHED)
+
+    @staticmethod
+    def _hypervisor() -> str:
+        vendor = f"{_read(DMI / 'sys_vendor')} {_read(DMI / 'product_name')}".lower()
+        named = next((name for word, name in HYPERVISORS.items() if word in vendor), "")
+        if named:
+            return named
+        flags = next((line for line in _read(Path("/proc/cpuinfo")).splitlines() if line.startswith("flags")), "")
+        return "unknown" if " hypervisor" in flags else ""
+
+    @staticmethod
+    def _secure_boot() -> bool:
+        try:
+            return (EFI / SECURE_BOOT).read_bytes()[-1:] == b"\x01"
+        except OSError:
+            return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

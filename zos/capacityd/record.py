@@ -1,0 +1,88 @@
+"""Decides what is told to the chain and to users about the node's capacity. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_interface
+
+from zos.capacityd.api.errors import InventoryIncomplete
+from zos.capacityd.api.types import Counters, Inventory
+from zos.chain.api import Interface, NodeRecord
+from zos.model.capacity import Capacity
+from zos.model.units import GiB
+from zos.networkd.api.types import Uplink
+from zos.provisiond.api import Usage
+from zos.storaged.api.types import Pool, PoolKind, PoolState
+
+MOST_INTERFACES = 10
+MOST_ADDRESSES = 10
+UPLINK = "zos"
+
+
+def storage(pools: Iterable[Pool]) -> Capacity:
+    """SRU and HRU: raw sizes of the disks that are pools of ours, as the reference counts."""
+    pools = tuple(pools)
+    making = [pool.device for pool in pools if pool.state is PoolState.MAKING]
+    if making:
+        raise InventoryIncomplete(what=f"{', '.join(making)} is being looked at")
+    # A pool whose disk is out for a while still belongs to the node: registering less would look like a smaller one.
+    ours = [pool for pool in pools if pool.name and pool.state is not PoolState.FOREIGN]
+    if not any(pool.state is PoolState.READY for pool in ours):
+        raise InventoryIncomplete(what="no pool is ready")
+    return Capacity(
+        sru=sum(pool.size for pool in ours if pool.kind is PoolKind.SSD),
+        hru=sum(pool.size for pool in ours if pool.kind is PoolKind.HDD),
+    )
+
+
+def reserved_memory(total: int) -> int:
+    """What the node keeps of its memory: a tenth, at least 2 GiB, never more than there is."""
+    return min(max(total // 10, int(GiB(2))), total)
+
+
+def counters(inventory: Inventory, pools: Iterable[Pool], usage: Usage, connections: int) -> Counters:
+    """Total, used, system and free."""
+    total = inventory.total
+    system = Capacity(mru=reserved_memory(total.mru), sru=sum(pool.system for pool in pools))
+    used = Capacity(usage.cru, usage.sru, usage.hru, usage.mru, usage.ipv4u) + system
+    return Counters(
+        total=total,
+        used=used,
+        system=system,
+        # CPUs are shared: more may be used than there are.
+        free=total.without(used),
+        deployments=usage.deployments,
+        workloads=usage.workloads,
+        last_deployment=usage.last_deployment,
+        open_connections=connections,
+    )
+
+
+def interfaces(uplinks: Iterable[Uplink]) -> tuple[Interface, ...]:
+    """The uplink bridge and the cards that have addresses, in the chain's bounds."""
+    found = []
+    for uplink in uplinks:
+        ips = tuple(str(ip_interface(address).ip) for address in uplink.addresses)[:MOST_ADDRESSES]
+        name = re.sub(r"[^a-z0-9_-]", "-", uplink.name.lower())[:20]
+        if uplink.mac and len(name) >= 3 and (ips or uplink.name == UPLINK):
+            found.append(Interface(name, uplink.mac.lower(), ips))
+    if not any(one.ips for one in found):
+        raise InventoryIncomplete(what="the uplink has no address")
+    return tuple(found[:MOST_INTERFACES])
+
+
+def node_record(farm: int, inventory: Inventory, cards: tuple[Interface, ...]) -> NodeRecord:
+    """What the chain is to keep."""
+    total = inventory.total
+    return NodeRecord(
+        farm=farm,
+        cru=total.cru,
+        mru=total.mru,
+        sru=total.sru,
+        hru=total.hru,
+        interfaces=cards,
+        secure_boot=inventory.secure_boot,
+        virtualized=inventory.virtualized,
+        serial_number=re.sub(r"[^\x20-\x7e]", "", inventory.serial_number)[:128],
+    )
