@@ -81,7 +81,8 @@ def read(path: Path, limits: Limits | None = None) -> Flist:
     try:
         with contextlib.closing(_open(path, bounds)) as database:
             return _Reader(path.name, database, bounds).read()
-    except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError) as err:
+    except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError, UnicodeError) as err:
+        # UnicodeError: SQLite's own message may quote the file's bytes.
         raise FlistBroken(flist=path.name, problem=str(err) or type(err).__name__) from None
 
 

@@ -152,7 +152,8 @@ class Client:
         response = link.getresponse()
         headers = {name.lower(): value for name, value in response.getheaders()}
         wanted = response.status == 200
-        body, size = bytearray(), 0
+        pieces: list[bytes] = []
+        size = 0
         while True:
             if link.sock is not None:
                 link.sock.settimeout(_left(end))
@@ -166,15 +167,15 @@ class Client:
             if sink is not None and wanted:
                 sink(piece)
             else:
-                body += piece
+                pieces.append(piece)
         if response.length:
             # It hung up in the middle.
-            raise http.client.IncompleteRead(bytes(body), response.length)
+            raise http.client.IncompleteRead(b"", response.length)
         # Read to its end by pieces it still counts as open, and the connection as busy.
         response.close()
         if response.will_close:
             self.close()
-        return Answer(response.status, headers, bytes(body))
+        return Answer(response.status, headers, b"".join(pieces))
 
 
 def _left(end: float) -> float:

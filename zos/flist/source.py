@@ -25,12 +25,15 @@ TRY = 10.0
 AGAIN = 0.5
 
 
+Plain = bytes | memoryview
+
+
 class _Pending:
     __slots__ = ("done", "error", "plain")
 
     def __init__(self) -> None:
         self.done = threading.Event()
-        self.plain: bytes | None = None
+        self.plain: Plain | None = None
         self.error: ZosError | None = None
 
 
@@ -43,7 +46,7 @@ class Source:
         self._memory = memory
         self._patience = patience
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._kept: OrderedDict[bytes, Plain] = OrderedDict()
         self._size = 0
         self._pending: dict[bytes, _Pending] = {}
         self._queue: deque[Ref] = deque()
@@ -51,7 +54,7 @@ class Source:
         self._fetchers = 0
         self._said: dict[bytes, float] = {}
 
-    def read(self, ref: Ref) -> bytes:
+    def read(self, ref: Ref) -> Plain:
         """A block's plain bytes; waits `patience` for stores that are not there."""
         with self._lock:
             plain = self._kept.get(ref.key)
@@ -110,10 +113,10 @@ class Source:
                     self._size -= len(self._kept.popitem(last=False)[1])
         pending.done.set()
 
-    def _get(self, ref: Ref, patience: float) -> bytes:
-        plain = self._cache.load(ref)
-        if plain is not None:
-            return plain
+    def _get(self, ref: Ref, patience: float) -> Plain:
+        kept = self._cache.load(ref)
+        if kept is not None:
+            return kept
         from zos.flist.block import unseal
 
         end = time.monotonic() + patience

@@ -209,7 +209,7 @@ def test_many_readers_fetch_a_block_once(tmp_path: Path, server: str):
     stores = Stores([Route(0, 255, server)], HERE)
     source = Source(BlockCache(tmp_path), stores)
     source.ahead([ref(sealed, plain)] * 3)
-    found: list[bytes] = []
+    found: list[bytes | memoryview] = []
     threads = [threading.Thread(target=lambda: found.append(source.read(ref(sealed, plain)))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -260,7 +260,7 @@ def test_a_lost_secret_costs_no_blocks(tmp_path: Path):
     sealed = seal(b"content")
     BlockCache(tmp_path).keep(sealed.key, b"content")
     (tmp_path / "secret").write_bytes(b"torn")
-    assert BlockCache(tmp_path).load(ref(sealed, b"content")) == b"content"
+    assert bytes(BlockCache(tmp_path).load(ref(sealed, b"content")) or b"") == b"content"
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
     assert len((tmp_path / "secret").read_bytes()) == 32
 

@@ -14,8 +14,10 @@ from zos.flist.layout import BLOCK_SIZE, ROOT, Node, Ref
 from zos.flistd.fuse import wire
 from zos.flistd.fuse.wire import Request
 
-AHEAD = 4
+AHEAD = 8
 """Blocks that are fetched ahead of a reader that goes from front to back."""
+AHEAD_FIRST = 2
+"""And of one that has just begun: many only look at the head of a file."""
 _STREAMS = 256
 
 Reply = list[bytes | memoryview]
@@ -24,7 +26,7 @@ Reply = list[bytes | memoryview]
 class Blocks(Protocol):
     """What gives the blocks; a `zos.flist.source.Source`."""
 
-    def read(self, ref: Ref) -> bytes:
+    def read(self, ref: Ref) -> bytes | memoryview:
         """A block's plain bytes."""
 
     def ahead(self, refs: Iterator[Ref]) -> None:
@@ -99,11 +101,12 @@ class Tree:
     def _look_ahead(self, number: int, node: Node, first: int, last: int) -> None:
         """The rest of this read at once; and more of the file for who reads it in order."""
         before = self._last.get(number)
-        in_order = (before is not None and before <= first <= before + 1) or (before is None and first == 0)
+        begins, goes_on = before is None and first == 0, before is not None and before <= first <= before + 1
+        ahead = AHEAD_FIRST * begins + AHEAD * goes_on
         if len(self._last) >= _STREAMS and before is None:
             self._last.clear()
         self._last[number] = last
-        until = min(node.count, last + 1 + (AHEAD if in_order else 0))
+        until = min(node.count, last + 1 + ahead)
         if until > first + 1:
             self._blocks.ahead(self._index.ref(node, block) for block in range(first + 1, until))
 

@@ -17,8 +17,9 @@ from zos.runtime import proc
 
 READY = 20.0
 _PROGRAM = str(Path(serve.__file__))
-# Each fetching thread would get a heap of its own, and keep it; blocks go back to the kernel when they are done with.
-_ENV = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144", "LC_ALL": "C.UTF-8"}
+# One heap for all threads, which keeps what blocks took for the next ones: asking the kernel for half a megabyte of
+# fresh pages at every block costs more than half of the speed (measured: 600 instead of 1 500 MB/s).
+_ENV = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "LC_ALL": "C.UTF-8"}
 
 
 class Torn(Exception):
