@@ -23,6 +23,7 @@ PATIENCE = 60.0
 """Seconds that a reader waits for an absent store before its read fails: guests do not survive a failed read well."""
 TRY = 10.0
 AGAIN = 0.5
+SILENCE = 60.0
 
 
 Plain = bytes | memoryview
@@ -134,12 +135,12 @@ class Source:
                 return plain
 
     def _say(self, ref: Ref, err: ZosError) -> None:
-        """Log, but not each of a thousand reads of one bad block."""
-        now = time.monotonic()
+        """Log, but not each of a thousand reads: a bad block, or an absent store, once a minute."""
+        now, about = time.monotonic(), ref.id if err.kind is Kind.REFUSED else err.reason.encode()
         with self._lock:
-            if self._said.get(ref.id, -60.0) > now - 60.0:
+            if now - self._said.get(about, -SILENCE) < SILENCE:
                 return
             if len(self._said) > 1000:
                 self._said.clear()
-            self._said[ref.id] = now
+            self._said[about] = now
         log.error("%s", err.explain())

@@ -134,8 +134,10 @@ class Keeper:
                 self._judge(id, wish, failed)
 
     def _spared(self, have: Have) -> Have:
-        """Without the mounts whose flist is wished for and lost here: they work as long as they are served."""
-        lost = {id for id, kept in self._wishes.items() if kept.flist and self._host.known(kept.flist) is None}
+        """Without the mounts whose flist is not here (yet, or any more): what stands there works as long as it is
+        served, also under a wish for something newer.
+        """
+        lost = {id for id, kept in self._wishes.items() if self._host.known(kept.flist) is None}
         sources = {seen.source for id in lost for seen in have.mounts.get(MountId(id), ())}
         return Have(
             tuple(tree for tree in have.trees if tree.source not in sources),

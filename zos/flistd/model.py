@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zos.flistd.api.errors import BadMount
 from zos.flistd.api.types import Mount, MountId
-from zos.flistd.fuse.kernel import Mounted
+from zos.flistd.mountinfo import Mounted
 
 TREES = ".trees"
 FILE_SYSTEM = "fuse.zos"

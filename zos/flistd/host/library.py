@@ -199,4 +199,5 @@ def _share(cache: Path) -> int:
 def import_path() -> list[str]:
     """Where other processes of ours import from."""
     root = Path(__file__).resolve().parents[3]
-    return [str(root), *(entry for entry in sys.path if entry and Path(entry).exists() and Path(entry) != root)]
+    entries = [Path(entry).absolute() for entry in sys.path if entry]
+    return [str(root), *(str(entry) for entry in entries if entry.exists() and entry != root)]

@@ -16,6 +16,7 @@ from zos.flistd.host.library import import_path
 from zos.runtime import proc
 
 READY = 20.0
+MAX_LOG = 1 << 20
 _PROGRAM = str(Path(serve.__file__))
 # One heap for all threads, which keeps what blocks took for the next ones: asking the kernel for half a megabyte of
 # fresh pages at every block costs more than half of the speed (measured: 600 instead of 1 500 MB/s).
@@ -28,6 +29,8 @@ class Torn(Exception):
 
 async def start(wanted: Wanted, log: Path) -> None:
     """Serve a flist; returns when it is mounted."""
+    if log.exists() and log.stat().st_size > MAX_LOG:
+        log.replace(log.with_suffix(".log.old"))
     pipe = Path(wanted.ready)
     pipe.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pipe.unlink(missing_ok=True)

@@ -196,6 +196,22 @@ async def test_a_lost_flist_takes_no_mount_that_is_served(tmp_path: Path):
         assert (set(host.mounts), host.trees) == ({A}, {f"{F}-1": True})
 
 
+async def test_a_change_to_what_cannot_be_fetched_leaves_the_old_one_mounted(tmp_path: Path):
+    host = a_host()
+    async with flistd(tmp_path, host) as client:
+        await client.ensure_mount(MOUNT)
+        with pytest.raises(FlistUnreachable):
+            await client.ensure_mount(dataclasses.replace(MOUNT, url="http://hub/later.fl"))
+        await client.ensure_mount(Mount(B, URL))
+        assert host.mounts[A][0].source == f"{F}-1"
+        host.web["http://hub/later.fl"] = IMAGE
+
+        async def changed() -> bool:
+            return host.mounts[A][0].source == f"{G}-1"
+
+        await until(changed)
+
+
 async def test_what_nobody_wishes_is_removed_at_start(tmp_path: Path):
     host = a_host()
     async with flistd(tmp_path / "one", host) as client:
