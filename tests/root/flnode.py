@@ -39,7 +39,7 @@ class FlNode:
     client: FlistdClient
     hub: subprocess.Popen[bytes] | None = None
     daemon: subprocess.Popen[bytes] | None = None
-    config: str = ""
+    config: str = "fill_size = 0"
     built: dict[str, Built] = field(default_factory=dict)
 
     @property
@@ -124,7 +124,7 @@ class FlNode:
 
 
 @contextlib.asynccontextmanager
-async def fl_node(config: str = "") -> AsyncIterator[FlNode]:
+async def fl_node(config: str = "fill_size = 0") -> AsyncIterator[FlNode]:
     """A node with hub and flistd until the block ends."""
     with node("fl") as here:
         async with here.bus() as bus:

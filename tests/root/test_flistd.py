@@ -342,3 +342,33 @@ async def test_a_private_address_is_refused_unless_the_farmer_allows_it(tmp_path
         here.stop_hub()
         here.start_hub("0.0.0.0:8080")
         assert (await here.client.ensure_mount(Mount(A, "http://10.9.9.9:8080/a.fl"))).flist
+
+
+async def test_a_small_flist_is_fetched_whole_and_then_needs_no_hub(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node("") as here:
+        built = here.make("a", source)
+        info = await here.ensure("a")
+        flist = read(built.path)
+        want = {flist.blocks[at + 32 : at + 64].hex() for at in range(0, len(flist.blocks), 64)}
+        blocks = here.folder / "cache/blocks"
+        await eventually(lambda: {path.name for path in blocks.glob("??/[0-9a-f]*")} == want)
+        here.stop_hub()
+        here.node.sh(f"diff -r --no-dereference -x pipe {source} {info.path}")
+        # The process that fetched made room for a smaller one.
+        await eventually(lambda: len(here.servers()) == 2)
+        assert "the server ended" not in here.log()
+
+
+async def test_filling_waits_for_a_hub_that_is_away(tmp_path: Path):
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(50):
+        (source / str(number)).write_bytes(os.urandom(600_000))
+    async with fl_node("") as here:
+        here.make("a", source)
+        (here.folder / "hub/blocks").rename(here.folder / "hub/away")
+        info = await here.ensure("a")
+        await eventually(lambda: "no block store of the flist has block" in here.log())
+        (here.folder / "hub/away").rename(here.folder / "hub/blocks")
+        here.node.sh(f"diff -r {source} {info.path}", deadline=30)

@@ -39,6 +39,13 @@ class BlockCache:
         name = key.hex()
         return self.folder / name[:2] / name
 
+    def has(self, ref: Ref) -> bool:
+        """Whether a block seems to be here; `load` tells for sure."""
+        try:
+            return self.path(ref.key).stat().st_size == ref.size + TAG
+        except OSError:
+            return False
+
     def load(self, ref: Ref) -> memoryview | None:
         """A block that is here and whole."""
         path = self.path(ref.key)

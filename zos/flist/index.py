@@ -163,6 +163,14 @@ class Index:
         for at in range(self._blocks_at, self._heap_at, 2 * DIGEST):
             yield self._map[at + DIGEST : at + 2 * DIGEST]
 
+    def refs(self) -> Iterator[Ref]:
+        """The blocks of all files, file by file."""
+        for number in range(ROOT, self.nodes + 1):
+            node = self.node(number)
+            if stat.S_ISREG(node.mode):
+                for block in range(node.count):
+                    yield self.ref(node, block)
+
     def walk(self) -> Iterator[tuple[int, str, Node]]:
         """Every node with its path, parents first."""
         paths: dict[int, str] = {}

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from zos.errors import Kind, ZosError
 from zos.flist.cache import BlockCache
@@ -24,6 +24,9 @@ PATIENCE = 60.0
 TRY = 10.0
 AGAIN = 0.5
 SILENCE = 60.0
+PAUSE = 10.0
+"""Between two tries of filling, when the stores are away."""
+GIVE_WAY = 0.02
 
 
 Plain = bytes | memoryview
@@ -47,6 +50,7 @@ class Source:
         self._memory = memory
         self._patience = patience
         self._lock = threading.Lock()
+        self._filling = threading.Lock()
         self._kept: OrderedDict[bytes, Plain] = OrderedDict()
         self._size = 0
         self._pending: dict[bytes, _Pending] = {}
@@ -89,6 +93,31 @@ class Source:
                     self._fetchers += 1
                     threading.Thread(target=self._fetch_for_ever, daemon=True).start()
             self._queued.release()
+
+    def fill(self, refs: Iterator[Ref]) -> int:
+        """Have every block on disk, giving way to readers and waiting for absent stores; how many were fetched.
+
+        Several threads may share one iterator. A block that no store has right is passed over.
+        """
+        fetched = 0
+        while True:
+            with self._filling:
+                ref = next(refs, None)
+            if ref is None:
+                return fetched
+            while not self._cache.has(ref):
+                while self._pending:
+                    threading.Event().wait(GIVE_WAY)
+                try:
+                    self._get(ref, TRY)
+                except ZosError as err:
+                    self._say(ref, err)
+                    if err.kind is not Kind.NOT_NOW:
+                        break
+                    threading.Event().wait(PAUSE)
+                else:
+                    fetched += 1
+                    break
 
     def _fetch_for_ever(self) -> None:
         while True:

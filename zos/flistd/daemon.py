@@ -27,6 +27,8 @@ class Config:
     """Where flists and blocks are kept: storaged's cache volume."""
     cache_size: int = 0
     """Bytes of blocks to keep; 0 is four fifths of the volume."""
+    fill_size: int = 1 << 30
+    """Flists up to this size (and a quarter of the cache) are fetched whole once they are mounted; 0 is none."""
     allowed: tuple[str, ...] = ()
     """Networks and host names that flists may be fetched from although they are not public (the node's hub may be)."""
     every: float = 15.0
@@ -45,7 +47,8 @@ class Flistd(Daemon):
         config: Config = rt.config
         hub = urlsplit(rt.node.hub).hostname
         policy = Policy((*((hub,) if hub else ()), *config.allowed))
-        self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, config.cache_size)
+        sizes = (config.cache_size, config.fill_size)
+        self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, *sizes)
         wake = Wake()
         self._host.listen(wake.set)
         keeper = Keeper(self._host, rt.ledger("mounts", Kept, version=1), config.mounts, rt.node.hub, wake.set)

@@ -1,4 +1,4 @@
-"""The program behind a mount: `python -S .../zos/flistd/serve.py IMPORT-PATH FOLDER CACHE POINT SOURCE POLICY READY`.
+"""The program behind a mount: `python -S .../serve.py IMPORT-PATH FOLDER CACHE POINT SOURCE POLICY FILL READY`.
 
 It is run as a file and without `site`, and told where to import from: that halves the time until a mount is there.
 """
@@ -13,8 +13,8 @@ def start(words: list[str]) -> int:
 
     from zos.flistd.fuse.server import Wanted, main
 
-    folder, cache, point, source, policy, ready = words[1:]
-    return main(Wanted(Path(folder), Path(cache), point, source, policy, ready))
+    folder, cache, point, source, policy, fill, ready = words[1:]
+    return main(Wanted(Path(folder), Path(cache), point, source, policy, int(fill), ready))
 
 
 if __name__ == "__main__":

@@ -287,3 +287,18 @@ def test_a_full_disk_only_costs_the_copy(tmp_path: Path, caplog: pytest.LogCaptu
     cache.keep(bytes(32), b"x")
     cache.keep(bytes(32), b"x")
     assert len(caplog.records) == 1
+
+
+def test_filling_fetches_what_is_missing_and_passes_over_what_is_bad(tmp_path: Path):
+    store, cache = FolderStore(tmp_path / "s"), BlockCache(tmp_path)
+    plains = [bytes([number]) * 100 for number in range(6)]
+    sealed = [seal(plain) for plain in plains]
+    for one in sealed[1:]:
+        store.put(one.id, one.blob)
+    cache.keep(sealed[0].key, plains[0])
+    store.path(sealed[3].id).write_bytes(b"rubbish")
+    source = Source(cache, Stores([Route(0, 255, f"dir://{store.root}")], HERE))
+    assert source.fill(map(ref, sealed, plains)) == 4
+    assert [cache.has(ref(one, plain)) for one, plain in zip(sealed, plains, strict=True)] == (
+        [True, True, True, False, True, True]
+    )

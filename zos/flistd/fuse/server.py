@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 import threading
@@ -16,9 +17,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.flist.cache import BlockCache
 from zos.flist.errors import FlistBroken
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, Info
+from zos.flist.policy import Policy
+from zos.flist.source import Source
+from zos.flist.store import Stores
 from zos.flistd.fuse import kernel, wire
 from zos.flistd.fuse.tree import Tree
 
@@ -29,6 +34,9 @@ READ_AHEAD_KIB = 1024
 STEADY = 10.0
 """A server that lived this long did not fall over its own feet."""
 MAX_FALLS = 20
+FILLERS = 3
+RENEW = 75
+"""Exit status of a server that wants a successor."""
 TORN = "torn"
 """Said when the index must be made again."""
 
@@ -44,6 +52,8 @@ class Wanted:
     source: str
     """What mountinfo shows as the mount's source; flistd knows it by this."""
     policy: str
+    fill: int
+    """A flist of at most this many bytes is fetched whole in the background."""
     ready: str
     """A pipe that is told `ok`, or what is wrong."""
 
@@ -65,17 +75,19 @@ def main(wanted: Wanted) -> int:
         began = time.monotonic()
         child = os.fork()
         if child == 0:
-            os._exit(_serve(connection, index, wanted, resume))
+            os._exit(_serve(connection, index, wanted, resume, seen.can_resend))
         _, status = os.waitpid(child, 0)
         if os.waitstatus_to_exitcode(status) == 0 or not seen.can_resend:
             return 0
+        resume = True
+        if os.waitstatus_to_exitcode(status) == RENEW:
+            continue
         falls = falls + 1 if time.monotonic() - began < STEADY else 1
         sys.stderr.write(
             f"{wanted.source}: the server ended with {os.waitstatus_to_exitcode(status)}, the next starts\n"
         )
         if falls > MAX_FALLS:
             return 1
-        resume = True
         threading.Event().wait(min(2.0, 0.01 * 2**falls) if falls > 1 else 0)
 
 
@@ -117,28 +129,43 @@ def _raise_readahead(point: str) -> None:
                 Path(f"/sys/class/bdi/{seen.device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
 
 
-def _serve(connection: int, index: Index, wanted: Wanted, resume: bool) -> int:
+def _serve(connection: int, index: Index, wanted: Wanted, resume: bool, renew: bool) -> int:
     """The second process's life: 0 when the flist was unmounted."""
-    import logging
-
-    from zos.flist.cache import BlockCache
-    from zos.flist.policy import Policy
-    from zos.flist.source import Source
-    from zos.flist.store import Stores
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     info = Info.from_json((wanted.folder / INFO).read_text())
     stores = Stores(info.routes, Policy.from_json(wanted.policy))
-    tree = Tree(index, Source(BlockCache(wanted.cache), stores))
+    source = Source(BlockCache(wanted.cache), stores)
+    tree = Tree(index, source)
     if resume:
         os.write(connection, wire.resend())
     threading.stack_size(512 * 1024)
     threads = [threading.Thread(target=_work, args=(connection, tree), daemon=True) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
+    if 0 < info.size <= wanted.fill:
+        threading.Thread(target=_fill, args=(index, source, renew), daemon=True).start()
     for thread in threads:
         thread.join()
     return 0
+
+
+def _fill(index: Index, source: Source, renew: bool) -> None:
+    """Fetch the whole flist, so that its guests start quickly and do not need the hub again."""
+    refs, fetched = index.refs(), [0] * FILLERS
+
+    def work(number: int) -> None:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        fetched[number] = source.fill(refs)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(FILLERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if any(fetched) and renew:
+        # Fetching took twice the memory that serving does; the successor never needs it.
+        os._exit(RENEW)
 
 
 def _work(connection: int, tree: Tree) -> None:

@@ -74,6 +74,10 @@ class Library:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
+    def room(self) -> int:
+        """Bytes that the blocks may take."""
+        return self._limit or _share(self.cache)
+
     def forget_index(self, flist: str) -> None:
         """It is torn: compile it again when it is asked for next."""
         (self.folder(flist) / INDEX).unlink(missing_ok=True)
@@ -183,7 +187,7 @@ class Library:
         for flist in wanted:
             with contextlib.suppress(OSError, ZosError), Index(self.folder(flist) / INDEX) as tree:
                 keep.update(tree.keys())
-        freed = trim(self.cache, self._limit or _share(self.cache), keep)
+        freed = trim(self.cache, self.room(), keep)
         if freed:
             log.info("%d MiB of blocks were dropped from the cache", freed >> 20)
 

@@ -32,11 +32,12 @@ _OVERLAY = "redirect_dir=on,metacopy=off,index=off,xino=auto"
 class LinuxHost:
     """This machine, or the namespaces that stand for one."""
 
-    def __init__(self, mounts: Path, run_dir: Path, cache: Path, policy: Policy, limit: int = 0) -> None:
+    def __init__(self, mounts: Path, run_dir: Path, cache: Path, policy: Policy, limit: int = 0, fill: int = 0) -> None:
         self._mounts = mounts
         self._folder = run_dir / "flistd"
         self._policy = policy
         self._library = Library(cache, policy, limit)
+        self._fill = fill
         self._watch = servers.Watch()
 
     def listen(self, bell: Callable[[], None]) -> None:
@@ -94,6 +95,7 @@ class LinuxHost:
             str(point),
             step.source,
             self._policy.to_json(),
+            min(self._fill, self._library.room() // 4),
             str(self._folder / f"{step.source}.ready"),
         )
         try:

@@ -37,7 +37,7 @@ async def start(wanted: Wanted, log: Path) -> None:
     os.mkfifo(pipe, 0o600)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        words = (wanted.folder, wanted.cache, wanted.point, wanted.source, wanted.policy, wanted.ready)
+        words = (wanted.folder, wanted.cache, wanted.point, wanted.source, wanted.policy, wanted.fill, wanted.ready)
         argv = [sys.executable, "-S", _PROGRAM, ":".join(import_path()), *map(str, words)]
         env = {"PATH": os.environ.get("PATH", os.defpath), **_ENV}
         pid = await proc.spawn(argv, log=log, env=env)
@@ -87,7 +87,7 @@ def serving() -> Mapping[str, int]:
     for name in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
-            if len(words) > 9 and words[2].endswith(b"/zos/flistd/serve.py"):
+            if len(words) > 10 and words[2].endswith(b"/zos/flistd/serve.py"):
                 found.setdefault(words[7].decode(errors="replace"), int(name))
     return found
 
