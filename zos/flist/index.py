@@ -4,7 +4,7 @@ The mount processes answer from it. Nodes are numbered breadth first, children o
 name, so that listing is counting and finding is bisection. It is trusted: only `build` makes one, from a tree that
 `zos.flist.fl` accepted; its digest catches torn files.
 
-    header   magic, nodes, blocks, length of the heap, blake2b-256 of the rest
+    header   magic, nodes, blocks, length of the heap, nodes with attributes, blake2b-256 of the rest
     nodes    68 bytes each (`_NODE`)
     blocks   id and key, 64 bytes each, in the order of nodes
     heap     names, link targets, extended attributes
@@ -25,7 +25,7 @@ from zos.flist.errors import FlistBroken
 from zos.flist.layout import BLOCK_SIZE, DIGEST, ROOT, Node, Ref
 
 MAGIC = b"ZOSFLI\x00\x01"
-_HEADER = struct.Struct("<8sQQQ32s")
+_HEADER = struct.Struct("<8sQQQQ32s")
 # parent, mode, uid, gid, rdev, nlink, name at, first, count, xattr at, name and xattr length, size, mtime, ctime
 _NODE = struct.Struct("<10IHHQqq")
 _XATTR = struct.Struct("<HI")
@@ -55,7 +55,7 @@ def build(
     check = hashlib.blake2b(digest_size=DIGEST)
     for part in (records, blocks, heap):
         check.update(part)
-    yield _HEADER.pack(MAGIC, len(nodes), len(blocks) // (2 * DIGEST), len(heap), check.digest())
+    yield _HEADER.pack(MAGIC, len(nodes), len(blocks) // (2 * DIGEST), len(heap), len(xattrs or {}), check.digest())
     yield bytes(records)
     yield blocks
     yield bytes(heap)
@@ -77,7 +77,7 @@ class Index:
             self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
-        magic, self.nodes, self.blocks, heap, check = _HEADER.unpack_from(self._map)
+        magic, self.nodes, self.blocks, heap, self._attributed, check = _HEADER.unpack_from(self._map)
         self._blocks_at = _HEADER.size + self.nodes * _NODE.size
         self._heap_at = self._blocks_at + self.blocks * 2 * DIGEST
         view = memoryview(self._map)
@@ -150,7 +150,7 @@ class Index:
 
     def has_xattrs(self) -> bool:
         """Whether any node has some."""
-        return any(self._record(number)[11] for number in range(ROOT, self.nodes + 1))
+        return bool(self._attributed)
 
     def ref(self, node: Node, number: int) -> Ref:
         """The `number`-th block of a file."""
