@@ -1,0 +1,495 @@
+"""Provisiond as a daemon on a fake node: what is let in, what is made of it, what survives."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zos.chain.api import ContractState, EventKind
+from zos.chain.api.types import ContractEvent
+from zos.errors import ZosError
+from zos.model.decode import Malformed
+from zos.model.evidence import EvidenceKind
+from zos.model.signing import BadSignature
+from zos.provisiond.api import (
+    BadUpdate,
+    DeploymentExists,
+    NameTaken,
+    NoSuchDeployment,
+    ProvisiondClient,
+    TwinMismatch,
+)
+from zos.provisiond.daemon import Config, Provisiond
+from zos.provisiond.fake import FakeHost
+from zos.provisiond.tests import users as u
+from zos.runtime.testing import running
+from zos.substrate import ChainUnreachable, KeyKind, LocalKey
+
+
+@asynccontextmanager
+async def node(tmp_path: Path, host: FakeHost, **config: Any) -> AsyncIterator[ProvisiondClient]:
+    settings = Config(**{"every": 0.05, "audit": 3600.0, **config})
+    async with running(Provisiond, tmp_path, host=host, config=settings) as rt:
+        yield ProvisiondClient(rt.bus)
+
+
+async def state(door: ProvisiondClient, contract: int, name: str) -> str:
+    found = await door.get(contract)
+    return next((one["result"]["state"] for one in found["workloads"] if one["name"] == name), "gone")
+
+
+async def becomes(door: ProvisiondClient, contract: int, name: str, wanted: str) -> dict[str, Any]:
+    """Wait until a workload is in a state."""
+    async with asyncio.timeout(10):
+        async for progress in door.watch(contract):
+            if progress.workload == name and progress.state == wanted:
+                break
+    found = await door.get(contract)
+    return dict(next(one for one in found["workloads"] if one["name"] == name)["result"])
+
+
+async def removed(door: ProvisiondClient, contract: int) -> None:
+    """Wait until a deployment is gone altogether."""
+    async with asyncio.timeout(10):
+        while any(one["contract_id"] == contract for one in await door.list()):
+            await asyncio.sleep(0.01)
+
+
+VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
+
+
+async def test_a_signed_contract_becomes_a_machine(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 5, "vm1", "ok")
+    assert result["data"] == {
+        "id": "26-5-vm1",
+        "ip": "10.20.2.5",
+        "planetary_ip": "",
+        "mycelium_ip": "",
+        "console_url": "",
+    }
+    machine = host.vmd.machines["26-5-vm1"]
+    assert machine.disks[0].path == Path("/mnt/pool/disks/26-5-disk1")
+    assert machine.disks[0].target == "/data"
+    assert machine.nics[0].addresses == ("10.20.2.5/24", "fd00::2/64")
+    assert machine.env == {"PATH": "/bin", "SSH_KEY": "ssh-ed25519 AAAA"}
+    assert machine.ssh_keys == ("ssh-ed25519 AAAA",)
+
+
+async def test_workloads_come_back_in_the_users_order_and_log_init_then_one_final_entry(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, VM[2], VM[1], VM[0])
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+        assert [one["name"] for one in (await door.get(5))["workloads"]] == ["vm1", "disk1", "net1"]
+        log = [(one["name"], one["result"]["state"]) for one in await door.changes(5)]
+    assert log[:3] == [("vm1", "init"), ("disk1", "init"), ("net1", "init")]
+    assert sorted(log[3:]) == [("disk1", "ok"), ("net1", "ok"), ("vm1", "ok")]
+
+
+async def test_a_forged_result_is_erased(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 5, body)
+    host.storaged.trouble = ChainUnreachable(url="x", problem="y")
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        (one,) = (await door.get(5))["workloads"]
+    assert one["result"]["state"] == "init"
+    assert one["result"]["data"] is None
+
+
+async def refused(
+    tmp_path: Path, body: dict[str, Any], document: bytes | None = None, sender: int = u.TWIN
+) -> ZosError:
+    host = FakeHost()
+    u.contract(host, 5, u.document(5, u.zmount()))
+    async with node(tmp_path, host) as door:
+        with pytest.raises(ZosError) as caught:
+            await door.deploy(document or u.signed(body), sender)
+        with pytest.raises(NoSuchDeployment):
+            await door.get(5)
+    assert not host.storaged.calls
+    return caught.value
+
+
+async def test_a_deployment_in_another_twins_name_is_refused(tmp_path: Path) -> None:
+    assert isinstance(await refused(tmp_path, u.document(5, u.zmount()), sender=27), TwinMismatch)
+
+
+async def test_an_unknown_type_is_refused_with_its_path(tmp_path: Path) -> None:
+    body = u.document(5, u.zmount(), u.workload("x", "zteapot", {}))
+    document = json.dumps(body).encode()
+    err = await refused(tmp_path, body, document)
+    assert isinstance(err, Malformed)
+    assert "workloads[1].type" in str(err)
+
+
+@pytest.mark.parametrize(
+    ("workload", "path"),
+    [
+        (u.workload("d", "zmount", {"size": -1}), "workloads[0].data.size"),
+        (u.workload("d", "zmount", {"size": 2**64}), "workloads[0].data.size"),
+        (u.workload("d", "zmount", {"size": 1.5}), "workloads[0].data.size"),
+        (u.workload("d", "zmount", {"size": 0}), "workloads[0].data.size"),
+        (u.workload("a b", "zmount", {"size": 1}), "workloads[0].name"),
+        (u.workload("ygg", "zmount", {"size": 1}), "workloads[0].name"),
+        (u.zmachine(compute_capacity={"cpu": 256, "memory": u.GiB}), "workloads[0].data.compute_capacity.cpu"),
+        (u.zmachine(compute_capacity={"cpu": 1, "memory": 1}), "workloads[0].data.compute_capacity.memory"),
+        (u.zmachine(mounts=[("nodisk", "/data")]), "workloads[0].data.mounts[0].name"),
+        (u.zmachine(network={"interfaces": []}), "workloads[0].data.network.interfaces"),
+        (u.network(ip_range=""), "workloads[0].data.ip_range"),
+        (u.network(subnet="10.20.2.0"), "workloads[0].data.subnet"),
+    ],
+)
+async def test_bad_input_names_its_path(tmp_path: Path, workload: dict[str, Any], path: str) -> None:
+    body = u.document(5, workload)
+    assert path in str(await refused(tmp_path, body, json.dumps(body).encode()))
+
+
+async def test_twice_the_same_name_is_refused(tmp_path: Path) -> None:
+    err = await refused(tmp_path, u.document(5, u.zmount(), u.zmount()))
+    assert "multiple workloads with the same name 'disk1'" in str(err)
+
+
+async def test_a_signature_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    body = u.document(5, u.zmount())
+    err = await refused(tmp_path, body, u.signed(body, LocalKey.of_text("//Mallory", KeyKind.SR25519)))
+    assert isinstance(err, BadSignature)
+
+
+async def test_a_missing_signature_and_one_given_twice_are_refused(tmp_path: Path) -> None:
+    body = u.document(5, u.zmount())
+    assert "missing required signature" in str(await refused(tmp_path, body, json.dumps(body).encode()))
+    twice = json.loads(u.signed(body))
+    twice["signature_requirement"]["signatures"] *= 2
+    assert "signed twice" in str(await refused(tmp_path / "2", body, json.dumps(twice).encode()))
+
+
+async def test_weights_that_are_not_reached_are_refused(tmp_path: Path) -> None:
+    body = u.document(5, u.zmount())
+    body["signature_requirement"]["weight_required"] = 2
+    assert "weight is not reached: 1 of 2" in str(await refused(tmp_path, body))
+
+
+async def error_of(tmp_path: Path, **changes: Any) -> str:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 5, body, **changes)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 5, "disk1", "error")
+        sentence = (await door.why(5)).sentence
+    assert not host.storaged.calls
+    assert result["message"] in sentence
+    return str(result["message"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"deployment_hash": "0" * 32}, "contract hash does not match deployment hash"),
+        ({"node": 2}, "invalid node address in contract"),
+        ({"twin": 27}, "contract 5 belongs to twin 27"),
+        ({"state": ContractState.DELETED_CANCELED}, "contract 5 is deleted canceled"),
+    ],
+)
+async def test_a_contract_that_does_not_carry_the_deployment_is_an_error_on_each_workload(
+    tmp_path: Path, changes: dict[str, Any], text: str
+) -> None:
+    assert text in await error_of(tmp_path, **changes)
+
+
+async def test_a_contract_that_is_over_already_is_an_error(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 9, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 5, "disk1", "error")
+    assert "contract 5 is not on the chain" in result["message"]
+    assert not host.storaged.calls
+
+
+async def test_a_contract_that_is_not_finalized_yet_is_waited_for(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 4, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        assert await state(door, 5, "disk1") == "init"
+        u.contract(host, 5, body)
+        await becomes(door, 5, "disk1", "ok")
+
+
+async def test_an_unreachable_chain_is_waited_for_and_makes_no_error(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "disk1", "ok")
+        host.chain.trouble = ChainUnreachable(url="ws://x", problem="nobody there")
+        host.chain.emit(ContractEvent(EventKind.CANCELED, 5, host.chain.block))
+        second = u.document(6, u.zmount("disk2"))
+        with pytest.raises(ChainUnreachable):
+            await door.deploy(u.signed(second), u.TWIN)
+        assert await state(door, 5, "disk1") == "ok"
+    assert "26-5-disk1" in host.storaged.disks
+
+
+async def test_a_restart_without_chain_and_hub_keeps_everything(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+    host.chain.trouble = ChainUnreachable(url="ws://x", problem="nobody there")
+    host.vmd.machines.clear()
+    async with node(tmp_path, host) as door:
+        async with asyncio.timeout(5):
+            while not host.vmd.machines:
+                await asyncio.sleep(0.01)
+        assert await state(door, 5, "vm1") == "ok"
+    assert not host.storaged.dropped
+
+
+async def test_an_empty_list_of_contracts_ends_nothing(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 5, body)
+    async with node(tmp_path, host, audit=0.05) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "disk1", "ok")
+        host.chain.silent = True
+        rounds = host.chain.calls.count("node_contracts")
+        async with asyncio.timeout(5):
+            while host.chain.calls.count("node_contracts") < rounds + 3:
+                await asyncio.sleep(0.01)
+        assert await state(door, 5, "disk1") == "ok"
+    assert not host.storaged.dropped
+
+
+async def test_a_cancelled_contract_is_taken_away_with_evidence(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+        u.cancel(host, 5)
+        await removed(door, 5)
+        with pytest.raises(NoSuchDeployment):
+            await door.get(5)
+    left = [host.vmd.machines, host.networkd.taps, host.networkd.networks, host.flistd.mounts]
+    assert not any(left)
+    assert {id for id, _ in host.storaged.dropped} == {"26-5-disk1", "rootfs:26-5-vm1"}
+    evidence = host.storaged.dropped[0][1]
+    assert (evidence.kind, evidence.contract, evidence.block) == (EvidenceKind.CONTRACT_CANCELLED, 5, 11)
+
+
+async def test_grace_pauses_and_payment_resumes(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    made = u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+        host.chain.contracts[5] = dataclasses.replace(made, state=ContractState.GRACE, grace_block=9)
+        u.happened(host, EventKind.GRACE_STARTED, 5)
+        result = await becomes(door, 5, "vm1", "paused")
+        assert result["message"] == "paused"
+        assert host.vmd.machines["26-5-vm1"].paused
+        host.chain.contracts[5] = made
+        u.happened(host, EventKind.GRACE_ENDED, 5)
+        await becomes(door, 5, "vm1", "ok")
+    assert not host.vmd.machines["26-5-vm1"].paused
+
+
+async def test_an_update_adds_removes_and_grows(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a"), u.zmount("b"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "b", "ok")
+        grown = {**u.zmount("a", 2 * u.GiB), "version": 1}
+        added = {**u.volume("c"), "version": 1}
+        new = u.document(5, grown, added, version=1)
+        u.contract(host, 5, new)
+        await door.update(u.signed(new), u.TWIN)
+        await becomes(door, 5, "c", "ok")
+        assert await state(door, 5, "b") == "gone"
+        log = [(one["name"], one["version"], one["result"]["state"]) for one in await door.changes(5)]
+    assert host.storaged.disks["26-5-a"].size == 2 * u.GiB
+    assert [evidence.kind for _, evidence in host.storaged.dropped] == [EvidenceKind.SIGNED_UPDATE]
+    assert log.count(("a", 1, "ok")) == 1
+    assert ("b", 0, "deleted") in log
+
+
+async def test_a_shrunk_disk_is_unchanged_and_goes_on_as_it_was(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a", 2 * u.GiB))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "a", "ok")
+        new = u.document(5, {**u.zmount("a", u.GiB), "version": 1}, version=1)
+        u.contract(host, 5, new)
+        await door.update(u.signed(new), u.TWIN)
+        async with asyncio.timeout(5):
+            while (await door.changes(5))[-1]["result"]["state"] != "unchanged":
+                await asyncio.sleep(0.01)
+        last = (await door.changes(5))[-1]
+        (now,) = (await door.get(5))["workloads"]
+    assert last["result"]["message"] == "not safe to shrink a disk"
+    assert (now["version"], now["data"]["size"], now["result"]["state"]) == (0, 2 * u.GiB, "ok")
+    assert host.storaged.disks["26-5-a"].size == 2 * u.GiB
+
+
+async def test_an_update_whose_hash_the_contract_does_not_have_leaves_what_runs(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "a", "ok")
+        await door.update(u.signed(u.document(5, {**u.zmount("a", 9), "version": 1}, version=1)), u.TWIN)
+        async with asyncio.timeout(5):
+            while (await door.changes(5))[-1]["result"]["state"] != "unchanged":
+                await asyncio.sleep(0.01)
+        assert await state(door, 5, "a") == "ok"
+    assert host.storaged.disks["26-5-a"].size == u.GiB
+
+
+async def test_updates_that_do_not_follow_are_refused(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+        with pytest.raises(DeploymentExists):
+            await door.deploy(u.signed(body), u.TWIN)
+        with pytest.raises(BadUpdate, match="expecting deployment version 1, got 2"):
+            await door.update(u.signed(u.document(5, *VM, version=2)), u.TWIN)
+        changed = u.document(5, VM[0], VM[1], {**VM[2], "version": 1}, version=1)
+        with pytest.raises(BadUpdate, match="does not support upgrade"):
+            await door.update(u.signed(changed), u.TWIN)
+
+
+async def test_a_networks_name_is_the_twins_on_this_node(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network())
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "net1", "ok")
+        with pytest.raises(NameTaken):
+            await door.deploy(u.signed(u.document(6, u.network())), u.TWIN)
+
+
+async def test_a_full_pool_is_an_error_of_that_workload_and_others_live(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("big", 2 * u.GiB), u.zmount("small", u.MiB))
+    host.storaged.room = u.GiB
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 5, "big", "error")
+        await becomes(door, 5, "small", "ok")
+    assert "no ssd pool has" in result["message"]
+
+
+async def test_memory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.total = 3 * u.GiB
+    body = u.document(5, u.network(), u.zmachine(compute_capacity={"cpu": 1, "memory": 2 * u.GiB}))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 5, "vm1", "error")
+    assert result["message"].startswith("failed to satisfy required capacity: cannot fulfil required memory size")
+
+
+async def test_a_sibling_that_is_down_is_waited_for(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    host.storaged.trouble = ChainUnreachable(url="storaged", problem="restarting")
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "net1", "ok")
+        assert await state(door, 5, "vm1") == "init"
+        host.storaged.trouble = None
+        await becomes(door, 5, "vm1", "ok")
+
+
+async def test_an_image_flist_fills_its_first_disk_and_boots_from_it(tmp_path: Path) -> None:
+    vm = u.zmachine(mounts=[("disk1", "/ignored")], flist="http://hub/image.fl")
+    host, body = FakeHost(), u.document(5, u.network(), u.zmount(), vm)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+    assert host.storaged.disks["26-5-disk1"].image == "ab" * 32
+    machine = host.vmd.machines["26-5-vm1"]
+    assert (machine.kind, machine.root, machine.disks[0].target) == ("image", None, "")
+
+
+async def test_a_contract_that_names_its_document_is_fetched_by_the_node(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(0, *VM)
+    url = "http://hub/deployments/x"
+    data = json.dumps({"version": 3, "pull": {"url": url}}).encode()
+    u.contract(host, 7, body, deployment_data=data)
+    async with node(tmp_path, host) as door:
+        u.happened(host, EventKind.CREATED, 7)
+        async with asyncio.timeout(5):
+            while host.chain.calls.count("contract") < 2:
+                await asyncio.sleep(0.01)
+        host.documents[url] = u.signed(body)
+        await becomes(door, 7, "vm1", "ok")
+        story = (await door.why(7, "vm1")).links
+    words = [link.what for link in story]
+    assert words.index("chain") < words.index("fetch") < words.index("admission")
+    assert words[-1] == "console"
+
+
+async def test_a_pulled_document_that_is_not_the_contracts_is_told_and_makes_nothing(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(0, u.zmount())
+    data = b'{"pull": {"url": "http://hub/x"}}'
+    u.contract(host, 7, body, deployment_data=data)
+    host.documents["http://hub/x"] = u.signed(u.document(0, u.zmount("other")))
+    async with node(tmp_path, host) as door:
+        u.happened(host, EventKind.CREATED, 7)
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    sentence = (await door.why(7)).sentence
+                    break
+                except NoSuchDeployment:
+                    await asyncio.sleep(0.01)
+    assert "contract hash does not match deployment hash" in sentence
+    assert not host.storaged.calls
+
+
+async def test_what_a_contract_uses_is_reported(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+        async with asyncio.timeout(5):
+            while not host.chain.reported or host.chain.reported[-1].cru != 1:
+                await asyncio.sleep(0.01)
+        usage = await door.usage()
+    last = host.chain.reported[-1]
+    assert (last.contract, last.mru, last.sru) == (5, 512 * u.MiB, u.GiB + 500 * u.MiB)
+    assert (usage.deployments, usage.workloads, usage.cru) == (1, 3, 1)
+
+
+async def test_only_the_owner_sees_a_deployment(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        assert len(await door.list(u.TWIN)) == 1
+        assert await door.list(27) == []
+        with pytest.raises(NoSuchDeployment):
+            await door.get(5, 27)
