@@ -21,13 +21,11 @@ from zos.scale.types import (
     Described,
     Enum,
     Later,
-    Option,
     Struct,
     Tuple,
     Type,
     UInt,
     Variant,
-    Vec,
     Wrapped,
     compact,
     struct,
@@ -40,7 +38,7 @@ MULTI_ADDRESS = Enum(
     "sp_runtime::multiaddress::MultiAddress",
     (
         Variant("Id", 0, ((None, ACCOUNT),)),
-        Variant("Index", 1, ((None, Compact(U32)),)),
+        Variant("Index", 1, ((None, Compact(EMPTY)),)),
         Variant("Raw", 2, ((None, BYTES),)),
         Variant("Address32", 3, ((None, Array(32)),)),
         Variant("Address20", 4, ((None, Array(20)),)),
@@ -129,8 +127,13 @@ def render(pallets: Sequence[Pallet], call: Enum) -> bytes:
     registry = Registry()
     listed = [_pallet(pallet, registry) for pallet in pallets]
     extra = Tuple(tuple(kind for _, kind, _ in SIGNED_EXTENSIONS))
-    params = [("Address", MULTI_ADDRESS), ("Call", call), ("Signature", SIGNATURE), ("Extra", extra)]
-    body = {"name": None, "type": registry.add(BYTES), "typeName": None, "docs": []}
+    params: list[tuple[str, Type]] = [
+        ("Address", MULTI_ADDRESS),
+        ("Call", call),
+        ("Signature", SIGNATURE),
+        ("Extra", extra),
+    ]
+    body: Described = {"name": None, "type": registry.add(BYTES), "typeName": None, "docs": []}
     extrinsic = registry.describe(
         {
             "path": ["sp_runtime", "generic", "unchecked_extrinsic", "UncheckedExtrinsic"],
@@ -199,7 +202,7 @@ def _item(item: Item, registry: Registry) -> bytes:
         kind = b"\x01" + compact(len(hashers)) + hashers + compact(registry.add(key)) + value
     else:
         kind = b"\x00" + value
-    default = b"\x00" if item.optional else item.value.encode(item.default)
+    default = b"\x00" if item.optional else item.value.encode(item.absent)
     modifier = b"\x00" if item.optional else b"\x01"
     return TEXT.encode(item.name) + modifier + kind + BYTES.encode(default) + b"\x00"
 
@@ -246,6 +249,3 @@ def _fields(fields: list[Described]) -> bytes:
         for f in fields
     )
     return compact(len(fields)) + listed
-
-
-__all__ = ["MULTI_ADDRESS", "SIGNATURE", "SIGNED_EXTENSIONS", "WEIGHT", "Option", "Vec", "render", "runtime_call"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import xxhash
 
-from zos.scale.types import Enum, Named, Type, Variant
+from zos.scale.types import Enum, Named, Type, Variant, zero
 
 
 class Hasher(StrEnum):
@@ -48,7 +48,14 @@ class Item:
     hashers: tuple[Hasher, ...] = ()
     optional: bool = False
     default: Any = None
-    """What an absent entry reads as, unless it is optional."""
+    """What an absent entry reads as, unless it is optional; None is the type's zero."""
+
+    @property
+    def absent(self) -> Any:
+        """What reading an absent entry gives."""
+        if self.optional:
+            return None
+        return zero(self.value) if self.default is None else self.default
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,10 @@ class Pallet:
         for hasher, kind, value in zip(item.hashers, item.keys, keys, strict=False):
             parts.append(_hash(hasher, kind.encode(value)))
         return b"".join(parts)
+
+    def error(self, name: str) -> int:
+        """The index of an error."""
+        return self.errors.index(name)
 
     def call_type(self) -> Enum | None:
         """The enum of its calls."""

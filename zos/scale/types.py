@@ -25,11 +25,13 @@ class Undecodable(ValueError):
 class Reader:
     """Bytes with a position."""
 
-    __slots__ = ("data", "position")
+    __slots__ = ("data", "depth", "position")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
+        self.depth = 0
+        """How many calls deep inside calls we are."""
 
     def take(self, count: int) -> bytes:
         """The next so many bytes."""
@@ -69,6 +71,40 @@ def decode(kind: Type, data: bytes) -> Any:
     if reader.left:
         raise Undecodable(f"{reader.left} bytes left over")
     return value
+
+
+def zero(kind: Type) -> Any:
+    """What a runtime reads where nothing is stored: the smallest value of a type."""
+    match kind:
+        case UInt() | Compact():
+            return 0
+        case Bool():
+            return False
+        case Text():
+            return ""
+        case Bytes():
+            return b""
+        case Vec():
+            return []
+        case Array():
+            return bytes(kind.length)
+        case Wrapped():
+            return zero(kind.inner)
+        case Tuple():
+            return tuple(zero(item) for item in kind.items)
+        case Struct():
+            return {name: zero(inner) for name, inner in kind.fields}
+        case Enum() if not kind.variants[0].fields:
+            return kind.variants[0].name
+        case Option():
+            return None
+    raise Undecodable(f"{kind} has no zero")
+
+
+def _bounded(inner: int, register: Register) -> Described:
+    # A bounded list is a type of its own around the list: clients that nest one list more see what they know.
+    field = {"name": None, "type": inner, "typeName": None, "docs": []}
+    return _entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [field]}})
 
 
 def _entry(path: str, definition: Described, params: list[Described] | None = None) -> Described:
@@ -135,11 +171,16 @@ class Compact:
 
     inner: Type
 
+    def _check(self, value: int) -> int:
+        if isinstance(self.inner, UInt) and value >> self.inner.bits:
+            raise Undecodable(f"{value} is no u{self.inner.bits}")
+        return value
+
     def encode(self, value: Any) -> bytes:
-        return compact(int(value))
+        return compact(self._check(int(value)))
 
     def read(self, reader: Reader) -> int:
-        return read_compact(reader)
+        return self._check(read_compact(reader))
 
     def describe(self, register: Register) -> Described:
         return _entry("", {"compact": {"type": register(self.inner)}})
@@ -199,6 +240,8 @@ class Bytes:
         return reader.take(count)
 
     def describe(self, register: Register) -> Described:
+        if self.limit:
+            return _bounded(register(BYTES), register)
         return _entry("", {"sequence": {"type": register(U8)}})
 
 
@@ -223,6 +266,8 @@ class Vec:
         return [self.inner.read(reader) for _ in range(count)]
 
     def describe(self, register: Register) -> Described:
+        if self.limit:
+            return _bounded(register(Vec(self.inner)), register)
         return _entry("", {"sequence": {"type": register(self.inner)}})
 
 
@@ -259,7 +304,7 @@ class Wrapped:
         return self.inner.read(reader)
 
     def describe(self, register: Register) -> Described:
-        inner = {"name": None, "type": register(self.inner), "typeName": None, "docs": []}
+        inner: Described = {"name": None, "type": register(self.inner), "typeName": None, "docs": []}
         return _entry(self.path, {"composite": {"fields": [inner]}})
 
 
@@ -280,7 +325,7 @@ class Option:
 
     def describe(self, register: Register) -> Described:
         inner = register(self.inner)
-        some = {"name": None, "type": inner, "typeName": None, "docs": []}
+        some: Described = {"name": None, "type": inner, "typeName": None, "docs": []}
         variants = [
             {"name": "None", "fields": [], "index": 0, "docs": []},
             {"name": "Some", "fields": [some], "index": 1, "docs": []},
@@ -321,7 +366,10 @@ class Struct:
     fields: tuple[tuple[str, Type], ...]
 
     def encode(self, value: Any) -> bytes:
-        return b"".join(kind.encode(value[name]) for name, kind in self.fields)
+        try:
+            return b"".join([kind.encode(value[name]) for name, kind in self.fields])
+        except (KeyError, TypeError) as err:
+            raise Undecodable(f"{self.path}: {err}") from err
 
     def read(self, reader: Reader) -> dict[str, Any]:
         return {name: kind.read(reader) for name, kind in self.fields}
@@ -406,6 +454,10 @@ def words(path: str, *names: str) -> Enum:
     return Enum(path, tuple(Variant(name, index) for index, name in enumerate(names)))
 
 
+DEEPEST = 16
+"""Calls inside calls: more is refused while decoding, before Python's own stack has an opinion."""
+
+
 class Later:
     """A type that is known only once all pallets are (a call that holds calls)."""
 
@@ -421,7 +473,13 @@ class Later:
         return self._known().encode(value)
 
     def read(self, reader: Reader) -> Any:
-        return self._known().read(reader)
+        if reader.depth >= DEEPEST:
+            raise Undecodable(f"calls nested more than {DEEPEST} deep")
+        reader.depth += 1
+        try:
+            return self._known().read(reader)
+        finally:
+            reader.depth -= 1
 
     def describe(self, register: Register) -> Described:
         return self._known().describe(register)

@@ -3,9 +3,10 @@
 The chain daemon, the user's command line and the explorer share it. The SCALE codec is the library's (cyscale).
 """
 
-from zos.substrate.chain import Block, Chain, Event, Included
+from zos.substrate.chain import Block, Chain, Included
 from zos.substrate.errors import CallFailed, ChainUnreachable, NotOnThisChain, Rejected, StatePruned
 from zos.substrate.keys import BadKey, Key, KeyKind, LocalKey, address, public_key
+from zos.substrate.runtime import Event
 
 __all__ = [
     "BadKey",

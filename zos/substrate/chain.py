@@ -14,7 +14,7 @@ from zos.errors import ZosError
 from zos.substrate.errors import CallFailed, ChainUnreachable, NotIncluded, Rejected, RpcFailed
 from zos.substrate.keys import Key, address
 from zos.substrate.rpc import Rpc
-from zos.substrate.runtime import Era, Runtime
+from zos.substrate.runtime import Era, Event, Runtime
 
 log = logging.getLogger("zos.substrate")
 
@@ -29,17 +29,6 @@ class Block:
 
     number: int
     hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event: fields by name, or a tuple when they have none."""
-
-    pallet: str
-    name: str
-    fields: Any
-    extrinsic: int | None
-    """Index of the extrinsic in its block that raised it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +135,7 @@ class Chain:
     async def events(self, block: str) -> tuple[Event, ...]:
         """The events of a block."""
         runtime = await self.runtime()
-        return _events(runtime.events(await self._raw(runtime.key("System", "Events"), block)))
+        return runtime.events(await self._raw(runtime.key("System", "Events"), block))
 
     async def finalized_heads(self) -> AsyncIterator[Block]:
         """Finalized blocks as they come; not every number may be among them."""
@@ -321,20 +310,6 @@ class Chain:
 
 class _Again(Exception):
     """The same call is worth another try with a fresh nonce."""
-
-
-def _events(records: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
-    found = []
-    for record in records:
-        phase, event = record["phase"], record["event"]
-        index = phase["ApplyExtrinsic"] if isinstance(phase, Mapping) else None
-        ((pallet, inner),) = event.items()
-        if isinstance(inner, Mapping):
-            ((name, fields),) = inner.items()
-        else:
-            name, fields = inner, ()
-        found.append(Event(pallet, name, fields, index))
-    return tuple(found)
 
 
 def _first(fields: Any, name: str) -> Any:

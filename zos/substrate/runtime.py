@@ -21,6 +21,17 @@ _SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """An event: fields by name; without names a tuple, or the value itself when there is one."""
+
+    pallet: str
+    name: str
+    fields: Any
+    extrinsic: int | None
+    """Index of the extrinsic in its block that raised it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Era:
     """How long an extrinsic is valid; period 0 is for ever."""
 
@@ -137,9 +148,22 @@ class Runtime:
 
     # Events and errors
 
-    def events(self, data: bytes | None) -> list[dict[str, Any]]:
-        """The records at System.Events: phase, event."""
-        return list(self.value("System", "Events", data) or [])
+    def events(self, data: bytes | None) -> tuple[Event, ...]:
+        """The records at System.Events."""
+        if data is None:
+            return ()
+        kind = self._need_item("System", "Events")["type"]["Plain"]
+        # The library has a class of its own for event records, whatever the metadata says they are.
+        records = self._config.create_scale_object(f"scale_info::{kind}", ScaleBytes(data)).decode()
+        return tuple(self._event(record) for record in records)
+
+    def _event(self, record: Mapping[str, Any]) -> Event:
+        pallet, name = str(record["module_id"]), str(record["event_id"])
+        variant = self._variant(pallet, "event", name)
+        fields = variant["fields"] if variant else ()
+        taken = self._shapes.take_fields(fields, record["attributes"]) if fields else ()
+        index = record["extrinsic_idx"] if record["phase"] == "ApplyExtrinsic" else None
+        return Event(pallet, name, taken, index)
 
     def error(self, dispatch_error: Any) -> tuple[str, str]:
         """Pallet and name of a dispatch error."""

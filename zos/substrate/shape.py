@@ -88,11 +88,12 @@ class Shapes:
             case "composite":
                 if self._path(id)[-1:] == ["AccountId32"]:
                     return value if isinstance(value, bytes) else public_key(value)
-                return self._take_struct(body["fields"], value)
+                return self.take_fields(body["fields"], value)
             case _:
                 return self._take_enum(id, body["variants"], value)
 
-    def _take_struct(self, fields: Sequence[Mapping[str, Any]], value: Any) -> Any:
+    def take_fields(self, fields: Sequence[Mapping[str, Any]], value: Any) -> Any:
+        """The fields of a struct, a variant or an event."""
         if fields and all(field["name"] for field in fields):
             return {field["name"]: self.take(field["type"], value[field["name"]]) for field in fields}
         if len(fields) == 1:
@@ -107,7 +108,7 @@ class Shapes:
             return value
         ((name, inner),) = value.items()
         chosen = next(variant for variant in variants if variant["name"] == name)
-        return {name: self._take_struct(chosen["fields"], inner)} if chosen["fields"] else name
+        return {name: self.take_fields(chosen["fields"], inner)} if chosen["fields"] else name
 
     def _definition(self, id: int) -> tuple[str, Any]:
         ((kind, body),) = ((k, v) for k, v in self._types[id]["def"].items() if v is not None)

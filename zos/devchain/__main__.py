@@ -1,0 +1,54 @@
+"""The devchain as a process: `python -m zos.devchain --listen ADDRESS:PORT --data FOLDER --block-time SECONDS`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+from zos.devchain.genesis import Genesis
+from zos.devchain.node import Node
+from zos.devchain.server import serving
+from zos.runtime.daemon import set_up_journal
+from zos.runtime.notify import notify
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="zos.devchain", description="TFChain in small, for labs and tests")
+    parser.add_argument("--listen", default="127.0.0.1:9944", metavar="ADDRESS:PORT")
+    parser.add_argument("--data", type=Path, help="folder that keeps the chain (default: memory only)")
+    parser.add_argument("--block-time", type=float, default=6.0, metavar="SECONDS")
+    parser.add_argument("--finality-lag", type=int, default=0, metavar="BLOCKS")
+    parser.add_argument("--genesis", type=Path, help="JSON file: name, id, balances")
+    wanted = parser.parse_args()
+    set_up_journal("devchain", False)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_run(wanted))
+    return 0
+
+
+async def _run(wanted: argparse.Namespace) -> None:
+    start = Genesis.of_file(wanted.genesis) if wanted.genesis else Genesis()
+    node = Node(start, wanted.data, wanted.finality_lag)
+    host, _, port = wanted.listen.rpartition(":")
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with serving(node, host, int(port)):
+        ticking = asyncio.create_task(node.run(wanted.block_time))
+        notify("READY=1")
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({ticking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        ticking.cancel()
+        stopped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+    node.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,460 @@
+"""TfgridModule: twins, farms, nodes, uptime, power."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Interface, ip_address
+from typing import Any
+
+from zos.devchain.context import Context
+from zos.devchain.types import (
+    FARM,
+    FARM_CERTIFICATION,
+    FARM_LIMITS,
+    FARMING_POLICY,
+    INTERFACE,
+    IP4,
+    LOCATION_INPUT,
+    NODE,
+    NODE_CERTIFICATION,
+    NODE_POWER,
+    POWER,
+    POWER_STATE,
+    PRICING_POLICY,
+    PUBLIC_CONFIG,
+    RESOURCES,
+    TERMS,
+    TWIN,
+)
+from zos.scale.pallet import Constant, Pallet, call, errors, event, mapping, value
+from zos.scale.types import ACCOUNT, BOOL, BYTES, U32, U64, Bytes, Option, Vec, struct
+
+GIB = 1024**3
+NO_POLICY = {
+    **dict.fromkeys(("version", "id", "cu", "su", "nu", "ipv4", "minimal_uptime", "policy_created", "policy_end"), 0),
+    **dict.fromkeys(("immutable", "default"), False),
+    "name": b"",
+    "node_certification": "Diy",
+    "farm_certification": "NotCertified",
+}
+DRIFT = 60
+UP = {"state": "Up", "target": "Up"}
+ENTITY = struct(
+    "pallet_tfgrid::types::Entity",
+    version=U32,
+    id=U32,
+    name=BYTES,
+    account_id=ACCOUNT,
+    country=BYTES,
+    city=BYTES,
+)
+NODE_ARGUMENTS: dict[str, Any] = {
+    "farm_id": U32,
+    "resources": RESOURCES,
+    "location": LOCATION_INPUT,
+    "interfaces": Vec(INTERFACE, 10),
+    "secure_boot": BOOL,
+    "virtualized": BOOL,
+    "serial_number": Option(Bytes(128)),
+}
+
+PALLET = Pallet(
+    name="TfgridModule",
+    index=25,
+    path="pallet_tfgrid",
+    storage=(
+        mapping("Farms", U32, FARM, optional=True),
+        mapping("NodesByFarmID", U32, Vec(U32), ()),
+        mapping("FarmIdByName", BYTES, U32, 0),
+        mapping("FarmPayoutV2AddressByFarmID", U32, BYTES, b""),
+        mapping("Nodes", U32, NODE, optional=True),
+        mapping("NodeIdByTwinID", U32, U32, 0),
+        mapping("Entities", U32, ENTITY, optional=True),
+        mapping("EntityIdByAccountID", ACCOUNT, U32, optional=True),
+        mapping("EntityIdByName", BYTES, U32, 0),
+        mapping("Twins", U32, TWIN, optional=True),
+        mapping("TwinIdByAccountID", ACCOUNT, U32, optional=True),
+        mapping("TwinBoundedAccountID", U32, ACCOUNT, optional=True),
+        mapping("PricingPolicies", U32, PRICING_POLICY, optional=True),
+        mapping("PricingPolicyIdByName", BYTES, U32, 0),
+        mapping("FarmingPoliciesMap", U32, FARMING_POLICY, NO_POLICY),
+        mapping("UsersTermsAndConditions", ACCOUNT, Vec(TERMS), optional=True),
+        value("AllowedNodeCertifiers", Vec(ACCOUNT), optional=True),
+        value("ConnectionPrice", U32, 0),
+        value("FarmID", U32, 0),
+        value("NodeID", U32, 0),
+        value("EntityID", U32, 0),
+        value("TwinID", U32, 0),
+        value("PricingPolicyID", U32, 0),
+        value("FarmingPolicyID", U32, 0),
+        value("ZosVersion", BYTES, b""),
+        mapping("NodePower", U32, NODE_POWER, UP),
+    ),
+    calls=(
+        call(1, "create_farm", name=Bytes(40), public_ips=Vec(IP4, 512)),
+        call(2, "update_farm", farm_id=U32, name=Bytes(40)),
+        call(3, "add_stellar_payout_v2address", farm_id=U32, stellar_address=BYTES),
+        call(5, "add_farm_ip", farm_id=U32, ip=Bytes(18), gw=Bytes(15)),
+        call(6, "remove_farm_ip", farm_id=U32, ip=Bytes(18)),
+        call(8, "create_node", **NODE_ARGUMENTS),
+        call(9, "update_node", is_free=True, node_id=U32, **NODE_ARGUMENTS),
+        call(11, "report_uptime", is_free=True, uptime=U64),
+        call(12, "add_node_public_config", farm_id=U32, node_id=U32, public_config=Option(PUBLIC_CONFIG)),
+        call(17, "create_twin", relay=Option(Bytes(1024)), pk=Option(Bytes(128))),
+        call(18, "update_twin", relay=Option(Bytes(1024)), pk=Option(Bytes(128))),
+        call(25, "user_accept_tc", document_link=Bytes(2048), document_hash=Bytes(50)),
+        call(35, "change_power_state", is_free=True, power_state=POWER),
+        call(36, "change_power_target", node_id=U32, power_target=POWER),
+        call(38, "report_uptime_v2", is_free=True, uptime=U64, timestamp_hint=U64),
+    ),
+    events=(
+        event("FarmStored", FARM),
+        event("FarmUpdated", FARM),
+        event("FarmDeleted", U32),
+        event("NodeStored", NODE),
+        event("NodeUpdated", NODE),
+        event("NodeDeleted", U32),
+        event("NodeUptimeReported", U32, U64, U64),
+        event("NodePublicConfigStored", U32, Option(PUBLIC_CONFIG)),
+        event("EntityStored", ENTITY),
+        event("EntityUpdated", ENTITY),
+        event("EntityDeleted", U32),
+        event("TwinStored", TWIN),
+        event("TwinUpdated", TWIN),
+        event("TwinEntityStored", U32, U32, BYTES),
+        event("TwinEntityRemoved", U32, U32),
+        event("TwinDeleted", U32),
+        event("TwinAccountBounded", U32, ACCOUNT),
+        event("PricingPolicyStored", PRICING_POLICY),
+        event("FarmingPolicyStored", FARMING_POLICY),
+        event("FarmPayoutV2AddressRegistered", U32, BYTES),
+        event("FarmMarkedAsDedicated", U32),
+        event("ConnectionPriceSet", U32),
+        event("NodeCertificationSet", U32, NODE_CERTIFICATION),
+        event("NodeCertifierAdded", ACCOUNT),
+        event("NodeCertifierRemoved", ACCOUNT),
+        event("FarmingPolicyUpdated", FARMING_POLICY),
+        event("FarmingPolicySet", U32, Option(FARM_LIMITS)),
+        event("FarmCertificationSet", U32, FARM_CERTIFICATION),
+        event("ZosVersionUpdated", BYTES),
+        event("PowerTargetChanged", farm_id=U32, node_id=U32, power_target=POWER),
+        event("PowerStateChanged", farm_id=U32, node_id=U32, power_state=POWER_STATE),
+    ),
+    errors=errors(
+        """NoneValue StorageOverflow CannotCreateNode NodeNotExists NodeWithTwinIdExists CannotDeleteNode
+        NodeDeleteNotAuthorized NodeUpdateNotAuthorized FarmExists FarmNotExists CannotCreateFarmWrongTwin
+        CannotUpdateFarmWrongTwin CannotDeleteFarm CannotDeleteFarmWithPublicIPs CannotDeleteFarmWithNodesAssigned
+        CannotDeleteFarmWrongTwin IpExists IpNotExists EntityWithNameExists EntityWithPubkeyExists EntityNotExists
+        EntitySignatureDoesNotMatch EntityWithSignatureAlreadyExists CannotUpdateEntity CannotDeleteEntity
+        SignatureLengthIsIncorrect TwinExists TwinNotExists TwinWithPubkeyExists CannotCreateTwin
+        UnauthorizedToUpdateTwin TwinCannotBoundToItself PricingPolicyExists PricingPolicyNotExists
+        PricingPolicyWithDifferentIdExists CertificationCodeExists FarmingPolicyAlreadyExists
+        FarmPayoutAdressAlreadyRegistered FarmerDoesNotHaveEnoughFunds UserDidNotSignTermsAndConditions
+        FarmerDidNotSignTermsAndConditions FarmerNotAuthorized InvalidFarmName AlreadyCertifier NotCertifier
+        NotAllowedToCertifyNode FarmingPolicyNotExists RelayTooShort RelayTooLong InvalidRelay FarmNameTooShort
+        FarmNameTooLong InvalidPublicIP PublicIPTooShort PublicIPTooLong GatewayIPTooShort GatewayIPTooLong IP4TooShort
+        IP4TooLong InvalidIP4 GW4TooShort GW4TooLong InvalidGW4 IP6TooShort IP6TooLong InvalidIP6 GW6TooShort
+        GW6TooLong InvalidGW6 DomainTooShort DomainTooLong InvalidDomain MethodIsDeprecated InterfaceNameTooShort
+        InterfaceNameTooLong InvalidInterfaceName InterfaceMacTooShort InterfaceMacTooLong InvalidMacAddress
+        InterfaceIpTooShort InterfaceIpTooLong InvalidInterfaceIP InvalidZosVersion FarmingPolicyExpired InvalidHRUInput
+        InvalidSRUInput InvalidCRUInput InvalidMRUInput LatitudeInputTooShort LatitudeInputTooLong InvalidLatitudeInput
+        LongitudeInputTooShort LongitudeInputTooLong InvalidLongitudeInput CountryNameTooShort CountryNameTooLong
+        InvalidCountryName CityNameTooShort CityNameTooLong InvalidCityName InvalidCountryCityPair SerialNumberTooShort
+        SerialNumberTooLong InvalidSerialNumber DocumentLinkInputTooShort DocumentLinkInputTooLong
+        InvalidDocumentLinkInput DocumentHashInputTooShort DocumentHashInputTooLong InvalidDocumentHashInput
+        InvalidPublicConfig UnauthorizedToChangePowerTarget InvalidRelayAddress InvalidTimestampHint"""
+    ),
+    constants=(
+        Constant("MaxFarmNameLength", U32, 40),
+        Constant("MaxFarmPublicIps", U32, 512),
+        Constant("MaxInterfacesLength", U32, 10),
+        Constant("MaxInterfaceIpsLength", U32, 10),
+        Constant("TimestampHintDrift", U64, DRIFT),
+    ),
+)
+
+_NAME = re.compile(rb"[A-Za-z0-9_-]+")
+_RELAY = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_INTERFACE = re.compile(rb"[a-z0-9_-]+")
+_MAC = re.compile(rb"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+_DOMAIN = re.compile(rb"[A-Za-z0-9.-]+")
+_URL = re.compile(rb"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+")
+
+
+class Tfgrid:
+    """Its calls."""
+
+    # Twins
+
+    def user_accept_tc(self, ctx: Context, who: bytes, document_link: bytes, document_hash: bytes) -> None:
+        ctx.need(document_link, "TfgridModule.DocumentLinkInputTooShort")
+        ctx.need(_URL.fullmatch(document_link), "TfgridModule.InvalidDocumentLinkInput")
+        ctx.need(document_hash, "TfgridModule.DocumentHashInputTooShort")
+        ctx.need(_NAME.fullmatch(document_hash), "TfgridModule.InvalidDocumentHashInput")
+        entry = {
+            "account_id": who,
+            "timestamp": ctx.seconds,
+            "document_link": document_link,
+            "document_hash": document_hash,
+        }
+        accepted = ctx.get("TfgridModule.UsersTermsAndConditions", who) or []
+        ctx.put("TfgridModule.UsersTermsAndConditions", who, [*accepted, entry])
+
+    def create_twin(self, ctx: Context, who: bytes, relay: bytes | None, pk: bytes | None) -> None:
+        accepted = ctx.has("TfgridModule.UsersTermsAndConditions", who)
+        ctx.need(accepted, "TfgridModule.UserDidNotSignTermsAndConditions")
+        ctx.need(not ctx.has("TfgridModule.TwinIdByAccountID", who), "TfgridModule.TwinWithPubkeyExists")
+        _check_relay(ctx, relay)
+        id = ctx.count("TfgridModule.TwinID")
+        twin = {"id": id, "account_id": who, "relay": relay, "entities": [], "pk": pk}
+        ctx.put("TfgridModule.Twins", id, twin)
+        ctx.put("TfgridModule.TwinIdByAccountID", who, id)
+        ctx.emit("TfgridModule.TwinStored", twin)
+
+    def update_twin(self, ctx: Context, who: bytes, relay: bytes | None, pk: bytes | None) -> None:
+        id = twin_of(ctx, who)
+        _check_relay(ctx, relay)
+        twin = {**ctx.get("TfgridModule.Twins", id), "relay": relay, "pk": pk}
+        ctx.put("TfgridModule.Twins", id, twin)
+        ctx.emit("TfgridModule.TwinUpdated", twin)
+
+    # Farms
+
+    def create_farm(self, ctx: Context, who: bytes, name: bytes, public_ips: list[Any]) -> None:
+        twin = twin_of(ctx, who)
+        _check_farm_name(ctx, name)
+        ctx.need(not ctx.has("TfgridModule.FarmIdByName", name), "TfgridModule.FarmExists")
+        ips: list[Any] = []
+        for one in public_ips:
+            _check_public_ip(ctx, one["ip"], one["gw"])
+            entry = {"ip": one["ip"], "gateway": one["gw"], "contract_id": 0}
+            ctx.need(entry not in ips, "TfgridModule.IpExists")
+            ips.append(entry)
+        id = ctx.count("TfgridModule.FarmID")
+        farm = {
+            "version": 4,
+            "id": id,
+            "name": name,
+            "twin_id": twin,
+            "pricing_policy_id": 1,
+            "certification": "NotCertified",
+            "public_ips": ips,
+            "dedicated_farm": False,
+            "farming_policy_limits": None,
+        }
+        ctx.put("TfgridModule.Farms", id, farm)
+        ctx.put("TfgridModule.FarmIdByName", name, id)
+        ctx.emit("TfgridModule.FarmStored", farm)
+
+    def update_farm(self, ctx: Context, who: bytes, farm_id: int, name: bytes) -> None:
+        farm = _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        _check_farm_name(ctx, name)
+        if farm["name"] == name:
+            return
+        ctx.need(not ctx.has("TfgridModule.FarmIdByName", name), "TfgridModule.InvalidFarmName")
+        ctx.drop("TfgridModule.FarmIdByName", farm["name"])
+        ctx.put("TfgridModule.FarmIdByName", name, farm_id)
+        _store_farm(ctx, {**farm, "name": name})
+
+    def add_stellar_payout_v2address(self, ctx: Context, who: bytes, farm_id: int, stellar_address: bytes) -> None:
+        _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        ctx.put("TfgridModule.FarmPayoutV2AddressByFarmID", farm_id, stellar_address)
+        ctx.emit("TfgridModule.FarmPayoutV2AddressRegistered", farm_id, stellar_address)
+
+    def add_farm_ip(self, ctx: Context, who: bytes, farm_id: int, ip: bytes, gw: bytes) -> None:
+        farm = _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        _check_public_ip(ctx, ip, gw)
+        ctx.need(all(one["ip"] != ip for one in farm["public_ips"]), "TfgridModule.IpExists")
+        ctx.need(len(farm["public_ips"]) < 256, "TfgridModule.InvalidPublicIP")
+        entry = {"ip": ip, "gateway": gw, "contract_id": 0}
+        _store_farm(ctx, {**farm, "public_ips": [*farm["public_ips"], entry]})
+
+    def remove_farm_ip(self, ctx: Context, who: bytes, farm_id: int, ip: bytes) -> None:
+        farm = _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        left = [one for one in farm["public_ips"] if one["ip"] != ip or one["contract_id"]]
+        ctx.need(len(left) < len(farm["public_ips"]), "TfgridModule.IpNotExists")
+        _store_farm(ctx, {**farm, "public_ips": left})
+
+    # Nodes
+
+    def create_node(self, ctx: Context, who: bytes, **wanted: Any) -> None:
+        farm_id = wanted["farm_id"]
+        ctx.need(ctx.has("TfgridModule.Farms", farm_id), "TfgridModule.FarmNotExists")
+        twin = twin_of(ctx, who)
+        ctx.need(not ctx.has("TfgridModule.NodeIdByTwinID", twin), "TfgridModule.NodeWithTwinIdExists")
+        _check_node(ctx, wanted)
+        id = ctx.count("TfgridModule.NodeID")
+        node = {
+            "version": 5,
+            "id": id,
+            "twin_id": twin,
+            "public_config": None,
+            "created": ctx.seconds,
+            "farming_policy_id": 1,
+            "certification": "Diy",
+            "connection_price": ctx.get("TfgridModule.ConnectionPrice"),
+            **wanted,
+        }
+        ctx.put("TfgridModule.Nodes", id, node)
+        ctx.put("TfgridModule.NodeIdByTwinID", twin, id)
+        nodes = ctx.get("TfgridModule.NodesByFarmID", farm_id)
+        ctx.put("TfgridModule.NodesByFarmID", farm_id, [*nodes, id])
+        ctx.emit("TfgridModule.NodeStored", node)
+
+    def update_node(self, ctx: Context, who: bytes, node_id: int, **wanted: Any) -> None:
+        twin = twin_of(ctx, who)
+        old = ctx.get("TfgridModule.Nodes", node_id)
+        ctx.need(old, "TfgridModule.NodeNotExists")
+        ctx.need(old["twin_id"] == twin, "TfgridModule.NodeUpdateNotAuthorized")
+        farm_id = wanted["farm_id"]
+        ctx.need(ctx.has("TfgridModule.Farms", farm_id), "TfgridModule.FarmNotExists")
+        _check_node(ctx, wanted)
+        node = {**old, **wanted}
+        if old["certification"] == "Certified" and _differs(old["resources"], wanted["resources"]):
+            node["certification"] = "Diy"
+            ctx.emit("TfgridModule.NodeCertificationSet", node_id, "Diy")
+        if old["farm_id"] != farm_id:
+            left = [id for id in ctx.get("TfgridModule.NodesByFarmID", old["farm_id"]) if id != node_id]
+            ctx.put("TfgridModule.NodesByFarmID", old["farm_id"], left)
+            ctx.put("TfgridModule.NodesByFarmID", farm_id, [*ctx.get("TfgridModule.NodesByFarmID", farm_id), node_id])
+        ctx.put("TfgridModule.Nodes", node_id, node)
+        ctx.emit("TfgridModule.NodeUpdated", node)
+
+    def add_node_public_config(self, ctx: Context, who: bytes, farm_id: int, node_id: int, public_config: Any) -> None:
+        node = ctx.get("TfgridModule.Nodes", node_id)
+        ctx.need(node, "TfgridModule.NodeNotExists")
+        ctx.need(node["farm_id"] == farm_id, "TfgridModule.NodeUpdateNotAuthorized")
+        _own_farm(ctx, who, farm_id, "NodeUpdateNotAuthorized")
+        if public_config is not None:
+            ip4 = public_config["ip4"]
+            ctx.need(_is_public(ip4["ip"], ip4["gw"]), "TfgridModule.InvalidPublicConfig")
+            domain = public_config["domain"]
+            ctx.need(domain is None or _DOMAIN.fullmatch(domain), "TfgridModule.InvalidPublicConfig")
+        ctx.put("TfgridModule.Nodes", node_id, {**node, "public_config": public_config})
+        ctx.emit("TfgridModule.NodePublicConfigStored", node_id, public_config)
+
+    def report_uptime(self, ctx: Context, who: bytes, uptime: int) -> None:
+        self.report_uptime_v2(ctx, who, uptime, ctx.seconds)
+
+    def report_uptime_v2(self, ctx: Context, who: bytes, uptime: int, timestamp_hint: int) -> None:
+        node = node_of(ctx, who)
+        ctx.need(abs(timestamp_hint - ctx.seconds) <= DRIFT, "TfgridModule.InvalidTimestampHint")
+        ctx.emit("TfgridModule.NodeUptimeReported", node, ctx.seconds, uptime)
+
+    def change_power_state(self, ctx: Context, who: bytes, power_state: str) -> None:
+        node = node_of(ctx, who)
+        power = ctx.get("TfgridModule.NodePower", node)
+        state: Any = "Up" if power_state == "Up" else {"Down": ctx.block}
+        if power["state"] == state:
+            return
+        ctx.put("TfgridModule.NodePower", node, {**power, "state": state})
+        farm = ctx.get("TfgridModule.Nodes", node)["farm_id"]
+        ctx.emit("TfgridModule.PowerStateChanged", farm_id=farm, node_id=node, power_state=state)
+
+    def change_power_target(self, ctx: Context, who: bytes, node_id: int, power_target: str) -> None:
+        node = ctx.get("TfgridModule.Nodes", node_id)
+        ctx.need(node, "TfgridModule.NodeNotExists")
+        _own_farm(ctx, who, node["farm_id"], "UnauthorizedToChangePowerTarget")
+        power = ctx.get("TfgridModule.NodePower", node_id)
+        ctx.put("TfgridModule.NodePower", node_id, {**power, "target": power_target})
+        ctx.emit("TfgridModule.PowerTargetChanged", farm_id=node["farm_id"], node_id=node_id, power_target=power_target)
+
+
+def twin_of(ctx: Context, who: bytes, pallet: str = "TfgridModule") -> int:
+    """The caller's twin."""
+    id = ctx.get("TfgridModule.TwinIdByAccountID", who)
+    ctx.need(id, f"{pallet}.TwinNotExists")
+    return int(id)
+
+
+def node_of(ctx: Context, who: bytes, pallet: str = "TfgridModule") -> int:
+    """The caller's node."""
+    id = ctx.get("TfgridModule.NodeIdByTwinID", twin_of(ctx, who, pallet))
+    ctx.need(id, f"{pallet}.NodeNotExists")
+    return int(id)
+
+
+def _own_farm(ctx: Context, who: bytes, farm_id: int, error: str) -> dict[str, Any]:
+    twin = twin_of(ctx, who)
+    farm: dict[str, Any] | None = ctx.get("TfgridModule.Farms", farm_id)
+    ctx.need(farm, "TfgridModule.FarmNotExists")
+    assert farm is not None
+    ctx.need(farm["twin_id"] == twin, f"TfgridModule.{error}")
+    return farm
+
+
+def _store_farm(ctx: Context, farm: dict[str, Any]) -> None:
+    ctx.put("TfgridModule.Farms", farm["id"], farm)
+    ctx.emit("TfgridModule.FarmUpdated", farm)
+
+
+def _check_farm_name(ctx: Context, name: bytes) -> None:
+    ctx.need(len(name) >= 3, "TfgridModule.FarmNameTooShort")
+    ctx.need(_NAME.fullmatch(name), "TfgridModule.InvalidFarmName")
+
+
+def _check_relay(ctx: Context, relay: bytes | None) -> None:
+    ctx.need(relay is None or _RELAY.fullmatch(relay), "TfgridModule.InvalidRelayAddress")
+
+
+def _check_public_ip(ctx: Context, ip: bytes, gw: bytes) -> None:
+    ctx.need(_is_public(ip, gw), "TfgridModule.InvalidPublicIP")
+
+
+def _is_public(ip: bytes, gw: bytes) -> bool:
+    if b"/" not in ip:
+        return False
+    try:
+        mine, way = IPv4Interface(ip.decode()), IPv4Address(gw.decode())
+    except ValueError:
+        return False
+    return mine.ip.is_global and way.is_global and mine.ip != way and way in mine.network
+
+
+def _check_node(ctx: Context, wanted: dict[str, Any]) -> None:
+    resources = wanted["resources"]
+    ctx.need(resources["sru"] >= 100 * GIB, "TfgridModule.InvalidSRUInput")
+    ctx.need(resources["cru"] >= 1, "TfgridModule.InvalidCRUInput")
+    ctx.need(resources["mru"] >= 2 * GIB, "TfgridModule.InvalidMRUInput")
+    _check_location(ctx, wanted["location"])
+    for one in wanted["interfaces"]:
+        ctx.need(len(one["name"]) >= 3, "TfgridModule.InterfaceNameTooShort")
+        ctx.need(_INTERFACE.fullmatch(one["name"]), "TfgridModule.InvalidInterfaceName")
+        ctx.need(len(one["mac"]) == 17, "TfgridModule.InterfaceMacTooShort")
+        ctx.need(_MAC.fullmatch(one["mac"]), "TfgridModule.InvalidMacAddress")
+        for ip in one["ips"]:
+            ctx.need(_is_address(ip), "TfgridModule.InvalidInterfaceIP")
+    serial = wanted["serial_number"]
+    printable = serial is None or all(32 <= byte < 127 for byte in serial)
+    ctx.need(printable, "TfgridModule.InvalidSerialNumber")
+
+
+def _check_location(ctx: Context, location: dict[str, bytes]) -> None:
+    ctx.need(location["city"], "TfgridModule.CityNameTooShort")
+    ctx.need(len(location["country"]) >= 2, "TfgridModule.CountryNameTooShort")
+    for name, limit in (("Latitude", 90.0), ("Longitude", 180.0)):
+        text = location[name.lower()]
+        ctx.need(text, f"TfgridModule.{name}InputTooShort")
+        ctx.need(_is_degree(text, limit), f"TfgridModule.Invalid{name}Input")
+
+
+def _is_degree(text: bytes, limit: float) -> bool:
+    if text == b"Unknown":
+        return True
+    try:
+        return abs(float(text.decode())) <= limit
+    except ValueError:
+        return False
+
+
+def _is_address(text: bytes) -> bool:
+    try:
+        ip_address(text.decode())
+    except ValueError:
+        return False
+    return True
+
+
+def _differs(old: dict[str, int], new: dict[str, int]) -> bool:
+    """By more than one percent in anything."""
+    return any(abs(old[name] - new[name]) * 100 > old[name] for name in old)

@@ -1,0 +1,385 @@
+"""The JSON-RPC methods, by name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from zos.devchain.errors import Invalid
+from zos.devchain.node import Node
+from zos.devchain.runtime import METADATA, VERSION, parse
+from zos.devchain.store import Block
+from zos.errors import ZosError
+from zos.substrate.keys import public_key
+
+MOST_KEYS = 1000
+MOST_SUBSCRIPTIONS = 256
+PRUNED = "State already discarded"
+
+
+def bad_params(why: str) -> Invalid:
+    """Wrong arguments."""
+    return Invalid(-32602, f"Invalid params: {why}")
+
+
+class Session:
+    """One connection's subscriptions; `send` never blocks and never grows without bound."""
+
+    def __init__(self, node: Node, send: Callable[[dict[str, Any]], None]) -> None:
+        self.node = node
+        self._send = send
+        self._ends: dict[str, Callable[[], None]] = {}
+        self._count = 0
+
+    def notify(self, method: str, id: str, result: Any) -> None:
+        """One notification."""
+        self._send({"jsonrpc": "2.0", "method": method, "params": {"subscription": id, "result": result}})
+
+    def begin(self, start: Callable[[str], Callable[[], None]]) -> str:
+        """A new subscription; `start` gets its id and returns how to end it."""
+        if len(self._ends) >= MOST_SUBSCRIPTIONS:
+            raise Invalid(-32000, f"more than {MOST_SUBSCRIPTIONS} subscriptions")
+        self._count += 1
+        id = f"s{self._count}"
+        self._ends[id] = lambda: None
+        self._ends[id] = start(id)
+        return id
+
+    def end(self, id: str) -> bool:
+        """End one."""
+        stop = self._ends.pop(id, None)
+        if stop is not None:
+            stop()
+        return stop is not None
+
+    def close(self) -> None:
+        """End all."""
+        for id in tuple(self._ends):
+            self.end(id)
+
+
+Method = Callable[..., Any]
+
+
+class Methods:
+    """What can be called; every public name of `_METHODS`."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def call(self, session: Session | None, method: str, params: Any) -> Any:
+        """One request."""
+        name = _ALIASES.get(method, method)
+        handler: Method | None = getattr(self, name, None) if name in NAMES else None
+        if handler is None:
+            raise Invalid(-32601, "Method not found", method)
+        if not isinstance(params, list):
+            raise bad_params("they must be a list")
+        if self._node.mischief.delay:
+            await asyncio.sleep(self._node.mischief.delay)
+        try:
+            if name in SUBSCRIBING:
+                if session is None:
+                    raise Invalid(-32601, "Method not found", "subscriptions need a WebSocket")
+                answer = handler(session, *params)
+            else:
+                answer = handler(*params)
+            return await answer if isinstance(answer, Awaitable) else answer
+        except TypeError as err:
+            raise bad_params(str(err)) from None
+
+    # system
+
+    def rpc_methods(self) -> Any:
+        return {"version": 1, "methods": sorted([*NAMES, *_ALIASES])}
+
+    def system_chain(self) -> str:
+        return self._node.genesis_config.name
+
+    def system_name(self) -> str:
+        return "zos devchain"
+
+    def system_version(self) -> str:
+        return "1.0.0"
+
+    def system_chainType(self) -> str:
+        return "Development"
+
+    def system_properties(self) -> Any:
+        return {"tokenDecimals": 7, "tokenSymbol": "TFT"}
+
+    def system_health(self) -> Any:
+        return {"peers": 0, "isSyncing": False, "shouldHavePeers": False}
+
+    def system_accountNextIndex(self, account: str) -> int:
+        return self._node.next_index(_account(account))
+
+    # chain
+
+    def chain_getBlockHash(self, number: Any = None) -> Any:
+        if isinstance(number, list):
+            return [self.chain_getBlockHash(one) for one in number[:MOST_KEYS]]
+        if number is None:
+            return _text(self._node.head.hash)
+        value = int(number, 16) if isinstance(number, str) else number
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise bad_params("a block number is wanted")
+        return _text(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
+
+    def chain_getFinalizedHead(self) -> str:
+        return _text(self._node.blocks[self._node.finalized].hash)
+
+    def chain_getHeader(self, hash: Any = None) -> Any:
+        block = self._block(hash)
+        return header(block) if block else None
+
+    def chain_getBlock(self, hash: Any = None) -> Any:
+        block = self._block(hash)
+        if block is None:
+            return None
+        return {
+            "block": {"header": header(block), "extrinsics": [_text(one) for one in block.body]},
+            "justifications": None,
+        }
+
+    def chain_subscribeNewHeads(self, session: Session) -> str:
+        return self._heads(session, "chain_newHead", "head", self._node.head)
+
+    def chain_subscribeAllHeads(self, session: Session) -> str:
+        return self._heads(session, "chain_allHead", "head", self._node.head)
+
+    def chain_subscribeFinalizedHeads(self, session: Session) -> str:
+        return self._heads(session, "chain_finalizedHead", "finalized", self._node.blocks[self._node.finalized])
+
+    def _heads(self, session: Session, method: str, wanted: str, present: Block) -> str:
+        def start(id: str) -> Callable[[], None]:
+            def heard(what: str, block: Block) -> None:
+                if what == wanted:
+                    session.notify(method, id, header(block))
+
+            session.notify(method, id, header(present))
+            return self._node.listen(heard)
+
+        return session.begin(start)
+
+    def chain_unsubscribeNewHeads(self, session: Session, id: Any) -> bool:
+        return session.end(str(id))
+
+    # state
+
+    def state_getRuntimeVersion(self, hash: Any = None) -> Any:
+        return VERSION
+
+    def state_subscribeRuntimeVersion(self, session: Session) -> str:
+        def start(id: str) -> Callable[[], None]:
+            session.notify("state_runtimeVersion", id, VERSION)
+            return lambda: None
+
+        return session.begin(start)
+
+    def state_getMetadata(self, hash: Any = None) -> str:
+        return _text(METADATA)
+
+    def state_getStorage(self, key: str, hash: Any = None) -> Any:
+        return _maybe(self._node.read(_bytes(key), self._number(hash)))
+
+    def state_getStorageSize(self, key: str, hash: Any = None) -> Any:
+        value = self._node.read(_bytes(key), self._number(hash))
+        return len(value) if value is not None else None
+
+    def state_getStorageHash(self, key: str, hash: Any = None) -> Any:
+        value = self._node.read(_bytes(key), self._number(hash))
+        return _text(hashlib.blake2b(value, digest_size=32).digest()) if value is not None else None
+
+    def state_queryStorageAt(self, keys: list[str], hash: Any = None) -> Any:
+        number = self._number(hash)
+        if not isinstance(keys, list) or len(keys) > MOST_KEYS:
+            raise bad_params(f"a list of at most {MOST_KEYS} keys is wanted")
+        changes = [[key, _maybe(self._node.read(_bytes(key), number))] for key in keys]
+        return [{"block": _text(self._node.blocks[number].hash), "changes": changes}]
+
+    def state_getKeysPaged(self, prefix: str, count: int, start: Any = None, hash: Any = None) -> Any:
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_KEYS:
+            raise bad_params(f"a count of at most {MOST_KEYS} is wanted")
+        number, first = self._number(hash), _bytes(start) if start else None
+        if self._node.mischief.empty:
+            return []
+        head = self._node.head.number
+        return [_text(key) for key in self._node.state.keys(_bytes(prefix), first, count, number, head)]
+
+    def state_subscribeStorage(self, session: Session, keys: list[str]) -> str:
+        if not isinstance(keys, list) or len(keys) > MOST_KEYS:
+            raise bad_params(f"a list of at most {MOST_KEYS} keys is wanted")
+        wanted = [_bytes(key) for key in keys]
+
+        def start(id: str) -> Callable[[], None]:
+            seen = {key: self._node.read(key, self._node.head.number) for key in wanted}
+
+            def tell(block: Block, changed: dict[bytes, bytes | None]) -> None:
+                changes = [[_text(key), _maybe(value)] for key, value in changed.items()]
+                session.notify("state_storage", id, {"block": _text(block.hash), "changes": changes})
+
+            def heard(what: str, block: Block) -> None:
+                if what != "state":
+                    return
+                now = {key: self._node.read(key, block.number) for key in wanted}
+                changed = {key: value for key, value in now.items() if value != seen[key]}
+                seen.update(changed)
+                if changed:
+                    tell(block, changed)
+
+            tell(self._node.head, dict(seen))
+            return self._node.listen(heard)
+
+        return session.begin(start)
+
+    def state_call(self, name: str, data: str, hash: Any = None) -> str:
+        raw = _bytes(data)
+        if name == "AccountNonceApi_account_nonce" and len(raw) == 32:
+            nonce = int(self._node.typed().get("System.Account", raw)["nonce"])
+            return _text(nonce.to_bytes(4, "little"))
+        if name == "Core_version":
+            raise Invalid(-32000, "Client error: Core_version is answered by state_getRuntimeVersion")
+        raise Invalid(-32000, f"Client error: {name} is not exported")
+
+    def payment_queryInfo(self, extrinsic: str, hash: Any = None) -> Any:
+        parsed = parse(_bytes(extrinsic))
+        weight = {"ref_time": 100_000_000, "proof_size": 0}
+        return {"weight": weight, "class": "normal", "partialFee": str(parsed.fee - parsed.tip)}
+
+    # author
+
+    def author_submitExtrinsic(self, extrinsic: str) -> str:
+        return _text(self._node.submit(_bytes(extrinsic)))
+
+    def author_submitAndWatchExtrinsic(self, session: Session, extrinsic: str) -> str:
+        raw = _bytes(extrinsic)
+
+        def start(id: str) -> Callable[[], None]:
+            def watcher(status: Any) -> None:
+                session.notify("author_extrinsicUpdate", id, status)
+
+            self._node.submit(raw, watcher)
+            return lambda: self._node.forget(watcher)
+
+        return session.begin(start)
+
+    def author_pendingExtrinsics(self) -> Any:
+        return [_text(one.raw) for one in self._node.pending()]
+
+    # For labs and tests; names that no Substrate chain has.
+
+    def dev_newBlock(self, count: int = 1) -> str:
+        for _ in range(min(max(int(count), 1), 100_000)):
+            self._node.make_block()
+        return _text(self._node.head.hash)
+
+    def dev_advance(self, seconds: float) -> str:
+        self._node.advance(float(seconds))
+        return _text(self._node.make_block().hash)
+
+    def dev_fund(self, account: str, units: int) -> bool:
+        self._node.gift(_account(account), int(units))
+        return True
+
+    def dev_misbehave(self, what: dict[str, Any]) -> Any:
+        """Set some of stalled, unfinal, empty, delay; answers all of them."""
+        mischief = self._node.mischief
+        for name, value in what.items():
+            if not hasattr(mischief, name):
+                raise bad_params(f"`{name}` is no mischief")
+            setattr(mischief, name, type(getattr(mischief, name))(value))
+        self._node.finalize()
+        return {name: getattr(mischief, name) for name in ("stalled", "unfinal", "empty", "delay")}
+
+    def dev_reorganise(self, depth: int) -> int:
+        return self._node.reorganise(int(depth))
+
+    # Small things
+
+    def _block(self, hash: Any) -> Block | None:
+        if hash is None:
+            return self._node.head
+        number = self._node.number_of(_bytes(hash))
+        return None if number is None else self._node.blocks[number]
+
+    def _number(self, hash: Any) -> int:
+        head = self._node.head.number
+        if hash is None:
+            return head
+        number = self._node.number_of(_bytes(hash))
+        if number is None:
+            raise Invalid(-32000, "Client error: UnknownBlock: header not found", str(hash))
+        if not self._node.state.is_kept(number, head):
+            raise Invalid(-32000, f"Client error: UnknownBlock: {PRUNED} for {hash}")
+        return number
+
+
+def header(block: Block) -> dict[str, Any]:
+    """A header as JSON."""
+    return {
+        "parentHash": _text(block.parent),
+        "number": hex(block.number),
+        "stateRoot": _text(block.state_root),
+        "extrinsicsRoot": _text(block.extrinsics_root),
+        "digest": {"logs": [_text(one) for one in block.logs]},
+    }
+
+
+def _text(raw: bytes) -> str:
+    return "0x" + raw.hex()
+
+
+def _maybe(raw: bytes | None) -> str | None:
+    return None if raw is None else _text(raw)
+
+
+def _bytes(text: Any) -> bytes:
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise bad_params("hex with 0x is wanted")
+    try:
+        return bytes.fromhex(text[2:])
+    except ValueError:
+        raise bad_params("it is not hexadecimal") from None
+
+
+def _account(text: Any) -> bytes:
+    try:
+        return public_key(str(text))
+    except ZosError as err:
+        raise bad_params(str(err)) from None
+
+
+SUBSCRIBING = frozenset(
+    {
+        "chain_subscribeNewHeads",
+        "chain_subscribeAllHeads",
+        "chain_subscribeFinalizedHeads",
+        "chain_unsubscribeNewHeads",
+        "state_subscribeRuntimeVersion",
+        "state_subscribeStorage",
+        "author_submitAndWatchExtrinsic",
+    }
+)
+_GROUPS = ("rpc", "system", "chain", "state", "payment", "author", "dev")
+NAMES = frozenset(name for name in vars(Methods) if name.partition("_")[0] in _GROUPS)
+_ALIASES = {
+    "chain_getHead": "chain_getBlockHash",
+    "chain_getFinalisedHead": "chain_getFinalizedHead",
+    "chain_getRuntimeVersion": "state_getRuntimeVersion",
+    "state_getStorageAt": "state_getStorage",
+    "state_getKeysPagedAt": "state_getKeysPaged",
+    "chain_subscribeNewHead": "chain_subscribeNewHeads",
+    "chain_subscribeFinalisedHeads": "chain_subscribeFinalizedHeads",
+    "chain_unsubscribeNewHead": "chain_unsubscribeNewHeads",
+    "chain_unsubscribeAllHeads": "chain_unsubscribeNewHeads",
+    "chain_unsubscribeFinalizedHeads": "chain_unsubscribeNewHeads",
+    "chain_unsubscribeFinalisedHeads": "chain_unsubscribeNewHeads",
+    "state_unsubscribeRuntimeVersion": "chain_unsubscribeNewHeads",
+    "chain_unsubscribeRuntimeVersion": "chain_unsubscribeNewHeads",
+    "chain_subscribeRuntimeVersion": "state_subscribeRuntimeVersion",
+    "state_unsubscribeStorage": "chain_unsubscribeNewHeads",
+    "author_unwatchExtrinsic": "chain_unsubscribeNewHeads",
+}

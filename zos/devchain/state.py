@@ -1,0 +1,163 @@
+"""The chain's storage: raw keys to raw values, overlays for what may be taken back, and what each block replaced."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zos.scale.pallet import Item, Pallet
+from zos.scale.types import decode
+
+PREFIX = 32
+HISTORY = 256
+"""Blocks whose state can still be read."""
+
+Changes = dict[bytes, bytes | None]
+
+
+class State:
+    """The present storage, and the way back for the last blocks."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._keys: dict[bytes, list[bytes]] = {}
+        self._undo: dict[int, Changes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """A value now."""
+        return self._values.get(key)
+
+    def load(self, key: bytes, value: bytes) -> None:
+        """Put a value in without a way back (from the disk, or of the genesis)."""
+        self._set(key, value)
+
+    def apply(self, changes: Mapping[bytes, bytes | None], number: int) -> Changes:
+        """Make a block's changes; returns what they replaced."""
+        undo = {key: self._values.get(key) for key in changes}
+        for key, value in changes.items():
+            self._set(key, value)
+        self.remember(number, undo)
+        return undo
+
+    def remember(self, number: int, undo: Changes) -> None:
+        """Keep what a block replaced, and forget the oldest."""
+        self._undo[number] = undo
+        self._undo.pop(number - HISTORY, None)
+
+    def take_back(self, number: int) -> Changes:
+        """Undo the newest block; returns the changes that did it."""
+        undo = self._undo.pop(number)
+        for key, value in undo.items():
+            self._set(key, value)
+        return undo
+
+    def at(self, key: bytes, number: int, head: int) -> bytes | None:
+        """A value as it was after block `number`."""
+        for later in range(number + 1, head + 1):
+            if key in self._undo[later]:
+                return self._undo[later][key]
+        return self._values.get(key)
+
+    def is_kept(self, number: int, head: int) -> bool:
+        """Whether the state after that block can still be read."""
+        return number <= head and all(later in self._undo for later in range(number + 1, head + 1))
+
+    def keys(self, prefix: bytes, start: bytes | None, count: int, number: int, head: int) -> list[bytes]:
+        """Keys under a prefix after `start`, in order, as of a block."""
+        candidates = self._under(prefix, number, head)
+        begin = bisect.bisect_left(candidates, prefix) if start is None else bisect.bisect_right(candidates, start)
+        found: list[bytes] = []
+        for key in candidates[begin:]:
+            if len(found) >= count or not key.startswith(prefix):
+                break
+            if self.at(key, number, head) is not None:
+                found.append(key)
+        return found
+
+    def _under(self, prefix: bytes, number: int, head: int) -> Sequence[bytes]:
+        if len(prefix) >= PREFIX:
+            present: Sequence[bytes] = self._keys.get(prefix[:PREFIX], [])
+        else:
+            groups = (keys for group, keys in self._keys.items() if group.startswith(prefix))
+            present = sorted(key for keys in groups for key in keys)
+        gone = {
+            key
+            for later in range(number + 1, head + 1)
+            for key in self._undo[later]
+            if key not in self._values and key.startswith(prefix)
+        }
+        return sorted({*present, *gone}) if gone else present
+
+    def _set(self, key: bytes, value: bytes | None) -> None:
+        keys = self._keys.setdefault(key[:PREFIX], [])
+        known = key in self._values
+        if value is None:
+            if known:
+                del self._values[key]
+                del keys[bisect.bisect_left(keys, key)]
+            return
+        if not known:
+            bisect.insort(keys, key)
+        self._values[key] = value
+
+
+class Overlay:
+    """Changes over a storage that are kept or dropped as a whole."""
+
+    def __init__(self, below: State | Overlay) -> None:
+        self._below = below
+        self.changes: Changes = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """A value as seen through the changes."""
+        if key in self.changes:
+            return self.changes[key]
+        return self._below.get(key)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Change a value; None removes it."""
+        self.changes[key] = value
+
+    def merge(self) -> None:
+        """Give the changes to the overlay below."""
+        assert isinstance(self._below, Overlay)
+        self._below.changes.update(self.changes)
+
+
+class Typed:
+    """Storage by pallet and item name, with typed values."""
+
+    def __init__(self, pallets: Mapping[str, Pallet], store: State | Overlay) -> None:
+        self._pallets = pallets
+        self.store = store
+
+    def get(self, name: str, *keys: Any) -> Any:
+        """`Pallet.Item` at some keys; an absent one is its default, or None."""
+        pallet, item = self._item(name)
+        raw = self.store.get(pallet.key(item.name, *keys))
+        if raw is not None:
+            return decode(item.value, raw)
+        return None if item.optional else decode(item.value, item.value.encode(item.default))
+
+    def has(self, name: str, *keys: Any) -> bool:
+        """Whether there is an entry."""
+        pallet, item = self._item(name)
+        return self.store.get(pallet.key(item.name, *keys)) is not None
+
+    def put(self, name: str, *keys_and_value: Any) -> None:
+        """Store a value (the last argument)."""
+        *keys, value = keys_and_value
+        pallet, item = self._item(name)
+        assert isinstance(self.store, Overlay)
+        self.store.put(pallet.key(item.name, *keys), item.value.encode(value))
+
+    def drop(self, name: str, *keys: Any) -> None:
+        """Remove an entry."""
+        pallet, item = self._item(name)
+        assert isinstance(self.store, Overlay)
+        self.store.put(pallet.key(item.name, *keys), None)
+
+    def _item(self, name: str) -> tuple[Pallet, Item]:
+        pallet, _, item = name.partition(".")
+        return self._pallets[pallet], self._pallets[pallet].item(item)
