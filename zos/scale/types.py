@@ -103,8 +103,8 @@ def zero(kind: Type) -> Any:
 
 def _bounded(inner: int, register: Register) -> Described:
     # A bounded list is a type of its own around the list: clients that nest one list more see what they know.
-    field = {"name": None, "type": inner, "typeName": None, "docs": []}
-    return _entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [field]}})
+    content: Described = {"name": None, "type": inner, "typeName": None, "docs": []}
+    return _entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [content]}})
 
 
 def _entry(path: str, definition: Described, params: list[Described] | None = None) -> Described:
