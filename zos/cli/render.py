@@ -11,7 +11,8 @@ GAP = "  "
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Columns as wide as they must be; numbers to the right. An empty table says so."""
-    cells = [[_text(cell) for cell in row] for row in (kept := [list(row) for row in rows])]
+    kept = [list(row) for row in rows]
+    cells = [[_text(cell) for cell in row] for row in kept]
     if not cells:
         return "(none)"
     right = [all(isinstance(row[column], int | float) for row in kept) for column in range(len(headers))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zos.lab.topology import CHAIN_URL, HUB_URL, Box
+from zos.lab.topology import ACTIVATION_URL, CHAIN_URL, HUB_URL, Box
 
 Value = int | float | bool | str | Sequence[str]
 
@@ -14,8 +14,11 @@ def node_config(box: Box, farm: int, disks: Sequence[Path]) -> str:
     """The configuration of one node."""
     tables: dict[str, dict[str, Value]] = {
         "node": {"farm_id": farm, "chain": [CHAIN_URL], "hub": HUB_URL, "runmode": "dev"},
-        "storaged": {"devices": [str(path) for path in disks]},
-        "capacityd": {"uptime_every": 20.0},
+        # The files behind the loop devices: their numbers change, the files do not.
+        "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
+        "chain": {"activation": ACTIVATION_URL},
+        "capacityd": {"uptime": 20.0},
+        "provisiond": {"audit": 30.0},
     }
     return f"# Written by the lab for {box.name}.\n" + render(tables)
 

@@ -135,8 +135,8 @@ def _start(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Step]
     for name, text in own_units(box, wish.topology, layout).items():
         yield s.WriteFile(run / "units" / name, text)
     if box.kind is Kind.NODE:
-        devices = tuple(have.loops[path] for path in _disks(box, wish.topology, layout))
-        yield s.WriteFile(layout.box_state(box.name) / "etc-zos" / "zos.toml", node_config(box, wish.farm, devices))
+        config = node_config(box, wish.farm, _disks(box, wish.topology, layout))
+        yield s.WriteFile(layout.box_state(box.name) / "etc-zos" / "zos.toml", config)
     yield s.StartBox(box)
 
 

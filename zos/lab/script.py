@@ -20,6 +20,7 @@ NODE_FOLDERS: Mapping[str, str] = {
     "cache-libvirt": "/var/cache/libvirt",
     "etc-zos": "/etc/zos",
     "etc-libvirt": "/etc/libvirt",
+    "mnt": "/mnt",
 }
 """A node's own folders: name below its state, and where the node sees it."""
 COPIED = {"etc-libvirt"}

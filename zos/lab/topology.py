@@ -24,7 +24,8 @@ HUB_PORT = 8080
 DESK_LINK = "zoslab0"
 INTERNET = "internet"
 LIMIT_OF_NODES = 60
-DISK_SIZE = GiB(20)
+DISK_SIZE = GiB(60)
+"""Sparse. The chain wants a node to have at least 100 GiB of SSD."""
 
 
 class Kind(StrEnum):
@@ -89,6 +90,7 @@ def _box(name: str, kind: Kind, last: int) -> Box:
     return Box(name, kind, f"198.51.100.{last}", f"02:5a:4f:53:00:{last:02x}")
 
 
+ACTIVATION_URL = f"http://198.51.100.10:{CHAIN_PORT}/activation/activate"
 CHAIN_URL = f"ws://198.51.100.10:{CHAIN_PORT}"
 HUB_URL = f"http://198.51.100.11:{HUB_PORT}"
 
@@ -121,6 +123,11 @@ class Layout:
     def disk(self, box: str, number: int) -> Path:
         """The file behind a node's disk."""
         return self.state / box / f"disk-{number}.img"
+
+    @property
+    def user_key(self) -> Path:
+        """The lab user's key file."""
+        return self.state / "user.key"
 
     @property
     def record(self) -> Path:

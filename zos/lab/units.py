@@ -19,12 +19,12 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
     state = layout.box_state(box.name)
     match box.kind:
         case Kind.CHAIN:
-            listen = ["--host", "0.0.0.0", "--port", str(CHAIN_PORT)]  # noqa: S104 - the box's network is the lab's own
+            listen = ["--listen", f"{box.address}:{CHAIN_PORT}"]
             pace = ["--block-time", f"{topology.block_time:g}"]
             return {"devchain.service": _unit("zos.devchain", [*listen, *pace, "--data", str(state / "data")])}
         case Kind.HUB:
-            listen = ["--host", "0.0.0.0", "--port", str(HUB_PORT)]  # noqa: S104 - as above
-            return {"hub.service": _unit("zos.hub", [*listen, "--data", str(state / "data")])}
+            listen = ["--listen", f"{box.address}:{HUB_PORT}"]
+            return {"hub.service": _unit("zos.hub", [*listen, "--root", str(state / "data")])}
         case _:
             return {}
 

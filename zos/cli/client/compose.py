@@ -89,7 +89,7 @@ def compose(
     earlier: Mapping[int, Deployment] | None = None,
     addresses: Mapping[str, str] | None = None,
 ) -> Composed:
-    """The deployments of an assigned spec. `old`, `earlier` and `addresses` are an earlier run's, which this updates."""
+    """The deployments of an assigned spec; `old`, `earlier`, `addresses` are an earlier run's, which this updates."""
     meshes: dict[str, Mesh] = {}
     for network in spec.networks:
         meshes[network.name] = lay_out(

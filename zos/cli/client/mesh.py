@@ -128,11 +128,8 @@ def reachable(addresses: Iterable[str]) -> str:
     for text in addresses:
         address = ip_address(text.partition("/")[0])
         local = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-        if address.version == 4:
-            private = any(address in net for net in _NOT_ROUTED)
-        else:
-            private = address.packed[0] & 0xFE == 0xFC
-        if not local and not private:
+        is_ula = address.version == 6 and address.packed[0] & 0xFE == 0xFC
+        if not local and not is_ula and not any(address in net for net in _NOT_ROUTED):
             return str(address)
     return ""
 

@@ -1,1 +1,1 @@
-"""One file per command, parser and action side by side; found by looking."""
+"""One file per command: its parser and its action side by side, found by looking."""

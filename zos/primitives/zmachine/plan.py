@@ -60,7 +60,7 @@ class Zmachine(Primitive[ZmachineSpec]):
     def plan(
         self, id: WorkloadId, want: ZmachineSpec | None, have: ZmachineSpec | None, facts: Facts
     ) -> tuple[Step, ...]:
-        mount, root = MountId(id), VolumeId(f"rootfs:{id}")
+        mount, root = MountId(id), VolumeId(f"rootfs-{id}")
         if want is None:
             taps = (DropTap(TapId(unique(id, have.network))),) if have else ()
             return (DropMachine(MachineId(id)), *taps, DropMount(mount), DropVolume(root, facts.proof()))

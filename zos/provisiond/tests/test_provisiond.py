@@ -287,7 +287,7 @@ async def test_a_cancelled_contract_is_taken_away_with_evidence(tmp_path: Path) 
             await door.get(5)
     left = [host.vmd.machines, host.networkd.taps, host.networkd.networks, host.flistd.mounts]
     assert not any(left)
-    assert {id for id, _ in host.storaged.dropped} == {"26-5-disk1", "rootfs:26-5-vm1"}
+    assert {id for id, _ in host.storaged.dropped} == {"26-5-disk1", "rootfs-26-5-vm1"}
     evidence = host.storaged.dropped[0][1]
     assert (evidence.kind, evidence.contract, evidence.block) == (EvidenceKind.CONTRACT_CANCELLED, 5, 11)
 

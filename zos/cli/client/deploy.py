@@ -1,0 +1,205 @@
+"""Takes a user's file to running workloads: compose, sign, put where nodes find it, make contracts, wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from zos.bus.client import Bus
+from zos.cli.client import compose
+from zos.cli.client.mesh import Mesh, Place, reachable
+from zos.cli.client.spec import Spec
+from zos.cli.context import Context
+from zos.cli.out import Step
+from zos.errors import Status, ZosError
+from zos.model.challenge import deployment_hash
+from zos.model.deployment import Deployment, Signature, decode, encode
+from zos.networkd.api import NetworkdClient
+from zos.provisiond.api import ProvisiondClient
+from zos.substrate import LocalKey
+
+CONTRACTS = "SmartContractModule"
+
+
+class NoHub(ZosError):
+    """Nobody said where to put the signed deployment."""
+
+    reason = "cli.no_hub"
+    status = Status.FAILED_PRECONDITION
+    text = "it is not said where nodes can fetch your signed deployment"
+    hint = "set ZOS_HUB to the URL of a hub that takes deployments"
+
+
+class HubRefused(ZosError):
+    """The hub does not take the document."""
+
+    reason = "cli.hub_refused"
+    status = Status.UNAVAILABLE
+    text = "the hub at {url} did not take the deployment: {problem}"
+
+
+class WorkloadFailed(ZosError):
+    """A workload ended in error."""
+
+    reason = "cli.workload_failed"
+    status = Status.FAILED_PRECONDITION
+    text = "{workload} of contract {contract} failed: {problem}"
+    hint = "zos why {contract}"
+
+
+class StillWaiting(ZosError):
+    """It takes longer than one wants to wait; the nodes go on."""
+
+    reason = "cli.still_waiting"
+    status = Status.DEADLINE_EXCEEDED
+    text = "not everything is ok after {deadline} s; waiting for {what}"
+    hint = "the nodes go on by themselves: zos status {contract}, zos why {contract}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What became of a file."""
+
+    name: str
+    contracts: Mapping[int, int]
+    """Node to contract."""
+    addresses: Mapping[str, str]
+    """Machine to private address."""
+    meshes: tuple[Mesh, ...]
+    blocks: Mapping[int, float] = field(default_factory=dict)
+    """Contract to the moment when it was in a block (Unix seconds)."""
+
+
+async def deploy(ctx: Context, spec: Spec) -> Deployed:
+    """Make or update what the spec says; returns when every contract is on the chain."""
+    chain, key, twin = ctx.chain(), ctx.key(), await ctx.twin()
+    if not ctx.hub_url:
+        raise NoHub()
+    old = ctx.records().get(spec.name, {})
+    contracts: dict[int, int] = {int(node): id for node, id in old.get("contracts", {}).items()}
+    nodes = {int(one["id"]): one for one in await chain.entries("TfgridModule", "Nodes")}
+    spec = compose.assign(spec, sorted(nodes))
+    meshes = {name: msgspec.convert(mesh, Mesh) for name, mesh in old.get("meshes", {}).items()}
+    earlier = {int(node): decode(document) for node, document in old.get("deployments", {}).items()}
+    wanted = {node for network in spec.networks for node in compose.members(spec, network)}
+    places = {node: await _place(ctx, node, nodes[node]) for node in wanted if node in nodes}
+    composed = compose.compose(
+        spec, twin, places, pick=random.choice, old=meshes, earlier=earlier, addresses=old.get("addresses")
+    )
+    signed = {node: sign(deployment, key) for node, deployment in composed.deployments.items()}
+    blocks: dict[int, float] = {}
+    for node, deployment in signed.items():
+        if node in contracts and not compose.is_changed(deployment, earlier.get(node)):
+            continue
+        data = await _publish(ctx.hub_url, spec.name, deployment)
+        contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
+        blocks[contracts[node]] = time.time()
+        _remember(ctx, spec.name, contracts, composed, signed)
+    return Deployed(spec.name, contracts, composed.addresses, composed.meshes, blocks)
+
+
+def sign(deployment: Deployment, key: LocalKey) -> Deployment:
+    """With the user's signature."""
+    signature = key.signed(deployment_hash(deployment)).hex()
+    return deployment.signed_by(Signature(deployment.twin_id, signature, key.kind))
+
+
+async def _place(ctx: Context, node: int, entry: Mapping[str, Any]) -> Place:
+    config = entry["public_config"]
+    addresses = [config["ip4"]["ip"].decode()] if config else []
+    addresses += [ip.decode() for card in entry["interfaces"] for ip in card["ips"]]
+    used: frozenset[int] = frozenset()
+    with contextlib.suppress(ZosError):
+        used = frozenset(await NetworkdClient(await ctx.node(node)).wg_ports())
+    return Place(node, reachable(addresses), used)
+
+
+async def _publish(hub: str, name: str, deployment: Deployment) -> str:
+    """Put the signed document on the hub; returns what the contract is to say about it."""
+    document = json.dumps(encode(deployment)).encode()
+    digest = hashlib.sha256(document).hexdigest()
+    url = f"{hub}/deployments/{digest}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+            session.put(url, data=document) as answer,
+        ):
+            if answer.status >= 300:
+                raise HubRefused(url=hub, problem=(await answer.text())[:200] or answer.status)
+    except (aiohttp.ClientError, TimeoutError) as err:
+        raise HubRefused(url=hub, problem=str(err) or type(err).__name__) from None
+    return compose.contract_data(name, url, digest)
+
+
+async def _contract(ctx: Context, key: LocalKey, node: int, id: int | None, deployment: Deployment, data: str) -> int:
+    carried = {"deployment_hash": deployment_hash(deployment).hex(), "deployment_data": data}
+    if id is not None:
+        await ctx.chain().submit(CONTRACTS, "update_node_contract", {"contract_id": id, **carried}, key)
+        return id
+    arguments = {"node_id": node, **carried, "public_ips": 0, "solution_provider_id": None}
+    done = await ctx.chain().submit(CONTRACTS, "create_node_contract", arguments, key)
+    event = done.event(CONTRACTS, "ContractCreated")
+    assert event is not None
+    return int(event.fields["contract_id"])
+
+
+def _remember(
+    ctx: Context, name: str, contracts: Mapping[int, int], composed: compose.Composed, signed: Mapping[int, Deployment]
+) -> None:
+    ctx.remember(
+        name,
+        {
+            "name": name,
+            "contracts": dict(contracts),
+            "addresses": dict(composed.addresses),
+            "meshes": {mesh.name: dataclasses.asdict(mesh) for mesh in composed.meshes},
+            "deployments": {node: encode(one) for node, one in signed.items() if node in contracts},
+        },
+    )
+
+
+async def wait(ctx: Context, contracts: Mapping[int, int], step: Step, deadline: float = 180.0) -> None:
+    """Until every workload of the contracts is ok; raises for the first that ends in error."""
+    states: dict[str, str] = {}
+
+    async def one(node: int, contract: int) -> None:
+        bus = await ctx.node(node)
+        await _one_contract(bus, contract, states, step)
+
+    tasks = [asyncio.create_task(one(node, contract)) for node, contract in contracts.items()]
+    try:
+        async with asyncio.timeout(deadline):
+            await asyncio.gather(*tasks)
+    except TimeoutError:
+        what = ", ".join(f"{name} ({state})" for name, state in states.items() if state != "ok") or "the nodes"
+        first = next(iter(contracts.values()))
+        raise StillWaiting(deadline=round(deadline), what=what, contract=first) from None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _one_contract(bus: Bus, contract: int, states: dict[str, str], step: Step) -> None:
+    door = ProvisiondClient(bus)
+    async for progress in door.watch(contract):
+        if not progress.workload:
+            continue
+        states[progress.workload] = progress.state
+        step.at(", ".join(f"{name} {state}" for name, state in states.items()))
+        if progress.state == "error":
+            raise WorkloadFailed(workload=progress.workload, contract=contract, problem=progress.message)
+        found = (await door.get(contract))["workloads"]
+        if all(workload["result"]["state"] == "ok" for workload in found):
+            return

@@ -1,0 +1,89 @@
+"""`zos logs` and `zos console`: what a machine's serial console says, and typing on it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from typing import Any
+
+from zos.bus.client import Bus
+from zos.cli.context import Context
+from zos.model.names import workload_id
+from zos.vmd.api import VmdClient
+from zos.vmd.api.types import MachineId
+
+QUIT = b"\x1d"
+"""Ctrl-]"""
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parsers."""
+    logs = subparsers.add_parser("logs", parents=[common], help="what a machine wrote to its console")
+    console = subparsers.add_parser("console", parents=[common], help="a machine's console (leave with Ctrl-])")
+    for parser, action in ((logs, _logs), (console, _console)):
+        parser.add_argument("contract", type=int)
+        parser.add_argument("machine")
+        parser.set_defaults(action=action)
+    logs.add_argument("--follow", "-f", action="store_true", help="go on as it comes")
+    logs.add_argument("--bytes", type=int, default=65536, help="how much of the past (default: %(default)s)")
+
+
+async def _machine(ctx: Context, contract: int, name: str) -> tuple[Bus, MachineId]:
+    _, bus, found = await ctx.deployment(contract)
+    return bus, MachineId(workload_id(found["twin_id"], contract, name))
+
+
+async def _logs(arguments: argparse.Namespace, ctx: Context) -> None:
+    bus, id = await _machine(ctx, arguments.contract, arguments.machine)
+    door = VmdClient(bus)
+    if not arguments.follow:
+        text = (await door.read_console(id, arguments.bytes)).decode(errors="replace")
+        ctx.out.result({"console": text}, text.rstrip())
+        return
+    async for data in door.watch_console(id, arguments.bytes):
+        sys.stdout.write(data.decode(errors="replace"))
+        sys.stdout.flush()
+
+
+async def _console(arguments: argparse.Namespace, ctx: Context) -> None:
+    bus, id = await _machine(ctx, arguments.contract, arguments.machine)
+    door = VmdClient(bus)
+    loop, typed = asyncio.get_running_loop(), asyncio.Queue[bytes]()
+    with _raw():
+        loop.add_reader(sys.stdin.fileno(), lambda: typed.put_nowait(os.read(sys.stdin.fileno(), 1024)))
+        showing = asyncio.create_task(_show(door, id))
+        try:
+            while data := await typed.get():
+                if QUIT in data:
+                    break
+                await door.send_console(id, data)
+        finally:
+            loop.remove_reader(sys.stdin.fileno())
+            showing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await showing
+
+
+async def _show(door: VmdClient, id: MachineId) -> None:
+    async for data in door.watch_console(id):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _raw() -> Iterator[None]:
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setraw(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

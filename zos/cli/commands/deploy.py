@@ -1,0 +1,56 @@
+"""`zos deploy FILE.yaml`: from your file to running machines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from zos.cli.client import deploy, spec
+from zos.cli.context import Context
+from zos.cli.render import table
+from zos.errors import Status, ZosError
+
+
+class NoFile(ZosError):
+    """The file cannot be read."""
+
+    reason = "cli.no_file"
+    status = Status.NOT_FOUND
+    text = "{path} cannot be read: {problem}"
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    parser = subparsers.add_parser("deploy", parents=[common], help="make or change what a file describes")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--no-wait", action="store_true", help="return when the contracts are on the chain")
+    parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait for ok")
+    parser.set_defaults(action=_deploy)
+
+
+def read(path: Path) -> spec.Spec:
+    """The user's file."""
+    try:
+        return spec.parse(path.read_text())
+    except (OSError, UnicodeDecodeError) as err:
+        raise NoFile(path=path, problem=err) from None
+
+
+async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
+    wanted = read(arguments.file)
+    with ctx.out.step("signing, publishing, contracts on the chain"):
+        deployed = await deploy.deploy(ctx, wanted)
+    if not arguments.no_wait:
+        with ctx.out.step("the nodes fetch, check and build") as step:
+            await deploy.wait(ctx, deployed.contracts, step, arguments.timeout)
+    body = {
+        "name": deployed.name,
+        "contracts": dict(deployed.contracts),
+        "addresses": dict(deployed.addresses),
+    }
+    rows = [[node, contract] for node, contract in deployed.contracts.items()]
+    first = next(iter(deployed.contracts.values()), "CONTRACT")
+    addresses = "\n".join(f"{name}: {address}" for name, address in deployed.addresses.items())
+    hint = f"your way in: zos wg {first} > wg0.conf   look: zos status {first}   end: zos cancel {first}"
+    ctx.out.result(body, f"{table(['node', 'contract'], rows)}\n{addresses}\n{hint}")

@@ -1,0 +1,47 @@
+"""`zos key`: your key."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from zos.cli.context import Context
+from zos.cli.render import fields
+from zos.errors import Status, ZosError
+from zos.runtime.files import write_atomic
+from zos.substrate import LocalKey, address
+from zos.substrate.keys import new_mnemonic
+
+
+class KeyThere(ZosError):
+    """A key is never overwritten."""
+
+    reason = "cli.key_there"
+    status = Status.ALREADY_EXISTS
+    text = "{path} is there already"
+    hint = "choose another name; a key that is lost cannot be made again"
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    verbs = subparsers.add_parser("key", help="your key").add_subparsers(required=True, metavar="VERB")
+    new = verbs.add_parser("new", parents=[common], help="make one (sr25519, twelve words, readable by you alone)")
+    new.add_argument("file", type=Path)
+    new.set_defaults(action=_new)
+    verbs.add_parser("show", parents=[common], help="its address").set_defaults(action=_show)
+
+
+async def _new(arguments: argparse.Namespace, ctx: Context) -> None:
+    if arguments.file.exists():
+        raise KeyThere(path=arguments.file)
+    words = new_mnemonic()
+    write_atomic(arguments.file, words.encode() + b"\n")
+    where = address(LocalKey.of_text(words).public)
+    ctx.out.result({"file": str(arguments.file), "address": where}, f"{arguments.file} is the key of {where}")
+
+
+async def _show(arguments: argparse.Namespace, ctx: Context) -> None:
+    key = ctx.key()
+    body = {"address": address(key.public), "public key": key.public.hex(), "type": key.kind.value}
+    ctx.out.result(body, fields(body))

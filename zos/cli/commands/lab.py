@@ -1,0 +1,81 @@
+"""`zos lab`: a small grid on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from typing import Any
+
+from zos.cli.client import demo
+from zos.cli.context import Context
+from zos.cli.render import table
+from zos.lab.keeper import BoxStatus, Lab
+from zos.lab.topology import CHAIN_URL, HUB_URL
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    top = subparsers.add_parser("lab", help="a small grid on this machine")
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    up = verbs.add_parser("up", parents=[common], help="build or complete it")
+    up.add_argument("--nodes", type=int, default=2)
+    up.set_defaults(action=_up)
+    verbs.add_parser("down", parents=[common], help="remove all of it").set_defaults(action=_down)
+    verbs.add_parser("status", parents=[common], help="what runs").set_defaults(action=_status)
+    execute = verbs.add_parser("exec", parents=[common], help="run something in a box: exec NODE -- CMD")
+    execute.add_argument("box")
+    execute.add_argument("argv", nargs=argparse.REMAINDER)
+    execute.set_defaults(action=_exec)
+    show = verbs.add_parser("demo", parents=[common], help="up, deploy, prove: what `make run` does")
+    show.set_defaults(action=_demo)
+
+
+async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
+    lab = Lab(ctx.layout)
+    with ctx.out.step(f"a lab of {arguments.nodes} nodes") as step:
+        await lab.up(arguments.nodes, step.at)
+    status = await lab.status()
+    body = {
+        "nodes": {one.name: one.node for one in status if one.node},
+        "chain": CHAIN_URL,
+        "hub": HUB_URL,
+        "key": str(ctx.layout.user_key),
+    }
+    ctx.out.result(body, f"{_table(status)}\nchain {CHAIN_URL}   hub {HUB_URL}   your key {ctx.layout.user_key}")
+
+
+async def _down(arguments: argparse.Namespace, ctx: Context) -> None:
+    with ctx.out.step("removing the lab") as step:
+        await Lab(ctx.layout).down(step.at)
+    for name, record in ctx.records().items():
+        if record.get("chain") == CHAIN_URL:
+            ctx.forget(name)
+    ctx.out.result({"down": True}, "nothing of the lab is left")
+
+
+async def _status(arguments: argparse.Namespace, ctx: Context) -> None:
+    found = await Lab(ctx.layout).status()
+    ctx.out.result([dataclasses.asdict(one) for one in found], _table(found))
+
+
+def _table(boxes: tuple[BoxStatus, ...]) -> str:
+    rows = []
+    for box in boxes:
+        running = sum(unit.state == "running" for unit in box.units)
+        units = f"{running} of {len(box.units)} run" if box.units else ""
+        rows.append([box.name, box.address, box.node or None, units, box.acceleration, box.detail])
+    return table(["box", "address", "node", "daemons", "machines by", "detail"], rows)
+
+
+async def _exec(arguments: argparse.Namespace, ctx: Context) -> None:
+    argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    inside = Lab(ctx.layout).inside(arguments.box, argv or ["sh"])
+    sys.stdout.flush()
+    os.execvp(inside[0], inside)  # noqa: S606 - becoming the program is the point
+
+
+async def _demo(arguments: argparse.Namespace, ctx: Context) -> None:
+    found = await demo.run(ctx)
+    ctx.out.result(found.body, found.text)

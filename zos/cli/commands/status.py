@@ -1,0 +1,28 @@
+"""`zos status CONTRACT`: a deployment's workloads."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from zos.cli.context import Context
+from zos.cli.exits import Exit
+from zos.cli.render import table
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    parser = subparsers.add_parser("status", parents=[common], help="a deployment's workloads")
+    parser.add_argument("contract", type=int)
+    parser.set_defaults(action=_status)
+
+
+async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
+    node, _, found = await ctx.deployment(arguments.contract)
+    rows = [
+        [one["name"], one["type"], one["version"], one["result"]["state"], one["result"]["message"]]
+        for one in found["workloads"]
+    ]
+    text = table(["workload", "type", "version", "state", "message"], rows)
+    ctx.out.result({"node": node, "deployment": found}, f"contract {arguments.contract} on node {node}\n{text}")
+    return Exit.REFUSED if any(row[3] == "error" for row in rows) else Exit.OK

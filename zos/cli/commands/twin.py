@@ -1,0 +1,58 @@
+"""`zos twin`: chain identities."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from zos.cli.context import Context
+from zos.cli.render import fields, table
+from zos.errors import Status, ZosError
+from zos.lab.keeper import ensure_twin
+from zos.substrate import address
+
+
+class NoSuch(ZosError):
+    """The chain has no such thing."""
+
+    reason = "cli.no_such"
+    status = Status.NOT_FOUND
+    text = "there is no {what} {id} on the chain"
+    hint = "zos {what} list shows what there is"
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    verbs = subparsers.add_parser("twin", help="chain identities").add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("list", parents=[common], help="all twins").set_defaults(action=_list)
+    show = verbs.add_parser("show", parents=[common], help="one twin")
+    show.add_argument("id", type=int)
+    show.set_defaults(action=_show)
+    create = verbs.add_parser("create", parents=[common], help="make yours (terms accepted)")
+    create.add_argument("--relay", help="your RMB relay's host name")
+    create.set_defaults(action=_create)
+
+
+def plain(twin: dict[str, Any]) -> dict[str, Any]:
+    """A twin as text and numbers."""
+    relay = twin["relay"].decode(errors="replace") if twin["relay"] else ""
+    return {"id": twin["id"], "account": address(twin["account_id"]), "relay": relay}
+
+
+async def _list(arguments: argparse.Namespace, ctx: Context) -> None:
+    found = sorted(
+        (plain(one) for one in await ctx.chain().entries("TfgridModule", "Twins")), key=lambda one: one["id"]
+    )
+    ctx.out.result(found, table(["twin", "account", "relay"], [list(one.values()) for one in found]))
+
+
+async def _show(arguments: argparse.Namespace, ctx: Context) -> None:
+    found = await ctx.chain().query("TfgridModule", "Twins", arguments.id)
+    if found is None:
+        raise NoSuch(what="twin", id=arguments.id)
+    ctx.out.result(plain(found), fields(plain(found)))
+
+
+async def _create(arguments: argparse.Namespace, ctx: Context) -> None:
+    twin = await ensure_twin(ctx.chain(), ctx.key(), arguments.relay)
+    ctx.out.result({"twin": twin}, f"you are twin {twin}")

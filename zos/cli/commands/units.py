@@ -1,0 +1,76 @@
+"""`zos units`, `zos pools`, `zos tombstones`, `zos undelete`: a node from the inside."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from typing import Any
+
+from zos.bus.client import Bus
+from zos.cli.context import Context, NoWayToNode
+from zos.cli.render import since, table
+from zos.core0.api import Core0Client
+from zos.model.units import show as size
+from zos.storaged.api import StoragedClient
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parsers."""
+    for name, action, words in (
+        ("units", _units, "the daemons of a node"),
+        ("pools", _pools, "the disks of a node, and what of them is used"),
+        ("tombstones", _tombstones, "dropped disks and volumes that are still kept"),
+    ):
+        parser = subparsers.add_parser(name, parents=[common], help=words)
+        parser.add_argument("node", type=int, nargs="?", default=0, help="id on the chain (default: the first here)")
+        parser.set_defaults(action=action)
+    undelete = subparsers.add_parser("undelete", parents=[common], help="bring a dropped disk or volume back")
+    undelete.add_argument("node", type=int)
+    undelete.add_argument("id")
+    undelete.set_defaults(action=_undelete)
+
+
+async def _bus(ctx: Context, node: int) -> Bus:
+    if node:
+        return await ctx.node(node)
+    folders = ctx.sockets()
+    if not folders:
+        raise NoWayToNode(node="(any)")
+    return Bus(folders[0])
+
+
+async def _units(arguments: argparse.Namespace, ctx: Context) -> None:
+    async with await _bus(ctx, arguments.node) as bus:
+        found = await Core0Client(bus).units()
+    rows = [
+        [unit.name, unit.state, unit.pid or None, unit.restarts, since(time.time() - unit.since), unit.detail]
+        for unit in found
+    ]
+    text = table(["unit", "state", "pid", "restarts", "since", "detail"], rows)
+    ctx.out.result([dataclasses.asdict(unit) for unit in found], text)
+
+
+async def _pools(arguments: argparse.Namespace, ctx: Context) -> None:
+    async with await _bus(ctx, arguments.node) as bus:
+        found = await StoragedClient(bus).list_pools()
+    rows = [
+        [pool.device, pool.kind, pool.state, size(pool.size), size(pool.promised), pool.name, pool.detail]
+        for pool in found
+    ]
+    text = table(["device", "kind", "state", "size", "promised", "pool", "detail"], rows)
+    ctx.out.result([dataclasses.asdict(pool) for pool in found], text)
+
+
+async def _tombstones(arguments: argparse.Namespace, ctx: Context) -> None:
+    async with await _bus(ctx, arguments.node) as bus:
+        found = await StoragedClient(bus).list_tombstones()
+    rows = [[one.id, one.kind, size(one.size), since(one.expires - time.time()), one.evidence.detail] for one in found]
+    text = table(["id", "kind", "size", "kept for", "why"], rows)
+    ctx.out.result([dataclasses.asdict(one) for one in found], text)
+
+
+async def _undelete(arguments: argparse.Namespace, ctx: Context) -> None:
+    async with await _bus(ctx, arguments.node) as bus:
+        back = await StoragedClient(bus).undelete(arguments.id)
+    ctx.out.result(dataclasses.asdict(back), f"{back.kind} {back.id} is back")

@@ -1,0 +1,176 @@
+"""What a command is given: where its words go, the chain, the user's key, a way to the nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zos.bus.client import RUN_DIR, Bus
+from zos.chain.api import ChainClient
+from zos.cli.out import Out
+from zos.errors import Status, ZosError
+from zos.lab.topology import CHAIN_URL, HUB_URL, Layout
+from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
+from zos.runtime.files import write_atomic
+from zos.substrate import Chain, KeyKind, LocalKey, address
+
+
+class NoChain(ZosError):
+    """No URL was given and no lab is up."""
+
+    reason = "cli.no_chain"
+    status = Status.FAILED_PRECONDITION
+    text = "it is not said which chain"
+    hint = "give --chain URL or set ZOS_CHAIN, or start a lab: zos lab up"
+
+
+class NoKey(ZosError):
+    """The user's key cannot be read."""
+
+    reason = "cli.no_key"
+    status = Status.FAILED_PRECONDITION
+    text = "your key cannot be read from {path}: {problem}"
+    hint = "make one with `zos key new {path}`, or name yours with --key FILE or ZOS_KEY"
+
+
+class NoTwin(ZosError):
+    """The key has no twin."""
+
+    reason = "cli.no_twin"
+    status = Status.FAILED_PRECONDITION
+    text = "your account {address} has no twin on this chain"
+    hint = "make one: zos twin create"
+
+
+class NoWayToNode(ZosError):
+    """The node's daemons cannot be asked from here."""
+
+    reason = "cli.no_way_to_node"
+    status = Status.UNAVAILABLE
+    text = "node {node} cannot be asked from here"
+    hint = "run this on the node itself, or on the machine of its lab"
+
+
+@dataclass
+class Context:
+    """One run of the command line."""
+
+    out: Out
+    chain_url: str
+    key_file: Path
+    state: Path
+    layout: Layout = field(default_factory=Layout)
+    _chain: Chain | None = None
+    _buses: list[Bus] = field(default_factory=list)
+
+    async def __aenter__(self) -> Context:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._chain is not None:
+            await self._chain.close()
+        for bus in self._buses:
+            await bus.close()
+
+    @property
+    def is_lab(self) -> bool:
+        """Whether a lab is there and nothing else was asked for."""
+        return self.layout.record.exists() and self.chain_url in ("", CHAIN_URL)
+
+    def chain(self) -> Chain:
+        """The chain, connected on first use."""
+        if self._chain is None:
+            url = self.chain_url or (CHAIN_URL if self.layout.record.exists() else "")
+            if not url:
+                raise NoChain()
+            self._chain = Chain(url.split(","))
+        return self._chain
+
+    @property
+    def hub_url(self) -> str:
+        """Where signed deployments are put for nodes to fetch; empty when nobody said."""
+        return os.environ.get("ZOS_HUB", "") or (HUB_URL if self.is_lab else "")
+
+    def key(self) -> LocalKey:
+        """The user's key."""
+        path = self.key_file
+        if not path.exists() and self.is_lab:
+            path = self.layout.user_key
+        try:
+            text = path.read_text().strip()
+        except OSError as err:
+            raise NoKey(path=path, problem=err.strerror or err) from None
+        kind = KeyKind.SR25519
+        if text.startswith("ed25519:"):
+            text, kind = text.removeprefix("ed25519:"), KeyKind.ED25519
+        return LocalKey.of_text(text, kind)
+
+    async def twin(self) -> int:
+        """The user's twin."""
+        key = self.key()
+        found = await self.chain().query("TfgridModule", "TwinIdByAccountID", key.public)
+        if not found:
+            raise NoTwin(address=address(key.public))
+        return int(found)
+
+    # The nodes
+
+    def sockets(self) -> list[Path]:
+        """Folders of daemons' sockets that can be reached from here: the lab's nodes, or this node's own."""
+        found = sorted(path.parent for path in self.layout.run.glob("*/zos/provisiond.sock"))
+        if not found and (RUN_DIR / "provisiond.sock").exists():
+            found = [RUN_DIR]
+        return found
+
+    async def buses(self) -> AsyncIterator[tuple[int, Bus]]:
+        """Every reachable node with its id on the chain (0 while it has none)."""
+        for folder in self.sockets():
+            bus = Bus(folder)
+            self._buses.append(bus)
+            with contextlib.suppress(ZosError):
+                yield (await ChainClient(bus).status()).node, bus
+
+    async def node(self, id: int) -> Bus:
+        """The bus of one node."""
+        async for node, bus in self.buses():
+            if node == id:
+                return bus
+        raise NoWayToNode(node=id)
+
+    async def deployment(self, contract: int) -> tuple[int, Bus, dict[str, Any]]:
+        """The node that has a contract's deployment, its bus, and the deployment."""
+        async for node, bus in self.buses():
+            with contextlib.suppress(ZosError):
+                return node, bus, await ProvisiondClient(bus).get(contract)
+        raise NoSuchDeployment(contract=contract)
+
+    # The user's own records
+
+    def remember(self, name: str, record: dict[str, Any]) -> None:
+        """Keep what a deployment is made of (with its private keys, for the owner's eyes only)."""
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomic(self.state / f"{name}.json", json.dumps(record, indent=1).encode())
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Everything that is remembered, by name."""
+        found = {}
+        for path in sorted(self.state.glob("*.json")):
+            with contextlib.suppress(ValueError, OSError):
+                found[path.stem] = dict(json.loads(path.read_text()))
+        return found
+
+    def record_of(self, contract: int) -> dict[str, Any] | None:
+        """The record that a contract belongs to."""
+        for record in self.records().values():
+            if contract in record["contracts"].values():
+                return record
+        return None
+
+    def forget(self, name: str) -> None:
+        """A deployment is over."""
+        (self.state / f"{name}.json").unlink(missing_ok=True)
