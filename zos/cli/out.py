@@ -11,6 +11,9 @@ from typing import Any, TextIO
 
 from zos.cli.render import printable
 
+QUIET = 2.0
+"""Seconds between two words on progress, where nobody sees a line being rewritten."""
+
 
 class Out:
     """Both streams, and whether a program reads the first."""
@@ -22,6 +25,7 @@ class Out:
         self._live = self._err.isatty()
         self._pending = ""
         self._said = ""
+        self._told = 0.0
 
     def result(self, value: Any, text: str) -> None:
         """The command's answer: the value for programs, the text for people."""
@@ -63,7 +67,9 @@ class Out:
             self._err.write(text[:118])
             self._err.flush()
             self._pending = text
-        else:
+        elif time.monotonic() - self._told >= QUIET:
+            # A log wants to know that something is going on, not every line of it.
+            self._told = time.monotonic()
             print(text, file=self._err, flush=True)
 
     def _clear(self) -> None:
