@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zos.bus.client import Bus
 from zos.chain.api.chain_pb2_grpc import add_ChainServicer_to_server
 from zos.chain.api.types import Block
 from zos.chain.link import Link, NodeKey
@@ -11,7 +12,7 @@ from zos.chain.service import ChainService
 from zos.chain.watch import Watch
 from zos.core0.api import Core0Client
 from zos.runtime.daemon import Daemon, Runtime
-from zos.substrate import Chain
+from zos.substrate import Chain, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,17 @@ class Config:
 
     activation: str = ""
     """URL of the service that gives a new account its first TFT; empty: somebody sends some."""
+
+
+class Keys:
+    """Where the node's key is: in core-0."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._core0 = Core0Client(bus)
+
+    async def key(self) -> Key:
+        """The node's key, which signs there."""
+        return NodeKey(self._core0, (await self._core0.identity()).public_key)
 
 
 class ChainDaemon(Daemon):
@@ -31,8 +43,7 @@ class ChainDaemon(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         # core-0 starts its door before its daemons; without the node's key there is nothing to do here.
-        core0 = Core0Client(rt.bus)
-        key = rt.host(NodeKey, core0, (await core0.identity()).public_key)
+        key = await rt.host(Keys, rt.bus).key()
         self._chain = Chain(rt.node.chain)
         link = Link(self._chain, key, rt.node.farm_id, config.activation)
         watch = Watch(link, rt.ledger("cursor", Block, version=1))

@@ -13,7 +13,7 @@ from zos.chain import records
 from zos.chain.api.errors import ChainBehind, ChainDoubtful, NoFunds, NoSuchContract, NoSuchTwin, NotRegistered, Orphan
 from zos.chain.api.types import Block, ContractEvent, ContractResources, EventKind, NodeContract, NodeRecord, Twin
 from zos.core0.api import Core0Client, Purpose
-from zos.substrate import CallFailed, Chain, KeyKind, LocalKey, StatePruned, address
+from zos.substrate import CallFailed, Chain, Key, KeyKind, StatePruned, address
 
 log = logging.getLogger("zos.chain")
 
@@ -41,7 +41,7 @@ class NodeKey:
 class Link:
     """One node's dealings with the chain."""
 
-    def __init__(self, chain: Chain, key: NodeKey | LocalKey, farm: int, activation: str = "") -> None:
+    def __init__(self, chain: Chain, key: Key, farm: int, activation: str = "") -> None:
         self.chain = chain
         self.farm = farm
         self.twin = 0

@@ -58,12 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(arguments: argparse.Namespace, ctx: Context) -> int:
     """Run the chosen command; returns the exit code."""
     try:
-        return int(asyncio.run(_act(arguments, ctx)) or Exit.OK)
-    except ZosError as err:
-        ctx.out.note(f"zos: {err.explain()}")
-        if hint := err.advice():
-            ctx.out.note(f"     {hint}")
-        return code_of(err.status)
+        return asyncio.run(acted(arguments, ctx))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -72,10 +67,17 @@ def run(arguments: argparse.Namespace, ctx: Context) -> int:
         return Exit.OK
 
 
-async def _act(arguments: argparse.Namespace, ctx: Context) -> int | None:
-    async with ctx:
-        answer: int | None = await arguments.action(arguments, ctx)
-        return answer
+async def acted(arguments: argparse.Namespace, ctx: Context) -> int:
+    """Do it; what is refused is said with the next move, and becomes the exit code."""
+    try:
+        async with ctx:
+            answer: int | None = await arguments.action(arguments, ctx)
+            return int(answer or Exit.OK)
+    except ZosError as err:
+        ctx.out.note(f"zos: {err.explain()}")
+        if hint := err.advice():
+            ctx.out.note(f"     {hint}")
+        return code_of(err.status)
 
 
 if __name__ == "__main__":
