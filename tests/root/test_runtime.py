@@ -65,10 +65,10 @@ class Supervisor:
         return self
 
     async def start(self) -> None:
-        log = (self.folder / "core0.log").open("ab")
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "zos.core0", env=self.environment, stdout=log, stderr=log, start_new_session=True
-        )
+        with (self.folder / "core0.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "zos.core0", env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
 
     async def __aexit__(self, *_: object) -> None:
         await self.bus.close()

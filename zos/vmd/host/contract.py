@@ -51,6 +51,9 @@ class Host(Protocol):
     async def acceleration(self) -> Acceleration:
         """What runs guest code here."""
 
+    async def warm(self) -> None:
+        """Let the hypervisor get to know itself, so that the first machine need not wait for it."""
+
     def doubt_acceleration(self) -> None:
         """A guest broke inside the hypervisor: look again before the next start."""
 

@@ -53,6 +53,10 @@ _PAUSED = {
 _INTERNAL = (GuestState.BROKEN, "the hypervisor gave the guest up (internal error)")
 
 
+WARM = 60.0
+"""Seconds that libvirt may take to examine QEMU."""
+
+
 class LibvirtHost:
     """The machines of this node's libvirtd."""
 
@@ -207,6 +211,15 @@ class LibvirtHost:
                 self._acceleration = await _probe()
                 log.info("machines use %s: %s", self._acceleration.kind, self._acceleration.why)
             return self._acceleration
+
+    async def warm(self) -> None:
+        """Make libvirt examine QEMU now: it does so once after its install, for several seconds."""
+        kind = (await self.acceleration()).kind
+        virt = "kvm" if kind is Accelerator.KVM else "qemu"
+        none = MachineId("(none)")
+        await self._connection.run(
+            none, "warm up", lambda link: link.getDomainCapabilities(None, "x86_64", "q35", virt), WARM
+        )
 
     def doubt_acceleration(self) -> None:
         """Look again before the next start."""
