@@ -81,5 +81,5 @@ class TooSlow(ZosError):
 
     reason = "lab.too_slow"
     status = Status.DEADLINE_EXCEEDED
-    text = "{what} did not happen within {deadline:.0f} s; last seen: {seen}"
+    text = "{what} did not happen within {deadline} s; last seen: {seen}"
     hint = "look at the logs below {logs}"

@@ -96,7 +96,7 @@ class Lab:
             for step in steps:
                 say(step.describe())
                 await self.host.apply(step)
-        raise TooSlow(what="building the lab", deadline=0.0, seen="it never gets ready", logs=self.layout.run)
+        raise TooSlow(what="building the lab", deadline=0, seen="it never gets ready", logs=self.layout.run)
 
     async def _seed(self, say: Say) -> int:
         """The lab's farm and user on its chain; each step looks first."""
@@ -110,7 +110,7 @@ class Lab:
                 except ZosError as err:
                     if time.monotonic() > deadline:
                         logs = self.layout.log("chain", "devchain")
-                        raise TooSlow(what="the chain's first answer", deadline=READY, seen=err, logs=logs) from err
+                        raise TooSlow(what="the chain's first answer", deadline=round(READY), seen=err, logs=logs) from err
                     await asyncio.sleep(0.05)
             farmer, user = LocalKey.of_text(FARMER), LocalKey.of_text(USER)
             write_atomic(self.layout.user_key, USER.encode() + b"\n")
@@ -141,7 +141,7 @@ class Lab:
             if waiting and time.monotonic() > deadline:
                 seen = "; ".join(f"{name}: {text}" for name, text in waiting.items())
                 logs = self.layout.run / next(iter(waiting)) / "log"
-                raise TooSlow(what="the nodes' registration", deadline=READY, seen=seen, logs=logs)
+                raise TooSlow(what="the nodes' registration", deadline=round(READY), seen=seen, logs=logs)
             if waiting:
                 await asyncio.sleep(0.1)
 
