@@ -110,7 +110,9 @@ class Lab:
                 except ZosError as err:
                     if time.monotonic() > deadline:
                         logs = self.layout.log("chain", "devchain")
-                        raise TooSlow(what="the chain's first answer", deadline=round(READY), seen=err, logs=logs) from err
+                        raise TooSlow(
+                            what="the chain's first answer", deadline=round(READY), seen=err, logs=logs
+                        ) from err
                     await asyncio.sleep(0.05)
             farmer, user = LocalKey.of_text(FARMER), LocalKey.of_text(USER)
             write_atomic(self.layout.user_key, USER.encode() + b"\n")
