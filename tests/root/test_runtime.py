@@ -119,8 +119,11 @@ async def test_the_key_outlives_core0_and_its_daemons_do_not(tmp_path: Path):
 async def test_an_orderly_end_takes_every_daemon_along(tmp_path: Path):
     async with Supervisor(tmp_path) as core0:
         pids = [(await core0.running(name)).pid for name in ("chain", "capacityd")]
-    assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert core0.process.returncode == 0
+    # Their parent has ended too: the machine's init buries them when it gets to it.
+    async with asyncio.timeout(10):
+        while [pid for pid in pids if psutil.pid_exists(pid)]:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_daemon_keeps_only_the_capabilities_of_its_unit(tmp_path: Path):
