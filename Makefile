@@ -12,16 +12,16 @@ setup: ## install what is missing (Debian packages, .venv); quick when nothing i
 	@.ci/setup
 
 run: setup ## a lab of two nodes, a signed contract, two machines that answer over WireGuard
-	@$(PY) -m zos.cli.main lab demo
+	@.ci/rooted $(PY) -m zos.cli.main lab demo
 
 test: setup ## everything that CI runs: unit, contract, bus, root and lab tests
-	@ZOS_TEST_ALONE=1 $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/root tests/lab
+	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/root tests/lab
 
 unit: setup ## the tests that need neither root nor network
 	@$(PY) -m pytest -q
 
 root: setup ## the tests that need root and a kernel
-	@ZOS_TEST_ALONE=1 $(PY) -m pytest -q tests/root
+	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q tests/root
 
 lint: setup ## ruff, mypy --strict, the floors
 	@$(PY) -m ruff check .
