@@ -1,0 +1,80 @@
+"""What the chain and users are told of a node's capacity."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zos.capacityd.api import Inventory, InventoryIncomplete
+from zos.capacityd.record import counters, interfaces, node_record, reserved_memory, storage
+from zos.model.capacity import Capacity
+from zos.model.units import Bytes, GiB
+from zos.networkd.api.types import Uplink
+from zos.provisiond.api import Usage
+from zos.storaged.api.types import Pool, PoolKind, PoolState
+
+SIZES = st.integers(0, 2**50)
+
+
+def pool(kind: PoolKind, size: int, state: PoolState = PoolState.READY, name: str = "p", system: int = 0) -> Pool:
+    nothing = Bytes(0)
+    return Pool(name, kind, "/dev/x", Bytes(size), Bytes(size), nothing, Bytes(system), nothing, state)
+
+
+def machine(mru: int = GiB(32), sru: int = GiB(500), cru: int = 8) -> Inventory:
+    return Inventory(Capacity(cru=cru, sru=sru, mru=mru), True, "kvm", False, "S\u00e9rial-1", 100)
+
+
+def test_disks_count_by_kind_with_their_raw_size() -> None:
+    pools = [pool(PoolKind.SSD, GiB(100)), pool(PoolKind.SSD, GiB(50)), pool(PoolKind.HDD, GiB(900))]
+    assert storage(pools) == Capacity(sru=GiB(150), hru=GiB(900))
+
+
+def test_a_pool_that_is_out_still_belongs_to_the_node_and_a_stranger_does_not() -> None:
+    pools = [
+        pool(PoolKind.SSD, 10),
+        pool(PoolKind.SSD, 5, PoolState.MISSING),
+        pool(PoolKind.SSD, 7, PoolState.FOREIGN, name=""),
+    ]
+    assert storage(pools).sru == 15
+
+
+@pytest.mark.parametrize(
+    "pools", [[], [pool(PoolKind.SSD, 1, PoolState.MAKING)], [pool(PoolKind.SSD, 1, PoolState.MISSING)]]
+)
+def test_an_incomplete_inventory_is_not_told(pools: list[Pool]) -> None:
+    with pytest.raises(InventoryIncomplete):
+        storage(pools)
+
+
+def test_a_tenth_of_memory_is_reserved_and_at_least_two_gigabytes() -> None:
+    assert reserved_memory(GiB(64)) == GiB(64) // 10
+    assert reserved_memory(GiB(4)) == GiB(2)
+    assert reserved_memory(GiB(1)) == GiB(1)
+
+
+@given(total=st.tuples(SIZES, SIZES, SIZES), used=st.tuples(SIZES, SIZES, SIZES), system=SIZES)
+def test_free_is_never_below_nothing_nor_above_all(
+    total: tuple[int, int, int], used: tuple[int, int, int], system: int
+) -> None:
+    inventory = machine(mru=total[0], sru=total[1], cru=total[2])
+    usage = Usage(cru=used[2], sru=used[1], mru=used[0])
+    found = counters(inventory, [pool(PoolKind.SSD, total[1], system=system)], usage, 3)
+    for name in ("cru", "sru", "hru", "mru", "ipv4u"):
+        assert 0 <= getattr(found.free, name) <= getattr(found.total, name)
+        assert getattr(found.used, name) >= getattr(found.system, name)
+
+
+def test_interfaces_are_named_and_addressed_as_the_chain_wants() -> None:
+    cards = interfaces(
+        [Uplink("zos", "02:AA:00:00:00:01", ("198.51.100.21/24",)), Uplink("Eth0", "02:00:00:00:00:02", ())]
+    )
+    assert [(one.name, one.mac, one.ips) for one in cards] == [("zos", "02:aa:00:00:00:01", ("198.51.100.21",))]
+    with pytest.raises(InventoryIncomplete):
+        interfaces([Uplink("zos", "02:aa:00:00:00:01", ())])
+
+
+def test_a_serial_number_is_printable() -> None:
+    record = node_record(7, machine(), ())
+    assert (record.farm, record.serial_number, record.virtualized) == (7, "Srial-1", True)
