@@ -78,8 +78,8 @@ class Node:
 
     def enter(self, *argv: str) -> list[str]:
         """The command that runs another inside."""
-        # `-r`: a mount namespace alone would lead to its own root, which is not ours when the tests run in a chroot.
-        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-p", "-u", "-r", "--", *argv]
+        # `-r -w`: a mount namespace alone would lead to its own root, which is not ours when the tests run in a chroot.
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-p", "-u", "-r", "-w", "--", *argv]
 
     def sh(self, text: str, *, check: bool = True, deadline: float = DEADLINE, namespace: str = "") -> str:
         """Run a shell line inside, or inside a named namespace of the node; returns its output."""

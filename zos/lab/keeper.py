@@ -200,7 +200,7 @@ class Lab:
 
     def inside(self, name: str, argv: Sequence[str]) -> list[str]:
         """A command line that runs in a box."""
-        return ["nsenter", "-t", str(self.pid(name)), "-n", "-m", "-p", "-u", "-i", "--", *argv]
+        return ["nsenter", "-t", str(self.pid(name)), "-n", "-m", "-p", "-u", "-i", "-r", "-w", "--", *argv]
 
     async def run(self, name: str, argv: Sequence[str], *, deadline: float = 30.0, input: bytes | None = None) -> str:
         """Run something in a box and give what it says."""
