@@ -38,7 +38,7 @@ class Run:
             out=Out(True, out, err),
             chain_url=self.chain,
             key_file=self.key,
-            state=self.tmp_path / "state",
+            state_given=str(self.tmp_path / "state"),
             layout=Layout(self.tmp_path / "no-lab", self.tmp_path / "no-run"),
         )
         self.code = await cli.acted(arguments, ctx)

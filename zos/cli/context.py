@@ -20,6 +20,9 @@ from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
 
 
+STATE_DEFAULT = "~/.local/share/zos"
+
+
 class NoChain(ZosError):
     """No URL was given and no lab is up."""
 
@@ -63,7 +66,7 @@ class Context:
     out: Out
     chain_url: str
     key_file: Path
-    state: Path
+    state_given: str = ""
     layout: Layout = field(default_factory=Layout)
     _chain: Chain | None = None
     _buses: list[Bus] = field(default_factory=list)
@@ -150,6 +153,13 @@ class Context:
         raise NoSuchDeployment(contract=contract)
 
     # The user's own records
+
+    @property
+    def state(self) -> Path:
+        """Their folder: the given one, else the lab's (what was deployed in a lab ends with it), else the user's."""
+        if self.state_given:
+            return Path(self.state_given).expanduser()
+        return self.layout.records if self.is_lab else Path(STATE_DEFAULT).expanduser()
 
     def remember(self, name: str, record: dict[str, Any]) -> None:
         """Keep what a deployment is made of (with its private keys, for the owner's eyes only)."""

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zos.cli import commands
-from zos.cli.context import Context
+from zos.cli.context import STATE_DEFAULT, Context
 from zos.cli.exits import Exit, code_of
 from zos.cli.out import Out
 from zos.errors import ZosError
 
 KEY_DEFAULT = "~/.config/zos/user.key"
-STATE_DEFAULT = "~/.local/share/zos"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--chain", metavar="URL", default=argparse.SUPPRESS, help="the chain (or ZOS_CHAIN)")
     common.add_argument("--key", metavar="FILE", default=argparse.SUPPRESS, help="your key file (or ZOS_KEY)")
     common.add_argument(
-        "--state", metavar="DIR", default=argparse.SUPPRESS, help=f"your records (or ZOS_STATE; {STATE_DEFAULT})"
+        "--state", metavar="DIR", default=argparse.SUPPRESS, help="your records (or ZOS_STATE; else with the lab, or " + STATE_DEFAULT + ")"
     )
     top = argparse.ArgumentParser(prog="zos", description="The grid, from your side.", parents=[common])
     subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -45,7 +44,7 @@ def context(arguments: argparse.Namespace) -> Context:
         out=Out(getattr(arguments, "json", False)),
         chain_url=getattr(arguments, "chain", "") or environ.get("ZOS_CHAIN", ""),
         key_file=Path(getattr(arguments, "key", "") or environ.get("ZOS_KEY", "") or KEY_DEFAULT).expanduser(),
-        state=Path(getattr(arguments, "state", "") or environ.get("ZOS_STATE", "") or STATE_DEFAULT).expanduser(),
+        state_given=getattr(arguments, "state", "") or environ.get("ZOS_STATE", ""),
     )
 
 

@@ -130,6 +130,11 @@ class Layout:
         return self.state / "user.key"
 
     @property
+    def records(self) -> Path:
+        """What the user deployed in this lab, with the private keys of the networks."""
+        return self.state / "user" / "records"
+
+    @property
     def record(self) -> Path:
         """What this lab is."""
         return self.state / "lab.json"

@@ -87,11 +87,12 @@ async def deploy(ctx: Context, spec: Spec) -> Deployed:
     if not ctx.hub_url:
         raise NoHub()
     old = ctx.records().get(spec.name, {})
-    contracts: dict[int, int] = {int(node): id for node, id in old.get("contracts", {}).items()}
+    contracts = await _alive(ctx, {int(node): id for node, id in old.get("contracts", {}).items()})
     nodes = {int(one["id"]): one for one in await chain.entries("TfgridModule", "Nodes")}
     spec = compose.assign(spec, sorted(nodes))
     meshes = {name: msgspec.convert(mesh, Mesh) for name, mesh in old.get("meshes", {}).items()}
-    earlier = {int(node): decode(document) for node, document in old.get("deployments", {}).items()}
+    documents = {int(node): document for node, document in old.get("deployments", {}).items()}
+    earlier = {node: decode(document) for node, document in documents.items() if node in contracts}
     wanted = {node for network in spec.networks for node in compose.members(spec, network)}
     places = {node: await _place(ctx, node, nodes[node]) for node in wanted if node in nodes}
     composed = compose.compose(
@@ -107,6 +108,17 @@ async def deploy(ctx: Context, spec: Spec) -> Deployed:
         blocks[contracts[node]] = time.time()
         _remember(ctx, spec.name, contracts, composed, signed)
     return Deployed(spec.name, contracts, composed.addresses, composed.meshes, blocks)
+
+
+async def _alive(ctx: Context, contracts: Mapping[int, int]) -> dict[int, int]:
+    """Those that the chain still has; one that was cancelled, or is of another chain's past, is made anew."""
+    entries = {node: await ctx.chain().query(CONTRACTS, "Contracts", id) for node, id in contracts.items()}
+    twin = await ctx.twin()
+    return {node: contracts[node] for node, one in entries.items() if one and _is_ours(one, twin)}
+
+
+def _is_ours(contract: Mapping[str, Any], twin: int) -> bool:
+    return bool(contract["twin_id"] == twin and "Deleted" not in contract["state"])
 
 
 def sign(deployment: Deployment, key: LocalKey) -> Deployment:
