@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zos.lab import steps as s
 from zos.lab.nodeconfig import node_config
-from zos.lab.script import COPIED, NODE_FOLDERS
+from zos.lab.script import COPIED, NODE_FOLDERS, hosts
 from zos.lab.topology import INTERNET, Box, Kind, Layout, Topology
 from zos.lab.units import own_units
 
@@ -134,6 +134,8 @@ def _start(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Step]
     yield s.MakeFolder(run / "units")
     for name, text in own_units(box, wish.topology, layout).items():
         yield s.WriteFile(run / "units" / name, text)
+    yield s.WriteFile(run / "hosts", hosts(wish.topology.boxes()))
+    yield s.WriteFile(run / "resolv.conf", "")
     if box.kind is Kind.NODE:
         config = node_config(box, wish.farm, _disks(box, wish.topology, layout))
         yield s.WriteFile(layout.box_state(box.name) / "etc-zos" / "zos.toml", config)
