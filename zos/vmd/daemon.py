@@ -28,6 +28,8 @@ class Config:
     """`kvm` or `tcg`; empty: kvm when a trial guest runs in it."""
     every: float = 15.0
     """Seconds between two looks at a machine, when nothing else asks for one."""
+    warm: float = 300.0
+    """Seconds between two questions to libvirt what QEMU can; the first one makes it find out."""
 
 
 class Vmd(Daemon):
@@ -49,6 +51,8 @@ class Vmd(Daemon):
         runs = Ledger(run_dir / "runs", Run)
         keeper = Keeper(self._host, Consoles(rt.state_dir / "consoles"), wishes, runs, rt.clock, config.every)
         rt.serve(VmService(keeper), add_VmdServicer_to_server)
+        # It also notices a libvirtd that is new (and knows nothing of QEMU yet) before a tenant's machine does.
+        rt.loop("warm", self._host.warm, every=config.warm)
         rt.task("machines", keeper.run)
         rt.task("consoles", keeper.tend_consoles)
 

@@ -124,6 +124,9 @@ class FakeHost:
             raise MachineNotRunning(id=id, state="its serial port is closed")
         self.typed[id] = self.typed.get(id, b"") + data
 
+    async def warm(self) -> None:
+        """Nothing to wait for."""
+
     async def acceleration(self) -> Acceleration:
         """No hardware here."""
         return Acceleration(Accelerator.TCG, "a fake has no processor")
