@@ -3,121 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from labs import LAYOUT, UNITS, box_of, box_pid, core0_pid, eventually, guests, kill, states, unit_pid, zos
 
 from zos.bus.client import Bus
 from zos.core0.api import Core0Client
 from zos.lab.keeper import Lab
-from zos.lab.topology import Layout
-from zos.provisiond.api import ProvisiondClient
-from zos.vmd.api import VmdClient
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-
-LAYOUT = Layout()
-
-
-def zos(*argv: str, state: Path, check: bool = True) -> Any:
-    """Run the user's command line; its JSON answer."""
-    environ = {**os.environ, "ZOS_STATE": str(state)}
-    for name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB"):
-        environ.pop(name, None)
-    done = subprocess.run(
-        [sys.executable, "-m", "zos.cli.main", *argv, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env=environ,
-        check=False,
-    )
-    if check:
-        assert done.returncode == 0, f"zos {' '.join(argv)}: {done.stderr[-2000:]}"
-        return json.loads(done.stdout) if done.stdout.strip() else None
-    return done
-
-
-def world() -> dict[str, list[str]]:
-    """What a lab could leave on this machine."""
-
-    def lines(*argv: str) -> list[str]:
-        return sorted(subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines())
-
-    links = [line.split(":")[1].strip() for line in lines("ip", "-o", "link")]
-    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    processes = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if "zos-lab" in text or "zos.core0" in text or "/zos/lab/init.py" in text:
-            processes.append(text.replace("\0", " "))
-    return {
-        "links": links,
-        "mounts": sorted(mounts),
-        "loops": lines("losetup", "-n", "-O", "NAME,BACK-FILE"),
-        "nft": lines("nft", "list", "tables"),
-        "namespaces": lines("ip", "netns", "list"),
-        "processes": sorted(processes),
-        "folders": sorted(str(path) for path in (LAYOUT.state, LAYOUT.run) if path.exists()),
-    }
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("user")
-
-
-@pytest.fixture(scope="module")
-def demo(state: Path) -> Iterator[dict[str, Any]]:
-    """A lab in which the demo has run; gone afterwards, with nothing left."""
-    zos("lab", "down", state=state)
-    before = world()
-    try:
-        yield zos("lab", "demo", state=state)
-    finally:
-        zos("lab", "down", state=state)
-    assert world() == before
-
-
-def box_pid(name: str) -> int:
-    return Lab(LAYOUT).pid(name)
-
-
-async def unit_pid(node: str, unit: str) -> int:
-    async with Bus(LAYOUT.sockets(node)) as bus:
-        return next(one.pid for one in await Core0Client(bus).units() if one.name == unit)
-
-
-async def kill(node: str, pid: int) -> None:
-    """kill -9 by the process id that the node itself sees."""
-    await Lab(LAYOUT).run(node, ["kill", "-KILL", str(pid)])
-
-
-async def eventually(what: Any, seconds: float = 30.0) -> None:
-    """Until an async question is answered with yes."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                if await what():
-                    return
-            except Exception:  # noqa: BLE001 - what is being restarted answers with all kinds of errors
-                pass
-            await asyncio.sleep(0.05)
-
-
-async def guests(node: str) -> dict[str, int]:
-    async with Bus(LAYOUT.sockets(node)) as bus:
-        return {str(one.id): one.pid for one in await VmdClient(bus).list_machines() if one.state == "running"}
 
 
 def test_a_signed_contract_becomes_machines_that_answer(demo: dict[str, Any]) -> None:
@@ -154,7 +52,7 @@ def test_running_it_again_changes_nothing(demo: dict[str, Any], state: Path) -> 
     assert again["proved"] == demo["proved"]
 
 
-@pytest.mark.parametrize("unit", ["storaged", "networkd", "chain", "flistd", "vmd", "provisiond", "capacityd"])
+@pytest.mark.parametrize("unit", UNITS)
 async def test_a_killed_daemon_is_back_and_guests_do_not_notice(demo: dict[str, Any], unit: str) -> None:
     before = await guests("node-1")
     old = await unit_pid("node-1", unit)
@@ -176,11 +74,7 @@ async def test_a_killed_daemon_is_back_and_guests_do_not_notice(demo: dict[str, 
 
 async def test_a_killed_core0_is_back_and_guests_do_not_notice(demo: dict[str, Any]) -> None:
     before = await guests("node-2")
-    pids = [
-        int(pid) for pid in Path(f"/proc/{box_pid('node-2')}/task/{box_pid('node-2')}/children").read_text().split()
-    ]
-    core0 = next(pid for pid in pids if b"zos.core0" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    os.kill(core0, signal.SIGKILL)
+    os.kill(core0_pid("node-2"), signal.SIGKILL)
 
     async def same() -> bool:
         async with Bus(LAYOUT.sockets("node-2")) as bus:
@@ -191,28 +85,31 @@ async def test_a_killed_core0_is_back_and_guests_do_not_notice(demo: dict[str, A
     assert before
 
 
-async def test_the_chain_and_the_hub_may_go_and_guests_run(demo: dict[str, Any], state: Path) -> None:
-    before = await guests("node-1")
-    for name in ("chain", "hub"):
-        os.kill(box_pid(name), signal.SIGKILL)
-    await kill("node-1", await unit_pid("node-1", "provisiond"))
+async def test_a_node_boots_its_guests_with_chain_and_hub_gone(demo: dict[str, Any], state: Path) -> None:
+    contract, box = demo["contracts"]["1"], box_of(1, state)
+    before = await guests(box)
+    lab, away = Lab(LAYOUT), frozenset({"chain", "hub"})
+    await lab.power(away | {box}, str)
+    await lab.power(away, str)
 
-    async def still_ok() -> bool:
-        async with Bus(LAYOUT.sockets("node-1")) as bus:
-            (one,) = await ProvisiondClient(bus).list()
-            return {workload["result"]["state"] for workload in one["workloads"]} == {"ok"}
+    async def machines_run() -> bool:
+        found = await guests(box)
+        return found.keys() == before.keys() and set((await states(box, contract)).values()) == {"ok"}
 
-    await eventually(still_ok)
-    assert await guests("node-1") == before
+    await eventually(machines_run, 60)
+    async with Bus(LAYOUT.sockets(box)) as bus:
+        assert all(unit.state == "running" for unit in await Core0Client(bus).units())
+    assert zos("lab", "off", "chain", state=state)["off"] == ["chain", "hub"]
     zos("lab", "up", state=state)
+    assert zos("lab", "demo", state=state)["proved"] == demo["proved"]
 
 
 def test_a_cancelled_contract_takes_its_machine_and_keeps_its_data(demo: dict[str, Any], state: Path) -> None:
-    contract = demo["contracts"]["1"]
+    contract, box = demo["contracts"]["1"], box_of(1, state)
     zos("cancel", str(contract), state=state)
 
     async def gone() -> bool:
-        return not await guests("node-1")
+        return not await guests(box)
 
     asyncio.run(eventually(gone))
 
@@ -221,10 +118,14 @@ def test_a_cancelled_contract_takes_its_machine_and_keeps_its_data(demo: dict[st
         return {one["kind"] for one in found} == {"disk", "volume"}
 
     asyncio.run(eventually(buried))
+    disk = next(one for one in zos("tombstones", "1", state=state) if one["kind"] == "disk")
+    assert "contract" in disk["evidence"]["detail"]
+    assert zos("undelete", "1", disk["id"], state=state)["id"] == disk["id"]
+    assert {one["kind"] for one in zos("tombstones", "1", state=state)} == {"volume"}
 
 
 def test_a_lab_comes_back_after_everything_was_killed(demo: dict[str, Any], state: Path) -> None:
-    for pid in [seen.pid for seen in Lab(LAYOUT).host.observe().boxes.values()]:
-        os.kill(pid, signal.SIGKILL)
+    for name in Lab(LAYOUT).host.observe().boxes:
+        os.kill(box_pid(name), signal.SIGKILL)
     again = zos("lab", "demo", state=state)
     assert again["proved"] == demo["proved"]

@@ -19,7 +19,6 @@ from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
 
-
 STATE_DEFAULT = "~/.local/share/zos"
 
 

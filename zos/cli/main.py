@@ -28,7 +28,10 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--chain", metavar="URL", default=argparse.SUPPRESS, help="the chain (or ZOS_CHAIN)")
     common.add_argument("--key", metavar="FILE", default=argparse.SUPPRESS, help="your key file (or ZOS_KEY)")
     common.add_argument(
-        "--state", metavar="DIR", default=argparse.SUPPRESS, help="your records (or ZOS_STATE; else with the lab, or " + STATE_DEFAULT + ")"
+        "--state",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="your records (or ZOS_STATE; else with the lab, or " + STATE_DEFAULT + ")",
     )
     top = argparse.ArgumentParser(prog="zos", description="The grid, from your side.", parents=[common])
     subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -164,6 +164,26 @@ class Lab:
         left = ", ".join(step.describe() for step in planning.undo(self.host.observe(), self.layout))
         raise Leftovers(what=left)
 
+    async def power(self, off: frozenset[str], say: Say) -> None:
+        """Cut the power of these boxes, and give it to every other one; nobody is asked, nothing is waited for."""
+        _need_root()
+        record = self.record()
+        if record is None:
+            raise NoLab()
+        topology = Topology(nodes=record.nodes)
+        boxes = {box.name for box in topology.boxes()}
+        if unknown := sorted(off - boxes):
+            raise NoSuchBox(name=unknown[0], boxes=", ".join(sorted(boxes)))
+        with self.host.locked():
+            await self._make(Wish(topology, record.farm, off), say)
+
+    def dark(self) -> frozenset[str]:
+        """The boxes that are off."""
+        record = self.record()
+        if record is None:
+            raise NoLab()
+        return frozenset(box.name for box in Topology(nodes=record.nodes).boxes()) - self.host.observe().boxes.keys()
+
     # Looking
 
     async def status(self) -> tuple[BoxStatus, ...]:

@@ -47,6 +47,8 @@ def _internet(box: Box) -> Iterator[str]:
 def _cable(box: Box, internet: int) -> Iterator[str]:
     # The far end is born in the Internet's namespace: a veth that never was in the machine's own cannot stay there.
     far = f"/proc/{internet}/ns/net"
+    # A box that was killed just now: its namespace, and so its cable, is taken down by the kernel in its own time.
+    yield f"nsenter --net={far} ip link del {box.name} 2>/dev/null || true"
     yield f"ip link add eth0 address {box.mac} type veth peer name {box.name} netns {far}"
     yield f"nsenter --net={far} ip link set {box.name} master world up"
     yield f"ip address add {box.address}/{PREFIX} dev eth0"

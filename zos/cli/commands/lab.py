@@ -24,6 +24,10 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     up.set_defaults(action=_up)
     verbs.add_parser("down", parents=[common], help="remove all of it").set_defaults(action=_down)
     verbs.add_parser("status", parents=[common], help="what runs").set_defaults(action=_status)
+    for name, words in (("off", "cut the power of boxes"), ("on", "give power to boxes that are off")):
+        power = verbs.add_parser(name, parents=[common], help=words)
+        power.add_argument("box", nargs="+")
+        power.set_defaults(action=_off if name == "off" else _on)
     execute = verbs.add_parser("exec", parents=[common], help="run something in a box: exec NODE -- CMD")
     execute.add_argument("box")
     execute.add_argument("argv", nargs=argparse.REMAINDER)
@@ -49,9 +53,6 @@ async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
 async def _down(arguments: argparse.Namespace, ctx: Context) -> None:
     with ctx.out.step("removing the lab") as step:
         await Lab(ctx.layout).down(step.at)
-    for name, record in ctx.records().items():
-        if record.get("chain") == CHAIN_URL:
-            ctx.forget(name)
     ctx.out.result({"down": True}, "nothing of the lab is left")
 
 
@@ -67,6 +68,21 @@ def _table(boxes: tuple[BoxStatus, ...]) -> str:
         units = f"{running} of {len(box.units)} run" if box.units else ""
         rows.append([box.name, box.address, box.node or None, units, box.acceleration, box.detail])
     return table(["box", "address", "node", "daemons", "machines by", "detail"], rows)
+
+
+async def _off(arguments: argparse.Namespace, ctx: Context) -> None:
+    await _power(ctx, Lab(ctx.layout).dark() | set(arguments.box), f"cutting the power of {', '.join(arguments.box)}")
+
+
+async def _on(arguments: argparse.Namespace, ctx: Context) -> None:
+    await _power(ctx, Lab(ctx.layout).dark() - set(arguments.box), f"giving power to {', '.join(arguments.box)}")
+
+
+async def _power(ctx: Context, off: frozenset[str], words: str) -> None:
+    with ctx.out.step(words) as step:
+        await Lab(ctx.layout).power(off, step.at)
+    text = f"off: {', '.join(sorted(off)) or 'none'}   zos lab on BOX, zos lab up: all of them"
+    ctx.out.result({"off": sorted(off)}, text)
 
 
 async def _exec(arguments: argparse.Namespace, ctx: Context) -> None:

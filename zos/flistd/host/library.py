@@ -165,7 +165,9 @@ class Library:
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)
         if done.code == REFUSED:
             said = json.loads(done.stdout)
-            raise ZosError.known.get(said["reason"], FlistBroken)(**said["facts"])
+            # The process knows the file by its name here; the user knows it by its URL.
+            facts = {**said["facts"], **({"flist": url} if "flist" in said["facts"] else {})}
+            raise ZosError.known.get(said["reason"], FlistBroken)(**facts)
         found = self.known(flist)
         if done.code != 0 or found is None:
             # Killed at a limit, or by a bug that it provoked: the file is to blame, not the moment.

@@ -1,0 +1,132 @@
+"""What the lab's tests ask of a lab: the user's command line, the daemons' doors, kills, and waiting for a level."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from zos.bus.client import Bus
+from zos.core0.api import Core0Client
+from zos.lab.keeper import Lab
+from zos.lab.topology import Layout
+from zos.provisiond.api import ProvisiondClient
+from zos.vmd.api import VmdClient
+
+LAYOUT = Layout()
+HUB = LAYOUT.box_state("hub") / "data"
+UNITS = ["storaged", "networkd", "chain", "flistd", "vmd", "provisiond", "capacityd"]
+
+
+def command(*argv: str) -> list[str]:
+    """The user's command line."""
+    return [sys.executable, "-m", "zos.cli.main", *argv, "--json"]
+
+
+def environment(state: Path) -> dict[str, str]:
+    """The user's, with nothing said about chain, key or hub."""
+    environ = {**os.environ, "ZOS_STATE": str(state)}
+    for name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB"):
+        environ.pop(name, None)
+    return environ
+
+
+def zos(*argv: str, state: Path, check: bool = True) -> Any:
+    """Run the user's command line; its JSON answer, or what became of it when `check` is off."""
+    done = subprocess.run(
+        command(*argv), capture_output=True, text=True, timeout=280, env=environment(state), check=False
+    )
+    if not check:
+        return done
+    assert done.returncode == 0, f"zos {' '.join(argv)}: {done.stderr[-2000:]}"
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def world() -> dict[str, list[str]]:
+    """What a lab could leave on this machine."""
+
+    def lines(*argv: str) -> list[str]:
+        return sorted(subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines())
+
+    links = [line.split(":")[1].strip() for line in lines("ip", "-o", "link")]
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    processes = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = path.read_bytes().decode(errors="replace")
+            if "zos-lab" in text or "zos.core0" in text or "/zos/lab/init.py" in text:
+                processes.append(text.replace("\0", " "))
+    return {
+        "links": links,
+        "mounts": sorted(mounts),
+        "loops": lines("losetup", "-n", "-O", "NAME,BACK-FILE"),
+        "nft": lines("nft", "list", "tables"),
+        "namespaces": lines("ip", "netns", "list"),
+        "processes": sorted(processes),
+        "folders": sorted(str(path) for path in (LAYOUT.state, LAYOUT.run) if path.exists()),
+    }
+
+
+def box_pid(name: str) -> int:
+    """A box's first process."""
+    return Lab(LAYOUT).pid(name)
+
+
+def box_of(node: int, state: Path) -> str:
+    """The box of a node of the chain; ids are given in the order of registration."""
+    return str(next(one["name"] for one in zos("lab", "status", state=state) if one["node"] == node))
+
+
+async def unit_pid(node: str, unit: str) -> int:
+    """A daemon's process, as the node counts."""
+    async with Bus(LAYOUT.sockets(node)) as bus:
+        return next(one.pid for one in await Core0Client(bus).units() if one.name == unit)
+
+
+async def kill(node: str, pid: int) -> None:
+    """kill -9 by the process id that the node itself sees."""
+    await Lab(LAYOUT).run(node, ["kill", "-KILL", str(pid)])
+
+
+def core0_pid(node: str) -> int:
+    """core-0's process, as this machine counts."""
+    init = box_pid(node)
+    pids = [int(pid) for pid in Path(f"/proc/{init}/task/{init}/children").read_text().split()]
+    return next(pid for pid in pids if b"zos.core0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+async def eventually(what: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
+    """Until an async question is answered with yes."""
+    last: BaseException | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    if await what():
+                        return
+                except Exception as err:  # noqa: BLE001 - what is being restarted answers with all kinds of errors
+                    last = err
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{what.__name__} did not come true in {seconds} s; last: {last}") from last
+
+
+async def guests(node: str) -> dict[str, int]:
+    """The machines that run, with their processes."""
+    async with Bus(LAYOUT.sockets(node)) as bus:
+        return {str(one.id): one.pid for one in await VmdClient(bus).list_machines() if one.state == "running"}
+
+
+async def states(node: str, contract: int) -> dict[str, str]:
+    """A deployment's workloads and their states; empty while the node does not know it."""
+    async with Bus(LAYOUT.sockets(node)) as bus:
+        for one in await ProvisiondClient(bus).list():
+            if one["contract_id"] == contract:
+                return {workload["name"]: workload["result"]["state"] for workload in one["workloads"]}
+    return {}
