@@ -1,0 +1,159 @@
+"""From a spec to signed documents: who is whose peer, what stays in an update, what the contract carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zos.cli.client import compose
+from zos.cli.client.mesh import Mesh, NoAccessNode, Place, SubnetConflict, peers, public_key, reachable, wg_quick
+from zos.cli.client.spec import Spec, parse
+from zos.model.deployment import Deployment
+
+PLACES = {1: Place(1, "198.51.100.21"), 2: Place(2, "198.51.100.22"), 3: Place(3, "")}
+
+
+def spec(machines: Mapping[str, Mapping[str, Any]], access: bool = False) -> Spec:
+    bodies = {name: {"flist": "http://hub/web.fl", **body} for name, body in machines.items()}
+    return parse(yaml.safe_dump({"name": "demo", "networks": {"net": {"access": access}}, "machines": bodies}))
+
+
+def composed(wanted: Spec, **more: Any) -> compose.Composed:
+    return compose.compose(wanted, 7, PLACES, pick=lambda ports: ports[0], **more)
+
+
+def network(deployment: Deployment) -> Mapping[str, Any]:
+    return next(one.data for one in deployment.workloads if one.type == "network")
+
+
+def test_machines_without_a_node_go_where_least_is() -> None:
+    placed = compose.assign(spec({"a": {"node": 1}, "b": {}, "c": {}}), [1, 2])
+    assert [machine.node for machine in placed.machines] == [1, 2, 1]
+
+
+def test_a_node_that_the_chain_does_not_know_is_refused() -> None:
+    with pytest.raises(compose.NoNode, match="machine a needs node 9"):
+        compose.assign(spec({"a": {"node": 9}}), [1, 2])
+
+
+def test_each_node_has_its_subnet_and_the_other_as_peer() -> None:
+    found = composed(spec({"a": {"node": 1}, "b": {"node": 2}}))
+    first, second = network(found.deployments[1]), network(found.deployments[2])
+    assert (first["subnet"], second["subnet"]) == ("10.20.2.0/24", "10.20.3.0/24")
+    (peer,) = first["peers"]
+    assert peer["wireguard_public_key"] == public_key(second["wireguard_private_key"])
+    assert peer["allowed_ips"] == ["10.20.3.0/24", "100.64.20.3/32"]
+    assert peer["endpoint"] == f"198.51.100.22:{second['wireguard_listen_port']}"
+    assert found.addresses == {"a": "10.20.2.2", "b": "10.20.3.2"}
+
+
+def test_a_hidden_node_dials_the_access_node_and_is_reached_through_it() -> None:
+    found = composed(spec({"a": {"node": 1}, "b": {"node": 2}, "c": {"node": 3}}))
+    (mesh,) = found.meshes
+    hidden = network(found.deployments[3])
+    (up,) = hidden["peers"]
+    assert up["allowed_ips"] == ["10.20.0.0/16", "100.64.0.0/16"]
+    assert up["endpoint"].startswith(PLACES[mesh.access_node].host)
+    others = {node: [peer.subnet for peer in peers(mesh, node)] for node in (1, 2)}
+    assert hidden["subnet"] in others[mesh.access_node]
+    away = next(node for node in (1, 2) if node != mesh.access_node)
+    through = next(peer for peer in peers(mesh, away) if peer.subnet == mesh.member(mesh.access_node).subnet)
+    assert hidden["subnet"] in through.allowed_ips
+
+
+def test_two_hidden_nodes_and_nobody_else_are_refused() -> None:
+    places = {1: Place(1, ""), 2: Place(2, "")}
+    with pytest.raises(NoAccessNode):
+        compose.compose(spec({"a": {"node": 1}, "b": {"node": 2}}), 7, places, pick=min)
+
+
+def test_the_users_way_in_is_a_peer_of_one_node_and_its_key_is_in_no_deployment() -> None:
+    found = composed(spec({"a": {"node": 1}}, access=True))
+    (mesh,) = found.meshes
+    assert mesh.way_in is not None
+    (peer,) = network(found.deployments[1])["peers"]
+    assert peer["wireguard_public_key"] == public_key(mesh.way_in.private_key)
+    assert mesh.way_in.private_key not in repr(found.deployments)
+    text = wg_quick(mesh)
+    assert f"PrivateKey = {mesh.way_in.private_key}" in text
+    assert f"Endpoint = {mesh.member(1).endpoint}" in text
+
+
+def test_ports_that_a_node_has_given_out_are_not_chosen() -> None:
+    places = {1: Place(1, "198.51.100.21", frozenset(range(1024, 2000)))}
+    found = compose.compose(spec({"a": {"node": 1}}), 7, places, pick=min)
+    assert network(found.deployments[1])["wireguard_listen_port"] == 2000
+
+
+def test_an_update_keeps_keys_ports_addresses_and_versions_of_what_it_does_not_touch() -> None:
+    first = composed(spec({"a": {"node": 1}, "b": {"node": 1}}))
+    old: dict[str, Any] = {
+        "old": {mesh.name: mesh for mesh in first.meshes},
+        "earlier": dict(first.deployments),
+        "addresses": first.addresses,
+    }
+    same = composed(spec({"a": {"node": 1}, "b": {"node": 1}}), **old)
+    assert not compose.is_changed(same.deployments[1], first.deployments[1])
+    grown = composed(spec({"b": {"node": 1, "cpu": 2}, "a": {"node": 1}, "c": {"node": 1}}), **old).deployments[1]
+    assert grown.version == 1
+    assert {one.name: one.version for one in grown.workloads} == {"net": 0, "a": 0, "b": 1, "c": 1}
+    assert network(grown) == network(first.deployments[1])
+
+
+def test_a_fixed_address_that_lies_in_anothers_subnet_is_refused() -> None:
+    with pytest.raises(SubnetConflict):
+        composed(spec({"a": {"node": 1, "ip": "10.20.7.2"}, "b": {"node": 2, "ip": "10.20.7.3"}}))
+
+
+def test_references_to_addresses_are_filled_in() -> None:
+    found = composed(spec({"a": {"node": 1, "env": {"PEER": "http://${b.ip}/"}}, "b": {"node": 2}}))
+    machine = next(one for one in found.deployments[1].workloads if one.type == "zmachine")
+    assert machine.data["env"] == {"PEER": f"http://{found.addresses['b']}/"}
+
+
+def test_the_contract_says_where_the_document_lies_and_never_more_than_the_chain_takes() -> None:
+    url, digest = "http://hub/deployments/" + "a" * 64, "a" * 64
+    short, long = compose.contract_data("demo", url, digest), compose.contract_data("d" * 250, url, digest)
+    assert json.loads(short)["pull"] == {"url": url, "sha256": digest}
+    assert json.loads(short)["projectName"] == "vm/demo"
+    assert json.loads(long)["pull"] == {"url": url, "sha256": digest}
+    assert len(long.encode()) <= compose.DATA_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("addresses", "found"),
+    [
+        (["10.0.0.1/8", "192.168.1.2/24", "185.69.166.10/24"], "185.69.166.10"),
+        (["fe80::1/64", "fd00::1/64", "2a10:b600::1/64"], "2a10:b600::1"),
+        (["127.0.0.1/8", "172.20.1.1/16", "224.0.0.1"], ""),
+        ([], ""),
+    ],
+)
+def test_only_addresses_that_others_can_dial_are_endpoints(addresses: list[str], found: str) -> None:
+    assert reachable(addresses) == found
+
+
+@given(st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=8), st.booleans())
+def test_subnets_addresses_and_ports_never_collide(nodes: list[int], access: bool) -> None:
+    wanted = spec({f"m{index}": {"node": node} for index, node in enumerate(nodes)}, access)
+    try:
+        found = composed(wanted)
+    except NoAccessNode:
+        assert set(nodes) == {3}
+        return
+    (mesh,) = found.meshes
+    subnets = [member.subnet for member in mesh.members] + ([mesh.way_in.subnet] if mesh.way_in else [])
+    assert len(set(subnets)) == len(subnets)
+    assert len(set(found.addresses.values())) == len(nodes)
+    assert all(_is_known(mesh, peer.public_key) for node in {*nodes} for peer in peers(mesh, node))
+
+
+def _is_known(mesh: Mesh, key: str) -> bool:
+    privates = [member.private_key for member in mesh.members] + ([mesh.way_in.private_key] if mesh.way_in else [])
+    return key in {public_key(private) for private in privates}
