@@ -7,13 +7,16 @@ which no restart brings back; a person can still restore the file.
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import base58
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.signing import SigningKey
 
-from zos.core0.api.errors import BadPurpose, KeyUnreadable
+from zos.core0.api.errors import BadE2eKey, BadPurpose, KeyUnreadable
 from zos.core0.api.types import Identity, Purpose
 from zos.runtime import secret
 
@@ -55,9 +58,25 @@ def open_key(path: Path) -> SigningKey:
 
 
 def identity_of(key: SigningKey) -> Identity:
-    """The public half, and its SS58 address."""
+    """The public half, its SS58 address, and the key that twins encrypt to."""
     public = key.verify_key.encode()
-    return Identity(public, ss58(public))
+    return Identity(
+        public, ss58(public), _e2e(key).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    )
+
+
+def _e2e(key: SigningKey) -> ec.EllipticCurvePrivateKey:
+    # The grid's way: the seed of the ed25519 key is the secp256k1 key as well.
+    return ec.derive_private_key(int.from_bytes(key.encode()), ec.SECP256K1())
+
+
+def agree(key: SigningKey, e2e_key: bytes) -> bytes:
+    """The AES-256 key shared with the holder of a secp256k1 key: SHA-256 of the common point's x coordinate."""
+    try:
+        other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), e2e_key)
+    except ValueError:
+        raise BadE2eKey(size=len(e2e_key)) from None
+    return sha256(_e2e(key).exchange(ec.ECDH(), other)).digest()
 
 
 def ss58(public_key: bytes) -> str:

@@ -30,5 +30,8 @@ class Core0Service(Core0Servicer):
             raise BadPurpose(purpose=request.purpose, wanted=f"one of {', '.join(Purpose)}", size=len(request.payload))
         return pb.Signature(signature=identity.sign(self._key, Purpose(request.purpose), request.payload))
 
+    async def Agree(self, request: pb.AgreeRequest, context: Any) -> pb.SharedKey:
+        return pb.SharedKey(key=identity.agree(self._key, request.e2e_key))
+
     async def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> pb.Units:
         return pb.Units(units=[convert.encode(unit, pb.UnitInfo) for unit in self._units()])

@@ -110,5 +110,5 @@ async def test_the_socket_is_for_its_owner_only(tmp_path: Path):
 
 
 def test_types_survive_the_round_trip():
-    identity = Identity(b"\x01" * 32, "5F")
+    identity = Identity(b"\x01" * 32, "5F", b"\x02" * 33)
     assert convert.decode(convert.encode(identity, core0_pb2.Identity), Identity) == identity

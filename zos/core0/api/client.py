@@ -24,6 +24,10 @@ class Core0Client(Door):
         answer = await self.call("Sign", pb.SignRequest(purpose=purpose, payload=payload))
         return bytes(answer.signature)
 
+    async def agree(self, e2e_key: bytes) -> bytes:
+        """The AES-256 key that this node shares with the twin of that secp256k1 key (33 bytes)."""
+        return bytes((await self.call("Agree", pb.AgreeRequest(e2e_key=e2e_key))).key)
+
     async def units(self) -> tuple[UnitInfo, ...]:
         """The supervised daemons, in boot order."""
         answer = await self.call("ListUnits", pb.ListUnitsRequest())

@@ -12,12 +12,14 @@ class GetIdentityRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Identity(_message.Message):
-    __slots__ = ("public_key", "address")
+    __slots__ = ("public_key", "address", "e2e_key")
     PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    E2E_KEY_FIELD_NUMBER: _ClassVar[int]
     public_key: bytes
     address: str
-    def __init__(self, public_key: _Optional[bytes] = ..., address: _Optional[str] = ...) -> None: ...
+    e2e_key: bytes
+    def __init__(self, public_key: _Optional[bytes] = ..., address: _Optional[str] = ..., e2e_key: _Optional[bytes] = ...) -> None: ...
 
 class SignRequest(_message.Message):
     __slots__ = ("purpose", "payload")
@@ -32,6 +34,18 @@ class Signature(_message.Message):
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     signature: bytes
     def __init__(self, signature: _Optional[bytes] = ...) -> None: ...
+
+class AgreeRequest(_message.Message):
+    __slots__ = ("e2e_key",)
+    E2E_KEY_FIELD_NUMBER: _ClassVar[int]
+    e2e_key: bytes
+    def __init__(self, e2e_key: _Optional[bytes] = ...) -> None: ...
+
+class SharedKey(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    def __init__(self, key: _Optional[bytes] = ...) -> None: ...
 
 class ListUnitsRequest(_message.Message):
     __slots__ = ()

@@ -45,6 +45,11 @@ class Core0Stub:
                 request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.SignRequest.SerializeToString,
                 response_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.Signature.FromString,
                 _registered_method=True)
+        self.Agree = channel.unary_unary(
+                '/zos.core0.v1.Core0/Agree',
+                request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.AgreeRequest.SerializeToString,
+                response_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.SharedKey.FromString,
+                _registered_method=True)
         self.ListUnits = channel.unary_unary(
                 '/zos.core0.v1.Core0/ListUnits',
                 request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.ListUnitsRequest.SerializeToString,
@@ -62,6 +67,12 @@ class Core0Servicer:
         raise NotImplementedError('Method not implemented!')
 
     def Sign(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Agree(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +96,11 @@ def add_Core0Servicer_to_server(servicer, server):
                     servicer.Sign,
                     request_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.SignRequest.FromString,
                     response_serializer=zos_dot_core0_dot_api_dot_core0__pb2.Signature.SerializeToString,
+            ),
+            'Agree': grpc.unary_unary_rpc_method_handler(
+                    servicer.Agree,
+                    request_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.AgreeRequest.FromString,
+                    response_serializer=zos_dot_core0_dot_api_dot_core0__pb2.SharedKey.SerializeToString,
             ),
             'ListUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUnits,
@@ -146,6 +162,33 @@ class Core0:
             '/zos.core0.v1.Core0/Sign',
             zos_dot_core0_dot_api_dot_core0__pb2.SignRequest.SerializeToString,
             zos_dot_core0_dot_api_dot_core0__pb2.Signature.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Agree(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.core0.v1.Core0/Agree',
+            zos_dot_core0_dot_api_dot_core0__pb2.AgreeRequest.SerializeToString,
+            zos_dot_core0_dot_api_dot_core0__pb2.SharedKey.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,15 @@ class BadPurpose(ZosError):
     text = "a signature for {purpose} takes {wanted}, not {size} bytes"
 
 
+class BadE2eKey(ZosError):
+    """What a twin published as its encryption key is none."""
+
+    reason = "core0.bad_e2e_key"
+    status = Status.INVALID_ARGUMENT
+    text = "the twin's encryption key ({size} bytes) is no secp256k1 key"
+    hint = "the twin's owner writes a new one with his grid client"
+
+
 class NoSuchUnit(ZosError):
     """No daemon of this name is supervised."""
 

@@ -25,6 +25,8 @@ class Identity:
     """ed25519, 32 bytes."""
     address: str
     """The same key as SS58 address with prefix 42."""
+    e2e_key: bytes
+    """secp256k1, 33 bytes (compressed): what twins encrypt to when they write to this node."""
 
 
 class UnitState(StrEnum):

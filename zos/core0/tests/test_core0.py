@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey, VerifyKey
 
 from zos.core0 import identity
-from zos.core0.api import BadPurpose, KeyUnreadable, Purpose
+from zos.core0.api import BadE2eKey, BadPurpose, KeyUnreadable, Purpose
 from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, Kill, Seen, Start, failures_after, plan
 from zos.core0.units import UNITS, Unit, chosen
 
@@ -146,3 +146,21 @@ def test_an_attestation_cannot_be_an_extrinsic():
     key = SigningKey(b"\x07" * 32)
     payload = b"p" * 120
     assert identity.sign(key, Purpose.ATTEST, payload) != identity.sign(key, Purpose.CHAIN, payload)
+
+
+USER_E2E = "035b26108e8b97479c547da4860d862dc08ab2c29ada449c74d5a9a58a6c46a8c4"
+
+
+def test_the_encryption_key_and_what_is_agreed_are_the_grids() -> None:
+    key = SigningKey(b"\x42" * 32)
+    assert identity.identity_of(key).e2e_key.hex() == (
+        "0324653eac434488002cc06bbfb7f10fe18991e35f9fe4302dbea6d2353dc0ab1c"
+    )
+    shared = identity.agree(key, bytes.fromhex(USER_E2E))
+    assert shared.hex() == "94785cb479559386a36add1e37da6ca66cba94ef8bb6045037b17c8a8c6295da"
+
+
+@pytest.mark.parametrize("key", [b"", b"\x05" * 33, bytes(64)])
+def test_a_key_that_is_none_is_refused(key: bytes) -> None:
+    with pytest.raises(BadE2eKey):
+        identity.agree(SigningKey.generate(), key)
