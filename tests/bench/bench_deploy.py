@@ -92,7 +92,7 @@ def once(number: int, folder: Path) -> dict[str, float]:
 def footprint(seconds: float = 20.0) -> dict[str, float]:
     """Of the idle node's daemons: PSS and RSS in MiB, CPU in percent of one core."""
     core0 = psutil.Process(core0_pid("node-1"))
-    processes = [core0, *core0.children(recursive=False)]
+    processes = [core0, *core0.children(recursive=True)]
     before = sum(sum(one.cpu_times()[:2]) for one in processes)
     time.sleep(seconds)
     cpu = sum(sum(one.cpu_times()[:2]) for one in processes) - before

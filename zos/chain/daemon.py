@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from zos.bus.client import Bus
 from zos.chain.api.chain_pb2_grpc import add_ChainServicer_to_server
 from zos.chain.api.types import Block
-from zos.chain.link import Link, NodeKey
+from zos.chain.link import Contact, Link, NodeKey
+from zos.chain.records import relay_text
 from zos.chain.service import ChainService
 from zos.chain.watch import Watch
 from zos.core0.api import Core0Client
@@ -33,6 +34,10 @@ class Keys:
         """The node's key, which signs there."""
         return NodeKey(self._core0, (await self._core0.identity()).public_key)
 
+    async def e2e_key(self) -> bytes:
+        """What twins encrypt to."""
+        return (await self._core0.identity()).e2e_key
+
 
 class ChainDaemon(Daemon):
     """The node's connection to the chain."""
@@ -43,9 +48,11 @@ class ChainDaemon(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         # core-0 starts its door before its daemons; without the node's key there is nothing to do here.
-        key = await rt.host(Keys, rt.bus).key()
+        keys = rt.host(Keys, rt.bus)
+        key = await keys.key()
         self._chain = Chain(rt.node.chain)
-        link = Link(self._chain, key, rt.node.farm_id, config.activation)
+        contact = Contact(relay_text(rt.node.relay), await keys.e2e_key()) if rt.node.relay else None
+        link = Link(self._chain, key, rt.node.farm_id, config.activation, contact)
         watch = Watch(link, rt.ledger("cursor", Block, version=1))
         rt.serve(ChainService(link, watch), add_ChainServicer_to_server)
         if rt.node.chain:

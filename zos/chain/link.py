@@ -38,16 +38,27 @@ class NodeKey:
         return await self.core0.sign(Purpose.CHAIN, payload)
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How other twins write to this node."""
+
+    relay: str
+    """Its relays' host names (`records.relay_text`)."""
+    e2e_key: bytes
+    """secp256k1, 33 bytes."""
+
+
 class Link:
     """One node's dealings with the chain."""
 
-    def __init__(self, chain: Chain, key: Key, farm: int, activation: str = "") -> None:
+    def __init__(self, chain: Chain, key: Key, farm: int, activation: str = "", contact: Contact | None = None) -> None:
         self.chain = chain
         self.farm = farm
         self.twin = 0
         self.node = 0
         self._key = key
         self._activation = activation
+        self._contact = contact
 
     # Reads
 
@@ -140,6 +151,7 @@ class Link:
         await self.find_self()
         if not self.twin:
             await self._make_twin()
+        await self._be_reachable()
         if not self.node:
             await self._make_node(record)
             return
@@ -165,11 +177,23 @@ class Link:
         if not await self.chain.query(GRID, "UsersTermsAndConditions", self._key.public):
             await self._call(GRID, "user_accept_tc", TERMS)
         try:
-            await self._call(GRID, "create_twin", {"relay": None, "pk": None})
+            # Relay and key come with the first twin: clients that cached one without them would never ask again.
+            contact = self._contact
+            await self._call(
+                GRID, "create_twin", {"relay": contact and contact.relay, "pk": contact and contact.e2e_key}
+            )
         except CallFailed as err:
             if err.error != "TwinWithPubkeyExists":
                 raise
         await self.find_self()
+
+    async def _be_reachable(self) -> None:
+        """Keep the twin's relay and encryption key what they are; what is right already costs no transaction."""
+        if self._contact is None:
+            return
+        twin = await self.twin_of(self.twin)
+        if (twin.relay, twin.pk) != (self._contact.relay, self._contact.e2e_key):
+            await self._call(GRID, "update_twin", {"relay": self._contact.relay, "pk": self._contact.e2e_key})
 
     async def _make_node(self, record: NodeRecord) -> None:
         try:

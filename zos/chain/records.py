@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from zos.chain.api.errors import NotANodeContract
+from zos.chain.api.errors import BadRelay, NotANodeContract
 from zos.chain.api.types import Block, ContractEvent, ContractState, EventKind, NodeContract, NodeRecord, PublicIp, Twin
 from zos.substrate import Event
 
@@ -122,3 +123,11 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
+def relay_text(urls: Iterable[str]) -> str:
+    """How a twin names its relays: host names without ports, sorted, joined by `_` (the chain refuses a colon)."""
+    hosts = {urlsplit(url).hostname or "" for url in urls}
+    if "" in hosts:
+        raise BadRelay(urls=", ".join(urls))
+    return "_".join(sorted(hosts))

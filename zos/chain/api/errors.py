@@ -75,3 +75,12 @@ class NoFunds(ZosError):
     status = Status.UNAVAILABLE
     text = "the node's account {address} has {free} units and cannot pay a fee"
     hint = "send it some TFT, or name an activation service in [chain]"
+
+
+class BadRelay(ZosError):
+    """A relay is not named by a URL with a host."""
+
+    reason = "chain.bad_relay"
+    status = Status.INVALID_ARGUMENT
+    text = "the relays `{urls}` cannot be published: each must be a URL such as wss://relay.example.org"
+    hint = "correct `relay` in /etc/zos/zos.toml or on the kernel command line"

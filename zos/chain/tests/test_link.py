@@ -22,8 +22,9 @@ from zos.chain.api import (
     NoSuchTwin,
     Orphan,
 )
-from zos.chain.api.errors import NoFunds
-from zos.chain.link import Link
+from zos.chain.api.errors import BadRelay, NoFunds
+from zos.chain.link import Contact, Link
+from zos.chain.records import relay_text
 from zos.devchain.testing import Devchain, devchain
 from zos.substrate import Chain, KeyKind, LocalKey
 
@@ -208,3 +209,22 @@ async def test_a_twin_is_read_with_its_account() -> None:
         assert (await b.link.twin_of(account=FARMER.public)).id == 1
         with pytest.raises(NoSuchTwin):
             await b.link.twin_of(99)
+
+
+async def test_a_node_publishes_its_relay_and_key_once_and_keeps_them_true() -> None:
+    async with bench() as b:
+        contact, gift = Contact("relay.one", b"\x02" * 33), f"{b.dev.http}/activation/activate"
+        await Link(b.link.chain, NODE, 1, gift, contact).register(RECORD)
+        twin = await b.link.twin_of(account=NODE.public)
+        assert (twin.relay, twin.pk) == ("relay.one", b"\x02" * 33)
+        before = await b.user.query("System", "Account", NODE.public)
+        await Link(b.link.chain, NODE, 1, gift, contact).register(RECORD)
+        assert (await b.user.query("System", "Account", NODE.public))["nonce"] == before["nonce"]
+        await Link(b.link.chain, NODE, 1, gift, Contact("relay.two", contact.e2e_key)).register(RECORD)
+        assert (await b.link.twin_of(account=NODE.public)).relay == "relay.two"
+
+
+def test_relays_are_published_by_their_hosts_names() -> None:
+    assert relay_text(["wss://b.example:443", "wss://a.example/", "ws://a.example"]) == "a.example_b.example"
+    with pytest.raises(BadRelay):
+        relay_text(["relay.example"])
