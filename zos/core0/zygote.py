@@ -25,7 +25,6 @@ SHARED = (
     "grpc.aio",
     "msgspec",
     "psutil",
-    "pyroute2",
     "libvirt",
     "zos.runtime.daemon",
     "zos.core0.api",
