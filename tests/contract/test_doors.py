@@ -11,12 +11,14 @@ from zos.bus.client import Door
 from zos.bus.generate import ROOT, generate, protos
 from zos.errors import ZosError
 
-DOORS = protos()
+ALL = protos()
+DOORS = [path for path in ALL if "\nservice " in (ROOT / path).read_text()]
+"""The others are formats of the grid."""
 
 
 @pytest.mark.tools
 def test_generated_code_is_what_the_definitions_say(tmp_path: Path):
-    assert generate(tmp_path, DOORS) == 0
+    assert generate(tmp_path, ALL) == 0
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert made
     stale = [str(path) for path in made if (ROOT / path).read_bytes() != (tmp_path / path).read_bytes()]

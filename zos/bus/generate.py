@@ -26,6 +26,8 @@ def generate(out: Path, sources: list[Path], root: Path = ROOT) -> int:
     argv += [f"--python_out={out}", f"--grpc_python_out={out}", f"--pyi_out={out}"]
     status = int(protoc.main([*argv, *map(str, sources)]))
     for source in sources:
+        if "\nservice " not in (root / source).read_text():
+            (out / source.with_name(source.stem + "_pb2_grpc.py")).unlink(missing_ok=True)
         for suffix in ("_pb2_grpc.py", "_pb2.pyi"):
             made = out / source.with_name(source.stem + suffix)
             if made.exists():

@@ -1,0 +1,64 @@
+"""End-to-end encryption between two twins: one AES-256 key per pair, from secp256k1."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from zos.rmb.errors import Undecipherable
+
+NONCE = 12
+TAG = 16
+
+
+class Secret(Protocol):
+    """A twin's encryption key, here or in another process."""
+
+    async def shared(self, pk: bytes) -> bytes:
+        """The AES-256 key shared with the twin of that secp256k1 key (33 bytes)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSecret:
+    """A key in this process: the 32 bytes of a twin's (mini) seed are its secp256k1 key as well."""
+
+    _seed: bytes = field(repr=False)
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        return ec.derive_private_key(int.from_bytes(self._seed), ec.SECP256K1())
+
+    @property
+    def public(self) -> bytes:
+        """33 bytes, compressed: what the twin publishes as its `pk`."""
+        return self._key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+
+    async def shared(self, pk: bytes) -> bytes:
+        try:
+            other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), pk)
+        except ValueError:
+            raise Undecipherable() from None
+        return sha256(self._key().exchange(ec.ECDH(), other)).digest()
+
+
+def seal(key: bytes, plain: bytes, nonce: bytes | None = None) -> bytes:
+    """nonce ‖ ciphertext ‖ tag."""
+    nonce = os.urandom(NONCE) if nonce is None else nonce
+    return nonce + AESGCM(key).encrypt(nonce, plain, None)
+
+
+def unseal(key: bytes, cipher: bytes) -> bytes:
+    """What was sealed."""
+    if len(cipher) < NONCE + TAG:
+        raise Undecipherable()
+    try:
+        return AESGCM(key).decrypt(cipher[:NONCE], cipher[NONCE:], None)
+    except InvalidTag:
+        raise Undecipherable() from None

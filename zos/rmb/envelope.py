@@ -1,0 +1,136 @@
+"""The grid's message: what is signed of it, its time limits, and how an answer is made. Pure.
+
+Formats are those of the public RMB protocol; npm, Go and Rust peers differ in small things, named where they matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+
+from zos.model.signing import verify
+from zos.rmb.errors import Expired, Malformed, ProtocolError, WrongSignature
+from zos.rmb.wire_pb2 import Address, Envelope
+from zos.substrate.keys import KeyKind
+
+SCHEMA = "application/json"
+LARGEST = 2 * 1024 * 1024
+"""Bytes of an envelope; a command's body may have one MiB."""
+DEFAULT_EXPIRATION = 300
+LONGEST_EXPIRATION = 1800
+PREFIX = {KeyKind.ED25519: b"e", KeyKind.SR25519: b"s"}
+KINDS = {value: kind for kind, value in PREFIX.items()}
+
+
+class Signer(Protocol):
+    """A twin's account key, here or in another process."""
+
+    @property
+    def kind(self) -> KeyKind: ...
+
+    async def sign(self, payload: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TwinRecord:
+    """What the chain says of a twin."""
+
+    id: int
+    account: bytes
+    """Its public key, 32 bytes."""
+    pk: bytes = b""
+    """secp256k1, 33 bytes; empty when it published none."""
+    relay: str = ""
+    """Host names of its relays, joined by `_`."""
+
+
+class Twins(Protocol):
+    """Where twins are looked up."""
+
+    async def twin(self, id: int) -> TwinRecord | None:
+        """A twin; None when the chain says that there is none. Raises when the chain does not answer."""
+        ...
+
+
+def decode(data: bytes) -> Envelope:
+    """The envelope in a frame."""
+    if len(data) > LARGEST:
+        raise Malformed(problem=f"{len(data)} bytes are more than {LARGEST}")
+    try:
+        return Envelope.FromString(data)
+    except (DecodeError, UnicodeDecodeError) as err:
+        raise Malformed(problem=err) from None
+
+
+def challenge(envelope: Envelope) -> bytes:
+    """The 16 bytes that are signed: an MD5 over the fields, numbers in decimal, nothing between them."""
+    kind = envelope.WhichOneof("message")
+    words = [envelope.uid, envelope.tags, str(envelope.timestamp), str(envelope.expiration)]
+    for address in (envelope.source, envelope.destination):
+        # An absent address is hashed as twin 0 by Rust and npm peers.
+        words += [str(address.twin), address.connection]
+    if kind == "request":
+        words.append(envelope.request.command)
+    elif kind == "error":
+        words += [str(envelope.error.code), envelope.error.message]
+    words += [envelope.schema, envelope.federation]
+    payload = envelope.WhichOneof("payload")
+    body = getattr(envelope, payload) if payload else b""
+    text = "".join(words).encode() + body + "".join(envelope.relays).encode()
+    return hashlib.md5(text, usedforsecurity=False).digest()
+
+
+async def signed(envelope: Envelope, signer: Signer) -> Envelope:
+    """The envelope with its signature."""
+    envelope.signature = PREFIX[signer.kind] + await signer.sign(challenge(envelope))
+    return envelope
+
+
+def check_signature(envelope: Envelope, twin: TwinRecord) -> None:
+    """Refuse what the twin did not sign."""
+    kind = KINDS.get(envelope.signature[:1])
+    if kind is None or not verify(twin.account, challenge(envelope), envelope.signature[1:], kind):
+        raise WrongSignature(twin=twin.id)
+
+
+def ends(envelope: Envelope) -> float:
+    """When it expires (Unix seconds)."""
+    span = min(envelope.expiration or DEFAULT_EXPIRATION, LONGEST_EXPIRATION)
+    return float(min(envelope.timestamp, 2**53) + span)
+
+
+def check_time(envelope: Envelope, now: float) -> None:
+    """Refuse what is too late; what comes from the future beyond any expiration is refused as well."""
+    if ends(envelope) <= now:
+        raise Expired(ago=round(now - ends(envelope)))
+    if envelope.timestamp > now + LONGEST_EXPIRATION:
+        raise ProtocolError(problem="the message comes from the future; check the clock of the sender")
+
+
+def request(
+    uid: str, me: Address, to: int, command: str, now: float, expiration: int, relays: tuple[str, ...] = ()
+) -> Envelope:
+    """A request without its payload."""
+    made = Envelope(uid=uid, timestamp=int(now), expiration=expiration, source=me, destination=Address(twin=to))
+    made.request.command = command
+    made.schema = SCHEMA
+    made.relays.extend(relays)
+    return made
+
+
+def answer(to: Envelope, me: Address, now: float) -> Envelope:
+    """The frame of an answer; the caller makes it a response or an error and fills the payload."""
+    made = Envelope(uid=to.uid, timestamp=int(now), expiration=DEFAULT_EXPIRATION, source=me, schema=SCHEMA)
+    made.destination.CopyFrom(to.source)
+    return made
+
+
+def relay_error(to: Envelope, message: str, now: float) -> Envelope:
+    """What a relay says of a request that it cannot deliver: unsigned and without a source."""
+    made = Envelope(uid=to.uid, timestamp=int(now), expiration=DEFAULT_EXPIRATION)
+    made.destination.CopyFrom(to.source)
+    made.error.message = message
+    return made
