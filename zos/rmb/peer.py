@@ -131,8 +131,9 @@ class Peer:
         return me
 
     async def _close(self, made: Envelope, other: TwinRecord, body: bytes) -> None:
-        """Fill in the payload, encrypted when the other twin can read that, and sign."""
-        if other.pk:
+        """Fill in the payload, encrypted when both twins have published a key for that, and sign."""
+        me = await self._twins.twin(made.source.twin) if other.pk else None
+        if me is not None and me.pk:
             made.cipher = seal(await self._secret.shared(other.pk), body)
         else:
             made.plain = body

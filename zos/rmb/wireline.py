@@ -44,7 +44,7 @@ class Wireline:
         self._clock = clock
         self._take = take
         self._socket: ClientConnection | None = None
-        self._again = AGAIN
+        self.again = AGAIN
 
     async def run(self) -> None:
         """Be connected; returns only by being cancelled."""
@@ -53,7 +53,7 @@ class Wireline:
             if problem != self.trouble:
                 log.warning("relay %s: %s", self.url, problem)
             self.trouble = problem
-            await asyncio.sleep(self._again)
+            await asyncio.sleep(self.again)
 
     async def _once(self) -> str:
         try:
@@ -82,6 +82,8 @@ class Wireline:
             return _refusal(err, self._clock.time())
         except ZosError as err:
             return err.explain()
+        except websockets.InvalidURI:
+            return "this is no ws:// or wss:// URL"
         except (OSError, TimeoutError, websockets.WebSocketException, ValueError) as err:
             # Never the URL: websockets' own words may quote it, and the token is in it.
             return type(err).__name__ if "?" in str(err) else str(err) or type(err).__name__

@@ -1,0 +1,365 @@
+"""A twin's end of the bus: what it answers, what it refuses, and that no relay and no twin can harm it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from zos.errors import ZosError
+from zos.rmb import envelope as env
+from zos.rmb.cipher import seal, unseal
+from zos.rmb.errors import NoAnswer, NoRelay, Refused, UnknownTwin
+from zos.rmb.limits import Once, Rate
+from zos.rmb.peer import Peer
+from zos.rmb.testing import Chain, Twin, joined
+from zos.rmb.twins import TwinCache
+from zos.rmb.wire_pb2 import Address, Envelope
+from zos.runtime.clock import FakeClock, SystemClock
+from zos.substrate.keys import KeyKind
+
+USER, NODE, PLAIN = Twin(1), Twin(3, KeyKind.ED25519), Twin(6, encrypts=False)
+
+
+class Said(ZosError):
+    """What the test's handler refuses with."""
+
+    reason = "test.said"
+    text = "no such deployment"
+
+
+async def handler(twin: int, command: str, body: bytes) -> bytes:
+    match command:
+        case "refuse":
+            raise Said()
+        case "nothing":
+            return b""
+        case _:
+            return b'["%d","%s",%s]' % (twin, command.encode(), body or b'"empty"')
+
+
+class Line:
+    """A relay that the test plays itself."""
+
+    def __init__(self) -> None:
+        self.sockets: asyncio.Queue[ServerConnection] = asyncio.Queue()
+        self.url = ""
+        self._socket: ServerConnection | None = None
+
+    async def socket(self) -> ServerConnection:
+        if self._socket is None:
+            self._socket = await asyncio.wait_for(self.sockets.get(), 5)
+        return self._socket
+
+    async def again(self) -> None:
+        self._socket = None
+        await self.socket()
+
+    async def send(self, frame: bytes | str) -> None:
+        await (await self.socket()).send(frame)
+
+    async def heard(self) -> Envelope:
+        return Envelope.FromString(await asyncio.wait_for((await self.socket()).recv(decode=False), 5))
+
+
+@asynccontextmanager
+async def line() -> AsyncIterator[Line]:
+    played = Line()
+
+    async def accept(socket: ServerConnection) -> None:
+        await played.sockets.put(socket)
+        await socket.wait_closed()
+
+    async with serve(accept, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        played.url = f"ws://127.0.0.1:{port}"
+        yield played
+
+
+@asynccontextmanager
+async def node(**more: Any) -> AsyncIterator[tuple[Line, Peer]]:
+    chain = Chain()
+    chain.add(USER, NODE, PLAIN)
+    async with line() as relay, joined(NODE, chain, relay.url, handler=handler, **more) as peer:
+        yield relay, peer
+
+
+Change = Callable[[Envelope], None]
+
+
+async def asked(
+    twin: Twin = USER, command: str = "do", body: bytes = b"1", uid: str = "u", change: Change | None = None
+) -> Envelope:
+    made = env.request(uid, Address(twin=twin.id, connection="s"), 3, command, SystemClock().time(), 20)
+    if twin.encrypts:
+        made.cipher = seal(await twin.secret.shared(NODE.secret.public), body)
+    else:
+        made.plain = body
+    if change is not None:
+        change(made)
+    return await env.signed(made, twin.key)
+
+
+async def opened(seen: Envelope, twin: Twin = USER) -> bytes:
+    env.check_signature(seen, NODE.record)
+    assert seen.schema == "application/json"
+    assert (seen.source.twin, seen.destination.twin, seen.destination.connection) == (3, twin.id, "s")
+    return seen.plain if seen.WhichOneof("payload") == "plain" else await _unsealed(seen, twin)
+
+
+async def _unsealed(seen: Envelope, twin: Twin) -> bytes:
+    return unseal(await twin.secret.shared(NODE.secret.public), seen.cipher)
+
+
+async def test_an_encrypted_request_is_answered_encrypted_to_the_session_that_asked() -> None:
+    async with node() as (relay, _):
+        await relay.send((await asked()).SerializeToString())
+        seen = await relay.heard()
+        assert seen.WhichOneof("payload") == "cipher"
+        assert await opened(seen) == b'["1","do",1]'
+
+
+async def test_a_twin_without_a_key_is_answered_in_plain() -> None:
+    async with node() as (relay, _):
+        await relay.send((await asked(PLAIN)).SerializeToString())
+        seen = await relay.heard()
+        assert (seen.WhichOneof("payload"), await opened(seen, PLAIN)) == ("plain", b'["6","do",1]')
+
+
+async def test_an_empty_plain_body_of_a_twin_with_a_key_is_no_argument() -> None:
+    def emptied(made: Envelope) -> None:
+        made.plain = b""
+
+    async with node() as (relay, _):
+        await relay.send((await asked(change=emptied)).SerializeToString())
+        assert await opened(await relay.heard()) == b'["1","do","empty"]'
+
+
+async def test_an_answer_is_never_empty() -> None:
+    async with node() as (relay, _):
+        await relay.send((await asked(command="nothing")).SerializeToString())
+        assert await opened(await relay.heard()) == b"null"
+
+
+def late(made: Envelope) -> None:
+    made.timestamp -= 100
+
+
+def other_schema(made: Envelope) -> None:
+    made.schema = "text/plain"
+
+
+def no_schema(made: Envelope) -> None:
+    made.ClearField("schema")
+
+
+def torn(made: Envelope) -> None:
+    made.cipher = made.cipher[:-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "command", "code", "text"),
+    [
+        (late, "do", 102, "expired"),
+        (other_schema, "do", 101, "application/json"),
+        (torn, "do", 106, "decrypted"),
+        (None, "refuse", 255, "no such deployment"),
+    ],
+)
+async def test_what_is_refused_is_said_with_its_code(change: Change | None, command: str, code: int, text: str) -> None:
+    async with node() as (relay, _):
+        await relay.send((await asked(command=command, change=change)).SerializeToString())
+        seen = await relay.heard()
+        env.check_signature(seen, NODE.record)
+        assert (seen.error.code, text in seen.error.message) == (code, True)
+
+
+async def test_a_message_without_a_schema_is_json() -> None:
+    async with node() as (relay, _):
+        await relay.send((await asked(change=no_schema)).SerializeToString())
+        assert await opened(await relay.heard()) == b'["1","do",1]'
+
+
+async def test_a_wrong_signature_and_an_unknown_twin_are_told() -> None:
+    async with node() as (relay, _):
+        made = await asked()
+        made.request.command = "other"
+        await relay.send(made.SerializeToString())
+        seen = await relay.heard()
+        assert (seen.error.code, "invalid signature" in seen.error.message) == (104, True)
+        await relay.send((await asked(Twin(77))).SerializeToString())
+        assert (await relay.heard()).error.code == 103
+
+
+async def test_an_encrypted_message_of_a_twin_without_a_key_is_refused() -> None:
+    def sealed(made: Envelope) -> None:
+        made.cipher = bytes(40)
+
+    async with node() as (relay, _):
+        await relay.send((await asked(PLAIN, change=sealed)).SerializeToString())
+        assert (await relay.heard()).error.code == 105
+
+
+async def test_a_replayed_message_is_dealt_with_once() -> None:
+    async with node() as (relay, peer):
+        frame = (await asked(uid="first")).SerializeToString()
+        await relay.send(frame)
+        assert (await relay.heard()).uid == "first"
+        await relay.send(frame)
+        await relay.send((await asked(uid="second")).SerializeToString())
+        assert (await relay.heard()).uid == "second"
+        assert peer.dropped == 1
+
+
+async def test_what_is_not_for_us_or_no_envelope_is_dropped() -> None:
+    def elsewhere(made: Envelope) -> None:
+        made.destination.twin = 99
+
+    async with node() as (relay, peer):
+        await relay.send((await asked(change=elsewhere)).SerializeToString())
+        await relay.send(b"\xff\xff")
+        await relay.send("text")
+        await relay.send((await asked(uid="good")).SerializeToString())
+        assert (await relay.heard()).uid == "good"
+        assert peer.dropped == 2
+
+
+async def test_a_flood_of_one_twin_is_dropped_and_another_is_served() -> None:
+    async with node(rate=Rate(SystemClock(), rate=1.0, burst=20.0)) as (relay, peer):
+        frame = (await asked(PLAIN)).SerializeToString()
+        socket = await relay.socket()
+        for number in range(10_000):
+            await socket.send(frame)
+            if number == 5_000:
+                await socket.send((await asked(uid="polite")).SerializeToString())
+        async with asyncio.timeout(20):
+            while (await relay.heard()).uid != "polite":
+                pass
+            while peer.dropped < 9_000:
+                await asyncio.sleep(0.01)
+        assert peer.dropped <= 10_000
+
+
+async def test_a_relay_that_dies_is_joined_again() -> None:
+    async with node() as (relay, _):
+        await (await relay.socket()).close()
+        await relay.again()
+        await relay.send((await asked()).SerializeToString())
+        assert await opened(await relay.heard()) == b'["1","do",1]'
+
+
+async def test_a_relay_that_lies_floods_or_sends_too_much_harms_nobody() -> None:
+    chain = Chain()
+    chain.add(USER, NODE)
+    async with line() as bad, line() as good, joined(NODE, chain, bad.url, good.url, handler=handler):
+        socket = await bad.socket()
+        await socket.send(b"\x00" * 1000)
+        for number in range(300):
+            # Answers that nobody asked for, and requests in the names of twins that do not exist.
+            await socket.send(Envelope(uid=str(number), source=Address(twin=9), plain=b"1").SerializeToString())
+        with contextlib.suppress(Exception):
+            await socket.send(bytes(env.LARGEST + 1))
+        await good.send((await asked()).SerializeToString())
+        assert await opened(await good.heard()) == b'["1","do",1]'
+
+
+async def answering(relay: Line, make: Callable[[Envelope], Awaitable[Envelope]]) -> None:
+    seen = await relay.heard()
+    await relay.send((await make(seen)).SerializeToString())
+
+
+async def test_a_forged_answer_is_not_believed_and_the_true_one_is() -> None:
+    chain = Chain()
+    chain.add(USER, NODE)
+
+    async def forged(seen: Envelope) -> Envelope:
+        made = env.answer(seen, Address(twin=3), SystemClock().time())
+        made.response.SetInParent()
+        made.plain = b'"forged"'
+        return await env.signed(made, USER.key)
+
+    async def true(seen: Envelope) -> Envelope:
+        made = env.answer(seen, Address(twin=3), SystemClock().time())
+        made.response.SetInParent()
+        made.cipher = seal(await NODE.secret.shared(USER.secret.public), b'"true"')
+        return await env.signed(made, NODE.key)
+
+    async with line() as relay, joined(USER, chain, relay.url) as me:
+        call = asyncio.create_task(me.call(3, "x"))
+        seen = await relay.heard()
+        assert seen.WhichOneof("payload") == "cipher"
+        for make in (forged, true):
+            await relay.send((await make(seen)).SerializeToString())
+        assert await call == b'"true"'
+
+
+async def test_silence_absence_and_refusal_are_different_errors() -> None:
+    chain = Chain()
+    chain.add(USER, NODE)
+
+    async def refused(seen: Envelope) -> Envelope:
+        made = env.answer(seen, Address(twin=3), SystemClock().time())
+        made.error.code, made.error.message = 255, "not today"
+        return await env.signed(made, NODE.key)
+
+    async with line() as relay, joined(USER, chain, relay.url) as me:
+        with pytest.raises(NoAnswer):
+            await me.call(3, "x", deadline=0.05)
+        await relay.heard()
+        with pytest.raises(UnknownTwin):
+            await me.call(50, "x")
+        call = asyncio.create_task(me.call(3, "x"))
+        await answering(relay, refused)
+        with pytest.raises(Refused, match="not today"):
+            await call
+
+    async def twin() -> int:
+        return 1
+
+    alone = Peer(twin, USER.key, USER.secret, chain, [])
+    with pytest.raises(NoRelay):
+        await alone.call(3, "x")
+
+
+async def test_a_changed_key_is_looked_up_again_and_not_for_every_message() -> None:
+    clock, chain = FakeClock(), Chain()
+    chain.add(USER)
+    cache = TwinCache(chain.twin, clock)
+    assert await cache.twin(1) == USER.record
+    cache.forget(1)
+    await cache.twin(1)
+    assert chain.asked == 1, "too soon"
+    clock.advance(10)
+    cache.forget(1)
+    await cache.twin(1)
+    assert chain.asked == 2
+    assert await cache.twin(50) is None
+    await cache.twin(50)
+    assert chain.asked == 3
+
+
+def test_a_rate_is_per_twin_and_fills_up_again() -> None:
+    clock = FakeClock()
+    rate = Rate(clock, rate=2.0, burst=3.0)
+    assert [rate.take(1) for _ in range(4)] == [True, True, True, False]
+    assert rate.take(2)
+    clock.advance(1)
+    assert [rate.take(1) for _ in range(3)] == [True, True, False]
+
+
+def test_messages_are_remembered_until_they_expire_and_no_more_than_there_is_room_for() -> None:
+    clock = FakeClock()
+    once = Once(clock, limit=3)
+    assert once.is_new(1, "", "a", clock.time() + 10)
+    assert not once.is_new(1, "", "a", clock.time() + 10)
+    assert once.is_new(2, "", "a", clock.time() + 10)
+    clock.advance(11)
+    assert once.is_new(1, "", "a", clock.time() + 10)
+    for uid in "bcdefg":
+        assert once.is_new(1, "", uid, clock.time() + 10)
+    assert len(once._seen) <= 3
