@@ -29,6 +29,7 @@ UNITS = (
     Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
     Unit("provisiond", ("storaged", "networkd", "flistd", "vmd")),
     Unit("capacityd", ("storaged", "chain"), ("dac_read_search",)),
+    Unit("rmb", ("chain", "provisiond")),
 )
 
 

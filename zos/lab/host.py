@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
-from zos.lab import init
+from zos.lab import init, tls
 from zos.lab import steps as s
 from zos.lab.errors import BoxFailed, Busy
 from zos.lab.plan import BoxSeen, Have
@@ -64,6 +64,8 @@ class LinuxHost:
                 write_atomic(path, text.encode(), mode=0o644)
             case s.CopyTree(source, target):
                 await asyncio.to_thread(_copy, source, target)
+            case s.MakeCertificates(folder, addresses):
+                await asyncio.to_thread(tls.make, folder, addresses)
             case s.MakeDisk(path, size):
                 with path.open("ab") as file:
                     os.truncate(file.fileno(), size)

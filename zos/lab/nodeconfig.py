@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zos.lab.topology import ACTIVATION_URL, CHAIN_URL, HUB_URL, Box
+from zos.lab.topology import ACTIVATION_URL, CHAIN_URL, HUB_URL, RELAY_URL, Box
 
 Value = int | float | bool | str | Sequence[str]
 
@@ -13,7 +13,7 @@ Value = int | float | bool | str | Sequence[str]
 def node_config(box: Box, farm: int, disks: Sequence[Path]) -> str:
     """The configuration of one node."""
     tables: dict[str, dict[str, Value]] = {
-        "node": {"farm_id": farm, "chain": [CHAIN_URL], "hub": HUB_URL, "runmode": "dev"},
+        "node": {"farm_id": farm, "chain": [CHAIN_URL], "relay": [RELAY_URL], "hub": HUB_URL, "runmode": "dev"},
         # The files behind the loop devices: their numbers change, the files do not.
         "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
         "chain": {"activation": ACTIVATION_URL},

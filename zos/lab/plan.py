@@ -101,6 +101,9 @@ def _prepare(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Ste
     if box.kind is not Kind.NODE:
         if state not in have.folders:
             yield s.MakeFolder(state)
+        if box.kind is Kind.RELAY and layout.tls not in have.folders:
+            servers = (one.address for one in wish.topology.boxes() if one.kind in (Kind.CHAIN, Kind.HUB, Kind.RELAY))
+            yield s.MakeCertificates(layout.tls, tuple(servers))
         return
     for name, target in NODE_FOLDERS.items():
         folder = state / name

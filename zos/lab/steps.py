@@ -56,6 +56,18 @@ class CopyTree:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeCertificates:
+    """An authority and a server's certificate for these addresses."""
+
+    folder: Path
+    addresses: tuple[str, ...]
+
+    def describe(self) -> str:
+        """In words."""
+        return "certificates"
+
+
+@dataclass(frozen=True, slots=True)
 class MakeDisk:
     """A sparse file that stands for a disk."""
 
@@ -168,6 +180,7 @@ Step = (
     | MakeMountPoint
     | WriteFile
     | CopyTree
+    | MakeCertificates
     | MakeDisk
     | AttachLoop
     | StartBox

@@ -21,6 +21,8 @@ EXIT_ADDRESS = "198.51.100.254"
 """The Internet's bridge: everybody's default gateway, with nothing behind it."""
 CHAIN_PORT = 9944
 HUB_PORT = 8080
+WEB_PORT = 80
+TLS_PORT = 443
 DESK_LINK = "zoslab0"
 INTERNET = "internet"
 LIMIT_OF_NODES = 60
@@ -34,6 +36,7 @@ class Kind(StrEnum):
     INTERNET = "internet"
     CHAIN = "chain"
     HUB = "hub"
+    RELAY = "relay"
     USER = "user"
     NODE = "node"
 
@@ -65,6 +68,7 @@ class Topology:
             _box(INTERNET, Kind.INTERNET, 254),
             _box("chain", Kind.CHAIN, 10),
             _box("hub", Kind.HUB, 11),
+            _box("relay", Kind.RELAY, 12),
             _box("user", Kind.USER, 100),
         )
         return services + tuple(self.node_boxes())
@@ -93,6 +97,10 @@ def _box(name: str, kind: Kind, last: int) -> Box:
 ACTIVATION_URL = f"http://198.51.100.10:{CHAIN_PORT}/activation/activate"
 CHAIN_URL = f"ws://198.51.100.10:{CHAIN_PORT}"
 HUB_URL = f"http://198.51.100.11:{HUB_PORT}"
+RELAY_DOMAIN = "198.51.100.12"
+"""What twins write on the chain: the chain refuses a port, so clients reach the relay on the ports of the web."""
+RELAY_URL = f"ws://{RELAY_DOMAIN}"
+RELAY_TLS_URL = f"wss://{RELAY_DOMAIN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,11 @@ class Layout:
     def user_key(self) -> Path:
         """The lab user's key file."""
         return self.state / "user.key"
+
+    @property
+    def tls(self) -> Path:
+        """The lab's certificate authority, and the certificate of its servers."""
+        return self.state / "tls"
 
     @property
     def records(self) -> Path:

@@ -1,4 +1,4 @@
-"""The unit files that a lab's boxes start: a node's are the repository's own, chain and hub have one each. Pure."""
+"""The unit files that a lab's boxes start: a node's are the repository's own, every other box has one of its own. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from pathlib import Path
 
 import zos
 from zos.lab.init import METAL_PYTHON
-from zos.lab.topology import CHAIN_PORT, HUB_PORT, Box, Kind, Layout, Topology
+from zos.lab.topology import (
+    CHAIN_PORT,
+    CHAIN_URL,
+    HUB_PORT,
+    RELAY_DOMAIN,
+    TLS_PORT,
+    WEB_PORT,
+    Box,
+    Kind,
+    Layout,
+    Topology,
+)
 
 NODE_UNITS = Path(zos.__file__).resolve().parent.parent / "systemd"
 """The same files that a node of metal is installed with."""
@@ -25,6 +36,10 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
         case Kind.HUB:
             listen = ["--listen", f"{box.address}:{HUB_PORT}"]
             return {"hub.service": _unit("zos.hub", [*listen, "--root", str(state / "data")])}
+        case Kind.RELAY:
+            files = ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
+            ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}", *files]
+            return {"relay.service": _unit("zos.relay", ["--chain", CHAIN_URL, *ports, "--domain", RELAY_DOMAIN])}
         case _:
             return {}
 
