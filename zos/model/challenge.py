@@ -7,8 +7,9 @@ that this node may not offer; a type of our own brings its challenge in its prim
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_interface
 
 from zos.model.decode import Fields, Malformed
@@ -17,6 +18,7 @@ from zos.model.deployment import Deployment, Workload
 Pieces = Iterator[str]
 Challenge = Callable[[Fields], Pieces]
 UNSET = "<nil>"
+MACHINES = ("zmachine", "zmachine-light")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -79,6 +81,11 @@ def _network_light(data: Fields) -> Pieces:
 def _network_light_of_old(data: Fields) -> Pieces:
     yield _n(data.cidr("subnet"))
     yield from _mycelium(data.object("mycelium"))
+
+
+def _network_light_without_wireguard(data: Fields) -> Pieces:
+    yield _n(data.cidr("ip_range"))
+    yield from _network_light_of_old(data)
 
 
 def _interfaces(network: Fields) -> Pieces:
@@ -218,24 +225,43 @@ def deployment_hash(deployment: Deployment, challenges: dict[str, Challenge] | N
 
 
 def hashes(deployment: Deployment, challenges: dict[str, Challenge] | None = None) -> Iterator[bytes]:
-    """The hash, then what clients of an older dialect would have computed for the same deployment."""
+    """The hash, then what clients of other dialects would have computed for the same deployment.
+
+    A dialect is only tried when all that it leaves out is unset: everything that is said is signed.
+    """
     kinds = GRID_TYPES if challenges is None else challenges
-    yield deployment_hash(deployment, kinds)
+    lights = [{}, *_light_dialects(deployment)]
+    machines = [{}, *_gpu_dialects(deployment, kinds)]
+    seen: set[bytes] = set()
+    for light, machine in itertools.product(lights, machines):
+        digest = deployment_hash(deployment, {**kinds, **light, **machine})
+        if digest not in seen:
+            seen.add(digest)
+            yield digest
+
+
+def _light_dialects(deployment: Deployment) -> Iterator[dict[str, Challenge]]:
     light = [Fields(workload.data) for workload in deployment.workloads if workload.type == "network-light"]
-    if light and not any(_uses_wireguard(data) for data in light):
-        yield deployment_hash(deployment, {**kinds, "network-light": _network_light_of_old})
-    if any(_is_gpu_dialect(workload) for workload in deployment.workloads):
-        yield deployment_hash(deployment, {**kinds, "zmachine": _gpus_per_entry(kinds["zmachine"])})
+    if not light or any(_uses_wireguard(data) for data in light):
+        return
+    # The TypeScript client for a node that does not report `wireguard`.
+    yield {"network-light": _network_light_without_wireguard}
+    if not any(data.cidr("ip_range") for data in light):
+        yield {"network-light": _network_light_of_old}
 
 
 def _uses_wireguard(data: Fields) -> bool:
-    wireguard = (data.cidr("ip_range"), data.text("wireguard_private_key"), data.list("peers"))
-    return any(wireguard) or data.uint("wireguard_listen_port", 16) != 0
+    return bool(data.text("wireguard_private_key") or data.list("peers") or data.uint("wireguard_listen_port", 16))
+
+
+def _gpu_dialects(deployment: Deployment, kinds: Mapping[str, Challenge]) -> Iterator[dict[str, Challenge]]:
+    if any(_is_gpu_dialect(workload) for workload in deployment.workloads):
+        yield {name: _gpus_per_entry(kinds[name]) for name in MACHINES if name in kinds}
 
 
 def _is_gpu_dialect(workload: Workload) -> bool:
     data = Fields(workload.data)
-    return workload.type == "zmachine" and bool(data.list("gpu")) and len(data.mapping("env")) != 1
+    return workload.type in MACHINES and bool(data.list("gpu")) and len(data.mapping("env")) != 1
 
 
 def _gpus_per_entry(challenge: Challenge) -> Challenge:

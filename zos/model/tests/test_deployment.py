@@ -103,6 +103,12 @@ def test_an_optional_signer_may_be_absent():
     checked(requirement(1, (26, True, 1), (27, False, 1)), (26, SEED))
 
 
+def test_of_two_signatures_of_a_twin_the_first_counts_once():
+    checked(requirement(1, (26, True, 1)), (26, SEED), (26, OTHER))
+    with pytest.raises(signing.BadSignature, match="weight is not reached: 1 of 2"):
+        checked(requirement(2, (26, True, 1)), (26, SEED), (26, SEED))
+
+
 def test_an_optional_signer_that_signs_counts():
     checked(requirement(2, (26, True, 1), (27, False, 1)), (26, SEED), (27, OTHER))
 
@@ -115,7 +121,7 @@ def test_an_optional_signer_that_signs_counts():
         (requirement(2, (26, True, 1), (27, False, 1)), ((26, SEED),), "weight is not reached: 1 of 2"),
         (requirement(1, (26, True, 1)), ((26, OTHER),), "failed to verify signature of twin 26"),
         (requirement(1, (27, True, 1)), ((27, OTHER),), "originator twin id must be in the signature requests"),
-        (requirement(1, (26, True, 1)), ((26, SEED), (26, SEED)), "twin 26 signed twice"),
+        (requirement(1, (26, True, 1)), ((26, OTHER), (26, SEED)), "failed to verify signature of twin 26"),
         (requirement(2, (26, True, 1), (26, True, 1)), ((26, SEED),), "twin 26 is listed twice"),
         (requirement(1, (26, True, 1), (27, False, 1)), ((26, SEED), (27, SEED)), "verify signature of twin 27"),
     ],
@@ -207,7 +213,30 @@ def test_older_dialects_of_clients_are_tried_too():
     texts = [challenge.deployment_challenge(whole, kinds) for kinds in (None, challenge.OLD_DIALECT)]
     assert old not in texts[0]
     assert old in texts[1]
-    assert list(challenge.hashes(whole)) == [hashlib.md5(text).digest() for text in texts]
+    unset = texts[1].replace(b"10.30.2.0", b"<nil>10.30.2.0")
+    assert list(challenge.hashes(whole)) == [hashlib.md5(text).digest() for text in (texts[0], unset, texts[1])]
+
+
+@pytest.mark.parametrize(("name", "body", "md5"), vectors.CLIENTS, ids=[one[0] for one in vectors.CLIENTS])
+def test_what_the_typescript_client_hashed_is_among_the_hashes(name: str, body: dict[str, Any], md5: str):
+    assert md5 in [digest.hex() for digest in challenge.hashes(deployment.decode(body))]
+
+
+def test_the_three_dialects_of_network_light_are_told_apart():
+    data = {"ip_range": "10.249.0.0/16", "subnet": "10.249.2.0/24", "mycelium": {"hex_key": "aa" * 32}}
+    whole = deployment.decode(vectors.client(("labnet", "network-light", data, '{"version":4}')))
+    text = '0100labnetnetwork-light{"version":4}10.249.0.0/1610.249.2.0/24' + "aa" * 32 + "1false11"
+    with_port = text.replace("/24", "/240")
+    assert list(challenge.hashes(whole)) == [hashlib.md5(one.encode()).digest() for one in (with_port, text)]
+
+
+@pytest.mark.parametrize(
+    "more", [{"wireguard_private_key": "A"}, {"wireguard_listen_port": 1}, {"peers": [{"endpoint": "a:1"}]}]
+)
+def test_no_dialect_leaves_out_what_is_said(more: dict[str, Any]):
+    data = {"subnet": "10.249.2.0/24", "mycelium": {"hex_key": "aa" * 32}} | more
+    whole = deployment.decode(vectors.client(("labnet", "network-light", data, "")))
+    assert len(list(challenge.hashes(whole))) == 1
 
 
 def test_the_gpu_dialect_repeats_the_list_after_each_entry_of_env():

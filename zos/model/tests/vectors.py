@@ -203,3 +203,133 @@ def deployment(style: str = "", version: int = 0, disk: tuple[int, int] = (0, 10
             workload("vm1", "zmachine", machine),
         ],
     }
+
+
+def client(*workloads: tuple[str, str, dict[str, Any], str], **top: Any) -> dict[str, Any]:
+    """A deployment as the TypeScript client sends it: (name, type, data, metadata) each."""
+    return {
+        "version": 0,
+        "twin_id": 1,
+        "metadata": "",
+        "description": "",
+        "expiration": 0,
+        "workloads": [
+            {"version": 0, "name": name, "type": kind, "data": data, "metadata": metadata, "description": ""}
+            for name, kind, data, metadata in workloads
+        ],
+        "signature_requirement": {"requests": [{"twin_id": 1, "required": False, "weight": 1}], "weight_required": 1},
+        **top,
+    }
+
+
+OLD_DATE = 1626394539
+"""The expiration that it always sends with 0-db and gateways."""
+WEB = ["http://10.1.0.5:80"]
+
+# (what it is, deployment, md5 that the client computed)
+CLIENTS: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "machine and disk",
+        client(
+            ("vm1disk", "zmount", {"__type": "zmount", "size": GiB}, ""),
+            (
+                "vm1",
+                "zmachine",
+                {
+                    "__type": "zmachine",
+                    "flist": FLIST,
+                    "network": {
+                        "public_ip": "",
+                        "planetary": False,
+                        "interfaces": [{"network": "labnet", "ip": "10.249.2.2"}],
+                        "mycelium": {"network": "labnet", "hex_seed": "000002000002"},
+                    },
+                    "size": 524288000,
+                    "compute_capacity": {"cpu": 1, "memory": GiB},
+                    "mounts": [{"name": "vm1disk", "mountpoint": "/data"}],
+                    "entrypoint": "/sbin/zinit init",
+                    "env": {"SSH_KEY": "ssh-ed25519 AAAA lab"},
+                    "corex": False,
+                    "gpu": [],
+                },
+                "",
+            ),
+        ),
+        "bd7c19edfece331d80a461e14e7784da",
+    ),
+    (
+        "network",
+        client(
+            (
+                "labnet",
+                "network",
+                {
+                    "ip_range": "10.249.0.0/16",
+                    "subnet": "10.249.2.0/24",
+                    "wireguard_private_key": "AAAA",
+                    "wireguard_listen_port": 7276,
+                    "peers": [
+                        {
+                            "subnet": "10.249.3.0/24",
+                            "wireguard_public_key": "BBBB",
+                            "allowed_ips": ["10.249.3.0/24", "100.64.249.3/32"],
+                            "endpoint": "",
+                        }
+                    ],
+                    "mycelium": {"hex_key": "aa" * 32, "peers": []},
+                    "node_id": 1,
+                },
+                '{"version":3,"user_accesses":[]}',
+            ),
+            metadata='{"version":3,"type":"network","name":"labnet","projectName":""}',
+        ),
+        "4b85d277e847ed0562da7bb9e4c9e455",
+    ),
+    (
+        "network-light without wireguard",
+        client(
+            (
+                "labnet",
+                "network-light",
+                {"ip_range": "10.249.0.0/16", "subnet": "10.249.2.0/24", "mycelium": {"hex_key": "aa" * 32}},
+                '{"version":4}',
+            )
+        ),
+        "44205286a2652a457516b9599dcd7daa",
+    ),
+    (
+        "zdb",
+        client(
+            ("zdb1", "zdb", {"size": GiB, "mode": "seq", "password": "secret", "public": False}, ""),
+            expiration=OLD_DATE,
+        ),
+        "edd5cdc2963da89e47993518ab0a0ca3",
+    ),
+    (
+        "gateway by domain",
+        client(
+            (
+                "labfqdn",
+                "gateway-fqdn-proxy",
+                {"fqdn": "site.lab", "tls_passthrough": False, "backends": WEB},
+                "",
+            ),
+            expiration=OLD_DATE,
+        ),
+        "ccbca23f1f8abeaa13a6edd079dd0041",
+    ),
+    (
+        "gateway by name",
+        client(
+            ("labname", "gateway-name-proxy", {"name": "labname", "tls_passthrough": False, "backends": WEB}, ""),
+            expiration=OLD_DATE,
+        ),
+        "63cb2425a19131ae74d3548b114e8358",
+    ),
+    ("public address", client(("pub", "ip", {"v4": True, "v6": False}, "")), "2bd8f6f1efd71fcfdeddc47019e31499"),
+    (
+        "log stream",
+        client(("logs", "zlogs", {"zmachine": "vm1", "output": "redis://x"}, "")),
+        "d1b1e7638b832fc607859e0ee394bdfd",
+    ),
+]
