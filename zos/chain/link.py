@@ -10,8 +10,17 @@ from typing import Any
 import aiohttp
 
 from zos.chain import records
-from zos.chain.api.errors import ChainBehind, ChainDoubtful, NoFunds, NoSuchContract, NoSuchTwin, NotRegistered, Orphan
-from zos.chain.api.types import Block, ContractEvent, ContractResources, EventKind, NodeContract, NodeRecord, Twin
+from zos.chain.api.errors import (
+    ChainBehind,
+    ChainDoubtful,
+    NoFunds,
+    NoSuchContract,
+    NoSuchFarm,
+    NoSuchTwin,
+    NotRegistered,
+    Orphan,
+)
+from zos.chain.api.types import Block, ContractEvent, ContractResources, EventKind, Farm, NodeContract, NodeRecord, Twin
 from zos.core0.api import Core0Client, Purpose
 from zos.substrate import CallFailed, Chain, Key, KeyKind, StatePruned, address
 
@@ -98,6 +107,13 @@ class Link:
         if value is None or int(value["id"]) == 0:
             raise NoSuchTwin(twin=id or f"of account {address(account)}")
         return records.twin(value)
+
+    async def farm_of(self, id: int) -> Farm:
+        """A farm by its id."""
+        value = await self.chain.query(GRID, "Farms", id) if id else None
+        if value is None or int(value["id"]) == 0:
+            raise NoSuchFarm(farm=id)
+        return records.farm(value)
 
     async def find_self(self) -> None:
         """This node's twin and node ids, as far as it has them."""

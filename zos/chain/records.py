@@ -7,7 +7,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zos.chain.api.errors import BadRelay, NotANodeContract
-from zos.chain.api.types import Block, ContractEvent, ContractState, EventKind, NodeContract, NodeRecord, PublicIp, Twin
+from zos.chain.api.types import (
+    Block,
+    ContractEvent,
+    ContractState,
+    EventKind,
+    Farm,
+    NodeContract,
+    NodeRecord,
+    PublicIp,
+    Twin,
+)
 from zos.substrate import Event
 
 PALLET = "SmartContractModule"
@@ -27,6 +37,11 @@ def twin(value: Mapping[str, Any]) -> Twin:
         relay=_text(value.get("relay")),
         pk=bytes(value.get("pk") or b""),
     )
+
+
+def farm(value: Mapping[str, Any]) -> Farm:
+    """A Farm of TfgridModule."""
+    return Farm(id=int(value["id"]), name=_text(value["name"]), twin=int(value["twin_id"]))
 
 
 def contract(value: Mapping[str, Any], at: Block) -> NodeContract:

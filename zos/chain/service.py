@@ -32,6 +32,9 @@ class ChainService(ChainServicer):
     async def GetTwin(self, request: pb.GetTwinRequest, context: Any) -> pb.Twin:
         return convert.encode(await self._link.twin_of(request.id, request.account), pb.Twin)
 
+    async def GetFarm(self, request: pb.GetFarmRequest, context: Any) -> pb.Farm:
+        return convert.encode(await self._link.farm_of(request.id), pb.Farm)
+
     async def WatchContracts(self, request: pb.WatchContractsRequest, context: Any) -> AsyncIterator[pb.ContractEvent]:
         async for event in self._watch.watch():
             yield convert.encode(event, pb.ContractEvent)

@@ -109,6 +109,22 @@ class Twin(_message.Message):
     pk: bytes
     def __init__(self, id: _Optional[int] = ..., account: _Optional[bytes] = ..., relay: _Optional[str] = ..., pk: _Optional[bytes] = ...) -> None: ...
 
+class GetFarmRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class Farm(_message.Message):
+    __slots__ = ("id", "name", "twin")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TWIN_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    name: str
+    twin: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., twin: _Optional[int] = ...) -> None: ...
+
 class WatchContractsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

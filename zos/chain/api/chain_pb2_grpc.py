@@ -55,6 +55,11 @@ class ChainStub:
                 request_serializer=zos_dot_chain_dot_api_dot_chain__pb2.GetTwinRequest.SerializeToString,
                 response_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.Twin.FromString,
                 _registered_method=True)
+        self.GetFarm = channel.unary_unary(
+                '/zos.chain.v1.Chain/GetFarm',
+                request_serializer=zos_dot_chain_dot_api_dot_chain__pb2.GetFarmRequest.SerializeToString,
+                response_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.Farm.FromString,
+                _registered_method=True)
         self.WatchContracts = channel.unary_stream(
                 '/zos.chain.v1.Chain/WatchContracts',
                 request_serializer=zos_dot_chain_dot_api_dot_chain__pb2.WatchContractsRequest.SerializeToString,
@@ -99,6 +104,12 @@ class ChainServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTwin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFarm(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +161,11 @@ def add_ChainServicer_to_server(servicer, server):
                     servicer.GetTwin,
                     request_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.GetTwinRequest.FromString,
                     response_serializer=zos_dot_chain_dot_api_dot_chain__pb2.Twin.SerializeToString,
+            ),
+            'GetFarm': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFarm,
+                    request_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.GetFarmRequest.FromString,
+                    response_serializer=zos_dot_chain_dot_api_dot_chain__pb2.Farm.SerializeToString,
             ),
             'WatchContracts': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchContracts,
@@ -280,6 +296,33 @@ class Chain:
             '/zos.chain.v1.Chain/GetTwin',
             zos_dot_chain_dot_api_dot_chain__pb2.GetTwinRequest.SerializeToString,
             zos_dot_chain_dot_api_dot_chain__pb2.Twin.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFarm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.chain.v1.Chain/GetFarm',
+            zos_dot_chain_dot_api_dot_chain__pb2.GetFarmRequest.SerializeToString,
+            zos_dot_chain_dot_api_dot_chain__pb2.Farm.FromString,
             options,
             channel_credentials,
             insecure,

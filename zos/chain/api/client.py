@@ -13,6 +13,7 @@ from zos.chain.api.types import (
     ChainStatus,
     ContractEvent,
     ContractResources,
+    Farm,
     NodeContract,
     NodeRecord,
     Twin,
@@ -49,6 +50,10 @@ class ChainClient(Door):
     async def twin_by_account(self, account: bytes) -> Twin:
         """A twin by its account's public key."""
         return convert.decode(await self.call("GetTwin", pb.GetTwinRequest(account=account), deadline=20.0), Twin)
+
+    async def farm(self, id: int) -> Farm:
+        """A farm by its id; NoSuchFarm when it was read as absent."""
+        return convert.decode(await self.call("GetFarm", pb.GetFarmRequest(id=id), deadline=20.0), Farm)
 
     async def watch_contracts(self) -> AsyncGenerator[ContractEvent, None]:
         """`present` for every active contract, then what happens in finalized blocks."""

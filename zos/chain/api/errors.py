@@ -50,6 +50,14 @@ class NoSuchTwin(ZosError):
     text = "there is no twin {twin} on the chain"
 
 
+class NoSuchFarm(ZosError):
+    """Read as absent."""
+
+    reason = "chain.no_such_farm"
+    status = Status.NOT_FOUND
+    text = "there is no farm {farm} on the chain"
+
+
 class NotRegistered(ZosError):
     """The node has no id on the chain yet."""
 

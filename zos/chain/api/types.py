@@ -61,6 +61,16 @@ class Twin:
     pk: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """An owner's group of nodes."""
+
+    id: int
+    name: str
+    twin: int
+    """The farmer's."""
+
+
 class EventKind(StrEnum):
     """What happened to a contract."""
 

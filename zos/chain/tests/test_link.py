@@ -16,9 +16,11 @@ from zos.chain.api import (
     ContractResources,
     ContractState,
     EventKind,
+    Farm,
     Interface,
     NodeRecord,
     NoSuchContract,
+    NoSuchFarm,
     NoSuchTwin,
     Orphan,
 )
@@ -201,6 +203,14 @@ async def test_a_gap_is_caught_up_from_the_cursor() -> None:
                 if len(kinds) == 2:
                     break
         assert kinds == [EventKind.CREATED, EventKind.CANCELED]
+
+
+async def test_a_farm_is_read_with_its_farmer() -> None:
+    async with bench() as b:
+        assert await b.link.farm_of(1) == Farm(1, "farm", 1)
+        for absent in (0, 99):
+            with pytest.raises(NoSuchFarm, match=f"no farm {absent} "):
+                await b.link.farm_of(absent)
 
 
 async def test_a_twin_is_read_with_its_account() -> None:
