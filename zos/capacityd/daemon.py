@@ -21,6 +21,9 @@ class Config:
     """Seconds between two uptime reports; the grid credits at most 41 minutes."""
     register: float = 86400.0
     """Seconds between two looks whether the chain's record is still true."""
+    geoip: tuple[str, ...] = ()
+    """URLs of GeoIP services (JSON: longitude, latitude, continent, country_name, country_code, city_name), in order;
+    the node asks nobody when there is none."""
 
 
 class Capacityd(Daemon):
@@ -32,7 +35,7 @@ class Capacityd(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         registered = Wake()
-        reporter = Reporter(rt.host(Machine), rt.bus, rt.node.farm_id, registered)
+        reporter = Reporter(rt.host(Machine), rt.bus, rt.node.farm_id, registered, config.geoip, rt.clock)
         rt.serve(CapacityService(reporter), add_CapacitydServicer_to_server)
         if rt.node.farm_id and rt.node.chain:
             patience = Backoff(first=0.2, cap=30.0)

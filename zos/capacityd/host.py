@@ -1,18 +1,22 @@
-"""Looks at the machine: processors, memory, firmware, boot time."""
+"""Looks at the machine: processors, memory, firmware, boot time; and asks where it is."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
+import aiohttp
 import psutil
 
+from zos.capacityd.api.errors import GeoipUnreachable
 from zos.capacityd.api.types import Inventory
 from zos.model.capacity import Capacity
+from zos.runtime import proc
 
 DMI = Path("/sys/class/dmi/id")
 EFI = Path("/sys/firmware/efi/efivars")
 SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+LARGEST = 64 * 1024
 HYPERVISORS = {
     "qemu": "kvm",
     "kvm": "kvm",
@@ -49,6 +53,22 @@ class Machine:
     def connections(self) -> int:
         """Established TCP connections."""
         return sum(1 for one in psutil.net_connections("tcp") if one.status == psutil.CONN_ESTABLISHED)
+
+    async def dmidecode(self) -> str:
+        """The firmware's table in words."""
+        return (await proc.run(["dmidecode"], deadline=8.0)).text
+
+    async def fetch(self, url: str) -> bytes:
+        """What a service answers; bounded in size and time."""
+        timeout = aiohttp.ClientTimeout(total=5.0)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+                body = await answer.content.read(LARGEST)
+                if answer.status != 200:
+                    raise GeoipUnreachable(url=url, problem=f"HTTP status {answer.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
+            raise GeoipUnreachable(url=url, problem=str(err) or type(err).__name__) from err
+        return body
 
     @staticmethod
     def _hypervisor() -> str:

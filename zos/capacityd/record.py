@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from ipaddress import ip_interface
 
 from zos.capacityd.api.errors import InventoryIncomplete
-from zos.capacityd.api.types import Counters, Inventory
+from zos.capacityd.api.types import Counters, Inventory, Location
 from zos.chain.api import Interface, NodeRecord
 from zos.model.capacity import Capacity
+from zos.model.decode import Fields, parse
 from zos.model.units import GiB
 from zos.networkd.api.types import Uplink
 from zos.provisiond.api import Usage
@@ -86,3 +87,27 @@ def node_record(farm: int, inventory: Inventory, cards: tuple[Interface, ...]) -
         virtualized=inventory.virtualized,
         serial_number=re.sub(r"[^\x20-\x7e]", "", inventory.serial_number)[:128],
     )
+
+
+def location(answer: bytes) -> Location:
+    """What a GeoIP service answered; places outside of the globe are refused."""
+    fields = Fields(parse(answer))
+    return Location(
+        longitude=_degrees(fields, "longitude", 180.0),
+        latitude=_degrees(fields, "latitude", 90.0),
+        continent=_name(fields, "continent") or "Unknown",
+        country_name=_name(fields, "country_name") or "Unknown",
+        country_code=_name(fields, "country_code"),
+        city_name=_name(fields, "city_name") or "Unknown",
+    )
+
+
+def _degrees(fields: Fields, name: str, most: float) -> float:
+    value = fields.raw(name) or 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -most <= value <= most:
+        fields.refuse(name, f"must be degrees within {most:g}")
+    return float(value)
+
+
+def _name(fields: Fields, name: str) -> str:
+    return re.sub(r"[\x00-\x1f\ud800-\udfff]", "", fields.text(name))[:100]

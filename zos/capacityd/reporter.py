@@ -5,22 +5,29 @@ from __future__ import annotations
 import logging
 
 from zos.bus.client import Bus
-from zos.capacityd import record
-from zos.capacityd.api.types import Counters, Inventory
+from zos.capacityd import dmi, record
+from zos.capacityd.api.errors import NoLocation
+from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
 from zos.capacityd.host import Machine
 from zos.chain.api import ChainClient, NotRegistered
+from zos.errors import ZosError
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api import ProvisiondClient
+from zos.runtime.clock import Clock
 from zos.runtime.loops import Wake
 from zos.storaged.api import StoragedClient
 
 log = logging.getLogger("zos.capacityd")
 
+DAY = 86400.0
+
 
 class Reporter:
     """The node's capacity, told to the chain and to whoever asks."""
 
-    def __init__(self, machine: Machine, bus: Bus, farm: int, registered: Wake) -> None:
+    def __init__(
+        self, machine: Machine, bus: Bus, farm: int, registered: Wake, geoip: tuple[str, ...], clock: Clock
+    ) -> None:
         self._machine = machine
         self._storaged = StoragedClient(bus)
         self._networkd = NetworkdClient(bus)
@@ -28,6 +35,9 @@ class Reporter:
         self._chain = ChainClient(bus)
         self._farm = farm
         self._registered = registered
+        self._geoip = geoip
+        self._clock = clock
+        self._location: tuple[float, Location] | None = None
         self._node = 0
 
     async def inventory(self) -> Inventory:
@@ -40,6 +50,24 @@ class Reporter:
         inventory = self._machine.inventory(record.storage(pools))
         usage = await self._provisiond.usage()
         return record.counters(inventory, pools, usage, self._machine.connections())
+
+    async def dmi(self) -> Dmi:
+        """What the firmware says."""
+        return dmi.parse(await self._machine.dmidecode())
+
+    async def location(self) -> Location:
+        """Where the node is; asked once a day."""
+        if self._location is None or self._clock.monotonic() - self._location[0] > DAY:
+            self._location = (self._clock.monotonic(), await self._find_location())
+        return self._location[1]
+
+    async def _find_location(self) -> Location:
+        for url in self._geoip:
+            try:
+                return record.location(await self._machine.fetch(url))
+            except ZosError as err:
+                log.warning("%s: %s", url, err.explain())
+        raise NoLocation()
 
     async def register(self) -> None:
         """Make the chain's record of this node what the node is."""

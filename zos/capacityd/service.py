@@ -11,7 +11,7 @@ from zos.capacityd.reporter import Reporter
 
 
 class CapacityService(CapacitydServicer):
-    """Inventory and counters."""
+    """Inventory, counters, firmware and place."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -21,3 +21,9 @@ class CapacityService(CapacitydServicer):
 
     async def GetInventory(self, request: pb.GetInventoryRequest, context: Any) -> pb.Inventory:
         return convert.encode(await self._reporter.inventory(), pb.Inventory)
+
+    async def GetDmi(self, request: pb.GetDmiRequest, context: Any) -> pb.Dmi:
+        return convert.encode(await self._reporter.dmi(), pb.Dmi)
+
+    async def GetLocation(self, request: pb.GetLocationRequest, context: Any) -> pb.Location:
+        return convert.encode(await self._reporter.location(), pb.Location)

@@ -24,23 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!zos/capacityd/api/capacityd.proto\x12\x10zos.capacityd.v1\"\x14\n\x12GetCountersRequest\"\x15\n\x13GetInventoryRequest\"M\n\x08\x43\x61pacity\x12\x0b\n\x03\x63ru\x18\x01 \x01(\x04\x12\x0b\n\x03sru\x18\x02 \x01(\x04\x12\x0b\n\x03hru\x18\x03 \x01(\x04\x12\x0b\n\x03mru\x18\x04 \x01(\x04\x12\r\n\x05ipv4u\x18\x05 \x01(\x04\"\x9b\x01\n\tInventory\x12)\n\x05total\x18\x01 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12\x13\n\x0bvirtualized\x18\x02 \x01(\x08\x12\x12\n\nhypervisor\x18\x03 \x01(\t\x12\x13\n\x0bsecure_boot\x18\x04 \x01(\x08\x12\x15\n\rserial_number\x18\x05 \x01(\t\x12\x0e\n\x06uptime\x18\x06 \x01(\x04\"\x90\x02\n\x08\x43ounters\x12)\n\x05total\x18\x01 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12(\n\x04used\x18\x02 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12*\n\x06system\x18\x03 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12(\n\x04\x66ree\x18\x04 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12\x13\n\x0b\x64\x65ployments\x18\x05 \x01(\x04\x12\x11\n\tworkloads\x18\x06 \x01(\x04\x12\x17\n\x0flast_deployment\x18\x07 \x01(\x03\x12\x18\n\x10open_connections\x18\x08 \x01(\x04\x32\xb0\x01\n\tCapacityd\x12O\n\x0bGetCounters\x12$.zos.capacityd.v1.GetCountersRequest\x1a\x1a.zos.capacityd.v1.Counters\x12R\n\x0cGetInventory\x12%.zos.capacityd.v1.GetInventoryRequest\x1a\x1b.zos.capacityd.v1.Inventoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!zos/capacityd/api/capacityd.proto\x12\x10zos.capacityd.v1\"\x14\n\x12GetCountersRequest\"\x15\n\x13GetInventoryRequest\"\x0f\n\rGetDmiRequest\"\x14\n\x12GetLocationRequest\"M\n\x08\x43\x61pacity\x12\x0b\n\x03\x63ru\x18\x01 \x01(\x04\x12\x0b\n\x03sru\x18\x02 \x01(\x04\x12\x0b\n\x03hru\x18\x03 \x01(\x04\x12\x0b\n\x03mru\x18\x04 \x01(\x04\x12\r\n\x05ipv4u\x18\x05 \x01(\x04\"\x9b\x01\n\tInventory\x12)\n\x05total\x18\x01 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12\x13\n\x0bvirtualized\x18\x02 \x01(\x08\x12\x12\n\nhypervisor\x18\x03 \x01(\t\x12\x13\n\x0bsecure_boot\x18\x04 \x01(\x08\x12\x15\n\rserial_number\x18\x05 \x01(\t\x12\x0e\n\x06uptime\x18\x06 \x01(\x04\"\x90\x02\n\x08\x43ounters\x12)\n\x05total\x18\x01 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12(\n\x04used\x18\x02 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12*\n\x06system\x18\x03 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12(\n\x04\x66ree\x18\x04 \x01(\x0b\x32\x1a.zos.capacityd.v1.Capacity\x12\x13\n\x0b\x64\x65ployments\x18\x05 \x01(\x04\x12\x11\n\tworkloads\x18\x06 \x01(\x04\x12\x17\n\x0flast_deployment\x18\x07 \x01(\x03\x12\x18\n\x10open_connections\x18\x08 \x01(\x04\"(\n\x08Property\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x03(\t\"\xac\x01\n\nSubsection\x12\r\n\x05title\x18\x01 \x01(\t\x12@\n\nproperties\x18\x02 \x03(\x0b\x32,.zos.capacityd.v1.Subsection.PropertiesEntry\x1aM\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.zos.capacityd.v1.Property:\x02\x38\x01\"j\n\x07Section\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\x12\x31\n\x0bsubsections\x18\x04 \x03(\x0b\x32\x1c.zos.capacityd.v1.Subsection\"@\n\x03\x44mi\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12+\n\x08sections\x18\x02 \x03(\x0b\x32\x19.zos.capacityd.v1.Section\"\x81\x01\n\x08Location\x12\x11\n\tlongitude\x18\x01 \x01(\x01\x12\x10\n\x08latitude\x18\x02 \x01(\x01\x12\x11\n\tcontinent\x18\x03 \x01(\t\x12\x14\n\x0c\x63ountry_name\x18\x04 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x05 \x01(\t\x12\x11\n\tcity_name\x18\x06 \x01(\t2\xc3\x02\n\tCapacityd\x12O\n\x0bGetCounters\x12$.zos.capacityd.v1.GetCountersRequest\x1a\x1a.zos.capacityd.v1.Counters\x12R\n\x0cGetInventory\x12%.zos.capacityd.v1.GetInventoryRequest\x1a\x1b.zos.capacityd.v1.Inventory\x12@\n\x06GetDmi\x12\x1f.zos.capacityd.v1.GetDmiRequest\x1a\x15.zos.capacityd.v1.Dmi\x12O\n\x0bGetLocation\x12$.zos.capacityd.v1.GetLocationRequest\x1a\x1a.zos.capacityd.v1.Locationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zos.capacityd.api.capacityd_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SUBSECTION_PROPERTIESENTRY']._loaded_options = None
+  _globals['_SUBSECTION_PROPERTIESENTRY']._serialized_options = b'8\001'
   _globals['_GETCOUNTERSREQUEST']._serialized_start=55
   _globals['_GETCOUNTERSREQUEST']._serialized_end=75
   _globals['_GETINVENTORYREQUEST']._serialized_start=77
   _globals['_GETINVENTORYREQUEST']._serialized_end=98
-  _globals['_CAPACITY']._serialized_start=100
-  _globals['_CAPACITY']._serialized_end=177
-  _globals['_INVENTORY']._serialized_start=180
-  _globals['_INVENTORY']._serialized_end=335
-  _globals['_COUNTERS']._serialized_start=338
-  _globals['_COUNTERS']._serialized_end=610
-  _globals['_CAPACITYD']._serialized_start=613
-  _globals['_CAPACITYD']._serialized_end=789
+  _globals['_GETDMIREQUEST']._serialized_start=100
+  _globals['_GETDMIREQUEST']._serialized_end=115
+  _globals['_GETLOCATIONREQUEST']._serialized_start=117
+  _globals['_GETLOCATIONREQUEST']._serialized_end=137
+  _globals['_CAPACITY']._serialized_start=139
+  _globals['_CAPACITY']._serialized_end=216
+  _globals['_INVENTORY']._serialized_start=219
+  _globals['_INVENTORY']._serialized_end=374
+  _globals['_COUNTERS']._serialized_start=377
+  _globals['_COUNTERS']._serialized_end=649
+  _globals['_PROPERTY']._serialized_start=651
+  _globals['_PROPERTY']._serialized_end=691
+  _globals['_SUBSECTION']._serialized_start=694
+  _globals['_SUBSECTION']._serialized_end=866
+  _globals['_SUBSECTION_PROPERTIESENTRY']._serialized_start=789
+  _globals['_SUBSECTION_PROPERTIESENTRY']._serialized_end=866
+  _globals['_SECTION']._serialized_start=868
+  _globals['_SECTION']._serialized_end=974
+  _globals['_DMI']._serialized_start=976
+  _globals['_DMI']._serialized_end=1040
+  _globals['_LOCATION']._serialized_start=1043
+  _globals['_LOCATION']._serialized_end=1172
+  _globals['_CAPACITYD']._serialized_start=1175
+  _globals['_CAPACITYD']._serialized_end=1498
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,16 @@ class CapacitydStub:
                 request_serializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetInventoryRequest.SerializeToString,
                 response_deserializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.Inventory.FromString,
                 _registered_method=True)
+        self.GetDmi = channel.unary_unary(
+                '/zos.capacityd.v1.Capacityd/GetDmi',
+                request_serializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetDmiRequest.SerializeToString,
+                response_deserializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.Dmi.FromString,
+                _registered_method=True)
+        self.GetLocation = channel.unary_unary(
+                '/zos.capacityd.v1.Capacityd/GetLocation',
+                request_serializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetLocationRequest.SerializeToString,
+                response_deserializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.Location.FromString,
+                _registered_method=True)
 
 
 class CapacitydServicer:
@@ -62,6 +72,18 @@ class CapacitydServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDmi(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLocation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CapacitydServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +96,16 @@ def add_CapacitydServicer_to_server(servicer, server):
                     servicer.GetInventory,
                     request_deserializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetInventoryRequest.FromString,
                     response_serializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.Inventory.SerializeToString,
+            ),
+            'GetDmi': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDmi,
+                    request_deserializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetDmiRequest.FromString,
+                    response_serializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.Dmi.SerializeToString,
+            ),
+            'GetLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLocation,
+                    request_deserializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetLocationRequest.FromString,
+                    response_serializer=zos_dot_capacityd_dot_api_dot_capacityd__pb2.Location.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +162,60 @@ class Capacityd:
             '/zos.capacityd.v1.Capacityd/GetInventory',
             zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetInventoryRequest.SerializeToString,
             zos_dot_capacityd_dot_api_dot_capacityd__pb2.Inventory.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDmi(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.capacityd.v1.Capacityd/GetDmi',
+            zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetDmiRequest.SerializeToString,
+            zos_dot_capacityd_dot_api_dot_capacityd__pb2.Dmi.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.capacityd.v1.Capacityd/GetLocation',
+            zos_dot_capacityd_dot_api_dot_capacityd__pb2.GetLocationRequest.SerializeToString,
+            zos_dot_capacityd_dot_api_dot_capacityd__pb2.Location.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,7 +6,7 @@ from zos.bus import convert
 from zos.bus.client import Door
 from zos.capacityd.api import capacityd_pb2 as pb
 from zos.capacityd.api.capacityd_pb2_grpc import CapacitydStub
-from zos.capacityd.api.types import Counters, Inventory
+from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
 
 
 class CapacitydClient(Door):
@@ -22,3 +22,11 @@ class CapacitydClient(Door):
     async def inventory(self) -> Inventory:
         """The machine."""
         return convert.decode(await self.call("GetInventory", pb.GetInventoryRequest(), deadline=10.0), Inventory)
+
+    async def dmi(self) -> Dmi:
+        """What the firmware says of the hardware; an error where there is no firmware that does."""
+        return convert.decode(await self.call("GetDmi", pb.GetDmiRequest(), deadline=10.0), Dmi)
+
+    async def location(self) -> Location:
+        """Where the node is, at most a day old; NoLocation when nobody tells."""
+        return convert.decode(await self.call("GetLocation", pb.GetLocationRequest(), deadline=10.0), Location)

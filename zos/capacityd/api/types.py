@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zos.model.capacity import Capacity
@@ -35,3 +36,53 @@ class Counters:
     last_deployment: int
     """Unix seconds."""
     open_connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A line of a DMI section, with the lines below it."""
+
+    value: str
+    items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subsection:
+    """A titled part of a DMI section."""
+
+    title: str
+    properties: Mapping[str, Property]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One structure of the firmware's table."""
+
+    handle: str
+    """The whole line that begins it."""
+    kind: str
+    """The type's name as the grid writes it, like `Baseboard`."""
+    number: int
+    """The type."""
+    subsections: tuple[Subsection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dmi:
+    """What the firmware says of the hardware."""
+
+    tool: str
+    """What read the table, with its version."""
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the node's address is, as a GeoIP service says; `Unknown` where that does not."""
+
+    longitude: float = 0.0
+    latitude: float = 0.0
+    continent: str = "Unknown"
+    country_name: str = "Unknown"
+    country_code: str = ""
+    city_name: str = "Unknown"

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.capacityd.api import Inventory, InventoryIncomplete
-from zos.capacityd.record import counters, interfaces, node_record, reserved_memory, storage
+from zos.capacityd.api import Inventory, InventoryIncomplete, Location
+from zos.capacityd.record import counters, interfaces, location, node_record, reserved_memory, storage
 from zos.model.capacity import Capacity
+from zos.model.decode import Malformed
 from zos.model.units import Bytes, GiB
 from zos.networkd.api.types import Uplink
 from zos.provisiond.api import Usage
@@ -78,3 +79,26 @@ def test_interfaces_are_named_and_addressed_as_the_chain_wants() -> None:
 def test_a_serial_number_is_printable() -> None:
     record = node_record(7, machine(), ())
     assert (record.farm, record.serial_number, record.virtualized) == (7, "Srial-1", True)
+
+
+def test_a_location_is_what_the_service_says_and_unknown_where_it_does_not() -> None:
+    answer = b'{"Longitude": -4, "latitude": 50.85, "country_name": "Bel\\u0000gium", "city_name": null, "x": []}'
+    assert location(answer) == Location(-4.0, 50.85, "Unknown", "Belgium", "", "Unknown")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"[]", b"<html>", b'{"longitude": "4"}', b'{"longitude": 181}', b'{"latitude": -91}', b'{"latitude": 1e999}'],
+)
+def test_a_location_that_is_none_is_refused(answer: bytes) -> None:
+    with pytest.raises(Malformed):
+        location(answer)
+
+
+@given(st.binary(max_size=100))
+def test_no_answer_of_a_service_crashes_us(answer: bytes) -> None:
+    try:
+        found = location(answer)
+    except Malformed:
+        return
+    assert -180 <= found.longitude <= 180
