@@ -1,4 +1,4 @@
-"""The unit files that a lab's boxes start: a node's are the repository's own, every other box has one of its own. Pure."""
+"""The unit files that a lab's boxes start: a node's are the repository's own, every other box has its own. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""`zos.deployment.*`: what a twin has on this node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zos.provisiond.api.errors import DeletionDisabled
+from zos.rmb.router import Access, Call, Command
+
+OVER = ("error", "deleted")
+
+
+async def deploy(call: Call) -> None:
+    """A signed deployment: checked, kept and answered; what comes of it is seen in `get` and `changes`."""
+    await call.node.provisiond.deploy(call.body or b"null", call.caller)
+
+
+async def update(call: Call) -> None:
+    """The next version of a deployment, in the same way."""
+    await call.node.provisiond.update(call.body or b"null", call.caller)
+
+
+async def delete(call: Call) -> None:
+    """Refused."""
+    raise DeletionDisabled()
+
+
+async def get(call: Call) -> dict[str, Any]:
+    """`{contract_id}`: the caller's deployment with its results, workloads in his order."""
+    return await call.node.provisiond.get(call.fields().uint("contract_id"), call.caller)
+
+
+async def changes(call: Call) -> list[dict[str, Any]]:
+    """`{contract_id}`: every transition of every workload of the caller's deployment, oldest first."""
+    return await call.node.provisiond.changes(call.fields().uint("contract_id"), call.caller)
+
+
+async def active(call: Call) -> list[dict[str, Any]]:
+    """The caller's deployments that have something which runs, or may."""
+    return [one for one in await call.node.provisiond.list(call.caller) if is_active(one)]
+
+
+def is_active(deployment: dict[str, Any]) -> bool:
+    """Whether a deployment has more than failed and deleted workloads."""
+    return any(one["result"]["state"] not in OVER for one in deployment["workloads"])
+
+
+COMMANDS = (
+    Command("zos.deployment.deploy", deploy, Access.OWNER),
+    Command("zos.deployment.update", update, Access.OWNER),
+    Command("zos.deployment.delete", delete),
+    Command("zos.deployment.get", get, Access.OWNER),
+    Command("zos.deployment.changes", changes, Access.OWNER),
+    Command("zos.deployment.list", active, Access.OWNER),
+)

@@ -1,0 +1,99 @@
+"""`zos.network.*`: the node's addresses and ports, and the addresses that its tenants use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_interface
+from typing import Any
+
+from zos.errors import Status, ZosError
+from zos.model.decode import Fields
+from zos.networkd.api.types import Uplink
+from zos.rmb.commands.deployment import OVER, is_active
+from zos.rmb.router import Access, Call, Command
+
+ZOS = "zos"
+PUBLIC = ("ip", "ipv4")
+MACHINES = ("zmachine", "zmachine-light")
+ULA = IPv6Network("fc00::/7")
+YGGDRASIL = IPv6Network("200::/7")
+INTERNET = IPv6Network("2000::/3")
+
+
+class NoPublicConfig(ZosError):
+    """The node is no public one."""
+
+    reason = "rmb.no_public_config"
+    status = Status.NOT_FOUND
+    text = "no public configuration"
+
+
+async def wg_ports(call: Call) -> list[int]:
+    """The UDP ports that a network's WireGuard cannot have, ascending."""
+    return sorted(await call.node.networkd.wg_ports())
+
+
+async def public_config(call: Call) -> None:
+    """Refused: networkd builds no public namespace, so whatever the chain says, there is no such configuration."""
+    raise NoPublicConfig()
+
+
+async def interfaces(call: Call) -> dict[str, list[str]]:
+    """`{"zos": [ip], "ygg": [ip]}`, addresses without prefix; private IPv4 ones are among them."""
+    uplinks = await call.node.networkd.uplinks()
+    own = [address for uplink in uplinks if uplink.name == ZOS for address in addresses(uplink)]
+    mesh = [address for uplink in uplinks for address in addresses(uplink) if address in YGGDRASIL]
+    return {ZOS: [str(one) for one in own if one not in YGGDRASIL], "ygg": [str(one) for one in mesh]}
+
+
+async def has_ipv6(call: Call) -> bool:
+    """Whether the node has an IPv6 address of the Internet."""
+    uplinks = await call.node.networkd.uplinks()
+    return any(address in INTERNET for uplink in uplinks for address in addresses(uplink))
+
+
+def addresses(uplink: Uplink) -> Iterator[IPv4Address | IPv6Address]:
+    """An uplink's global addresses; IPv6 ones of private networks are not."""
+    for text in uplink.addresses:
+        address = ip_interface(text).ip
+        if not (address.is_link_local or address.is_loopback or address.is_multicast or address in ULA):
+            yield address
+
+
+async def public_ips(call: Call) -> list[str]:
+    """The public IPv4 addresses (with prefix) that workloads of any twin have."""
+    found = (
+        one["result"]["data"]
+        for one in workloads(await call.node.provisiond.list(), PUBLIC)
+        if one["result"]["state"] == "ok"
+    )
+    return [data["ip"] for data in found if data and data.get("ip")]
+
+
+async def private_ips(call: Call) -> list[str]:
+    """`{network_name}`: the addresses that the caller's machines have in his network, also while they are made."""
+    name = call.fields().text("network_name")
+    mine = [one for one in await call.node.provisiond.list(call.caller) if is_active(one)]
+    return [
+        interface.address("ip")
+        for one in workloads(mine, MACHINES)
+        if one["result"]["state"] not in OVER
+        for interface in Fields(one["data"]).object("network").objects("interfaces")
+        if interface.text("network") == name
+    ]
+
+
+def workloads(deployments: Iterable[dict[str, Any]], types: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The workloads of some types."""
+    for deployment in deployments:
+        yield from (one for one in deployment["workloads"] if one["type"] in types)
+
+
+COMMANDS = (
+    Command("zos.network.list_wg_ports", wg_ports),
+    Command("zos.network.public_config_get", public_config),
+    Command("zos.network.interfaces", interfaces),
+    Command("zos.network.has_ipv6", has_ipv6),
+    Command("zos.network.list_public_ips", public_ips),
+    Command("zos.network.list_private_ips", private_ips, Access.OWNER),
+)
