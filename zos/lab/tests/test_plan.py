@@ -31,7 +31,7 @@ def test_nodes_wait_for_their_disks_and_their_farm() -> None:
     loops = {LAYOUT.disk(f"node-{n}", 0): Path(f"/dev/loop{n}") for n in (1, 2)}
     ready = dataclasses.replace(have, loops=loops)
     assert started(ready, farm=0) == ["chain", "hub", "relay", "user"]
-    assert started(ready) == ["chain", "hub", "user", "node-1", "node-2"]
+    assert started(ready) == ["chain", "hub", "relay", "user", "node-1", "node-2"]
 
 
 def test_a_half_built_box_is_ended_first() -> None:
