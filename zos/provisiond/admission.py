@@ -17,6 +17,7 @@ from zos.provisiond.api.errors import (
     DeploymentExists,
     NameTaken,
     NotYet,
+    TooManyWaiting,
     TwinMismatch,
     WrongContract,
 )
@@ -24,6 +25,8 @@ from zos.provisiond.model import Record
 from zos.verbs.primitive import Primitive
 
 Types = Mapping[str, Primitive[Any]]
+MOST_WAITING = 100
+"""Deployments of one twin that no contract carries (yet)."""
 
 
 def challenges(types: Types) -> dict[str, Challenge]:
@@ -56,6 +59,9 @@ def admit_new(deployment: Deployment, records: Iterable[Record], types: Types) -
     records = tuple(records)
     if any(record.contract == deployment.contract_id for record in records):
         raise DeploymentExists(contract=deployment.contract_id)
+    waiting = sum(1 for record in records if record.twin == deployment.twin_id and not record.block)
+    if waiting >= MOST_WAITING:
+        raise TooManyWaiting(twin=deployment.twin_id, count=waiting)
     _free_names(deployment, records, types)
 
 

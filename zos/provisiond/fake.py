@@ -77,6 +77,9 @@ class FakeChain(Faulty):
         self.reported: list[ContractResources] = []
         self.silent = False
         """Lists are empty, although there are contracts."""
+        self.gate: asyncio.Event | None = None
+        """A question for a contract waits for it."""
+        self.waiting = asyncio.Event()
         self._watchers: list[asyncio.Queue[ContractEvent]] = []
 
     async def status(self) -> ChainStatus:
@@ -84,6 +87,9 @@ class FakeChain(Faulty):
 
     async def contract(self, id: int, *, best: bool = False) -> NodeContract:
         self.called("contract")
+        if self.gate is not None:
+            self.waiting.set()
+            await self.gate.wait()
         found = self.best.get(id) if best and id in self.best else self.contracts.get(id)
         if found is None:
             if id > self.counter:

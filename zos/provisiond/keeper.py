@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from zos.chain.api import NodeContract, NoSuchContract, NoSuchTwin, NotRegistered
+from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin, NotRegistered
 from zos.chain.api.types import ContractEvent, ContractResources, ContractState, EventKind
 from zos.errors import Kind, ZosError
 from zos.model.capacity import Capacity, total
@@ -73,6 +73,7 @@ class Keeper:
         deployment = admission.read(document, self._types)
         admission.is_owner(deployment, sender)
         await self._check_signatures(deployment)
+        await self._unseat(deployment)
         admission.admit_new(deployment, self._all(), self._types)
         record = model.fresh(deployment, self._now())
         self._put(record.told(self._link("admission", f"version {deployment.version} was sent and accepted")))
@@ -85,7 +86,7 @@ class Keeper:
         await self._check_signatures(deployment)
         record = self.record(deployment.contract_id, sender)
         admission.admit_update(deployment, record, self._all(), self._types)
-        accepted = dataclasses.replace(record, incoming=encode(deployment))
+        accepted = dataclasses.replace(record, incoming=encode(deployment)).without_attempts(deployment.version)
         self._put(accepted.told(self._link("admission", f"version {deployment.version} was sent and accepted")))
         self._start(deployment.contract_id)
 
@@ -170,7 +171,7 @@ class Keeper:
             await self._pull(contract)
             self._pulls.discard(contract)
         record = self._records.get(str(contract))
-        if record is not None and record.incoming is not None and record.ending is None:
+        while record is not None and record.incoming is not None and record.ending is None:
             record = await self._compare(record, decode(record.incoming))
         if record is not None and (record.ending is not None or not record.refused):
             record = await self._apply(record)
@@ -242,7 +243,11 @@ class Keeper:
 
     def _is_stale(self, record: Record, seen: NodeContract) -> bool:
         """Whether the contract carries another document than ours, and says where that lies."""
-        if pull.place(seen.deployment_data) is None or record.incoming is not None:
+        if pull.place(seen.deployment_data) is None:
+            return False
+        if seen.twin != record.twin:
+            return not record.block
+        if record.incoming is not None:
             return False
         stored = dataclasses.replace(record.deployment(), expiration=0)
         try:
@@ -273,7 +278,7 @@ class Keeper:
         deployment = pull.bound(admission.read(document, self._types), contract)
         admission.carried(deployment, seen, await self._node(), self._types)
         record = self._records.get(str(contract))
-        if record is None:
+        if record is None or (record.twin != deployment.twin_id and not record.block):
             others = [one for one in self._all() if one.contract != contract]
             admission.admit_new(dataclasses.replace(deployment, version=0), others, self._types)
             story = self._link("chain", f"contract {contract} was seen at finalized block {seen.at.number}")
@@ -281,6 +286,16 @@ class Keeper:
         elif deployment.version > record.version:
             admission.admit_update(deployment, record, self._all(), self._types)
             self._put(dataclasses.replace(record, incoming=encode(deployment)).told(fetched))
+
+    async def _unseat(self, deployment: Deployment) -> None:
+        """A document that its contract never carried gives way to one of the contract's own twin."""
+        id = deployment.contract_id
+        record = self._records.get(str(id))
+        if record is None or record.twin == deployment.twin_id or record.block:
+            return
+        with contextlib.suppress(NoSuchContract, ChainBehind):
+            if (await self._host.chain.contract(id, best=True)).twin == deployment.twin_id:
+                self._records.drop(str(id))
 
     async def _compare(self, record: Record, deployment: Deployment) -> Record:
         """Hold a document against its contract and its signatures; from then on it is in force, or refused."""
@@ -290,7 +305,11 @@ class Keeper:
             contract = await self._carrying(deployment, node)
             await self._check_signatures(deployment)
         except (NoSuchContract, WrongContract, BadSignature, NoSuchTwin) as err:
-            return self._refuse(self._fresh(record), deployment, err)
+            if (fresh := self._fresh(record)).incoming != record.incoming:
+                return fresh
+            return self._refuse(fresh, deployment, err)
+        if (fresh := self._fresh(record)).incoming != record.incoming:
+            return fresh  # another document was sent meanwhile, and is compared next
         now = self._now()
         merged = order.merged(self._fresh(record), deployment, now)
         accepted = dataclasses.replace(

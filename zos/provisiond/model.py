@@ -92,6 +92,10 @@ class Record:
         """With a transition appended."""
         return dataclasses.replace(self, log=(*self.log, encode_workload(item.workload())))
 
+    def without_attempts(self, version: int) -> Record:
+        """Without what was logged of a version that was refused before: clients would take it for the new try's."""
+        return dataclasses.replace(self, log=tuple(entry for entry in self.log if entry["version"] != version))
+
     def told(self, link: Link) -> Record:
         """With a link appended to the story; a repeated one is only moved on."""
         story = self.story

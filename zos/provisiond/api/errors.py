@@ -28,6 +28,15 @@ class DeploymentExists(ZosError):
     hint = "send an update with the next version"
 
 
+class TooManyWaiting(ZosError):
+    """Documents for contracts that do not carry them would fill the disk."""
+
+    reason = "provisiond.too_many_waiting"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "twin {twin} has {count} deployments here that no contract carries"
+    hint = "make their contracts, or wait until the node has dropped them"
+
+
 class NameTaken(ZosError):
     """A network's name is the twin's on this node."""
 

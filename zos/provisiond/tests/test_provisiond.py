@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from zos.chain.api import ContractState, EventKind
+from zos.chain.api import ContractState, EventKind, Twin
 from zos.chain.api.types import ContractEvent
 from zos.errors import ZosError
 from zos.model.decode import Malformed
 from zos.model.evidence import EvidenceKind
 from zos.model.signing import BadSignature
+from zos.provisiond.admission import MOST_WAITING
 from zos.provisiond.api import (
     BadUpdate,
     DeploymentExists,
@@ -26,6 +27,7 @@ from zos.provisiond.api import (
     ProvisiondClient,
     TwinMismatch,
 )
+from zos.provisiond.api.errors import TooManyWaiting
 from zos.provisiond.daemon import Config, Provisiond
 from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
@@ -379,6 +381,98 @@ async def test_updates_that_do_not_follow_are_refused(tmp_path: Path) -> None:
         changed = u.document(5, VM[0], VM[1], {**VM[2], "version": 1}, version=1)
         with pytest.raises(BadUpdate, match="does not support upgrade"):
             await door.update(u.signed(changed), u.TWIN)
+
+
+async def test_a_version_that_was_refused_may_be_sent_again_and_its_old_verdict_is_not_told(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "a", "ok")
+        new = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
+        await door.update(u.signed(new), u.TWIN)
+        async with asyncio.timeout(5):
+            while (await door.changes(5))[-1]["result"]["state"] != "unchanged":
+                await asyncio.sleep(0.01)
+        u.contract(host, 5, new)
+        await door.update(u.signed(new), u.TWIN)
+        assert "unchanged" not in [one["result"]["state"] for one in await door.changes(5)]
+        async with asyncio.timeout(5):
+            while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "a") != "ok":
+                await asyncio.sleep(0.01)
+        log = [(one["version"], one["result"]["state"]) for one in await door.changes(5)]
+    assert log == [(0, "init"), (0, "ok"), (1, "init"), (1, "ok")]
+
+
+async def test_the_newer_of_two_documents_of_a_version_is_the_one_that_counts(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "a", "ok")
+        wrong = u.document(5, {**u.zmount("a", 3 * u.GiB), "version": 1}, version=1)
+        right = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
+        u.contract(host, 5, right)
+        host.chain.gate = asyncio.Event()
+        await door.update(u.signed(wrong), u.TWIN)
+        async with asyncio.timeout(5):
+            await host.chain.waiting.wait()
+        await door.update(u.signed(right), u.TWIN)
+        host.chain.gate.set()
+        async with asyncio.timeout(5):
+            while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "a") != "ok":
+                await asyncio.sleep(0.01)
+        assert "unchanged" not in [one["result"]["state"] for one in await door.changes(5)]
+    assert host.storaged.disks["26-5-a"].size == 2 * u.GiB
+
+
+MALLORY = LocalKey.of_text("//Mallory", KeyKind.SR25519)
+
+
+def squat(host: FakeHost, contract: int, **extra: Any) -> bytes:
+    """Another twin's document for a contract that is not his."""
+    host.chain.twins[27] = Twin(27, MALLORY.public)
+    requirement = {"requests": [{"twin_id": 27, "required": True, "weight": 1}], "weight_required": 1}
+    body = u.document(contract, u.zmount("mine"), **extra) | {"twin_id": 27, "signature_requirement": requirement}
+    return u.signed(body, MALLORY, 27)
+
+
+async def test_nobody_keeps_a_contract_from_its_owner_by_being_first(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    async with node(tmp_path, host) as door:
+        await door.deploy(squat(host, 5), 27)
+        u.contract(host, 5, body)
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "disk1", "ok")
+        with pytest.raises(NoSuchDeployment):
+            await door.get(5, 27)
+        with pytest.raises(DeploymentExists):
+            await door.deploy(squat(host, 5), 27)
+        assert await state(door, 5, "disk1") == "ok"
+
+
+async def test_nobody_keeps_a_contract_from_the_document_that_it_names(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(0, u.zmount())
+    host.documents["http://hub/x"] = u.signed(body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(squat(host, 7), 27)
+        u.contract(host, 7, body, deployment_data=b'{"pull": {"url": "http://hub/x"}}')
+        u.happened(host, EventKind.CREATED, 7)
+        await becomes(door, 7, "disk1", "ok")
+        assert [one["twin_id"] for one in await door.list()] == [u.TWIN]
+
+
+async def test_documents_that_no_contract_carries_are_bounded(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with node(tmp_path, host, every=60.0) as door:
+        for contract in range(1, MOST_WAITING + 1):
+            await door.deploy(squat(host, contract), 27)
+        with pytest.raises(TooManyWaiting, match="twin 27 has 100 deployments here that no contract carries"):
+            await door.deploy(squat(host, 1000), 27)
+        body = u.document(2000, u.zmount())
+        u.contract(host, 2000, body)
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 2000, "disk1", "ok")
 
 
 async def test_a_networks_name_is_the_twins_on_this_node(tmp_path: Path) -> None:
