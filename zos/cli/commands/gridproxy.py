@@ -1,0 +1,28 @@
+"""`zos gridproxy`: the REST and GraphQL API that grid clients query, fed by following the chain."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from zos.cli.context import Context
+from zos.explorer import command
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    parser = subparsers.add_parser(
+        "gridproxy", parents=[common], help="serve what the chain says of the grid to grid clients (REST, GraphQL)"
+    )
+    command.add_options(parser)
+    parser.set_defaults(action=_gridproxy)
+
+
+async def _gridproxy(arguments: argparse.Namespace, ctx: Context) -> None:
+    wanted = command.settings(arguments.listen, arguments.database, ctx.chain().urls, os.environ)
+    ctx.out.note(f"serving http://{arguments.listen} and /graphql there; the chain is {', '.join(wanted.chain)}")
+    # Only now: it brings the database's and GraphQL's libraries, which no other command needs.
+    from zos.explorer import service
+
+    await service.serve(wanted)

@@ -1,0 +1,31 @@
+"""`python -m zos.explorer --chain URL --listen ADDRESS:PORT --database FILE|URL`: the grid's proxy as a process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+from zos.errors import ZosError
+from zos.explorer import command, service
+from zos.runtime.daemon import set_up_journal
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m zos.explorer", description="The grid's proxy: REST and GraphQL")
+    parser.add_argument("--chain", required=True, metavar="URL", help="the chain; several with commas")
+    command.add_options(parser)
+    wanted = parser.parse_args(argv)
+    set_up_journal("gridproxy", False)
+    try:
+        asyncio.run(service.serve(command.settings(wanted.listen, wanted.database, wanted.chain.split(","), os.environ)))
+    except ZosError as err:
+        sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

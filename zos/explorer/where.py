@@ -1,0 +1,116 @@
+"""GraphQL's `where` and `orderBy` as SQL, by the entities. Pure.
+
+The operators are those of the grid's indexer: `nodeID_eq`, `state_in`, `deploymentData_contains`, links by their own
+`where`, lists by `_some`, `_none` and `_every`. `AND` narrows what stands beside it, and `OR` is an alternative to it
+(all of it): that is how the indexer reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, true
+
+from zos.explorer.entities import BY_NAME, ENUMS, Entity, Link, LinkKind, Scalar
+from zos.explorer.errors import BadRequest
+
+MOST_VALUES = 5000
+_EQUAL = ("eq", "not_eq", "isNull")
+_AMONG = ("in", "not_in")
+_ORDER = ("gt", "gte", "lt", "lte")
+_TEXT = ("contains", "containsInsensitive", "startsWith", "endsWith")
+_OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "eq": lambda column, value: column.is_(None) if value is None else column == value,
+    "gt": lambda column, value: column > value,
+    "gte": lambda column, value: column >= value,
+    "lt": lambda column, value: column < value,
+    "lte": lambda column, value: column <= value,
+    "in": lambda column, values: column.in_(values),
+    "contains": lambda column, text: column.contains(text, autoescape=True),
+    "containsInsensitive": lambda column, text: func.lower(column).contains(text.lower(), autoescape=True),
+    "startsWith": lambda column, text: column.startswith(text, autoescape=True),
+    "endsWith": lambda column, text: column.endswith(text, autoescape=True),
+    "isNull": lambda column, wanted: column.is_(None) if wanted else column.is_not(None),
+}
+
+
+def operators(kind: str) -> tuple[str, ...]:
+    """What a field of this type can be compared by."""
+    if kind == Scalar.JSON:
+        return ("isNull",)
+    if kind == Scalar.FLAG:
+        return _EQUAL
+    if kind in ENUMS:
+        return (*_EQUAL, *_AMONG)
+    if kind == Scalar.TEXT:
+        return (*_EQUAL, *_AMONG, *_ORDER, *_TEXT, *(f"not_{one}" for one in _TEXT))
+    return (*_EQUAL, *_AMONG, *_ORDER)
+
+
+def condition(entity: Entity, where: Mapping[str, Any] | None) -> ColumnElement[bool]:
+    """The rows that are meant, those of the entity's table that are none of it left out."""
+    only = entity.only if entity.only is not None else true()
+    return and_(only, _where(entity, where)) if where else only
+
+
+def _where(entity: Entity, where: Mapping[str, Any]) -> ColumnElement[bool]:
+    parts = [_one(entity, name, value) for name, value in where.items() if name not in ("AND", "OR")]
+    parts += [_where(entity, one) for one in where.get("AND") or ()]
+    together = and_(true(), *parts)
+    others = [_where(entity, one) for one in where.get("OR") or ()]
+    if not others:
+        return together
+    return or_(false(), *([together] if parts else []), *others)
+
+
+def _one(entity: Entity, name: str, value: Any) -> ColumnElement[bool]:
+    if name in entity.links:
+        return _linked(entity.links[name], entity, value, "some")
+    field, _, operator = name.partition("_")
+    if field in entity.links:
+        link = entity.links[field]
+        if operator == "isNull":
+            is_there = _is_there(link)
+            return not_(is_there) if value else is_there
+        return _linked(link, entity, value, operator)
+    column = entity.fields[field].sql
+    if isinstance(value, list) and len(value) > MOST_VALUES:
+        raise BadRequest(problem=f"{name} has {len(value)} values, at most {MOST_VALUES} are taken")
+    if operator.startswith("not_"):
+        if operator == "not_eq" and value is None:
+            return column.is_not(None)
+        return not_(_OPERATORS[operator.removeprefix("not_")](column, value))
+    return _OPERATORS[operator](column, value)
+
+
+def _is_there(link: Link) -> ColumnElement[bool]:
+    return link.is_there if link.is_there is not None else true()
+
+
+def _linked(link: Link, entity: Entity, where: Mapping[str, Any] | None, quantity: str) -> ColumnElement[bool]:
+    target = BY_NAME[link.target]
+    if link.kind is LinkKind.SAME:
+        return and_(_is_there(link), _where(target, where or {}))
+    joined = entity.table.c[link.local] == target.table.c[link.remote]
+    meant = _where(target, where or {})
+    match quantity:
+        case "none":
+            return not_(exists().where(joined, meant))
+        case "every":
+            return not_(exists().where(joined, not_(meant)))
+        case _:
+            return exists().where(joined, meant)
+
+
+def orders(entity: Entity) -> dict[str, ColumnElement[Any]]:
+    """The words of `orderBy`, those of links in the same row too."""
+    columns = {name: field.sql for name, field in entity.fields.items() if field.kind != Scalar.JSON}
+    for name, link in entity.links.items():
+        if link.kind is LinkKind.SAME:
+            columns |= {f"{name}_{inner}": field.sql for inner, field in BY_NAME[link.target].fields.items()}
+    return {
+        f"{name}_{way}": column.desc() if way == "DESC" else column.asc()
+        for name, column in columns.items()
+        for way in ("ASC", "DESC")
+    }
