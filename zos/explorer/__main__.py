@@ -20,7 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     wanted = parser.parse_args(argv)
     set_up_journal("gridproxy", False)
     try:
-        asyncio.run(service.serve(command.settings(wanted.listen, wanted.database, wanted.chain.split(","), os.environ)))
+        asyncio.run(
+            service.serve(command.settings(wanted.listen, wanted.database, wanted.chain.split(","), os.environ))
+        )
     except ZosError as err:
         sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")
         return 1

@@ -15,8 +15,8 @@ from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
 from zos.devchain.server import serving
 from zos.devchain.testing import devchain
-from zos.explorer.errors import AnotherChain, ChainDoubtful
 from zos.explorer.command import Settings
+from zos.explorer.errors import AnotherChain, ChainDoubtful
 from zos.explorer.service import running
 from zos.explorer.tests.grid import DATA, FARMER, HASH, NODE, USER, GiB, Web, explorer, grid, node_arguments
 from zos.runtime.clock import FakeClock
