@@ -17,11 +17,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m zos.explorer", description="The grid's proxy: REST and GraphQL")
     parser.add_argument("--chain", required=True, metavar="URL", help="the chain; several with commas")
     command.add_options(parser)
+    parser.add_argument("--key", default="", metavar="FILE", help="the key of the twin that asks (or ZOS_KEY)")
     wanted = parser.parse_args(argv)
     set_up_journal("gridproxy", False)
     try:
+        key = wanted.key or os.environ.get("ZOS_KEY", "")
+        chain = wanted.chain.split(",")
         asyncio.run(
-            service.serve(command.settings(wanted.listen, wanted.database, wanted.chain.split(","), os.environ))
+            service.serve(command.settings(wanted.listen, wanted.database, chain, os.environ, wanted.relay, key))
         )
     except ZosError as err:
         sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")

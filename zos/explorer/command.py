@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from zos.errors import Status, ZosError
@@ -25,6 +26,10 @@ class Settings:
     """A file, or a URL (postgresql://…)."""
     host: str = "127.0.0.1"
     port: int = 8080
+    relay: str = ""
+    """URL of the RMB relay by which nodes are asked for what the chain does not know; empty: they are not."""
+    key: Path | None = None
+    """File with the key of the explorer's own twin, for that."""
 
 
 class BadOptions(ZosError):
@@ -45,9 +50,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|URL",
         help=f"a SQLite file, or postgresql://user@host/name (or {DATABASE}; default: {Settings([]).database})",
     )
+    parser.add_argument("--relay", default="", metavar="URL", help="ask nodes through this RMB relay (with a key)")
 
 
-def settings(listen: str, database: str, chain: Sequence[str], environ: Mapping[str, str]) -> Settings:
+def settings(
+    listen: str, database: str, chain: Sequence[str], environ: Mapping[str, str], relay: str = "", key: str = ""
+) -> Settings:
     """Checked settings; a password may come by the environment and never by the command line, which all can read."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
@@ -55,7 +63,9 @@ def settings(listen: str, database: str, chain: Sequence[str], environ: Mapping[
     if _has_password(database):
         raise BadOptions(problem=f"a password must not be in --database; use PGPASSWORD, ~/.pgpass or {DATABASE}")
     chosen = database or environ.get(DATABASE, "") or Settings([]).database
-    return Settings(tuple(chain), chosen, host.strip("[]"), int(port))
+    if relay and not key:
+        raise BadOptions(problem="--relay needs a twin to ask as: name its key file with --key or ZOS_KEY")
+    return Settings(tuple(chain), chosen, host.strip("[]"), int(port), relay, Path(key) if key else None)
 
 
 def _has_password(url: str) -> bool:

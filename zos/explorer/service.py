@@ -15,6 +15,7 @@ from zos.explorer.command import Settings
 from zos.explorer.database import Readers, opened
 from zos.explorer.follow import Follower
 from zos.explorer.liveness import Now
+from zos.explorer.rmbask import RmbAsk
 from zos.explorer.server import serving
 from zos.explorer.store import Store
 from zos.runtime.clock import Clock, SystemClock
@@ -44,6 +45,9 @@ async def running(settings: Settings, ask: Ask | None = None, clock: Clock | Non
     chain = Chain(settings.chain)
     follower = Follower(chain, store, now)
     loops = [Loop("following the chain", follower.follow, RECONNECT)]
+    if ask is None and settings.relay and settings.key is not None:
+        ask = RmbAsk(chain, settings.relay, settings.key)
+        loops.append(Loop("being on the bus", ask.run, RECONNECT))
     if ask is not None:
         loops.append(Loop("asking nodes", Asker(ask, store, readers, now).round, ASK_EVERY))
     tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]

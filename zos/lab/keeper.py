@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -23,6 +22,7 @@ from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherShape, Too
 from zos.lab.host import LinuxHost
 from zos.lab.plan import Wish
 from zos.lab.topology import CHAIN_URL, HUB_URL, LIMIT_OF_NODES, Box, Kind, Layout, Topology
+from zos.rmb.account import ensure_twin
 from zos.runtime import proc
 from zos.runtime.files import write_atomic
 from zos.substrate import CallFailed, Chain, LocalKey
@@ -30,9 +30,9 @@ from zos.vmd.api import VmdClient
 
 READY = 90.0
 STEPS = 200
-TERMS = {"document_link": "http://zos.tf/terms/v0.1", "document_hash": "9021d4dee05a661e2cb6838152c67f25"}
 FARMER = "//Alice"
 USER = "//Bob"
+PROXY = "//Charlie"
 FARM = "lab"
 
 Say = Callable[[str], None]
@@ -117,6 +117,7 @@ class Lab:
             farmer, user = LocalKey.of_text(FARMER), LocalKey.of_text(USER)
             write_atomic(self.layout.user_key, USER.encode() + b"\n")
             say("a farm and a user on the chain")
+            write_atomic(self.layout.proxy_key, PROXY.encode() + b"\n")
             await asyncio.gather(ensure_twin(chain, farmer), ensure_twin(chain, user))
             farm = int(await chain.query("TfgridModule", "FarmIdByName", FARM))
             if not farm:
@@ -241,18 +242,6 @@ class Lab:
     def urls(self) -> dict[str, str]:
         """Where its chain and hub are."""
         return {"chain": CHAIN_URL, "hub": HUB_URL}
-
-
-async def ensure_twin(chain: Chain, key: LocalKey, relay: str | None = None) -> int:
-    """The key's twin on the chain, made when there is none."""
-    found = await chain.query("TfgridModule", "TwinIdByAccountID", key.public)
-    if found:
-        return int(found)
-    if not await chain.query("TfgridModule", "UsersTermsAndConditions", key.public):
-        await chain.submit("TfgridModule", "user_accept_tc", TERMS, key)
-    arguments: dict[str, Any] = {"relay": relay, "pk": None}
-    await chain.submit("TfgridModule", "create_twin", arguments, key)
-    return int(await chain.query("TfgridModule", "TwinIdByAccountID", key.public))
 
 
 def _need_root() -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from zos.lab import steps as s
 from zos.lab.nodeconfig import node_config
 from zos.lab.script import COPIED, NODE_FOLDERS, hosts
-from zos.lab.topology import INTERNET, Box, Kind, Layout, Topology
+from zos.lab.topology import INTERNET, KYC_NAMES, Box, Kind, Layout, Topology
 from zos.lab.units import own_units
+
+SERVERS = (Kind.CHAIN, Kind.HUB, Kind.RELAY, Kind.GRIDPROXY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ def _prepare(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Ste
         if state not in have.folders:
             yield s.MakeFolder(state)
         if box.kind is Kind.RELAY and layout.tls not in have.folders:
-            servers = (one.address for one in wish.topology.boxes() if one.kind in (Kind.CHAIN, Kind.HUB, Kind.RELAY))
-            yield s.MakeCertificates(layout.tls, tuple(servers))
+            servers = (one.address for one in wish.topology.boxes() if one.kind in SERVERS)
+            yield s.MakeCertificates(layout.tls, (*servers, *KYC_NAMES))
         return
     for name, target in NODE_FOLDERS.items():
         folder = state / name

@@ -19,8 +19,8 @@ from zos.runtime.files import write_atomic
 LIFETIME = datetime.timedelta(days=365)
 
 
-def make(folder: Path, addresses: Iterable[str]) -> None:
-    """`ca.pem`, and `server.pem` with `server.key` for these addresses; the folder appears when all is in it."""
+def make(folder: Path, servers: Iterable[str]) -> None:
+    """`ca.pem`, and `server.pem` with `server.key` for these addresses and names; the folder appears whole."""
     if folder.exists():
         return
     draft = folder.with_suffix(".draft")
@@ -29,7 +29,7 @@ def make(folder: Path, addresses: Iterable[str]) -> None:
     ca_name, name = _name("zos lab CA"), _name("zos lab")
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     ca = _builder(ca_name, ca_name, ca_key.public_key(), x509.BasicConstraints(True, 0)).add_extension(usage, True)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address)) for address in addresses])
+    names = x509.SubjectAlternativeName([_alternative(name) for name in servers])
     server = (
         _builder(name, ca_name, key.public_key(), x509.BasicConstraints(False, None))
         .add_extension(names, False)
@@ -46,6 +46,13 @@ def make(folder: Path, addresses: Iterable[str]) -> None:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _builder(

@@ -22,6 +22,9 @@ EXIT_ADDRESS = "198.51.100.254"
 CHAIN_PORT = 9944
 HUB_PORT = 8080
 WEB_PORT = 80
+FORWARD_PORT = 3128
+KYC_NAMES = tuple(f"kyc.{network}grid.tf" for network in ("dev.", "qa.", "test.", ""))
+"""What clients ask whether a user is verified; the lab answers in their place."""
 TLS_PORT = 443
 DESK_LINK = "zoslab0"
 INTERNET = "internet"
@@ -37,6 +40,7 @@ class Kind(StrEnum):
     CHAIN = "chain"
     HUB = "hub"
     RELAY = "relay"
+    GRIDPROXY = "gridproxy"
     USER = "user"
     NODE = "node"
 
@@ -69,6 +73,7 @@ class Topology:
             _box("chain", Kind.CHAIN, 10),
             _box("hub", Kind.HUB, 11),
             _box("relay", Kind.RELAY, 12),
+            _box("gridproxy", Kind.GRIDPROXY, 13),
             _box("user", Kind.USER, 100),
         )
         return services + tuple(self.node_boxes())
@@ -100,6 +105,9 @@ HUB_URL = f"http://198.51.100.11:{HUB_PORT}"
 RELAY_DOMAIN = "198.51.100.12"
 """What twins write on the chain: the chain refuses a port, so clients reach the relay on the ports of the web."""
 RELAY_URL = f"ws://{RELAY_DOMAIN}"
+PROXY_URL = "http://198.51.100.13"
+FORWARD_URL = "http://198.51.100.13:3128"
+"""A forward proxy for clients whose KYC address is built in: it brings them to the lab's own."""
 RELAY_TLS_URL = f"wss://{RELAY_DOMAIN}"
 
 
@@ -136,6 +144,16 @@ class Layout:
     def user_key(self) -> Path:
         """The lab user's key file."""
         return self.state / "user.key"
+
+    @property
+    def proxy_key(self) -> Path:
+        """The key file of the grid proxy's twin."""
+        return self.state / "gridproxy.key"
+
+    @property
+    def kyc(self) -> Path:
+        """A file that holds what KYC says of everybody (VERIFIED, REJECTED …); absent: VERIFIED."""
+        return self.state / "kyc.txt"
 
     @property
     def tls(self) -> Path:

@@ -11,8 +11,10 @@ from zos.lab.init import METAL_PYTHON
 from zos.lab.topology import (
     CHAIN_PORT,
     CHAIN_URL,
+    FORWARD_PORT,
     HUB_PORT,
     RELAY_DOMAIN,
+    RELAY_URL,
     TLS_PORT,
     WEB_PORT,
     Box,
@@ -40,6 +42,12 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
             files = ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
             ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}", *files]
             return {"relay.service": _unit("zos.relay", ["--chain", CHAIN_URL, *ports, "--domain", RELAY_DOMAIN])}
+        case Kind.GRIDPROXY:
+            data = ["--database", str(state / "grid.sqlite"), "--relay", RELAY_URL, "--key", str(layout.proxy_key)]
+            proxy = ["--chain", CHAIN_URL, "--listen", f"{box.address}:{WEB_PORT}", *data]
+            files = ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
+            kyc = ["--listen", f"{box.address}:{FORWARD_PORT}", *files, "--verdict", str(layout.kyc)]
+            return {"gridproxy.service": _unit("zos.explorer", proxy), "kyc.service": _unit("zos.lab.kyc", kyc)}
         case _:
             return {}
 

@@ -10,9 +10,9 @@ import ssl
 import sys
 from pathlib import Path
 
-from zos.relay.chain import chain_twins
 from zos.relay.federation import Federation
 from zos.relay.server import Limit, Relay, serving
+from zos.rmb.account import chain_twins
 from zos.rmb.twins import TwinCache
 from zos.runtime.clock import SystemClock
 from zos.runtime.daemon import set_up_journal

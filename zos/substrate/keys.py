@@ -67,6 +67,13 @@ class LocalKey:
     kind: KeyKind
     public: bytes
     _secret: bytes = field(repr=False)
+    _mini: bytes = field(default=b"", repr=False)
+    """The seed that a mnemonic or hex text stands for; empty for a derived key."""
+
+    @property
+    def seed(self) -> bytes:
+        """32 secret bytes: the mini secret, and for a derived sr25519 key a hash of its secret in that place."""
+        return self._mini or hashlib.blake2b(self._secret, digest_size=32).digest()
 
     @staticmethod
     def of_seed(seed: bytes, kind: KeyKind = KeyKind.SR25519) -> LocalKey:
@@ -74,9 +81,9 @@ class LocalKey:
         if len(seed) != 32:
             raise BadKey(problem=f"a seed has 32 bytes, not {len(seed)}")
         if kind is KeyKind.ED25519:
-            return LocalKey(kind, bytes(SigningKey(seed).verify_key), seed)
+            return LocalKey(kind, bytes(SigningKey(seed).verify_key), seed, seed)
         public, secret = sr25519.pair_from_seed(seed)
-        return LocalKey(kind, bytes(public), bytes(secret))
+        return LocalKey(kind, bytes(public), bytes(secret), seed)
 
     @staticmethod
     def of_text(text: str, kind: KeyKind = KeyKind.SR25519) -> LocalKey:
@@ -87,6 +94,8 @@ class LocalKey:
             for junction in junctions:
                 salt = b"\x2cEd25519HDKD" + key_seed + _chain_code(junction)
                 key_seed = hashlib.blake2b(salt, digest_size=32).digest()
+            return LocalKey.of_seed(key_seed, kind)
+        if not junctions:
             return LocalKey.of_seed(key_seed, kind)
         public, private = sr25519.pair_from_seed(key_seed)
         for junction in junctions:

@@ -20,7 +20,8 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
 
 
 async def _gridproxy(arguments: argparse.Namespace, ctx: Context) -> None:
-    wanted = command.settings(arguments.listen, arguments.database, ctx.chain().urls, os.environ)
+    key = str(ctx.key_file) if arguments.relay else ""
+    wanted = command.settings(arguments.listen, arguments.database, ctx.chain().urls, os.environ, arguments.relay, key)
     ctx.out.note(f"serving http://{arguments.listen} and /graphql there; the chain is {', '.join(wanted.chain)}")
     # Only now: it brings the database's and GraphQL's libraries, which no other command needs.
     from zos.explorer import service

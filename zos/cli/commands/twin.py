@@ -8,7 +8,8 @@ from typing import Any
 from zos.cli.context import Context
 from zos.cli.render import fields, table
 from zos.errors import Status, ZosError
-from zos.lab.keeper import ensure_twin
+from zos.rmb.account import ensure_twin
+from zos.rmb.cipher import LocalSecret
 from zos.substrate import address
 
 
@@ -54,5 +55,5 @@ async def _show(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _create(arguments: argparse.Namespace, ctx: Context) -> None:
-    twin = await ensure_twin(ctx.chain(), ctx.key(), arguments.relay)
+    twin = await ensure_twin(ctx.chain(), ctx.key(), arguments.relay, LocalSecret(ctx.key().seed).public)
     ctx.out.result({"twin": twin}, f"you are twin {twin}")

@@ -27,11 +27,11 @@ def test_nobody_starts_before_the_internet_is_there() -> None:
 
 def test_nodes_wait_for_their_disks_and_their_farm() -> None:
     have = Have(boxes={INTERNET: BoxSeen(1, True)})
-    assert started(have) == ["chain", "hub", "relay", "user"]
+    assert started(have) == ["chain", "hub", "relay", "gridproxy", "user"]
     loops = {LAYOUT.disk(f"node-{n}", 0): Path(f"/dev/loop{n}") for n in (1, 2)}
     ready = dataclasses.replace(have, loops=loops)
-    assert started(ready, farm=0) == ["chain", "hub", "relay", "user"]
-    assert started(ready) == ["chain", "hub", "relay", "user", "node-1", "node-2"]
+    assert started(ready, farm=0) == ["chain", "hub", "relay", "gridproxy", "user"]
+    assert started(ready) == ["chain", "hub", "relay", "gridproxy", "user", "node-1", "node-2"]
 
 
 def test_a_half_built_box_is_ended_first() -> None:
