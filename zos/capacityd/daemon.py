@@ -21,6 +21,8 @@ class Config:
     """Seconds between two uptime reports; the grid credits at most 41 minutes."""
     register: float = 86400.0
     """Seconds between two looks whether the chain's record is still true."""
+    public: float = 60.0
+    """Seconds between two looks at the public configuration on the chain."""
     geoip: tuple[str, ...] = ()
     """URLs of GeoIP services (JSON: longitude, latitude, continent, country_name, country_code, city_name), in order;
     the node asks nobody when there is none."""
@@ -40,4 +42,5 @@ class Capacityd(Daemon):
         if rt.node.farm_id and rt.node.chain:
             patience = Backoff(first=0.2, cap=30.0)
             rt.loop("register", reporter.register, every=config.register, backoff=patience)
+            rt.loop("public", reporter.apply_public_config, every=config.public, backoff=patience)
             rt.loop("uptime", reporter.report_uptime, every=config.uptime, wake=registered)

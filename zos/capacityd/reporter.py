@@ -11,7 +11,7 @@ from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
 from zos.capacityd.host import Machine
 from zos.chain.api import ChainClient, NotRegistered
 from zos.errors import ZosError
-from zos.networkd.api import NetworkdClient
+from zos.networkd.api import NetworkdClient, PublicConfig
 from zos.provisiond.api import ProvisiondClient
 from zos.runtime.clock import Clock
 from zos.runtime.loops import Wake
@@ -77,6 +77,14 @@ class Reporter:
             log.info("this is node %d of farm %d (twin %d)", status.node, self._farm, status.twin)
             self._node = status.node
             self._registered.set()
+
+    async def apply_public_config(self) -> None:
+        """Have the public addresses that the farmer set on the chain."""
+        found = await self._chain.public_config()
+        wanted = PublicConfig(found.ip4, found.gw4, found.ip6, found.gw6, found.domain)
+        if wanted != await self._networkd.public_config():
+            await self._networkd.set_public_config(wanted)
+            log.info("public configuration: %s", ", ".join(wanted.addresses) or "none")
 
     async def report_uptime(self) -> None:
         """Seconds since boot; before the node is registered there is nobody to report for."""

@@ -20,7 +20,17 @@ from zos.chain.api.errors import (
     NotRegistered,
     Orphan,
 )
-from zos.chain.api.types import Block, ContractEvent, ContractResources, EventKind, Farm, NodeContract, NodeRecord, Twin
+from zos.chain.api.types import (
+    Block,
+    ContractEvent,
+    ContractResources,
+    EventKind,
+    Farm,
+    NodeContract,
+    NodeRecord,
+    PublicConfig,
+    Twin,
+)
 from zos.core0.api import Core0Client, Purpose
 from zos.substrate import CallFailed, Chain, Key, KeyKind, StatePruned, address
 
@@ -114,6 +124,17 @@ class Link:
         if value is None or int(value["id"]) == 0:
             raise NoSuchFarm(farm=id)
         return records.farm(value)
+
+    async def public_config(self) -> PublicConfig:
+        """This node's public configuration at the last finalized block."""
+        await self.find_self()
+        if not self.node:
+            raise NotRegistered()
+        value = await self.chain.query(GRID, "Nodes", self.node, at=(await self.chain.finalized()).hash)
+        if value is None:
+            # Taking the node's addresses away because of an empty answer would cut its tenants off.
+            raise ChainDoubtful(url=self.chain.url, problem=f"it does not know this node ({self.node})")
+        return records.public_config(value.get("public_config"))
 
     async def find_self(self) -> None:
         """This node's twin and node ids, as far as it has them."""

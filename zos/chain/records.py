@@ -15,6 +15,7 @@ from zos.chain.api.types import (
     Farm,
     NodeContract,
     NodeRecord,
+    PublicConfig,
     PublicIp,
     Twin,
 )
@@ -36,6 +37,20 @@ def twin(value: Mapping[str, Any]) -> Twin:
         account=bytes(value["account_id"]),
         relay=_text(value.get("relay")),
         pk=bytes(value.get("pk") or b""),
+    )
+
+
+def public_config(value: Mapping[str, Any] | None) -> PublicConfig:
+    """The field `public_config` of a node."""
+    if not value:
+        return PublicConfig()
+    four, six = value.get("ip4") or {}, value.get("ip6") or {}
+    return PublicConfig(
+        _text(four.get("ip")),
+        _text(four.get("gw")),
+        _text(six.get("ip")),
+        _text(six.get("gw")),
+        _text(value.get("domain")),
     )
 
 

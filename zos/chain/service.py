@@ -35,6 +35,9 @@ class ChainService(ChainServicer):
     async def GetFarm(self, request: pb.GetFarmRequest, context: Any) -> pb.Farm:
         return convert.encode(await self._link.farm_of(request.id), pb.Farm)
 
+    async def GetPublicConfig(self, request: pb.GetPublicConfigRequest, context: Any) -> pb.PublicConfig:
+        return convert.encode(await self._link.public_config(), pb.PublicConfig)
+
     async def WatchContracts(self, request: pb.WatchContractsRequest, context: Any) -> AsyncIterator[pb.ContractEvent]:
         async for event in self._watch.watch():
             yield convert.encode(event, pb.ContractEvent)

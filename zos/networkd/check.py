@@ -20,12 +20,13 @@ from zos.networkd.api.errors import (
     AddressReserved,
     AddressTaken,
     BadNetwork,
+    BadPublicConfig,
     BadTap,
     NoRoomForNetworks,
     PortTaken,
     SubnetOutside,
 )
-from zos.networkd.api.types import Network, Peer, Tap
+from zos.networkd.api.types import Network, Peer, PublicConfig, Tap
 
 _FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -197,3 +198,39 @@ def free_slot(wishes: Iterable[model.Wish]) -> int:
         if slot not in used:
             return slot
     raise NoRoomForNetworks(used=len(used))
+
+
+def canonical_public(config: PublicConfig) -> PublicConfig:
+    """The configuration with its addresses as the kernel shows them; refuses what cannot be one."""
+    return PublicConfig(
+        ip4=_public_address("ip4", config.ip4, 4),
+        gw4=_public_gateway("gw4", config.gw4, 4),
+        ip6=_public_address("ip6", config.ip6, 6),
+        gw6=_public_gateway("gw6", config.gw6, 6),
+        domain=config.domain,
+    )
+
+
+def _public_address(field: str, value: str, version: int) -> str:
+    if not value:
+        return ""
+    try:
+        address = ip_interface(value)
+    except ValueError:
+        raise BadPublicConfig(field=field, value=value, problem="is no address") from None
+    local = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    if address.version != version or "/" not in value or local:
+        raise BadPublicConfig(field=field, value=value, problem=f"must be an IPv{version} address with its prefix")
+    return str(address)
+
+
+def _public_gateway(field: str, value: str, version: int) -> str:
+    if not value:
+        return ""
+    try:
+        gateway = ip_address(value)
+    except ValueError:
+        raise BadPublicConfig(field=field, value=value, problem="is no address") from None
+    if gateway.version != version:
+        raise BadPublicConfig(field=field, value=value, problem=f"must be an IPv{version} address")
+    return str(gateway)

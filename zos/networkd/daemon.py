@@ -10,7 +10,7 @@ from zos.networkd.host import LinuxHost
 from zos.networkd.host.contract import Host
 from zos.networkd.keeper import Keeper
 from zos.networkd.model import Wish
-from zos.networkd.node import NodeWish
+from zos.networkd.node import NodeWish, Public
 from zos.networkd.service import NetworkService
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
@@ -46,6 +46,7 @@ class Networkd(Daemon):
         wishes = rt.ledger("networks", Wish, version=1)
         taps = rt.ledger("taps", Tap, version=1)
         own = NodeWish(config.uplink, config.address, config.gateway)
-        keeper = Keeper(host, wishes, taps, own, wake.set)
+        publics = rt.ledger("public", Public, version=1)
+        keeper = Keeper(host, wishes, taps, publics, own, wake.set)
         rt.serve(NetworkService(keeper), add_NetworkdServicer_to_server)
         rt.loop("reconcile", keeper.reconcile, every=config.every, wake=wake)

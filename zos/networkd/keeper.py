@@ -17,10 +17,10 @@ from typing import TypeVar
 from zos.errors import Kind, ZosError
 from zos.networkd import check, layout, model, node
 from zos.networkd.api.errors import NoSuchNetwork
-from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Tap, TapId, TapInfo, Uplink
+from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, PublicConfig, Tap, TapId, TapInfo, Uplink
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Have, Wish
-from zos.networkd.node import NicKind, NodeWish
+from zos.networkd.node import NicKind, NodeWish, Public
 from zos.networkd.plan import plan
 from zos.networkd.steps import DropLinks
 from zos.runtime.ledger import Ledger
@@ -29,16 +29,26 @@ log = logging.getLogger("zos.networkd")
 
 T = TypeVar("T")
 
+PUBLIC = "public"
+"""The one record of its ledger."""
+
 
 class Keeper:
     """Everything that networkd is asked for, and the state of it."""
 
     def __init__(
-        self, host: Host, wishes: Ledger[Wish], taps: Ledger[Tap], own: NodeWish, again: Callable[[], None]
+        self,
+        host: Host,
+        wishes: Ledger[Wish],
+        taps: Ledger[Tap],
+        publics: Ledger[Public],
+        own: NodeWish,
+        again: Callable[[], None],
     ) -> None:
         self._host = host
         self._wishes = wishes
         self._taps = taps
+        self._publics = publics
         self._own = own
         self._again = again
         self._locks: dict[NetId, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -100,6 +110,21 @@ class Keeper:
                 self._wishes.drop(tap.network)
             await self._make(tap.network)
 
+    async def set_public(self, asked: PublicConfig) -> PublicConfig:
+        """Accept the node's public addresses and have them."""
+        config = check.canonical_public(asked)
+        before = self.public()
+        if config != before.config:
+            # Those of before are remembered until they are gone: nothing else tells them from the node's own.
+            former = {*before.former, *before.config.addresses} - {*config.addresses}
+            self._publics.put(PUBLIC, Public(config, tuple(sorted(former))))
+        await self._make_node()
+        return config
+
+    def public(self) -> Public:
+        """The public addresses that are wished for."""
+        return self._publics.get(PUBLIC) or Public()
+
     @contextlib.asynccontextmanager
     async def _kept(self, id: NetId, before: Wish | None) -> AsyncIterator[None]:
         """A refused change leaves the former wish in force; one that only failed for now stays wished."""
@@ -137,7 +162,8 @@ class Keeper:
             raise failures[0]
 
     async def _make_node(self) -> None:
-        await self._host.apply(node.plan(self._own, await self._host.observe_node()))
+        own = dataclasses.replace(self._own, public=self.public())
+        await self._host.apply(node.plan(own, await self._host.observe_node()))
 
     async def _drop_stray_taps(self) -> None:
         """Taps that nobody wishes and that no bridge leads to (the others go with their network)."""
@@ -185,9 +211,10 @@ class Keeper:
     async def uplinks(self) -> tuple[Uplink, ...]:
         """The bridge with the node's addresses, then the cards."""
         nics = (await self._host.observe_node()).nics
+        public = {*self.public().config.addresses, *self.public().former}
         order = sorted(nics, key=lambda name: (name != model.UPLINK_BRIDGE, name))
         return tuple(
-            Uplink(name, nics[name].mac, tuple(sorted(nics[name].addresses | nics[name].leased)))
+            Uplink(name, nics[name].mac, tuple(sorted((nics[name].addresses | nics[name].leased) - public)))
             for name in order
             if name == model.UPLINK_BRIDGE or nics[name].kind is NicKind.CARD
         )

@@ -13,6 +13,7 @@ from ipaddress import ip_interface
 
 from zos.networkd import nft
 from zos.networkd.api.errors import NoUplink
+from zos.networkd.api.types import PublicConfig
 from zos.networkd.model import FORWARDING, UPLINK_BRIDGE, Address, Route, is_tap, owner
 from zos.networkd.steps import (
     HOST,
@@ -68,12 +69,22 @@ class Nic:
 
 
 @dataclass(frozen=True, slots=True)
+class Public:
+    """The node's public addresses; they are on the uplink beside its own."""
+
+    config: PublicConfig = field(default_factory=PublicConfig)
+    former: tuple[str, ...] = ()
+    """Addresses of earlier configurations, to be taken away where they still are."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeWish:
     """What the configuration says of the uplink; empty fields mean: find out."""
 
     uplink: str = ""
     addresses: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
+    public: Public = field(default_factory=Public)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +158,11 @@ def _plan(wish: NodeWish, seen: NodeSeen) -> Iterator[Step]:
 
 
 def _addresses(wish: NodeWish, nic: Nic, bridge: Nic | None) -> frozenset[str]:
+    """The node's own addresses."""
     if wish.addresses:
         return frozenset(str(ip_interface(text)) for text in wish.addresses)
-    return nic.addresses | (bridge.addresses if bridge else frozenset())
+    own = nic.addresses | (bridge.addresses if bridge else frozenset())
+    return own - {*wish.public.config.addresses, *wish.public.former}
 
 
 def _routes(wish: NodeWish, nic: Nic) -> Iterator[Route]:
@@ -165,8 +178,11 @@ def _uplink(wish: NodeWish, name: str, nic: Nic, bridge: Nic | None) -> Iterator
     if bridge is None:
         yield CreateBridge(UPLINK_BRIDGE, nic.mac)
     have = bridge or Nic(NicKind.BRIDGE)
-    for address in sorted(_addresses(wish, nic, bridge) - have.addresses):
+    wanted = _addresses(wish, nic, bridge) | {*wish.public.config.addresses}
+    for address in sorted(wanted - have.addresses):
         yield AddAddress(HOST, UPLINK_BRIDGE, Address(address))
+    for address in sorted({*wish.public.former} & have.addresses - wanted):
+        yield DropAddress(HOST, UPLINK_BRIDGE, Address(address))
     if not have.up:
         yield SetUp(HOST, UPLINK_BRIDGE)
     for route in _routes(wish, nic):

@@ -7,7 +7,7 @@ from typing import Any
 from zos.bus import convert
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdServicer
-from zos.networkd.api.types import NetId, Network, Tap, TapId
+from zos.networkd.api.types import NetId, Network, PublicConfig, Tap, TapId
 from zos.networkd.keeper import Keeper
 
 
@@ -41,6 +41,13 @@ class NetworkService(NetworkdServicer):
 
     async def ListUplinks(self, request: pb.ListUplinksRequest, context: Any) -> pb.Uplinks:
         return pb.Uplinks(uplinks=[convert.encode(uplink, pb.Uplink) for uplink in await self._keeper.uplinks()])
+
+    async def SetPublicConfig(self, request: pb.PublicConfig, context: Any) -> pb.PublicConfig:
+        config = await self._keeper.set_public(convert.decode(request, PublicConfig))
+        return convert.encode(config, pb.PublicConfig)
+
+    async def GetPublicConfig(self, request: pb.GetPublicConfigRequest, context: Any) -> pb.PublicConfig:
+        return convert.encode(self._keeper.public().config, pb.PublicConfig)
 
     async def ListWgPorts(self, request: pb.ListWgPortsRequest, context: Any) -> pb.WgPorts:
         return pb.WgPorts(ports=await self._keeper.wg_ports())

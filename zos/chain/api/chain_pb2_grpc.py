@@ -60,6 +60,11 @@ class ChainStub:
                 request_serializer=zos_dot_chain_dot_api_dot_chain__pb2.GetFarmRequest.SerializeToString,
                 response_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.Farm.FromString,
                 _registered_method=True)
+        self.GetPublicConfig = channel.unary_unary(
+                '/zos.chain.v1.Chain/GetPublicConfig',
+                request_serializer=zos_dot_chain_dot_api_dot_chain__pb2.GetPublicConfigRequest.SerializeToString,
+                response_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.PublicConfig.FromString,
+                _registered_method=True)
         self.WatchContracts = channel.unary_stream(
                 '/zos.chain.v1.Chain/WatchContracts',
                 request_serializer=zos_dot_chain_dot_api_dot_chain__pb2.WatchContractsRequest.SerializeToString,
@@ -110,6 +115,12 @@ class ChainServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFarm(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPublicConfig(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,6 +177,11 @@ def add_ChainServicer_to_server(servicer, server):
                     servicer.GetFarm,
                     request_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.GetFarmRequest.FromString,
                     response_serializer=zos_dot_chain_dot_api_dot_chain__pb2.Farm.SerializeToString,
+            ),
+            'GetPublicConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPublicConfig,
+                    request_deserializer=zos_dot_chain_dot_api_dot_chain__pb2.GetPublicConfigRequest.FromString,
+                    response_serializer=zos_dot_chain_dot_api_dot_chain__pb2.PublicConfig.SerializeToString,
             ),
             'WatchContracts': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchContracts,
@@ -323,6 +339,33 @@ class Chain:
             '/zos.chain.v1.Chain/GetFarm',
             zos_dot_chain_dot_api_dot_chain__pb2.GetFarmRequest.SerializeToString,
             zos_dot_chain_dot_api_dot_chain__pb2.Farm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPublicConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.chain.v1.Chain/GetPublicConfig',
+            zos_dot_chain_dot_api_dot_chain__pb2.GetPublicConfigRequest.SerializeToString,
+            zos_dot_chain_dot_api_dot_chain__pb2.PublicConfig.FromString,
             options,
             channel_credentials,
             insecure,

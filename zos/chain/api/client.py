@@ -16,6 +16,7 @@ from zos.chain.api.types import (
     Farm,
     NodeContract,
     NodeRecord,
+    PublicConfig,
     Twin,
 )
 
@@ -54,6 +55,11 @@ class ChainClient(Door):
     async def farm(self, id: int) -> Farm:
         """A farm by its id; NoSuchFarm when it was read as absent."""
         return convert.decode(await self.call("GetFarm", pb.GetFarmRequest(id=id), deadline=20.0), Farm)
+
+    async def public_config(self) -> PublicConfig:
+        """What the farmer set for this node; NotRegistered while it has no number."""
+        answer = await self.call("GetPublicConfig", pb.GetPublicConfigRequest(), deadline=20.0)
+        return convert.decode(answer, PublicConfig)
 
     async def watch_contracts(self) -> AsyncGenerator[ContractEvent, None]:
         """`present` for every active contract, then what happens in finalized blocks."""

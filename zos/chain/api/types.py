@@ -145,3 +145,15 @@ class ContractResources:
     sru: int = 0
     hru: int = 0
     mru: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublicConfig:
+    """A node's public addresses as its farmer set them; all empty when he set none."""
+
+    ip4: str = ""
+    """With prefix."""
+    gw4: str = ""
+    ip6: str = ""
+    gw6: str = ""
+    domain: str = ""

@@ -6,7 +6,7 @@ from zos.bus import convert
 from zos.bus.client import Door
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdStub
-from zos.networkd.api.types import NetId, Network, NetworkInfo, Tap, TapId, TapInfo, Uplink
+from zos.networkd.api.types import NetId, Network, NetworkInfo, PublicConfig, Tap, TapId, TapInfo, Uplink
 
 
 class NetworkdClient(Door):
@@ -46,6 +46,15 @@ class NetworkdClient(Door):
         """The bridge `zos` with the node's addresses, then the cards behind it."""
         answer = await self.call("ListUplinks", pb.ListUplinksRequest())
         return tuple(convert.decode(uplink, Uplink) for uplink in answer.uplinks)
+
+    async def set_public_config(self, config: PublicConfig) -> PublicConfig:
+        """Have these public addresses and no others that were set before; an empty one takes them away."""
+        answer = await self.call("SetPublicConfig", convert.encode(config, pb.PublicConfig), deadline=30.0)
+        return convert.decode(answer, PublicConfig)
+
+    async def public_config(self) -> PublicConfig:
+        """What is in force; empty when nothing is."""
+        return convert.decode(await self.call("GetPublicConfig", pb.GetPublicConfigRequest()), PublicConfig)
 
     async def wg_ports(self) -> tuple[int, ...]:
         """UDP ports that a new network cannot have: those in use and those that the node keeps for itself."""

@@ -90,6 +90,15 @@ class NoWireguard(ZosError):
     hint = "boot a kernel with WireGuard, or install wireguard-go"
 
 
+class BadPublicConfig(ZosError):
+    """An address that the node cannot have."""
+
+    reason = "networkd.bad_public_config"
+    status = Status.INVALID_ARGUMENT
+    text = "the node's public configuration: {field} `{value}` {problem}"
+    hint = "the farmer sets it on the chain, as an address with its prefix (and a gateway without)"
+
+
 class NoUplink(ZosError):
     """The node has no link to the outside."""
 

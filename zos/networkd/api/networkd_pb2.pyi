@@ -183,6 +183,24 @@ class Uplinks(_message.Message):
     uplinks: _containers.RepeatedCompositeFieldContainer[Uplink]
     def __init__(self, uplinks: _Optional[_Iterable[_Union[Uplink, _Mapping]]] = ...) -> None: ...
 
+class GetPublicConfigRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PublicConfig(_message.Message):
+    __slots__ = ("ip4", "gw4", "ip6", "gw6", "domain")
+    IP4_FIELD_NUMBER: _ClassVar[int]
+    GW4_FIELD_NUMBER: _ClassVar[int]
+    IP6_FIELD_NUMBER: _ClassVar[int]
+    GW6_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    ip4: str
+    gw4: str
+    ip6: str
+    gw6: str
+    domain: str
+    def __init__(self, ip4: _Optional[str] = ..., gw4: _Optional[str] = ..., ip6: _Optional[str] = ..., gw6: _Optional[str] = ..., domain: _Optional[str] = ...) -> None: ...
+
 class ListWgPortsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -70,6 +70,16 @@ class NetworkdStub:
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.ListUplinksRequest.SerializeToString,
                 response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.Uplinks.FromString,
                 _registered_method=True)
+        self.SetPublicConfig = channel.unary_unary(
+                '/zos.networkd.v1.Networkd/SetPublicConfig',
+                request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.SerializeToString,
+                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.FromString,
+                _registered_method=True)
+        self.GetPublicConfig = channel.unary_unary(
+                '/zos.networkd.v1.Networkd/GetPublicConfig',
+                request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.GetPublicConfigRequest.SerializeToString,
+                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.FromString,
+                _registered_method=True)
         self.ListWgPorts = channel.unary_unary(
                 '/zos.networkd.v1.Networkd/ListWgPorts',
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.ListWgPortsRequest.SerializeToString,
@@ -122,6 +132,18 @@ class NetworkdServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPublicConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPublicConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWgPorts(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -165,6 +187,16 @@ def add_NetworkdServicer_to_server(servicer, server):
                     servicer.ListUplinks,
                     request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.ListUplinksRequest.FromString,
                     response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.Uplinks.SerializeToString,
+            ),
+            'SetPublicConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPublicConfig,
+                    request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.FromString,
+                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.SerializeToString,
+            ),
+            'GetPublicConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPublicConfig,
+                    request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.GetPublicConfigRequest.FromString,
+                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.SerializeToString,
             ),
             'ListWgPorts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWgPorts,
@@ -361,6 +393,60 @@ class Networkd:
             '/zos.networkd.v1.Networkd/ListUplinks',
             zos_dot_networkd_dot_api_dot_networkd__pb2.ListUplinksRequest.SerializeToString,
             zos_dot_networkd_dot_api_dot_networkd__pb2.Uplinks.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPublicConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.networkd.v1.Networkd/SetPublicConfig',
+            zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.SerializeToString,
+            zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPublicConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.networkd.v1.Networkd/GetPublicConfig',
+            zos_dot_networkd_dot_api_dot_networkd__pb2.GetPublicConfigRequest.SerializeToString,
+            zos_dot_networkd_dot_api_dot_networkd__pb2.PublicConfig.FromString,
             options,
             channel_credentials,
             insecure,

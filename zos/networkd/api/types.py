@@ -113,6 +113,25 @@ class TapInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicConfig:
+    """How the node is reached from the Internet, as the farmer set it on the chain; empty: it is not."""
+
+    ip4: str = ""
+    """With prefix."""
+    gw4: str = ""
+    ip6: str = ""
+    """With prefix."""
+    gw6: str = ""
+    domain: str = ""
+    """A name that leads to the node, for gateways."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those that there are, with prefix."""
+        return tuple(address for address in (self.ip4, self.ip6) if address)
+
+
+@dataclass(frozen=True, slots=True)
 class Uplink:
     """A way out of the node: the bridge `zos`, then the network cards behind it."""
 

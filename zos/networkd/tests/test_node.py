@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.networkd import node
-from zos.networkd.api import NoUplink
+from zos.networkd import check, node
+from zos.networkd.api import BadPublicConfig, NoUplink, PublicConfig
 from zos.networkd.fake import FakeHost
-from zos.networkd.model import Address, Route
-from zos.networkd.node import Nic, NicKind, NodeSeen, NodeWish
+from zos.networkd.model import UPLINK_BRIDGE, Address, Route
+from zos.networkd.node import Nic, NicKind, NodeSeen, NodeWish, Public
 from zos.networkd.steps import HOST, AddAddress, Attach, CreateBridge, DropAddress, PutRoute, SetUp, StartDhcp
 
 CARD = Nic(NicKind.CARD, mac="02:00:00:00:00:21", up=True, carrier=True)
@@ -90,3 +92,37 @@ def test_a_bridge_that_is_there_is_not_made_again():
     steps = node.plan(NodeWish(), NodeSeen({"eth0": CARD, "zos": bridge}))
     assert not any(isinstance(step, CreateBridge) for step in steps)
     assert Attach("eth0", "zos") in steps
+
+
+PUBLIC = PublicConfig("192.0.1.21/24", "192.0.1.254", "2001:db8:1::21/64", "", "node.example")
+
+
+async def test_public_addresses_stand_beside_the_nodes_own_and_go_when_they_are_set_no_more() -> None:
+    host = FakeHost()
+    before = NodeWish()
+    await host.apply(node.plan(before, await host.observe_node()))
+    own = (await host.observe_node()).nics[UPLINK_BRIDGE].addresses
+    have = NodeWish(public=Public(PUBLIC))
+    await host.apply(node.plan(have, await host.observe_node()))
+    assert (await host.observe_node()).nics[UPLINK_BRIDGE].addresses == own | {*PUBLIC.addresses}
+    assert node.plan(have, await host.observe_node()) == ()
+    gone = NodeWish(public=Public(PublicConfig(), PUBLIC.addresses))
+    await host.apply(node.plan(gone, await host.observe_node()))
+    assert (await host.observe_node()).nics[UPLINK_BRIDGE].addresses == own
+    assert node.plan(gone, await host.observe_node()) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ip4", "192.0.1.21"),
+        ("ip4", "fe80::1/64"),
+        ("ip4", "x"),
+        ("ip6", "192.0.1.21/24"),
+        ("gw4", "::1"),
+        ("gw6", "y"),
+    ],
+)
+def test_a_public_configuration_that_cannot_be_names_its_field(field: str, value: str) -> None:
+    with pytest.raises(BadPublicConfig, match=field):
+        check.canonical_public(dataclasses.replace(PUBLIC, **{field: value}))

@@ -33,9 +33,19 @@ async def wg_ports(call: Call) -> list[int]:
     return sorted(await call.node.networkd.wg_ports())
 
 
-async def public_config(call: Call) -> None:
-    """Refused: networkd builds no public namespace, so whatever the chain says, there is no such configuration."""
-    raise NoPublicConfig()
+async def public_config(call: Call) -> dict[str, Any]:
+    """The public addresses that the node has; refused when it has none."""
+    found = await call.node.networkd.public_config()
+    if not found.addresses:
+        raise NoPublicConfig()
+    return {
+        "type": "macvlan",
+        "ipv4": found.ip4,
+        "ipv6": found.ip6,
+        "gw4": found.gw4,
+        "gw6": found.gw6,
+        "domain": found.domain,
+    }
 
 
 async def interfaces(call: Call) -> dict[str, list[str]]:
