@@ -20,7 +20,7 @@ from zos.lab import steps as s
 from zos.lab.errors import BoxFailed, Busy
 from zos.lab.plan import BoxSeen, Have
 from zos.lab.script import NODE_FOLDERS, script
-from zos.lab.topology import DESK_ADDRESS, DESK_LINK, INTERNET, PREFIX, Box, Kind, Layout
+from zos.lab.topology import DESK_ADDRESS, DESK_LINK, INTERNET, PREFIX, PUBLIC_NET, Box, Kind, Layout
 from zos.lab.units import NODE_UNITS
 from zos.runtime import proc
 from zos.runtime.files import write_atomic
@@ -191,6 +191,7 @@ class LinuxHost:
         await proc.run(["nsenter", f"--net={far}", "ip", "link", "set", "desk", "master", "world", "up"])
         await proc.run(["ip", "address", "add", f"{DESK_ADDRESS}/{PREFIX}", "dev", DESK_LINK])
         await proc.run(["ip", "link", "set", DESK_LINK, "up"])
+        await proc.run(["ip", "route", "add", PUBLIC_NET, "dev", DESK_LINK])
 
     def _pid(self, name: str) -> int:
         seen = self._boxes().get(name)

@@ -22,6 +22,7 @@ from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherShape, Too
 from zos.lab.host import LinuxHost
 from zos.lab.plan import Wish
 from zos.lab.topology import CHAIN_URL, HUB_URL, LIMIT_OF_NODES, Box, Kind, Layout, Topology
+from zos.networkd.api import NetworkdClient
 from zos.rmb.account import ensure_twin
 from zos.runtime import proc
 from zos.runtime.files import write_atomic
@@ -125,6 +126,28 @@ class Lab:
                     await chain.submit("TfgridModule", "create_farm", {"name": FARM, "public_ips": []}, farmer)
                 farm = int(await chain.query("TfgridModule", "FarmIdByName", FARM))
             return farm
+
+    async def publish_nodes(self, topology: Topology, say: Say) -> None:
+        """Every node gets public addresses, as its farmer would set them; returns when the nodes have them."""
+        farmer, farm = LocalKey.of_text(FARMER), self._farm()
+        async with Chain([CHAIN_URL]) as chain:
+            for box in topology.node_boxes():
+                say(f"public addresses for {box.name}")
+                async with Bus(self.layout.sockets(box.name)) as bus:
+                    node = (await ChainClient(bus).status()).node
+                    if (await chain.query("TfgridModule", "Nodes", node))["public_config"] is None:
+                        arguments = {"farm_id": farm, "node_id": node, "public_config": box.public_config}
+                        await chain.submit("TfgridModule", "add_node_public_config", arguments, farmer)
+                    async with asyncio.timeout(READY):
+                        # The node looks at the chain every few seconds, and tells nobody when it has done.
+                        while not (await NetworkdClient(bus).public_config()).addresses:  # noqa: ASYNC110
+                            await asyncio.sleep(0.1)
+
+    def _farm(self) -> int:
+        record = self.record()
+        if record is None:
+            raise NoLab()
+        return record.farm
 
     async def _wait_for_nodes(self, topology: Topology, say: Say) -> None:
         deadline = time.monotonic() + READY

@@ -17,7 +17,7 @@ def node_config(box: Box, farm: int, disks: Sequence[Path]) -> str:
         # The files behind the loop devices: their numbers change, the files do not.
         "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
         "chain": {"activation": ACTIVATION_URL},
-        "capacityd": {"uptime": 20.0},
+        "capacityd": {"uptime": 20.0, "public": 2.0},
         "provisiond": {"audit": 30.0},
     }
     return f"# Written by the lab for {box.name}.\n" + render(tables)

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from zos.lab.topology import EXIT_ADDRESS, PREFIX, Box, Kind, Layout
+from zos.lab.topology import EXIT_ADDRESS, PREFIX, PUBLIC_NET, Box, Kind, Layout
 
 NODE_FOLDERS: Mapping[str, str] = {
     "lib-zos": "/var/lib/zos",
@@ -54,6 +54,7 @@ def _cable(box: Box, internet: int) -> Iterator[str]:
     yield f"ip address add {box.address}/{PREFIX} dev eth0"
     yield "ip link set eth0 up"
     yield f"ip route add default via {EXIT_ADDRESS}"
+    yield f"ip route add {PUBLIC_NET} dev eth0"
 
 
 NAMES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf"}

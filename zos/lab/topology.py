@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from zos.model.units import Bytes, GiB
 
@@ -19,6 +20,10 @@ DESK_ADDRESS = "198.51.100.1"
 """The host's own end, so that its user reaches chain and hub."""
 EXIT_ADDRESS = "198.51.100.254"
 """The Internet's bridge: everybody's default gateway, with nothing behind it."""
+PUBLIC_NET = "192.0.1.0/24"
+"""Where nodes get public addresses: clients take the ranges for documentation for private ones and refuse them, and
+this one is announced by nobody."""
+PUBLIC6_NET = "2a00:0:0:1::/64"
 CHAIN_PORT = 9944
 HUB_PORT = 8080
 WEB_PORT = 80
@@ -53,6 +58,16 @@ class Box:
     kind: Kind
     address: str
     mac: str
+
+    @property
+    def public_config(self) -> dict[str, Any]:
+        """What the farmer sets on the chain, when this node is to be a public one."""
+        last = self.address.rpartition(".")[2]
+        return {
+            "ip4": {"ip": f"192.0.1.{last}/24", "gw": "192.0.1.254"},
+            "ip6": {"ip": f"2a00:0:0:1::{last}/64", "gw": "2a00:0:0:1::fe"},
+            "domain": f"{self.name}.lab",
+        }
 
 
 @dataclass(frozen=True, slots=True)

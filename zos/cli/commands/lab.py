@@ -7,12 +7,23 @@ import dataclasses
 import os
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from zos.cli.client import demo
 from zos.cli.context import Context
 from zos.cli.render import table
 from zos.lab.keeper import BoxStatus, Lab
-from zos.lab.topology import CHAIN_URL, HUB_URL
+from zos.lab.topology import (
+    ACTIVATION_URL,
+    CHAIN_URL,
+    FORWARD_URL,
+    HUB_URL,
+    PROXY_URL,
+    RELAY_TLS_URL,
+    Layout,
+)
+
+SERVERS = (CHAIN_URL, PROXY_URL, RELAY_TLS_URL, HUB_URL)
 
 
 def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
@@ -21,6 +32,7 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     verbs = top.add_subparsers(required=True, metavar="VERB")
     up = verbs.add_parser("up", parents=[common], help="build or complete it")
     up.add_argument("--nodes", type=int, default=2)
+    up.add_argument("--clients", action="store_true", help="make it usable by public grid clients, and tell how")
     up.set_defaults(action=_up)
     verbs.add_parser("down", parents=[common], help="remove all of it").set_defaults(action=_down)
     verbs.add_parser("status", parents=[common], help="what runs").set_defaults(action=_status)
@@ -39,7 +51,9 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
 async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
     lab = Lab(ctx.layout)
     with ctx.out.step(f"a lab of {arguments.nodes} nodes") as step:
-        await lab.up(arguments.nodes, step.at)
+        topology = await lab.up(arguments.nodes, step.at)
+        if arguments.clients:
+            await lab.publish_nodes(topology, step.at)
     status = await lab.status()
     body = {
         "nodes": {one.name: one.node for one in status if one.node},
@@ -47,7 +61,31 @@ async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
         "hub": HUB_URL,
         "key": str(ctx.layout.user_key),
     }
-    ctx.out.result(body, f"{_table(status)}\nchain {CHAIN_URL}   hub {HUB_URL}   your key {ctx.layout.user_key}")
+    text = f"{_table(status)}\nchain {CHAIN_URL}   hub {HUB_URL}   your key {ctx.layout.user_key}"
+    if arguments.clients:
+        environment = clients(ctx.layout)
+        body["clients"] = environment
+        text += "\n\nFor public clients:\n" + "\n".join(f"export {name}={value}" for name, value in environment.items())
+    ctx.out.result(body, text)
+
+
+def clients(layout: Layout) -> dict[str, str]:
+    """What makes public grid clients use the lab: their environment."""
+    own = ",".join(["localhost", "127.0.0.1", *(url.hostname or "" for url in map(urlsplit, SERVERS))])
+    return {
+        "NETWORK": "dev",
+        "SUBSTRATE_URL": CHAIN_URL,
+        "PROXY_URL": PROXY_URL,
+        "GRAPHQL_URL": f"{PROXY_URL}/graphql",
+        "RELAY_URL": RELAY_TLS_URL,
+        "ACTIVATION_URL": ACTIVATION_URL,
+        "HUB_URL": HUB_URL,
+        # KYC's address is built into clients: they reach the lab's by a forward proxy, with the lab's certificate.
+        "HTTPS_PROXY": FORWARD_URL,
+        "NO_PROXY": own,
+        "NODE_EXTRA_CA_CERTS": str(layout.tls / "ca.pem"),
+        "SSL_CERT_FILE": str(layout.tls / "ca.pem"),
+    }
 
 
 async def _down(arguments: argparse.Namespace, ctx: Context) -> None:
