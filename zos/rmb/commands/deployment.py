@@ -31,8 +31,27 @@ async def get(call: Call) -> dict[str, Any]:
 
 
 async def changes(call: Call) -> list[dict[str, Any]]:
-    """`{contract_id}`: every transition of every workload of the caller's deployment, oldest first."""
-    return await call.node.provisiond.changes(call.fields().uint("contract_id"), call.caller)
+    """`{contract_id}`: what became of each version of each workload of the caller's deployment, oldest first."""
+    return settled(await call.node.provisiond.changes(call.fields().uint("contract_id"), call.caller))
+
+
+def settled(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A log with one final entry per name and version: the last one since its `init`.
+
+    Clients count: two `ok`s of a machine that was paused between them, or the `paused` that is over, would make the
+    Go client wait for ever or give up.
+    """
+    last: dict[tuple[str, int], int] = {}
+    keep: set[int] = set()
+    for index, one in enumerate(log):
+        key = (one["name"], one["version"])
+        if one["result"]["state"] == "init":
+            keep.add(index)
+            last.pop(key, None)
+        else:
+            last[key] = index
+    keep |= set(last.values())
+    return [one for index, one in enumerate(log) if index in keep]
 
 
 async def active(call: Call) -> list[dict[str, Any]]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import zos
 from zos.capacityd.api import NoLocation
-from zos.chain.api import Twin
+from zos.chain.api import ContractState, EventKind, Twin
 from zos.core0.api.types import UnitState
 from zos.errors import ZosError
 from zos.model.decode import Malformed
@@ -22,6 +24,7 @@ from zos.provisiond.api import BadUpdate, DeploymentExists, NoSuchDeployment, Tw
 from zos.provisiond.tests import users as u
 from zos.rmb.commands.admin import NotSupported
 from zos.rmb.commands.debug import BadRequest
+from zos.rmb.commands.deployment import settled
 from zos.rmb.commands.perf import NoResult
 from zos.rmb.commands.storage import pool
 from zos.rmb.router import Access, Unauthorized, find
@@ -168,6 +171,42 @@ async def test_changes_has_init_then_one_final_entry_of_each_version(tmp_path: P
         assert sorted(told[2:4]) == [("disk1", 0, "ok"), ("vol1", 0, "ok")]
         assert told[4:] == [("disk1", 1, "init"), ("disk1", 1, "ok")]
         assert (await w.ask("zos.deployment.get", {"contract_id": 5}))["version"] == 1
+
+
+async def test_a_pause_that_is_over_leaves_one_ok_in_the_changes(tmp_path: Path):
+    async with world(tmp_path) as w:
+        body = await deployed(w, u.zmount())
+        told = []
+        for state, kind in (
+            (ContractState.GRACE, EventKind.GRACE_STARTED),
+            (ContractState.CREATED, EventKind.GRACE_ENDED),
+        ):
+            u.contract(w.provision, 5, body, state=state)
+            u.happened(w.provision, kind, 5)
+            await w.becomes(5, "disk1", "paused" if state is ContractState.GRACE else "ok")
+            told.append([one["result"]["state"] for one in await w.ask("zos.deployment.changes", {"contract_id": 5})])
+        assert told == [["init", "paused"], ["init", "ok"]]
+        history = (await w.ask("zos.debug.deployment.history", {"deployment": "26:5"}, OPERATOR))["history"]
+        assert [one["state"] for one in history] == ["init", "ok", "paused", "ok"]
+
+
+entries = st.builds(
+    lambda name, version, state: {"name": name, "version": version, "result": {"state": state}},
+    st.sampled_from("ab"),
+    st.integers(0, 2),
+    st.sampled_from(["init", "ok", "error", "paused", "deleted", "unchanged"]),
+)
+
+
+@given(st.lists(entries))
+def test_changes_end_each_version_with_what_came_last_and_repeat_nothing(log: list[dict[str, Any]]):
+    found = settled(log)
+    remaining = iter(log)
+    assert all(any(one is other for other in remaining) for one in found), "in the log's order"
+    for key in {(one["name"], one["version"]) for one in log}:
+        mine = [one["result"]["state"] for one in found if (one["name"], one["version"]) == key]
+        assert mine[-1] == [one["result"]["state"] for one in log if (one["name"], one["version"]) == key][-1]
+        assert len([state for state in mine if state != "init"]) <= 1
 
 
 @pytest.mark.parametrize("command", ["zos.deployment.get", "zos.deployment.changes"])
