@@ -16,6 +16,7 @@ from zos.runtime import proc
 DMI = Path("/sys/class/dmi/id")
 EFI = Path("/sys/firmware/efi/efivars")
 SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+TCP = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 LARGEST = 64 * 1024
 HYPERVISORS = {
     "qemu": "kvm",
@@ -51,8 +52,8 @@ class Machine:
         return int(time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def connections(self) -> int:
-        """Established TCP connections."""
-        return sum(1 for one in psutil.net_connections("tcp") if one.status == psutil.CONN_ESTABLISHED)
+        """Established TCP connections, of both families."""
+        return sum(established(_read(path)) for path in TCP)
 
     async def dmidecode(self) -> str:
         """The firmware's table in words."""
@@ -85,6 +86,11 @@ class Machine:
             return (EFI / SECURE_BOOT).read_bytes()[-1:] == b"\x01"
         except OSError:
             return False
+
+
+def established(table: str) -> int:
+    """Connections in state 01 of the kernel's table; whose they are would need a look into every process."""
+    return sum(1 for line in table.splitlines()[1:] if line.split()[3:4] == ["01"])
 
 
 def _read(path: Path) -> str:

@@ -182,10 +182,11 @@ class Router:
         except ZosError as err:
             log.debug("%s by twin %d: %s", command, caller, err)
             raise
-        except Exception as err:
+        except Exception:
             incident = new_incident()
             log.exception("incident %s in %s", incident, command)
-            raise Incident(daemon="rmb", incident=incident) from err
+            # Without its cause, which may say what is nobody else's to know.
+            raise Incident(daemon="rmb", incident=incident) from None
         return json.dumps(result, separators=(",", ":")).encode()
 
     async def _authorize(self, command: Command, caller: int) -> None:

@@ -1,0 +1,28 @@
+"""What is read of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from zos.capacityd.host import Machine, established
+
+TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0100007F:9C40 0100007F:0277 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1
+   2: 0100007F:0277 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 3 1 0 20 4 30 10 -1
+   3: 0100007F:0277 0100007F:9C41 06 00000000:00000000 00:00000000 00000000     0        0 0 3 0
+"""
+
+
+def test_only_established_connections_count() -> None:
+    assert established(TABLE) == 2
+    assert established("") == established("no table") == 0
+
+
+async def test_a_connection_of_ours_is_among_them() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    with socket.create_connection(server.sockets[0].getsockname()):
+        assert Machine().connections() >= 1
+    server.close()
+    await server.wait_closed()
