@@ -72,11 +72,13 @@ def addresses(uplink: Uplink) -> Iterator[IPv4Address | IPv6Address]:
 
 async def public_ips(call: Call) -> list[str]:
     """The public IPv4 addresses (with prefix) that workloads of any twin have."""
-    found = (
-        one["result"]["data"]
-        for one in workloads(await call.node.provisiond.list(), PUBLIC)
-        if one["result"]["state"] == "ok"
-    )
+    return public(await call.node.provisiond.list())
+
+
+def public(deployments: Iterable[dict[str, Any]]) -> list[str]:
+    """Those of running workloads; one with only an IPv6 address has none."""
+    results = (one["result"] for one in workloads(deployments, PUBLIC))
+    found = (result["data"] for result in results if result["state"] == "ok")
     return [data["ip"] for data in found if data and data.get("ip")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from zos.errors import Status, ZosError
@@ -10,6 +11,8 @@ from zos.rmb.router import Call, Command, Node
 from zos.storaged.api.types import PoolState
 
 HEALTH = "healthcheck"
+PATIENCE = 4.0
+"""Seconds for one part of it: half of what a command has."""
 
 
 class NoResult(ZosError):
@@ -45,36 +48,38 @@ async def health_task(node: Node) -> dict[str, Any]:
 
 async def health(node: Node) -> dict[str, list[str]]:
     """What is wrong, by part: `{"cache": [problem], "network": [problem]}`; empty lists when nothing is."""
-    cache, uplink, chain = await asyncio.gather(_cache(node), _uplink(node), _chain(node))
+    cache, uplink, chain = await asyncio.gather(*(_problems(check(node)) for check in (_cache, _uplink, _chain)))
     return {"cache": cache, "network": [*uplink, *chain]}
 
 
-async def _cache(node: Node) -> list[str]:
+async def _problems(check: Awaitable[str]) -> list[str]:
+    """What a check found; a daemon that does not answer is a problem too."""
     try:
-        cache = await node.storaged.cache()
-        pools = {pool.name: pool for pool in await node.storaged.list_pools()}
+        async with asyncio.timeout(PATIENCE):
+            problem = await check
     except ZosError as err:
-        return [err.explain()]
-    home = pools.get(cache.pool)
+        problem = err.explain()
+    except TimeoutError:
+        problem = f"it was not answered within {PATIENCE:g} s"
+    return [problem] if problem else []
+
+
+async def _cache(node: Node) -> str:
+    cache = await node.storaged.cache()
+    home = next((pool for pool in await node.storaged.list_pools() if pool.name == cache.pool), None)
     if home is None or home.state is not PoolState.READY:
-        return [f"the cache's pool {cache.pool} is {home.state if home else 'gone'}"]
-    return [cache.detail] if cache.detail else []
+        return f"the cache's pool {cache.pool} is {home.state if home else 'gone'}"
+    return cache.detail
 
 
-async def _uplink(node: Node) -> list[str]:
-    try:
-        uplinks = await node.networkd.uplinks()
-    except ZosError as err:
-        return [err.explain()]
-    return [] if any(uplink.addresses for uplink in uplinks) else ["the uplink has no address"]
+async def _uplink(node: Node) -> str:
+    uplinks = await node.networkd.uplinks()
+    return "" if any(uplink.addresses for uplink in uplinks) else "the uplink has no address"
 
 
-async def _chain(node: Node) -> list[str]:
-    try:
-        status = await node.chain.status()
-    except ZosError as err:
-        return [err.explain()]
-    return [] if status.connected else [f"the chain is not connected: {status.detail or 'no endpoint answers'}"]
+async def _chain(node: Node) -> str:
+    status = await node.chain.status()
+    return "" if status.connected else f"the chain is not connected: {status.detail or 'no endpoint answers'}"
 
 
 COMMANDS = (Command("zos.perf.get", get), Command("zos.perf.get_all", get_all))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -25,11 +26,13 @@ from zos.provisiond.tests import users as u
 from zos.rmb.commands.admin import NotSupported
 from zos.rmb.commands.debug import BadRequest
 from zos.rmb.commands.deployment import settled
+from zos.rmb.commands.network import public
 from zos.rmb.commands.perf import NoResult
 from zos.rmb.commands.storage import pool
 from zos.rmb.router import Access, Unauthorized, find
 from zos.rmb.tests.world import DMI, FARMER, GEOIP, OPERATOR, STRANGER, USER, World, unit, world
 from zos.storaged.api.types import Pool, PoolKind, PoolState
+from zos.verbs.primitive import find as types
 from zos.vmd.api import Machine, MachineId, MachineKind, VmdClient
 
 ANY, OWNER, FARM, ADMIN = Access.ANY, Access.OWNER, Access.FARMER, Access.ADMIN
@@ -89,7 +92,6 @@ async def test_a_command_of_farmer_or_operator_is_refused_to_others(tmp_path: Pa
 SHAPES: list[tuple[str, Any, Any]] = [
     ("zos.system.version", None, {"zos": zos.__version__, "zinit": f"v{zos.__version__}"}),
     ("zos.system.hypervisor", None, "kvm"),
-    ("zos.system.node_features_get", None, ["network", "volume", "zmount", "zmachine", "wireguard"]),
     ("zos.gpu.list", None, []),
     ("zos.network.list_public_ips", None, []),
     ("zos.network.list_private_ips", {"network_name": "net1"}, []),
@@ -105,6 +107,17 @@ async def test_what_an_empty_node_answers(tmp_path: Path):
             assert await w.ask(command, argument) == wanted, command
             if argument is None:
                 assert await w.ask(command, b"") == wanted, command
+
+
+async def test_features_are_the_types_that_are_taken_and_what_they_bring(tmp_path: Path):
+    async with world(tmp_path) as w:
+        found = await w.ask("zos.system.node_features_get")
+        assert len(found) == len(set(found))
+        assert {"network", "volume", "zmount", "zmachine", "wireguard"} <= set(found)
+        assert set(types()) <= set(found)
+        for absent in {"zdb", "qsfs", "zlogs", "zmachine-light"} - set(found):
+            with pytest.raises(Malformed, match=f"unknown type '{absent}'"):
+                await w.ask("zos.deployment.deploy", u.document(9, u.workload("x", absent, {})))
 
 
 # Deployments
@@ -288,6 +301,21 @@ async def test_an_update_as_the_typescript_client_sends_it_is_taken(tmp_path: Pa
         await w.becomes(5, "disk2", "ok")
 
 
+def test_public_addresses_are_those_of_running_workloads():
+    def one(kind: str, state: str, data: Any) -> dict[str, Any]:
+        return {"workloads": [{"type": kind, "result": {"state": state, "data": data}}]}
+
+    deployments = [
+        one("ip", "ok", {"ip": "198.51.100.5/24", "ip6": "", "gateway": "198.51.100.1"}),
+        one("ipv4", "ok", {"ip": "198.51.100.6/24"}),
+        one("ip", "ok", {"ip": "", "ip6": "2001:db8::5/64"}),
+        one("ip", "ok", None),
+        one("ip", "error", {"ip": "198.51.100.7/24"}),
+        one("zmachine", "ok", {"ip": "10.20.2.5"}),
+    ]
+    assert public(deployments) == ["198.51.100.5/24", "198.51.100.6/24"]
+
+
 async def test_private_addresses_are_those_of_the_callers_machines_in_his_network(tmp_path: Path):
     async with world(tmp_path) as w:
         await deployed(w, *VM)
@@ -427,12 +455,19 @@ async def test_a_daemon_that_is_down_is_told_and_a_lost_chain_is_unhealthy(tmp_p
         assert health["result"] == {"cache": [], "network": ["the chain is not connected: no endpoint answers"]}
 
 
-async def test_an_uplink_without_address_and_a_broken_cache_are_unhealthy(tmp_path: Path):
+async def test_an_uplink_without_address_and_a_missing_cache_are_unhealthy(tmp_path: Path):
     async with world(tmp_path) as w:
+        for device in w.storage.disks.values():
+            device.have = dataclasses.replace(device.have, cache=None, cache_mounted=False)
+            device.broken = "it smells"
         bridge = w.network.host.links["zos"]
         w.network.host.links["zos"] = dataclasses.replace(bridge, addresses=frozenset())
-        result = (await w.ask("zos.perf.get", {"name": "healthcheck"}))["result"]
+        async with asyncio.timeout(10):
+            while not (result := (await w.ask("zos.perf.get", {"name": "healthcheck"}))["result"])["cache"]:
+                await asyncio.sleep(0.02)
         assert result["network"] == ["the uplink has no address"]
+        assert len(result["cache"]) == 1
+        assert (await w.ask("zos.system.diagnostics"))["healthy"] is False
 
 
 async def test_measurements_are_told_by_name_and_what_was_not_measured_is_not_found(tmp_path: Path):

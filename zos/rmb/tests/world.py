@@ -178,7 +178,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     )
     provision, machine, network, vm, chain = FakeHost(), FakeMachine(), FakeNetworkHost(), FakeVmHost(), FakeChainDoor()
     units = [unit("storaged"), unit("networkd"), unit("vmd")]
-    stores = StorageConfig(every=60, mounts=folder / "mnt", cache=folder / "cache")
+    stores = StorageConfig(every=0.1, mounts=folder / "mnt", cache=folder / "cache")
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(running(Core0Fake, folder, host=units))
         await stack.enter_async_context(running(ChainFake, folder, host=chain))
