@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,30 @@ async def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, command: str,
 
 
 def test_brackets_inside_of_strings_do_not_nest():
-    check_body("x", json.dumps({"a": "[" * 1000, 'b"\\': ["{" * 1000]}).encode())
+    for text in ("[", "{", '"[', "\\[", '\\"[', '\\\\"]{'):
+        check_body("x", json.dumps({text * 1000: [text * 1000, "\\"]}).encode())
+
+
+@pytest.mark.parametrize("body", [b"[]" * (LARGEST // 2), b'"",' * (LARGEST // 3), b'"' * LARGEST, b"\\" * LARGEST])
+def test_the_largest_body_is_checked_in_a_blink(body: bytes):
+    began = time.thread_time()
+    check_body("x", body)
+    assert time.thread_time() - began < 0.3
+
+
+@given(st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b"a"]), min_size=DEEPEST, max_size=200))
+def test_what_passes_is_never_nested_much_deeper_than_the_limit(parts: list[bytes]):
+    body = b"".join(parts)
+    try:
+        check_body("x", body)
+    except BadBody:
+        return
+    depth = deepest = 0
+    outside = re.sub(rb'"[^"\\]*(?:\\.[^"\\]*)*"', b"", body)
+    for byte in outside.partition(b'"')[0].partition(b"\\")[0]:
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bytes([byte]), 0)
+        deepest = max(deepest, depth)
+    assert deepest <= 2 * DEEPEST
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=50))
