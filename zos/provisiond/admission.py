@@ -8,7 +8,7 @@ from typing import Any
 from zos.chain.api.types import ContractState, NodeContract
 from zos.model import signing
 from zos.model.challenge import GRID_TYPES, Challenge, hashes
-from zos.model.decode import Fields
+from zos.model.decode import Fields, Malformed
 from zos.model.deployment import Deployment, check_structure, decode
 from zos.model.signing import BadSignature
 from zos.provisiond.api.errors import (
@@ -25,6 +25,8 @@ from zos.provisiond.model import Record
 from zos.verbs.primitive import Primitive
 
 Types = Mapping[str, Primitive[Any]]
+MOST_WORKLOADS = 500
+"""Of one deployment: its record is written whole with each step that one of them takes."""
 MOST_WAITING = 100
 """Deployments of one twin that no contract carries (yet)."""
 
@@ -37,6 +39,8 @@ def challenges(types: Types) -> dict[str, Challenge]:
 def read(document: bytes, types: Types) -> Deployment:
     """A well-formed deployment of types that are offered here, or an error that names the path."""
     deployment = decode(document)
+    if len(deployment.workloads) > MOST_WORKLOADS:
+        raise Malformed(path="workloads", problem=f"a deployment has at most {MOST_WORKLOADS}")
     check_structure(deployment, types)
     kinds = {workload.name: workload.type for workload in deployment.workloads}
     for index, workload in enumerate(deployment.workloads):

@@ -21,6 +21,8 @@ from zos.provisiond.api.types import Link
 
 STORY = 60
 """How many links of a story are kept."""
+LOG, KEPT = 4000, 2000
+"""How long a log may become, and how many of its newest entries stay in any case."""
 LIVE = (ResultState.OK, ResultState.PAUSED)
 
 
@@ -89,8 +91,13 @@ class Record:
         return dataclasses.replace(self, items=tuple(item for item in self.items if item.name != name))
 
     def logged(self, item: Item) -> Record:
-        """With a transition appended."""
-        return dataclasses.replace(self, log=(*self.log, encode_workload(item.workload())))
+        """With a transition appended; in a long log the oldest of versions that are over make room."""
+        log = (*self.log, encode_workload(item.workload()))
+        if len(log) > LOG:
+            live = {(one.name, one.version) for one in (*self.items, item)}
+            old = tuple(entry for entry in log[:-KEPT] if (entry["name"], entry["version"]) in live)
+            log = (*old[-KEPT:], *log[-KEPT:])
+        return dataclasses.replace(self, log=log)
 
     def without_attempts(self, version: int) -> Record:
         """Without what was logged of a version that was refused before: clients would take it for the new try's."""

@@ -16,9 +16,11 @@ from zos.chain.api import ContractState, EventKind, Twin
 from zos.chain.api.types import ContractEvent
 from zos.errors import ZosError
 from zos.model.decode import Malformed
+from zos.model.deployment import decode
 from zos.model.evidence import EvidenceKind
 from zos.model.signing import BadSignature
-from zos.provisiond.admission import MOST_WAITING
+from zos.provisiond import model
+from zos.provisiond.admission import MOST_WAITING, MOST_WORKLOADS
 from zos.provisiond.api import (
     BadUpdate,
     DeploymentExists,
@@ -162,6 +164,23 @@ async def test_bad_input_names_its_path(tmp_path: Path, workload: dict[str, Any]
 async def test_twice_the_same_name_is_refused(tmp_path: Path) -> None:
     err = await refused(tmp_path, u.document(5, u.zmount(), u.zmount()))
     assert "multiple workloads with the same name 'disk1'" in str(err)
+
+
+async def test_a_deployment_of_too_many_workloads_is_refused(tmp_path: Path) -> None:
+    body = u.document(5, *(u.zmount(f"d{number}") for number in range(MOST_WORKLOADS + 1)))
+    assert "workloads: a deployment has at most 500" in str(await refused(tmp_path, body))
+
+
+def test_a_long_log_keeps_what_is_live_and_the_newest() -> None:
+    record = model.fresh(decode(u.document(5, u.zmount("still"), u.zmount("busy"))), 1)
+    busy = record.items[1]
+    for version in range(3 * model.LOG):
+        busy = dataclasses.replace(busy, version=version)
+        record = record.with_item(busy).logged(busy)
+        assert len(record.log) <= model.LOG
+    assert record.log[0]["name"] == "still"
+    assert [one["version"] for one in record.log[-3:]] == [version - 2, version - 1, version]
+    assert len([one for one in record.log if one["name"] == "still"]) == 1
 
 
 async def test_a_signature_of_somebody_else_is_refused(tmp_path: Path) -> None:
