@@ -9,6 +9,7 @@ from zos.capacityd import dmi, record
 from zos.capacityd.api.errors import NoLocation
 from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
 from zos.capacityd.host import Machine
+from zos.capacityd.remembered import Remembered
 from zos.chain.api import ChainClient, NotRegistered
 from zos.errors import ZosError
 from zos.networkd.api import NetworkdClient, PublicConfig
@@ -36,8 +37,10 @@ class Reporter:
         self._farm = farm
         self._registered = registered
         self._geoip = geoip
-        self._clock = clock
-        self._location: tuple[float, Location] | None = None
+        self.dmi = Remembered(self._read_dmi, clock, DAY)
+        """What the firmware says."""
+        self.location = Remembered(self._find_location, clock, DAY)
+        """Where the node is; asked once a day."""
         self._node = 0
 
     async def inventory(self) -> Inventory:
@@ -51,15 +54,8 @@ class Reporter:
         usage = await self._provisiond.usage()
         return record.counters(inventory, pools, usage, self._machine.connections())
 
-    async def dmi(self) -> Dmi:
-        """What the firmware says."""
+    async def _read_dmi(self) -> Dmi:
         return dmi.parse(await self._machine.dmidecode())
-
-    async def location(self) -> Location:
-        """Where the node is; asked once a day."""
-        if self._location is None or self._clock.monotonic() - self._location[0] > DAY:
-            self._location = (self._clock.monotonic(), await self._find_location())
-        return self._location[1]
 
     async def _find_location(self) -> Location:
         for url in self._geoip:

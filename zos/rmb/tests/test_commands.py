@@ -488,7 +488,11 @@ async def test_the_location_is_what_a_service_says_and_asked_once_a_day(tmp_path
         w.machine.places[GEOIP] = json.dumps(answer).encode()
         answer.pop("x")
         wanted = {**answer, "continent": "Unknown", "city_name": "Unknown"}
+        with pytest.raises(NoLocation):
+            await w.ask("zos.location.get")
+        assert w.machine.asked == ["http://gone/", GEOIP], "a refusal is remembered for a minute"
         w.machine.asked.clear()
+        w.clock.advance(60)
         assert await w.ask("zos.location.get") == wanted
         assert await w.ask("zos.location.get") == wanted
         assert w.machine.asked == ["http://gone/", GEOIP]

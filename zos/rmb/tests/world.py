@@ -32,6 +32,7 @@ from zos.provisiond.daemon import Config as ProvisionConfig
 from zos.provisiond.daemon import Provisiond
 from zos.provisiond.fake import FakeHost
 from zos.rmb.router import Node, Router
+from zos.runtime.clock import FakeClock
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.testing import running
 from zos.storaged.api.types import PoolKind
@@ -151,6 +152,8 @@ class World:
     vm: FakeVmHost
     chain: FakeChainDoor
     units: list[UnitInfo]
+    clock: FakeClock
+    """capacityd's."""
 
     async def ask(self, command: str, argument: Any = None, caller: int = USER) -> Any:
         """The answer to a command, decoded."""
@@ -188,6 +191,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         config = ProvisionConfig(every=0.05, audit=3600.0)
         await stack.enter_async_context(running(Provisiond, folder, host=provision, config=config))
         capacity = CapacityConfig(geoip=("http://gone/", GEOIP))
-        rt = await stack.enter_async_context(running(Capacityd, folder, host=machine, config=capacity))
+        clock = FakeClock(NOW)
+        rt = await stack.enter_async_context(running(Capacityd, folder, host=machine, config=capacity, clock=clock))
         node = Node(rt.bus, FARM, (OPERATOR,))
-        yield World(Router(node), node, provision, machine, storage, network, vm, chain, units)
+        yield World(Router(node), node, provision, machine, storage, network, vm, chain, units, clock)
