@@ -242,11 +242,8 @@ class Link:
 
     async def report_uptime(self, uptime: int) -> Block:
         """Seconds since boot; with the chain's own time as hint, which a lab's chain may run apart from ours."""
-        runtime = await self.chain.runtime()
-        if runtime.has_call(GRID, "report_uptime_v2"):
-            now = int(await self.chain.query("Timestamp", "Now")) // 1000
-            return await self._call(GRID, "report_uptime_v2", {"uptime": uptime, "timestamp_hint": now})
-        return await self._call(GRID, "report_uptime", {"uptime": uptime})
+        now = int(await self.chain.query("Timestamp", "Now")) // 1000
+        return await self._call(GRID, "report_uptime_v2", {"uptime": uptime, "timestamp_hint": now})
 
     async def report_resources(self, resources: tuple[ContractResources, ...]) -> Block:
         """What contracts use."""

@@ -122,11 +122,14 @@ def runtime_event(pallets: Sequence[Pallet]) -> Enum:
     return Enum("tfchain_runtime::RuntimeEvent", tuple(Variant(p.name, p.index, ((None, kind),)) for p, kind in listed))
 
 
-def render(pallets: Sequence[Pallet], call: Enum) -> bytes:
+Extension = tuple[str, Type, Type]
+
+
+def render(pallets: Sequence[Pallet], call: Enum, extensions: Sequence[Extension] = SIGNED_EXTENSIONS) -> bytes:
     """The metadata of a runtime with these pallets, as bytes."""
     registry = Registry()
     listed = [_pallet(pallet, registry) for pallet in pallets]
-    extra = Tuple(tuple(kind for _, kind, _ in SIGNED_EXTENSIONS))
+    extra = Tuple(tuple(kind for _, kind, _ in extensions))
     params: list[tuple[str, Type]] = [
         ("Address", MULTI_ADDRESS),
         ("Call", call),
@@ -142,9 +145,7 @@ def render(pallets: Sequence[Pallet], call: Enum) -> bytes:
             "docs": [],
         }
     )
-    signed = [
-        (name.encode(), registry.add(kind), registry.add(additional)) for name, kind, additional in SIGNED_EXTENSIONS
-    ]
+    signed = [(name.encode(), registry.add(kind), registry.add(additional)) for name, kind, additional in extensions]
     runtime = registry.describe(
         {"path": ["tfchain_runtime", "Runtime"], "params": [], "def": {"composite": {"fields": []}}, "docs": []}
     )
@@ -173,7 +174,7 @@ def _pallet(pallet: Pallet, registry: Registry) -> bytes:
     storage = b"\x00"
     if pallet.storage:
         entries = b"".join(_item(item, registry) for item in pallet.storage)
-        storage = b"\x01" + TEXT.encode(pallet.name) + compact(len(pallet.storage)) + entries
+        storage = b"\x01" + TEXT.encode(pallet.prefix or pallet.name) + compact(len(pallet.storage)) + entries
     constants = b"".join(
         TEXT.encode(c.name) + compact(registry.add(c.kind)) + BYTES.encode(c.kind.encode(c.value)) + b"\x00"
         for c in pallet.constants
@@ -191,7 +192,12 @@ def _pallet(pallet: Pallet, registry: Registry) -> bytes:
     )
 
 
-_HASHERS = {"Blake2_128Concat": 2, "Twox64Concat": 5, "Identity": 6}
+_HASHERS = {
+    name: index
+    for index, name in enumerate(
+        ["Blake2_128", "Blake2_256", "Blake2_128Concat", "Twox128", "Twox256", "Twox64Concat", "Identity"]
+    )
+}
 
 
 def _item(item: Item, registry: Registry) -> bytes:

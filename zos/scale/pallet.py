@@ -17,7 +17,11 @@ from zos.scale.types import Enum, Named, Type, Variant, zero
 class Hasher(StrEnum):
     """How a map's key becomes part of the storage key."""
 
+    BLAKE2_128 = "Blake2_128"
+    BLAKE2_256 = "Blake2_256"
     BLAKE2_128_CONCAT = "Blake2_128Concat"
+    TWOX_128 = "Twox128"
+    TWOX_256 = "Twox256"
     TWOX_64_CONCAT = "Twox64Concat"
     IDENTITY = "Identity"
 
@@ -36,6 +40,8 @@ def _hash(hasher: Hasher, raw: bytes) -> bytes:
             return xxhash.xxh64_intdigest(raw, 0).to_bytes(8, "little") + raw
         case Hasher.IDENTITY:
             return raw
+        case _:
+            raise ValueError(f"no pallet of ours hashes keys with {hasher}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Event:
 
     name: str
     fields: tuple[Named, ...] = ()
+    index: int | None = None
+    """Its number; by default its place among its pallet's events."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ class Pallet:
     events: tuple[Event, ...] = ()
     errors: tuple[str, ...] = ()
     constants: tuple[Constant, ...] = ()
+    prefix: str = ""
+    """What its storage keys begin with, when that is not its name."""
     _items: dict[str, Item] = field(init=False, compare=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,7 +121,7 @@ class Pallet:
     def key(self, name: str, *keys: Any) -> bytes:
         """The storage key of an entry; with fewer keys than the map has, the prefix of all entries below."""
         item = self._items[name]
-        parts = [twox128(self.name), twox128(name)]
+        parts = [twox128(self.prefix or self.name), twox128(name)]
         for hasher, kind, value in zip(item.hashers, item.keys, keys, strict=False):
             parts.append(_hash(hasher, kind.encode(value)))
         return b"".join(parts)
@@ -130,8 +140,10 @@ class Pallet:
         """The enum of its events."""
         if not self.events:
             return None
-        variants = tuple(Variant(event.name, index, event.fields) for index, event in enumerate(self.events))
-        return Enum(f"{self.path}::pallet::Event", variants)
+        numbered = ((index if one.index is None else one.index, one) for index, one in enumerate(self.events))
+        return Enum(
+            f"{self.path}::pallet::Event", tuple(Variant(one.name, index, one.fields) for index, one in numbered)
+        )
 
     def error_type(self) -> Enum | None:
         """The enum of its errors."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import xxhash
 from scalecodec.base import RuntimeConfigurationObject, ScaleBytes  # type: ignore[attr-defined]
 from scalecodec.type_registry import load_type_registry_preset
 
+from zos.substrate import compat
 from zos.substrate.errors import BadValue, NotOnThisChain
 from zos.substrate.keys import KeyKind
 from zos.substrate.shape import Shapes, taken_bytes
@@ -47,10 +48,32 @@ class Era:
         return (min(15, max(1, trailing - 1)) | phase << 4).to_bytes(2, "little")
 
 
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What a signed extension adds: to the extrinsic, and to what is signed."""
+
+    extra: str = ""
+    additional: str = ""
+
+
+EXTENSIONS = {
+    "CheckSpecVersion": Extension(additional="spec"),
+    "CheckTxVersion": Extension(additional="transaction"),
+    "CheckGenesis": Extension(additional="genesis"),
+    "CheckMortality": Extension("era", "birth"),
+    "CheckEra": Extension("era", "birth"),
+    "CheckNonce": Extension("nonce"),
+    "ChargeTransactionPayment": Extension("tip"),
+    "CheckMetadataHash": Extension("no_metadata_hash", "no_metadata_hash"),
+}
+"""Extensions with content; one that is not among them must have none."""
+
+
 class Runtime:
-    """Metadata V14 of one spec version."""
+    """Metadata of one spec version: V14, or V12 and V13 with our registry of their types."""
 
     def __init__(self, metadata: bytes, spec: int, transaction: int) -> None:
+        metadata = compat.lift(metadata, spec)
         self.spec = spec
         self.transaction = transaction
         self._config = RuntimeConfigurationObject(ss58_format=42)
@@ -63,6 +86,7 @@ class Runtime:
         self._shapes = Shapes(content["types"]["types"])
         self._pallets: Mapping[str, Any] = {pallet["name"]: pallet for pallet in content["pallets"]}
         self._variants = {entry["id"]: entry["type"]["def"] for entry in content["types"]["types"]}
+        self._extensions = tuple(self._extension(one) for one in content["extrinsic"]["signed_extensions"])
 
     # What there is
 
@@ -73,6 +97,10 @@ class Runtime:
     def has_item(self, pallet: str, item: str) -> bool:
         """Whether the runtime stores this."""
         return self._item(pallet, item) is not None
+
+    def can_call(self, pallet: str, call: str) -> bool:
+        """Whether the runtime has this call, or an older one that does the same."""
+        return compat.spell(pallet, call, {}, self._wants(pallet)) is not None
 
     def call_arguments(self, pallet: str, call: str) -> tuple[str, ...]:
         """The names of a call's arguments, in order."""
@@ -106,7 +134,8 @@ class Runtime:
                 return None
             data = taken_bytes(entry["default"])
         shape = entry["type"]
-        return self.decode(shape["Map"]["value"] if "Map" in shape else shape["Plain"], data)
+        value = self.decode(shape["Map"]["value"] if "Map" in shape else shape["Plain"], data)
+        return compat.modern_value(pallet, item, value)
 
     def constant(self, pallet: str, name: str) -> Any:
         """A constant of a pallet."""
@@ -118,27 +147,66 @@ class Runtime:
     # Calls
 
     def call(self, pallet: str, name: str, arguments: Mapping[str, Any]) -> bytes:
-        """An encoded call; arguments by name."""
-        variant = self._call(pallet, name)
+        """An encoded call; arguments by their names of today, whatever this runtime calls them.
+
+        Raises NotOnThisChain for a call, or an argument with a meaning, that this runtime does not know.
+        """
+        spelled = compat.spell(pallet, name, arguments, self._wants(pallet))
+        if spelled is None:
+            raise NotOnThisChain(spec=self.spec, what=f"call {pallet}.{name}")
+        variant = self._call(pallet, spelled.call)
         wanted = [field["name"] for field in variant["fields"]]
-        if set(wanted) != arguments.keys():
+        if set(wanted) != spelled.arguments.keys():
             problem = f"takes {', '.join(wanted) or 'nothing'}, not {', '.join(arguments) or 'nothing'}"
             raise BadValue(what=f"{pallet}.{name}", problem=problem)
+        if spelled.lost:
+            raise NotOnThisChain(spec=self.spec, what=f"argument {', '.join(spelled.lost)} in {pallet}.{name}")
         out = bytes([self._pallet(pallet)["index"], variant["index"]])
         for entry in variant["fields"]:
-            out += self.encode(entry["type"], arguments[entry["name"]], f"{pallet}.{name}.{entry['name']}")
+            value = spelled.arguments[entry["name"]]
+            if value is None and self._shapes.is_bytes(entry["type"]):
+                value = b""  # what is optional today was empty bytes once
+            out += self.encode(entry["type"], value, f"{pallet}.{name}.{entry['name']}")
         return out
+
+    def _wants(self, pallet: str) -> Callable[[str], Sequence[str] | None]:
+        def wants(call: str) -> Sequence[str] | None:
+            variant = self._variant(pallet, "calls", call)
+            return None if variant is None else [field["name"] for field in variant["fields"]]
+
+        return wants
 
     def payload(self, call: bytes, extra: bytes, genesis: bytes, birth: bytes) -> bytes:
         """The bytes that are signed for a call."""
-        additional = self.spec.to_bytes(4, "little") + self.transaction.to_bytes(4, "little") + genesis + birth
-        whole = call + extra + additional
+        parts = {
+            "": b"",
+            "spec": self.spec.to_bytes(4, "little"),
+            "transaction": self.transaction.to_bytes(4, "little"),
+            "genesis": genesis,
+            "birth": birth,
+            "no_metadata_hash": b"\0",
+        }
+        whole = call + extra + b"".join(parts[one.additional] for one in self._extensions)
         return hashlib.blake2b(whole, digest_size=32).digest() if len(whole) > HASH_ABOVE else whole
 
-    @staticmethod
-    def unsigned_part(era: Era, nonce: int, tip: int = 0) -> bytes:
+    def unsigned_part(self, era: Era, nonce: int, tip: int = 0) -> bytes:
         """What goes into the extrinsic besides the call."""
-        return era.encode() + compact(nonce) + compact(tip)
+        parts = {
+            "": b"",
+            "era": era.encode(),
+            "nonce": compact(nonce),
+            "tip": compact(tip),
+            "no_metadata_hash": b"\0",
+        }
+        return b"".join(parts[one.extra] for one in self._extensions)
+
+    def _extension(self, declared: Mapping[str, Any]) -> Extension:
+        name = declared["identifier"]
+        if name in EXTENSIONS:
+            return EXTENSIONS[name]
+        if self._shapes.is_empty(declared["ty"]) and self._shapes.is_empty(declared["additional_signed"]):
+            return Extension()
+        raise NotOnThisChain(spec=self.spec, what=f"way to sign that we know (it wants {name})")
 
     @staticmethod
     def extrinsic(call: bytes, extra: bytes, account: bytes, kind: KeyKind, signature: bytes) -> bytes:
@@ -163,7 +231,7 @@ class Runtime:
         fields = variant["fields"] if variant else ()
         taken = self._shapes.take_fields(fields, record["attributes"]) if fields else ()
         index = record["extrinsic_idx"] if record["phase"] == "ApplyExtrinsic" else None
-        return Event(pallet, name, taken, index)
+        return Event(pallet, name, compat.modern_event(pallet, name, taken), index)
 
     def error(self, dispatch_error: Any) -> tuple[str, str]:
         """Pallet and name of a dispatch error."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zos.substrate import compat
 from zos.substrate.errors import BadValue
 from zos.substrate.keys import public_key
 
@@ -48,6 +49,7 @@ class Shapes:
 
     def _give_struct(self, fields: Sequence[Mapping[str, Any]], value: Any, path: str) -> Any:
         if fields and all(field["name"] for field in fields):
+            value = compat.refit(value, [field["name"] for field in fields])
             if not isinstance(value, Mapping) or {field["name"] for field in fields} != value.keys():
                 names = ", ".join(field["name"] for field in fields)
                 raise BadValue(what=path, problem=f"must have the fields {names}")
@@ -109,6 +111,22 @@ class Shapes:
         ((name, inner),) = value.items()
         chosen = next(variant for variant in variants if variant["name"] == name)
         return {name: self.take_fields(chosen["fields"], inner)} if chosen["fields"] else name
+
+    def is_bytes(self, id: int) -> bool:
+        """Whether a type is a list of bytes."""
+        kind, body = self._definition(id)
+        return kind == "sequence" and self._is_byte(body["type"])
+
+    def is_empty(self, id: int) -> bool:
+        """Whether values of a type have no bytes."""
+        kind, body = self._definition(id)
+        match kind:
+            case "composite":
+                return all(self.is_empty(field["type"]) for field in body["fields"])
+            case "tuple":
+                return all(self.is_empty(part) for part in body)
+            case _:
+                return False
 
     def _definition(self, id: int) -> tuple[str, Any]:
         ((kind, body),) = ((k, v) for k, v in self._types[id]["def"].items() if v is not None)
