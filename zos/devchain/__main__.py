@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from zos.devchain import legacy
 from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
 from zos.devchain.server import serving
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--block-time", type=float, default=6.0, metavar="SECONDS")
     parser.add_argument("--finality-lag", type=int, default=0, metavar="BLOCKS")
     parser.add_argument("--genesis", type=Path, help="JSON file: name, id, balances")
+    parser.add_argument("--generation", default=legacy.NAMES[0], choices=legacy.NAMES, help="which TFChain it plays")
     wanted = parser.parse_args()
     set_up_journal("devchain", False)
     with contextlib.suppress(KeyboardInterrupt):
@@ -33,7 +35,7 @@ def main() -> int:
 
 async def _run(wanted: argparse.Namespace) -> None:
     start = Genesis.of_file(wanted.genesis) if wanted.genesis else Genesis()
-    node = Node(start, wanted.data, wanted.finality_lag)
+    node = Node(start, wanted.data, wanted.finality_lag, legacy.generation(wanted.generation))
     host, _, port = wanted.listen.rpartition(":")
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

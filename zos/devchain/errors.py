@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zos.errors import Status, ZosError
+
 
 class Refusal(Exception):
     """A dispatch error: of a pallet by its error's name, or one of the runtime's own."""
@@ -20,6 +22,15 @@ class Invalid(Exception):
         self.code = code
         self.message = message
         self.data = data
+
+
+class OtherGeneration(ZosError):
+    """A chain on disk cannot go on as another runtime: its values are laid out otherwise."""
+
+    reason = "devchain.other_generation"
+    status = Status.FAILED_PRECONDITION
+    text = "this chain began as {kept} and cannot go on as {wanted}"
+    hint = "give --generation {kept}, or another --data folder"
 
 
 def outdated() -> Invalid:

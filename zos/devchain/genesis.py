@@ -48,10 +48,12 @@ def author() -> bytes:
     return developer("Alice")
 
 
-def build(genesis: Genesis, state: State) -> Changes:
+def build(genesis: Genesis, empty: Typed) -> Changes:
     """Put the genesis into an empty state."""
+    state = empty.store
+    assert isinstance(state, State)
     overlay = Overlay(state)
-    ctx = Context(Typed(BY_NAME, overlay), BY_NAME, 0, 0, author())
+    ctx = Context(empty.over(overlay), BY_NAME, 0, 0, author())
     endowed = {developer(name): ENDOWED for name in NAMES}
     endowed |= {developer(f"{name}//stash"): ENDOWED for name in ("Alice", "Bob")}
     endowed |= {public_key(who): units for who, units in genesis.balances.items()}

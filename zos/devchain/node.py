@@ -14,10 +14,11 @@ from typing import Any
 
 from zos.devchain import errors, genesis
 from zos.devchain.context import Context
-from zos.devchain.errors import Invalid
+from zos.devchain.errors import Invalid, OtherGeneration
+from zos.devchain.generation import Generation
 from zos.devchain.pallets.balances import mint
 from zos.devchain.pallets.system import dispatch_info
-from zos.devchain.runtime import BY_NAME, Extrinsic, Runtime, parse
+from zos.devchain.runtime import BY_NAME, MODERN, Extrinsic, Runtime, parse
 from zos.devchain.state import Changes, Overlay, State, Typed
 from zos.devchain.store import Block, Store
 from zos.scale.types import compact
@@ -63,8 +64,15 @@ class Mischief:
 class Node:
     """One chain in this process."""
 
-    def __init__(self, start: genesis.Genesis, data: Path | None = None, lag: int = 0) -> None:
+    def __init__(
+        self,
+        start: genesis.Genesis,
+        data: Path | None = None,
+        lag: int = 0,
+        generation: Generation = MODERN,
+    ) -> None:
         self.genesis_config = start
+        self.generation = generation
         self.mischief = Mischief()
         self.state = State()
         self.blocks: list[Block] = []
@@ -105,7 +113,7 @@ class Node:
 
     def typed(self) -> Typed:
         """The present storage by names."""
-        return Typed(BY_NAME, self.state)
+        return Typed(self.generation.stored, self.state)
 
     def next_index(self, account: bytes) -> int:
         """The nonce that the account's next extrinsic needs, those in the pool counted."""
@@ -139,7 +147,7 @@ class Node:
 
     def submit(self, raw: bytes, watcher: Callable[[Any], None] | None = None) -> bytes:
         """Take an extrinsic in, or raise Invalid; returns its hash."""
-        extrinsic = parse(raw)
+        extrinsic = parse(raw, self.generation)
         self._validate(extrinsic)
         waiting = self.pool.setdefault(extrinsic.account, {})
         old = waiting.get(extrinsic.nonce)
@@ -173,7 +181,7 @@ class Node:
             if not self.head.number < birth + extrinsic.period or birth > self.head.number:
                 raise errors.bad_signature()
             birth_hash = self.blocks[birth].hash
-        if not extrinsic.verify(self.genesis_hash, birth_hash):
+        if not extrinsic.verify(self.generation.versions, self.genesis_hash, birth_hash):
             raise errors.bad_signature()
         if extrinsic.nonce < info["nonce"]:
             raise errors.outdated()
@@ -199,9 +207,9 @@ class Node:
         """One block of what is ready."""
         number, now = self.head.number + 1, self.now()
         overlay = Overlay(self.state)
-        ctx = Context(Typed(BY_NAME, overlay), BY_NAME, number, now, self._author)
+        ctx = Context(self.typed().over(overlay), BY_NAME, number, now, self._author)
         self._begin(ctx)
-        inherent = b"\x04\x01\x00" + compact(now)
+        inherent = bytes([4, self.generation.timestamp, 0]) + compact(now)
         body = [compact(len(inherent)) + inherent]
         ctx.extrinsic = 0
         ctx.put("Timestamp.Now", now)
@@ -339,12 +347,16 @@ class Node:
             if undo:
                 self.state.remember(block.number, undo)
         if self.blocks:
+            kept = self._store.fact("generation") or MODERN.name
+            if kept != self.generation.name:
+                raise OtherGeneration(kept=kept, wanted=self.generation.name)
             for key, value in self._store.state():
                 self.state.load(key, value)
             self.finalized = min(int(self._store.fact("finalized") or 0), self.head.number)
             log.info("the chain goes on at block %d", self.head.number)
             return
-        changes = genesis.build(self.genesis_config, self.state)
+        self._store.remember("generation", self.generation.name)
+        changes = genesis.build(self.genesis_config, self.typed())
         block = self._seal(0, changes, (), 0)
         self._store.append(block, changes, {})
         self._append(block)

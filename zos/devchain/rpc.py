@@ -9,7 +9,7 @@ from typing import Any
 
 from zos.devchain.errors import Invalid
 from zos.devchain.node import Node
-from zos.devchain.runtime import METADATA, VERSION, parse
+from zos.devchain.runtime import parse
 from zos.devchain.store import Block
 from zos.errors import ZosError
 from zos.substrate.keys import public_key
@@ -170,17 +170,17 @@ class Methods:
     # state
 
     def state_getRuntimeVersion(self, hash: Any = None) -> Any:
-        return VERSION
+        return self._node.generation.version
 
     def state_subscribeRuntimeVersion(self, session: Session) -> str:
         def start(id: str) -> Callable[[], None]:
-            session.notify("state_runtimeVersion", id, VERSION)
+            session.notify("state_runtimeVersion", id, self._node.generation.version)
             return lambda: None
 
         return session.begin(start)
 
     def state_getMetadata(self, hash: Any = None) -> str:
-        return _text(METADATA)
+        return _text(self._node.generation.metadata)
 
     def state_getStorage(self, key: str, hash: Any = None) -> Any:
         return _maybe(self._node.read(_bytes(key), self._number(hash)))
@@ -245,9 +245,8 @@ class Methods:
         raise Invalid(-32000, f"Client error: {name} is not exported")
 
     def payment_queryInfo(self, extrinsic: str, hash: Any = None) -> Any:
-        parsed = parse(_bytes(extrinsic))
-        weight = {"ref_time": 100_000_000, "proof_size": 0}
-        return {"weight": weight, "class": "normal", "partialFee": str(parsed.fee - parsed.tip)}
+        parsed = parse(_bytes(extrinsic), self._node.generation)
+        return {"weight": self._node.generation.weight, "class": "normal", "partialFee": str(parsed.fee - parsed.tip)}
 
     # author
 

@@ -12,9 +12,10 @@ from nacl.signing import VerifyKey
 
 from zos.devchain.context import Context
 from zos.devchain.errors import Refusal, malformed
+from zos.devchain.generation import Generation
 from zos.devchain.pallets import balances, contracts, system, tfgrid, utility
 from zos.devchain.pallets.system import DISPATCH_ERROR, SPEC, TRANSACTION, dispatch_info
-from zos.devchain.state import Overlay, Typed
+from zos.devchain.state import Overlay
 from zos.scale.metadata import MULTI_ADDRESS, SIGNATURE, render, runtime_call, runtime_event
 from zos.scale.pallet import by_name
 from zos.scale.types import Reader, Undecodable, read_compact
@@ -37,24 +38,15 @@ METADATA = render(PALLETS, CALL)
 LARGEST = 1024 * 1024
 HASH_ABOVE = 256
 BASE_FEE = 10_000
-APIS = (
-    ("0xdf6acb689907609b", 4),
-    ("0x37e397fc7c91f5e4", 1),
-    ("0x40fe3ad401f8959a", 6),
-    ("0xd2bc9897eed08f15", 3),
-    ("0xbc9d89904f5b923f", 1),
-    ("0x37c8bb1350a9a2a8", 3),
+MODERN = Generation(
+    name="spec145",
+    spec=SPEC,
+    transaction=TRANSACTION,
+    stored=BY_NAME,
+    call=CALL,
+    metadata=METADATA,
+    timestamp=BY_NAME["Timestamp"].index,
 )
-VERSION = {
-    "specName": system.NAME,
-    "implName": system.NAME,
-    "authoringVersion": 1,
-    "specVersion": SPEC,
-    "implVersion": 1,
-    "apis": [list(one) for one in APIS],
-    "transactionVersion": TRANSACTION,
-    "stateVersion": 0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +78,8 @@ class Extrinsic:
             return None
         return max(head, self.phase) - (max(head, self.phase) - self.phase) % self.period
 
-    def verify(self, genesis: bytes, birth: bytes) -> bool:
+    def verify(self, versions: bytes, genesis: bytes, birth: bytes) -> bool:
         """Whether the signature is the account's, over this call on this chain."""
-        versions = SPEC.to_bytes(4, "little") + TRANSACTION.to_bytes(4, "little")
         payload = self.call_bytes + self.extra + versions + genesis + birth
         if len(payload) > HASH_ABOVE:
             payload = hashlib.blake2b(payload, digest_size=32).digest()
@@ -103,7 +94,7 @@ class Extrinsic:
         return False
 
 
-def parse(raw: bytes) -> Extrinsic:
+def parse(raw: bytes, generation: Generation = MODERN) -> Extrinsic:
     """Bytes from outside as an extrinsic; raises Invalid for everything else."""
     if len(raw) > LARGEST:
         raise malformed(f"it is larger than {LARGEST} bytes")
@@ -120,7 +111,7 @@ def parse(raw: bytes) -> Extrinsic:
         period, phase = _era(reader)
         nonce, tip = read_compact(reader), read_compact(reader)
         call_at = reader.position
-        call = CALL.read(reader)
+        call = generation.modern(generation.call.read(reader))
     except (Undecodable, RecursionError) as err:
         raise malformed(err) from None
     if reader.left:
@@ -174,7 +165,7 @@ class Runtime:
         below, said = ctx.storage.store, len(ctx.events)
         assert isinstance(below, Overlay)
         layer = Overlay(below)
-        ctx.storage = Typed(BY_NAME, layer)
+        ctx.storage = ctx.storage.over(layer)
         try:
             getattr(self._houses[pallet], name)(ctx, who, **arguments)
         except Refusal:
@@ -183,7 +174,7 @@ class Runtime:
         else:
             layer.merge()
         finally:
-            ctx.storage = Typed(BY_NAME, below)
+            ctx.storage = ctx.storage.over(below)
 
     def execute(self, ctx: Context, extrinsic: Extrinsic) -> None:
         """A signed extrinsic, whose validity was checked: fee, nonce, call, outcome."""
@@ -232,4 +223,4 @@ def dispatch_error(refusal: Refusal) -> Any:
     return {"Module": {"index": pallet.index, "error": bytes([number, 0, 0, 0])}}
 
 
-__all__ = ["BY_NAME", "CALL", "DISPATCH_ERROR", "EVENT", "METADATA", "VERSION", "Extrinsic", "Runtime", "parse"]
+__all__ = ["BY_NAME", "CALL", "DISPATCH_ERROR", "EVENT", "METADATA", "MODERN", "Extrinsic", "Runtime", "parse"]

@@ -132,6 +132,10 @@ class Typed:
         self._pallets = pallets
         self.store = store
 
+    def over(self, store: State | Overlay) -> Typed:
+        """The same names and types over another store."""
+        return Typed(self._pallets, store)
+
     def get(self, name: str, *keys: Any) -> Any:
         """`Pallet.Item` at some keys; an absent one is its default, or None."""
         pallet, item = self._item(name)

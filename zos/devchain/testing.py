@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.devchain import legacy
 from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
+from zos.devchain.runtime import MODERN
 from zos.devchain.server import serving
 
 
@@ -24,10 +26,14 @@ class Devchain:
 
 @contextlib.asynccontextmanager
 async def devchain(
-    block_time: float = 0.05, data: Path | None = None, genesis: Genesis | None = None, lag: int = 0
+    block_time: float = 0.05,
+    data: Path | None = None,
+    genesis: Genesis | None = None,
+    lag: int = 0,
+    generation: str = MODERN.name,
 ) -> AsyncIterator[Devchain]:
     """Blocks at this pace (0: only when `node.make_block()` is called) until the block ends."""
-    node = Node(genesis or Genesis(), data, lag)
+    node = Node(genesis or Genesis(), data, lag, legacy.generation(generation))
     async with serving(node, "127.0.0.1", 0) as port:
         ticking = asyncio.create_task(node.run(block_time)) if block_time else None
         try:

@@ -94,8 +94,10 @@ def zero(kind: Type) -> Any:
             return tuple(zero(item) for item in kind.items)
         case Struct():
             return {name: zero(inner) for name, inner in kind.fields}
-        case Enum() if not kind.variants[0].fields:
-            return kind.variants[0].name
+        case Enum():
+            first = kind.variants[0]
+            inner = {name or "": zero(one) for name, one in first.fields}
+            return {first.name: inner.get("", inner)} if first.fields else first.name
         case Option():
             return None
     raise Undecodable(f"{kind} has no zero")

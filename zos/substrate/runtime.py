@@ -231,7 +231,8 @@ class Runtime:
         fields = variant["fields"] if variant else ()
         taken = self._shapes.take_fields(fields, record["attributes"]) if fields else ()
         index = record["extrinsic_idx"] if record["phase"] == "ApplyExtrinsic" else None
-        return Event(pallet, name, compat.modern_event(pallet, name, taken), index)
+        is_named = bool(fields and fields[0]["name"])
+        return Event(pallet, name, compat.modern_event(pallet, name, taken, len(fields), is_named), index)
 
     def error(self, dispatch_error: Any) -> tuple[str, str]:
         """Pallet and name of a dispatch error."""

@@ -27,6 +27,7 @@ from zos.chain.api import (
 from zos.chain.api.errors import BadRelay, NoFunds
 from zos.chain.link import Contact, Link
 from zos.chain.records import relay_text
+from zos.devchain import legacy
 from zos.devchain.testing import Devchain, devchain
 from zos.substrate import Chain, KeyKind, LocalKey
 
@@ -43,6 +44,12 @@ RECORD = NodeRecord(
     interfaces=(Interface("zos", "54:b2:03:12:34:56", ("10.0.0.5",)),),
 )
 HASH = "1fcdb75ce0bccc19c57a0011c5193616"
+
+
+@pytest.fixture(params=legacy.NAMES)
+def generation(request: pytest.FixtureRequest) -> str:
+    """Every runtime that the devchain can play: the node must not see a difference."""
+    return str(request.param)
 
 
 @dataclass
@@ -75,8 +82,12 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(lag: int = 0, farm: int = 1) -> AsyncIterator[Bench]:
-    async with devchain(0.02, lag=lag) as dev, Chain([dev.url]) as user, Chain([dev.url]) as mine:
+async def bench(generation: str = "spec145", lag: int = 0, farm: int = 1) -> AsyncIterator[Bench]:
+    async with (
+        devchain(0.02, lag=lag, generation=generation) as dev,
+        Chain([dev.url]) as user,
+        Chain([dev.url]) as mine,
+    ):
         await user.submit("TfgridModule", "user_accept_tc", TERMS, FARMER)
         await user.submit("TfgridModule", "create_twin", {"relay": None, "pk": None}, FARMER)
         await user.submit("TfgridModule", "create_farm", {"name": "farm", "public_ips": []}, FARMER)
@@ -84,8 +95,8 @@ async def bench(lag: int = 0, farm: int = 1) -> AsyncIterator[Bench]:
         yield Bench(dev, Link(mine, NODE, farm, activation), user)
 
 
-async def test_a_first_boot_makes_account_terms_twin_and_node_once() -> None:
-    async with bench() as b:
+async def test_a_first_boot_makes_account_terms_twin_and_node_once(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         assert (b.link.twin, b.link.node) == (2, 1)
         nonce = await b.user.rpc("system_accountNextIndex", "0x" + NODE.public.hex())
@@ -94,15 +105,15 @@ async def test_a_first_boot_makes_account_terms_twin_and_node_once() -> None:
         assert (await b.user.query("TfgridModule", "Nodes", 1))["resources"]["cru"] == 8
 
 
-async def test_a_node_that_changed_is_updated() -> None:
-    async with bench() as b:
+async def test_a_node_that_changed_is_updated(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         await b.link.register(NodeRecord(1, 16, 32 * GiB, 512 * GiB, 0, RECORD.interfaces))
         assert (await b.user.query("TfgridModule", "Nodes", 1))["resources"]["cru"] == 16
 
 
-async def test_an_orphan_registers_nowhere_and_a_poor_node_says_so() -> None:
-    async with bench() as b:
+async def test_an_orphan_registers_nowhere_and_a_poor_node_says_so(generation: str) -> None:
+    async with bench(generation) as b:
         with pytest.raises(Orphan):
             await b.link.register(NodeRecord(0, 1, 1, 1, 0))
         poor = Link(b.link.chain, NODE, 1)
@@ -110,8 +121,8 @@ async def test_an_orphan_registers_nowhere_and_a_poor_node_says_so() -> None:
             await poor.register(RECORD)
 
 
-async def test_uptime_and_resources_are_reported() -> None:
-    async with bench() as b:
+async def test_uptime_and_resources_are_reported(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         block = await b.link.report_uptime(3600)
         (event,) = [e for e in await b.user.events(block.hash) if e.name == "NodeUptimeReported"]
@@ -123,8 +134,8 @@ async def test_uptime_and_resources_are_reported() -> None:
         assert used["used"] == {"hru": 0, "sru": 50 * GiB, "cru": 2, "mru": 4 * GiB}
 
 
-async def test_a_contract_is_read_as_it_is_on_the_chain() -> None:
-    async with bench() as b:
+async def test_a_contract_is_read_as_it_is_on_the_chain(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         id = await b.contract()
         contract = await b.link.contract(id)
@@ -134,8 +145,8 @@ async def test_a_contract_is_read_as_it_is_on_the_chain() -> None:
         assert contract.deployment_data == b"{}"
 
 
-async def test_a_cancelled_contract_is_told_from_one_that_is_not_there_yet() -> None:
-    async with bench() as b:
+async def test_a_cancelled_contract_is_told_from_one_that_is_not_there_yet(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         id = await b.contract()
         await b.cancel(id)
@@ -145,8 +156,8 @@ async def test_a_cancelled_contract_is_told_from_one_that_is_not_there_yet() -> 
             await b.link.contract(id + 1)
 
 
-async def test_a_contract_that_is_not_final_yet_is_seen_at_the_best_block_only() -> None:
-    async with bench() as b:
+async def test_a_contract_that_is_not_final_yet_is_seen_at_the_best_block_only(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         b.dev.node.mischief.unfinal = True
         id = await b.contract()
@@ -155,8 +166,8 @@ async def test_a_contract_that_is_not_final_yet_is_seen_at_the_best_block_only()
         assert (await b.link.contract(id, best=True)).id == id
 
 
-async def test_an_empty_storage_is_no_word_about_a_contract() -> None:
-    async with bench() as b:
+async def test_an_empty_storage_is_no_word_about_a_contract(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         id = await b.contract()
         b.dev.node.mischief.empty = True
@@ -164,8 +175,8 @@ async def test_an_empty_storage_is_no_word_about_a_contract() -> None:
             await b.link.contract(id)
 
 
-async def test_events_of_this_node_are_told_after_what_is_present() -> None:
-    async with bench() as b:
+async def test_events_of_this_node_are_told_after_what_is_present(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         first = await b.contract()
         seen: list[tuple[EventKind, int]] = []
@@ -190,8 +201,8 @@ async def test_events_of_this_node_are_told_after_what_is_present() -> None:
         assert seen[1:] == [(EventKind.CREATED, second), (EventKind.CANCELED, first)]
 
 
-async def test_a_gap_is_caught_up_from_the_cursor() -> None:
-    async with bench() as b:
+async def test_a_gap_is_caught_up_from_the_cursor(generation: str) -> None:
+    async with bench(generation) as b:
         await b.link.register(RECORD)
         head = await b.user.finalized()
         id = await b.contract()
@@ -205,24 +216,24 @@ async def test_a_gap_is_caught_up_from_the_cursor() -> None:
         assert kinds == [EventKind.CREATED, EventKind.CANCELED]
 
 
-async def test_a_farm_is_read_with_its_farmer() -> None:
-    async with bench() as b:
+async def test_a_farm_is_read_with_its_farmer(generation: str) -> None:
+    async with bench(generation) as b:
         assert await b.link.farm_of(1) == Farm(1, "farm", 1)
         for absent in (0, 99):
             with pytest.raises(NoSuchFarm, match=f"no farm {absent} "):
                 await b.link.farm_of(absent)
 
 
-async def test_a_twin_is_read_with_its_account() -> None:
-    async with bench() as b:
+async def test_a_twin_is_read_with_its_account(generation: str) -> None:
+    async with bench(generation) as b:
         assert (await b.link.twin_of(1)).account == FARMER.public
         assert (await b.link.twin_of(account=FARMER.public)).id == 1
         with pytest.raises(NoSuchTwin):
             await b.link.twin_of(99)
 
 
-async def test_a_node_publishes_its_relay_and_key_once_and_keeps_them_true() -> None:
-    async with bench() as b:
+async def test_a_node_publishes_its_relay_and_key_once_and_keeps_them_true(generation: str) -> None:
+    async with bench(generation) as b:
         contact, gift = Contact("relay.one", b"\x02" * 33), f"{b.dev.http}/activation/activate"
         await Link(b.link.chain, NODE, 1, gift, contact).register(RECORD)
         twin = await b.link.twin_of(account=NODE.public)

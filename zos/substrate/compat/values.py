@@ -21,12 +21,11 @@ def modern_value(pallet: str, item: str, value: Any) -> Any:
     return value if change is None or value is None else change(value)
 
 
-def modern_event(pallet: str, name: str, fields: Any) -> Any:
-    """An event's fields as spec 145 has them: named where they are named there."""
-    names = _NAMED.get((pallet, name))
-    if names and not isinstance(fields, Mapping):
-        parts = fields if isinstance(fields, tuple) and len(names) > 1 else (fields,)
-        fields = dict(zip(names, parts, strict=False))
+def modern_event(pallet: str, name: str, fields: Any, count: int, is_named: bool) -> Any:
+    """An event's `count` fields as spec 145 has them: named where they are named there."""
+    names = _NAMED.get((pallet, name), ())
+    if not is_named and len(names) == count > 0:
+        fields = dict(zip(names, fields if count > 1 else (fields,), strict=True))
     change = _CARRIED.get((pallet, name))
     return change(fields) if change else fields
 
