@@ -10,7 +10,7 @@ from zos.chain.api.types import Block
 from zos.chain.link import Contact, Link, NodeKey
 from zos.chain.records import relay_text
 from zos.chain.service import ChainService
-from zos.chain.watch import Watch
+from zos.chain.watch import IDENTITY, Identity, Watch
 from zos.core0.api import Core0Client
 from zos.runtime.daemon import Daemon, Runtime
 from zos.substrate import Chain, Key
@@ -50,10 +50,11 @@ class ChainDaemon(Daemon):
         # core-0 starts its door before its daemons; without the node's key there is nothing to do here.
         keys = rt.host(Keys, rt.bus)
         key = await keys.key()
-        self._chain = Chain(rt.node.chain)
+        chains = rt.ledger("chain", Identity, version=1)
+        self._chain = Chain(rt.node.chain, genesis=(chains.get(IDENTITY) or Identity()).genesis)
         contact = Contact(relay_text(rt.node.relay), await keys.e2e_key()) if rt.node.relay else None
         link = Link(self._chain, key, rt.node.farm_id, config.activation, contact)
-        watch = Watch(link, rt.ledger("cursor", Block, version=1))
+        watch = Watch(link, rt.ledger("cursor", Block, version=1), chains)
         rt.serve(ChainService(link, watch), add_ChainServicer_to_server)
         if rt.node.chain:
             rt.task("follow", watch.follow)

@@ -32,7 +32,7 @@ from zos.chain.api.types import (
     Twin,
 )
 from zos.core0.api import Core0Client, Purpose
-from zos.substrate import CallFailed, Chain, Key, KeyKind, StatePruned, address
+from zos.substrate import CallFailed, Chain, Key, KeyKind, StatePruned, Unreadable, address
 
 log = logging.getLogger("zos.chain")
 
@@ -173,7 +173,9 @@ class Link:
     async def _block(self, block: Block) -> tuple[Block, tuple[ContractEvent, ...]]:
         try:
             happened = await self.chain.events(block.hash)
-        except StatePruned:
+        except (StatePruned, Unreadable) as err:
+            # What happened there cannot be read any more: what is now can.
+            log.warning("the events of block %d are lost: %s", block.number, err)
             return await self.present(block)
         mine = (records.event(event, self.node, block) for event in happened)
         return block, tuple(event for event in mine if event is not None)

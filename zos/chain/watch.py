@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from zos.chain.api.types import Block, ContractEvent
 from zos.chain.link import Link
@@ -14,22 +14,36 @@ from zos.runtime.ledger import Ledger
 log = logging.getLogger("zos.chain")
 
 CURSOR = "cursor"
+IDENTITY = "chain"
 BACKLOG = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which chain this node lives on; another one under the same URL is not believed."""
+
+    genesis: str = ""
 
 
 class Watch:
     """The node's contract events: one reader of the chain, any number of watchers."""
 
-    def __init__(self, link: Link, cursor: Ledger[Block]) -> None:
+    def __init__(self, link: Link, cursor: Ledger[Block], chains: Ledger[Identity], backlog: int = BACKLOG) -> None:
         self._link = link
         self._cursor = cursor
-        self._watchers: set[asyncio.Queue[ContractEvent]] = set()
+        self._chains = chains
+        known = cursor.get(CURSOR)
+        if known is not None:
+            link.chain.trust(known.number, known.hash)
+        self._watchers: set[asyncio.Queue[ContractEvent | None]] = set()
+        self._backlog = backlog
         self.finalized = cursor.get(CURSOR) or Block()
         self.detail = "not connected yet"
 
     async def follow(self) -> None:
         """Read finalized blocks from where it stopped; returns only by an error (the caller starts it again)."""
         try:
+            await self._remember_chain()
             async for block, events in self._link.events(self._cursor.get(CURSOR)):
                 self.detail = ""
                 for event in events:
@@ -39,25 +53,40 @@ class Watch:
                 # Events are reasons to look, and watchers begin with `present`: a cursor that is a little old is fine.
                 if events or block.number % 10 == 0:
                     self._cursor.put(CURSOR, block)
+                    self._link.chain.trust(block.number, block.hash)
         except Exception as err:
             self.detail = str(err)
             raise
 
+    async def _remember_chain(self) -> None:
+        genesis = await self._link.chain.genesis()
+        if self._chains.get(IDENTITY) is None:
+            self._chains.put(IDENTITY, Identity(genesis))
+
     def _spread(self, event: ContractEvent) -> None:
         for queue in self._watchers:
-            with contextlib.suppress(asyncio.QueueFull):
-                queue.put_nowait(event)
+            if queue.full():
+                # Too slow a watcher hears what is present again, instead of less than what happened.
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+                continue
+            queue.put_nowait(event)
 
     async def watch(self) -> AsyncGenerator[ContractEvent, None]:
         """What is active now, then what happens."""
-        queue: asyncio.Queue[ContractEvent] = asyncio.Queue(BACKLOG)
+        queue: asyncio.Queue[ContractEvent | None] = asyncio.Queue(self._backlog)
         self._watchers.add(queue)
         try:
-            head = await self._link.chain.finalized()
-            _, present = await self._link.present(Block(head.number, head.hash))
-            for event in present:
-                yield event
+            event: ContractEvent | None = None
             while True:
-                yield await queue.get()
+                if event is None:
+                    head = await self._link.chain.finalized()
+                    _, present = await self._link.present(Block(head.number, head.hash))
+                    for one in present:
+                        yield one
+                else:
+                    yield event
+                event = await queue.get()
         finally:
             self._watchers.discard(queue)

@@ -4,8 +4,18 @@ The chain daemon, the user's command line and the explorer share it. The SCALE c
 It knows nothing of the grid but how the generations of its runtime differ, and that only in `compat`.
 """
 
-from zos.substrate.chain import Block, Chain, Included
-from zos.substrate.errors import CallFailed, ChainUnreachable, NotOnThisChain, Rejected, StatePruned
+from zos.substrate.chain import Chain, Included
+from zos.substrate.endpoints import Block
+from zos.substrate.errors import (
+    CallFailed,
+    ChainUnreachable,
+    NotIncluded,
+    NotOnThisChain,
+    OtherChain,
+    Rejected,
+    StatePruned,
+    Unreadable,
+)
 from zos.substrate.keys import BadKey, Key, KeyKind, LocalKey, address, public_key
 from zos.substrate.runtime import Event
 
@@ -20,9 +30,12 @@ __all__ = [
     "Key",
     "KeyKind",
     "LocalKey",
+    "NotIncluded",
     "NotOnThisChain",
+    "OtherChain",
     "Rejected",
     "StatePruned",
+    "Unreadable",
     "address",
     "public_key",
 ]

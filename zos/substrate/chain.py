@@ -10,25 +10,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zos.errors import ZosError
-from zos.substrate.errors import CallFailed, ChainUnreachable, NotIncluded, Rejected, RpcFailed
-from zos.substrate.keys import Key, address
-from zos.substrate.rpc import Rpc
-from zos.substrate.runtime import Era, Event, Runtime
+from zos.substrate.endpoints import Block, Endpoints
+from zos.substrate.errors import CallFailed, ChainUnreachable, NotIncluded
+from zos.substrate.keys import Key
+from zos.substrate.runtime import Event, Runtime
+from zos.substrate.sending import Sending
 
 log = logging.getLogger("zos.substrate")
 
-PERIOD = 64
-TRIES = 4
-OUTDATED = ("outdated", "stale", "nonce")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's number and hash (0x…)."""
-
-    number: int
-    hash: str
+Call = tuple[str, str, Mapping[str, Any]]
+"""Pallet, name, arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +37,45 @@ class Included:
 
 
 class Chain:
-    """Connects by itself, to the next URL when one fails; what was read is never confused with not being answered."""
+    """Connects by itself, to the next URL when one fails; what was read is never confused with not being answered.
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self.urls = tuple(urls)
-        self._next = 0
-        self._rpc: Rpc | None = None
-        self._runtime: Runtime | None = None
-        self._genesis = b""
-        self._connecting = asyncio.Lock()
+    `genesis` is the hash of block 0, when it is known from before; `patience` is how many seconds may pass without a
+    new final block, `quiet` without news of a call that was sent.
+    """
+
+    def __init__(self, urls: Sequence[str], *, genesis: str = "", patience: float = 90.0, quiet: float = 15.0) -> None:
+        self._endpoints = Endpoints(urls, genesis)
+        self._sending = Sending(self._endpoints, quiet)
+        self._patience = patience
         self._writers: dict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the chain may be."""
+        return self._endpoints.urls
+
+    @urls.setter
+    def urls(self, urls: Sequence[str]) -> None:
+        self._endpoints.urls = tuple(urls)
 
     @property
     def url(self) -> str:
         """The URL in use, or the next to try."""
-        return self._rpc.url if self._rpc else (self.urls[self._next % len(self.urls)] if self.urls else "")
+        return self._endpoints.url
 
     @property
     def connected(self) -> bool:
         """Whether there is a live connection."""
-        return self._rpc is not None and not self._rpc.closed
+        return self._endpoints.connected
+
+    def trust(self, number: int, hash: str) -> None:
+        """A block that is known to be final: an endpoint with another one there, or none yet, is not listened to."""
+        if self._endpoints.anchor is None or number >= self._endpoints.anchor.number:
+            self._endpoints.anchor = Block(number, hash)
 
     async def close(self) -> None:
         """Hang up."""
-        if self._rpc is not None:
-            await self._rpc.close()
-            self._rpc = None
+        await self._endpoints.close()
 
     async def __aenter__(self) -> Chain:
         return self
@@ -81,18 +85,16 @@ class Chain:
 
     async def rpc(self, method: str, *params: Any, deadline: float = 15.0) -> Any:
         """One JSON-RPC request."""
-        return await (await self._connected()).call(method, *params, deadline=deadline)
+        return await self._endpoints.call(method, *params, deadline=deadline)
 
     async def runtime(self) -> Runtime:
         """What the connected runtime is; read again when its version changes."""
-        await self._connected()
-        assert self._runtime is not None
-        return self._runtime
+        return await self._endpoints.runtime()
 
     async def genesis(self) -> str:
         """The hash of block 0."""
-        await self._connected()
-        return "0x" + self._genesis.hex()
+        await self._endpoints.rpc()
+        return "0x" + self._endpoints.genesis.hex()
 
     # Reading
 
@@ -133,168 +135,104 @@ class Chain:
         return values
 
     async def events(self, block: str) -> tuple[Event, ...]:
-        """The events of a block."""
-        runtime = await self.runtime()
+        """The events of a block, by the runtime that made it."""
+        runtime = await self._endpoints.runtime_at(block)
         return runtime.events(await self._raw(runtime.key("System", "Events"), block))
 
     async def finalized_heads(self) -> AsyncIterator[Block]:
-        """Finalized blocks as they come; not every number may be among them."""
-        rpc = await self._connected()
-        start = await self.finalized()
-        yield start
+        """Finalized blocks as they come; not every number may be among them.
+
+        Raises ChainUnreachable when the connection is lost or finality stands still for longer than `patience`; the
+        next request then goes to another URL.
+        """
+        rpc = await self._endpoints.rpc()
+        yield await self.finalized()
         async with rpc.subscribed("chain_subscribeFinalizedHeads", end="chain_unsubscribeFinalizedHeads") as queue:
             while True:
-                header = await queue.get()
+                try:
+                    header = await asyncio.wait_for(queue.get(), self._patience)
+                except TimeoutError:
+                    err = ChainUnreachable(url=rpc.url, problem=f"no new final block for {self._patience:.0f} s")
+                    await self._endpoints.leave(rpc, err)
+                    raise err from None
                 if header is None:
                     raise ChainUnreachable(url=rpc.url, problem="the connection was lost")
                 number = int(header["number"], 16)
-                hash = await rpc.call("chain_getBlockHash", number)
+                hash = await self.rpc("chain_getBlockHash", number)
                 if hash:
                     yield Block(number, str(hash))
 
     # Writing
 
     async def submit(
-        self, pallet: str, call: str, arguments: Mapping[str, Any], key: Key, *, deadline: float = 90.0
+        self,
+        pallet: str,
+        call: str,
+        arguments: Mapping[str, Any],
+        key: Key,
+        *,
+        deadline: float = 90.0,
+        final: bool = False,
     ) -> Included:
-        """Sign and send a call, wait until it is in a block, and see whether it succeeded.
+        """Sign and send a call, wait until it is in a block (or in a final one), and see whether it succeeded.
 
-        Raises CallFailed with the runtime's error name, Rejected by the pool, NotIncluded when time is over.
+        It takes effect at most once, whatever happens on the way. Raises CallFailed with the runtime's error name,
+        Rejected by the pool, NotIncluded when time is over (then it may still come into a block, within its era).
         """
-        name = f"{pallet}.{call}"
+        return await self._carry(f"{pallet}.{call}", ((pallet, call, arguments),), key, deadline, final)
+
+    async def submit_all(
+        self, calls: Sequence[Call], key: Key, *, deadline: float = 90.0, final: bool = False
+    ) -> tuple[Included, ...]:
+        """Several calls: all or none in one extrinsic where the runtime has batches, else one after the other.
+
+        One entry per extrinsic that was made. Raises as `submit` does, for the call that failed.
+        """
+        if not calls:
+            return ()
+        if len(calls) > 1 and (await self.runtime()).can_batch:
+            name = ", ".join(f"{pallet}.{call}" for pallet, call, _ in calls)
+            return (await self._carry(name, calls, key, deadline, final),)
+        return tuple([await self._carry(f"{one[0]}.{one[1]}", (one,), key, deadline, final) for one in calls])
+
+    async def _carry(self, name: str, calls: Sequence[Call], key: Key, deadline: float, final: bool) -> Included:
         async with self._writers[key.public]:
-            for left in range(TRIES - 1, -1, -1):
-                try:
-                    async with asyncio.timeout(deadline):
-                        return await self._submit_once(pallet, call, arguments, key)
-                except TimeoutError:
-                    raise NotIncluded(call=name, deadline=round(deadline)) from None
-                except _Again as again:
-                    if not left:
-                        raise Rejected(call=name, problem=again) from None
-                    log.info("%s is sent again: %s", name, again)
+            try:
+                async with asyncio.timeout(deadline):
+                    runtime = await self.runtime()
+                    encoded = [runtime.call(*one) for one in calls]
+                    call = encoded[0] if len(encoded) == 1 else runtime.batch(encoded)
+                    block, text = await self._sending.place(name, call, key)
+                    if final:
+                        block = await self._settle(name, text, block)
+                    return await self._outcome(block, text, name)
+            except TimeoutError:
+                raise NotIncluded(call=name, deadline=round(deadline)) from None
+
+    async def _settle(self, name: str, text: str, block: Block) -> Block:
+        """The final block that holds an extrinsic, which may be another than the first one."""
+        while True:
+            if not await self._sending.still(block):
+                found = await self._sending.again(name, text, block)
+                if found is None:
                     await asyncio.sleep(0.5)
-        raise AssertionError("unreachable")
+                    continue
+                block = found
+            if (await self.finalized()).number >= block.number:
+                return block
+            await asyncio.sleep(0.2)
 
-    async def _submit_once(self, pallet: str, call: str, arguments: Mapping[str, Any], key: Key) -> Included:
-        rpc = await self._connected()
-        runtime = await self.runtime()
-        encoded = runtime.call(pallet, call, arguments)
-        nonce = int(await rpc.call("system_accountNextIndex", address(key.public)))
-        birth = await self._block(await rpc.call("chain_getFinalizedHead"))
-        extra = runtime.unsigned_part(Era(PERIOD, birth.number), nonce)
-        payload = runtime.payload(encoded, extra, self._genesis, bytes.fromhex(birth.hash[2:]))
-        extrinsic = runtime.extrinsic(encoded, extra, key.public, key.kind, await key.sign(payload))
-        text = "0x" + extrinsic.hex()
-        name = f"{pallet}.{call}"
-        try:
-            async with rpc.subscribed(
-                "author_submitAndWatchExtrinsic", text, end="author_unwatchExtrinsic"
-            ) as statuses:
-                block = await self._in_block(rpc, statuses, name)
-        except RpcFailed as err:
-            code, problem = err.facts["code"], err.facts["problem"].lower()
-            if code in ("1013",):
-                block = await self._found(text, birth.number)
-            elif code in ("1014", "1012") or any(word in problem for word in OUTDATED):
-                raise _Again(problem) from None
-            elif code == "1010" and "bad signature" in problem and await self._upgraded(rpc):
-                raise _Again("the runtime was upgraded") from None
-            else:
-                raise Rejected(call=name, problem=err.facts["problem"]) from None
-        return await self._outcome(block, text, name)
-
-    async def _in_block(self, rpc: Rpc, statuses: asyncio.Queue[Any], name: str) -> str:
-        while True:
-            status = await statuses.get()
-            if status is None:
-                raise ChainUnreachable(url=rpc.url, problem=f"the connection was lost while waiting for {name}")
-            if isinstance(status, Mapping):
-                for word in ("inBlock", "finalized"):
-                    if word in status:
-                        return str(status[word])
-                status = next(iter(status))
-            if status in ("usurped", "dropped", "retracted", "finalityTimeout"):
-                raise _Again(f"the pool says {status}")
-            if status == "invalid":
-                raise _Again("the pool says invalid")
-
-    async def _found(self, extrinsic: str, number: int) -> str:
-        """The block that holds an extrinsic which was sent before; waits for it."""
-        while True:
-            hash = await self.block_hash(number)
-            if hash is None:
-                await asyncio.sleep(0.2)
-                continue
-            block = await self.rpc("chain_getBlock", hash)
-            if extrinsic in block["block"]["extrinsics"]:
-                return hash
-            number += 1
-
-    async def _outcome(self, hash: str, extrinsic: str, name: str) -> Included:
-        answer = await self.rpc("chain_getBlock", hash)
+    async def _outcome(self, block: Block, extrinsic: str, name: str) -> Included:
+        answer = await self.rpc("chain_getBlock", block.hash)
         index = answer["block"]["extrinsics"].index(extrinsic)
-        number = int(answer["block"]["header"]["number"], 16)
-        events = tuple(event for event in await self.events(hash) if event.extrinsic == index)
-        runtime = await self.runtime()
+        events = tuple(event for event in await self.events(block.hash) if event.extrinsic == index)
+        runtime = await self._endpoints.runtime_at(block.hash)
         for event in events:
             if (event.pallet, event.name) == ("System", "ExtrinsicFailed"):
-                pallet, error = runtime.error(_first(event.fields, "dispatch_error"))
+                pallet, error = runtime.error(event.fields["dispatch_error"])
                 raise CallFailed(call=name, pallet=pallet, error=error)
         digest = hashlib.blake2b(bytes.fromhex(extrinsic[2:]), digest_size=32).hexdigest()
-        return Included(Block(number, hash), f"0x{digest}", events)
-
-    async def _upgraded(self, rpc: Rpc) -> bool:
-        version = await rpc.call("state_getRuntimeVersion")
-        if self._runtime is not None and int(version["specVersion"]) != self._runtime.spec:
-            await self._learn(rpc)
-            return True
-        return False
-
-    # The connection
-
-    async def _connected(self) -> Rpc:
-        if self._rpc is not None and not self._rpc.closed:
-            return self._rpc
-        async with self._connecting:
-            if self._rpc is not None and not self._rpc.closed:
-                return self._rpc
-            await self.close()
-            return await self._connect()
-
-    async def _connect(self) -> Rpc:
-        problem = ChainUnreachable(url="(none)", problem="no chain URL is configured")
-        for _ in self.urls:
-            url = self.urls[self._next % len(self.urls)]
-            try:
-                rpc = await Rpc.open(url)
-            except ChainUnreachable as err:
-                problem = err
-                self._next += 1
-                continue
-            try:
-                await self._learn(rpc)
-            except ZosError as err:
-                await rpc.close()
-                self._next += 1
-                problem = ChainUnreachable(url=url, problem=err)
-                continue
-            self._rpc = rpc
-            return rpc
-        raise problem
-
-    async def _learn(self, rpc: Rpc) -> None:
-        version = await rpc.call("state_getRuntimeVersion")
-        genesis = bytes.fromhex((await rpc.call("chain_getBlockHash", 0))[2:])
-        if self._genesis and genesis != self._genesis:
-            raise ChainUnreachable(url=rpc.url, problem="it is another chain than before (its first block differs)")
-        spec = int(version["specVersion"])
-        if self._runtime is None or self._runtime.spec != spec:
-            metadata = await rpc.call("state_getMetadata", deadline=30.0)
-            raw = bytes.fromhex(metadata[2:])
-            transaction = int(version["transactionVersion"])
-            self._runtime = await asyncio.to_thread(Runtime, raw, spec, transaction)
-        self._genesis = genesis
+        return Included(block, f"0x{digest}", events)
 
     async def _block(self, hash: str) -> Block:
         header = await self.rpc("chain_getHeader", hash)
@@ -306,13 +244,3 @@ class Chain:
         text = "0x" + key.hex()
         answer = await (self.rpc("state_getStorage", text, at) if at else self.rpc("state_getStorage", text))
         return bytes.fromhex(answer[2:]) if answer is not None else None
-
-
-class _Again(Exception):
-    """The same call is worth another try with a fresh nonce."""
-
-
-def _first(fields: Any, name: str) -> Any:
-    if isinstance(fields, Mapping):
-        return fields[name]
-    return fields[0] if isinstance(fields, tuple) else fields

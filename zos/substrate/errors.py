@@ -14,6 +14,22 @@ class ChainUnreachable(ZosError):
     hint = "check the URL and the network; it is tried again by itself"
 
 
+class OtherChain(ChainUnreachable):
+    """Who answers is not the chain of before; nothing that it says is believed."""
+
+    reason = "substrate.other_chain"
+    text = "{url} is another chain than before: {problem}"
+    hint = "correct the URL; a node that shall move to another chain begins with an empty state folder of `chain`"
+
+
+class Unreadable(ZosError):
+    """Bytes that the runtime's types do not explain."""
+
+    reason = "substrate.unreadable"
+    status = Status.UNAVAILABLE
+    text = "{what} of spec {spec} cannot be decoded: {problem}"
+
+
 class RpcFailed(ZosError):
     """The node answered a request with an error."""
 

@@ -16,6 +16,7 @@ from zos.substrate.errors import ChainUnreachable, RpcFailed, StatePruned
 
 LARGEST = 32 * 1024 * 1024
 QUEUE = 10_000
+EARLY = 64
 PRUNED = -32000
 
 
@@ -119,8 +120,11 @@ class Rpc:
             queue = self._subscriptions.get(id)
             if queue is None:
                 # A notification may overtake the answer that tells its subscription's id.
-                if len(self._early) < 64:
-                    self._early.setdefault(id, []).append(result)
+                if id not in self._early and len(self._early) >= EARLY:
+                    self._early.pop(next(iter(self._early)))
+                early = self._early.setdefault(id, [])
+                if len(early) < EARLY:
+                    early.append(result)
                 return
             if queue.full():
                 queue.get_nowait()

@@ -9,13 +9,16 @@ from typing import Any
 
 import xxhash
 from scalecodec.base import RuntimeConfigurationObject, ScaleBytes  # type: ignore[attr-defined]
+from scalecodec.exceptions import RemainingScaleBytesNotEmptyException
 from scalecodec.type_registry import load_type_registry_preset
 
 from zos.substrate import compat
-from zos.substrate.errors import BadValue, NotOnThisChain
+from zos.substrate.errors import BadValue, NotOnThisChain, Unreadable
 from zos.substrate.keys import KeyKind
 from zos.substrate.shape import Shapes, taken_bytes
 
+_CODEC = (ValueError, TypeError, KeyError, IndexError, NotImplementedError, RemainingScaleBytesNotEmptyException)
+"""What the library raises for bytes that are not what the metadata says."""
 HASH_ABOVE = 256
 """A signing payload that is longer is hashed first."""
 _SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
@@ -169,6 +172,17 @@ class Runtime:
             out += self.encode(entry["type"], value, f"{pallet}.{name}.{entry['name']}")
         return out
 
+    @property
+    def can_batch(self) -> bool:
+        """Whether several calls fit into one extrinsic, all or none."""
+        return self.has_call("Utility", "batch_all")
+
+    def batch(self, calls: Sequence[bytes]) -> bytes:
+        """Encoded calls as one, all or none."""
+        variant = self._call("Utility", "batch_all")
+        head = bytes([self._pallet("Utility")["index"], variant["index"]])
+        return head + compact(len(calls)) + b"".join(calls)
+
     def _wants(self, pallet: str) -> Callable[[str], Sequence[str] | None]:
         def wants(call: str) -> Sequence[str] | None:
             variant = self._variant(pallet, "calls", call)
@@ -222,8 +236,11 @@ class Runtime:
             return ()
         kind = self._need_item("System", "Events")["type"]["Plain"]
         # The library has a class of its own for event records, whatever the metadata says they are.
-        records = self._config.create_scale_object(f"scale_info::{kind}", ScaleBytes(data)).decode()
-        return tuple(self._event(record) for record in records)
+        try:
+            records = self._config.create_scale_object(f"scale_info::{kind}", ScaleBytes(data)).decode()
+            return tuple(self._event(record) for record in records)
+        except _CODEC as err:
+            raise Unreadable(what="the events of a block", spec=self.spec, problem=err) from err
 
     def _event(self, record: Mapping[str, Any]) -> Event:
         pallet, name = str(record["module_id"]), str(record["event_id"])
@@ -268,8 +285,11 @@ class Runtime:
 
     def decode(self, type_id: int, data: bytes) -> Any:
         """A value of a type of the metadata."""
-        decoded = self._config.create_scale_object(f"scale_info::{type_id}", ScaleBytes(data)).decode()
-        return self._shapes.take(type_id, decoded)
+        try:
+            decoded = self._config.create_scale_object(f"scale_info::{type_id}", ScaleBytes(data)).decode()
+            return self._shapes.take(type_id, decoded)
+        except _CODEC as err:
+            raise Unreadable(what="a stored value", spec=self.spec, problem=err) from err
 
     # The metadata
 

@@ -18,6 +18,7 @@ from zos.devchain.node import Node
 from zos.devchain.runtime import METADATA, parse
 from zos.devchain.testing import devchain
 from zos.substrate import Chain, LocalKey
+from zos.substrate.rpc import Rpc
 from zos.substrate.runtime import Era, Runtime
 
 RUNTIME = Runtime(METADATA, 145, 2)
@@ -183,8 +184,8 @@ async def test_what_is_listed_is_served() -> None:
 
 
 async def test_storage_is_watched() -> None:
-    async with devchain(0) as dev, Chain([dev.url]) as chain:
-        rpc = await chain._connected()
+    async with devchain(0) as dev:
+        rpc = await Rpc.open(dev.url)
         key = "0x" + RUNTIME.key("System", "Number").hex()
         async with rpc.subscribed("state_subscribeStorage", [key], end="state_unsubscribeStorage") as seen:
             async with asyncio.timeout(5):
@@ -193,3 +194,4 @@ async def test_storage_is_watched() -> None:
                 second = await seen.get()
         assert first["changes"][0][1] is None
         assert second["changes"][0][1] == "0x01000000"
+        await rpc.close()
