@@ -217,10 +217,9 @@ class Link:
             await self._call(GRID, "user_accept_tc", TERMS)
         try:
             # Relay and key come with the first twin: clients that cached one without them would never ask again.
-            contact = self._contact
-            await self._call(
-                GRID, "create_twin", {"relay": contact and contact.relay, "pk": contact and contact.e2e_key}
-            )
+            contact = await self._published()
+            relay, pk = (contact.relay, contact.e2e_key or None) if contact else (None, None)
+            await self._call(GRID, "create_twin", {"relay": relay, "pk": pk})
         except CallFailed as err:
             if err.error != "TwinWithPubkeyExists":
                 raise
@@ -228,11 +227,18 @@ class Link:
 
     async def _be_reachable(self) -> None:
         """Keep the twin's relay and encryption key what they are; what is right already costs no transaction."""
-        if self._contact is None:
+        contact = await self._published()
+        if contact is None:
             return
         twin = await self.twin_of(self.twin)
-        if (twin.relay, twin.pk) != (self._contact.relay, self._contact.e2e_key):
-            await self._call(GRID, "update_twin", {"relay": self._contact.relay, "pk": self._contact.e2e_key})
+        if (twin.relay, twin.pk) != (contact.relay, contact.e2e_key):
+            await self._call(GRID, "update_twin", {"relay": contact.relay, "pk": contact.e2e_key or None})
+
+    async def _published(self) -> Contact | None:
+        """What the chain can hold of the contact: twins had no keys once."""
+        if self._contact is None or (await self.chain.runtime()).takes(GRID, "update_twin", "pk"):
+            return self._contact
+        return Contact(self._contact.relay, b"")
 
     async def _make_node(self, record: NodeRecord) -> None:
         try:

@@ -101,9 +101,10 @@ class Runtime:
         """Whether the runtime stores this."""
         return self._item(pallet, item) is not None
 
-    def can_call(self, pallet: str, call: str) -> bool:
-        """Whether the runtime has this call, or an older one that does the same."""
-        return compat.spell(pallet, call, {}, self._wants(pallet)) is not None
+    def takes(self, pallet: str, call: str, argument: str) -> bool:
+        """Whether a call of this runtime has an argument of that name."""
+        variant = self._variant(pallet, "calls", call)
+        return variant is not None and any(field["name"] == argument for field in variant["fields"])
 
     def call_arguments(self, pallet: str, call: str) -> tuple[str, ...]:
         """The names of a call's arguments, in order."""

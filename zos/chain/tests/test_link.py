@@ -237,7 +237,8 @@ async def test_a_node_publishes_its_relay_and_key_once_and_keeps_them_true(gener
         contact, gift = Contact("relay.one", b"\x02" * 33), f"{b.dev.http}/activation/activate"
         await Link(b.link.chain, NODE, 1, gift, contact).register(RECORD)
         twin = await b.link.twin_of(account=NODE.public)
-        assert (twin.relay, twin.pk) == ("relay.one", b"\x02" * 33)
+        # Twins had no keys before spec 124.
+        assert (twin.relay, twin.pk) == ("relay.one", b"\x02" * 33 if generation == "spec145" else b"")
         before = await b.user.query("System", "Account", NODE.public)
         await Link(b.link.chain, NODE, 1, gift, contact).register(RECORD)
         assert (await b.user.query("System", "Account", NODE.public))["nonce"] == before["nonce"]
