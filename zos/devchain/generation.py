@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from zos.scale.pallet import Pallet
-from zos.scale.types import Type
+from zos.scale.types import Type, compact
 
 SPEC_NAME = "substrate-threefold"
-APIS = (
-    ("0xdf6acb689907609b", 4),
-    ("0x37e397fc7c91f5e4", 1),
-    ("0x40fe3ad401f8959a", 6),
-    ("0xd2bc9897eed08f15", 3),
-    ("0xbc9d89904f5b923f", 1),
-    ("0x37c8bb1350a9a2a8", 3),
-)
+WEIGHT = 100_000_000
+CORE, METADATA, BUILDER = "0xdf6acb689907609b", "0x37e397fc7c91f5e4", "0x40fe3ad401f8959a"
+QUEUE, NONCE, PAYMENT = "0xd2bc9897eed08f15", "0xbc9d89904f5b923f", "0x37c8bb1350a9a2a8"
+APIS = ((CORE, 4), (METADATA, 1), (BUILDER, 6), (QUEUE, 3), (NONCE, 1), (PAYMENT, 3))
+OLD_APIS = ((CORE, 3), (METADATA, 1), (BUILDER, 4), (QUEUE, 2), (NONCE, 1), (PAYMENT, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +33,8 @@ class Generation:
     """Index of the Timestamp pallet, whose call begins each block."""
     weighs_in_two: bool = True
     """Weights are of time and of proof; once they were one number."""
+    apis: tuple[tuple[str, int], ...] = APIS
+    """The runtime's interfaces and their versions."""
     modern: Callable[[Any], Any] = lambda call: call
     """A decoded call as the pallets have it."""
 
@@ -48,7 +47,7 @@ class Generation:
             "authoringVersion": 1,
             "specVersion": self.spec,
             "implVersion": 1,
-            "apis": [list(one) for one in APIS],
+            "apis": [list(one) for one in self.apis],
             "transactionVersion": self.transaction,
             "stateVersion": 0,
         }
@@ -61,4 +60,9 @@ class Generation:
     @property
     def weight(self) -> Any:
         """What the devchain says of any call's weight."""
-        return {"ref_time": 100_000_000, "proof_size": 0} if self.weighs_in_two else 100_000_000
+        return {"ref_time": WEIGHT, "proof_size": 0} if self.weighs_in_two else WEIGHT
+
+    def price(self, fee: int) -> bytes:
+        """What the payment interface answers: weight, class Normal, and the fee."""
+        weight = compact(WEIGHT) + compact(0) if self.weighs_in_two else WEIGHT.to_bytes(8, "little")
+        return weight + b"\0" + fee.to_bytes(16, "little")

@@ -240,6 +240,9 @@ class Methods:
         if name == "AccountNonceApi_account_nonce" and len(raw) == 32:
             nonce = int(self._node.typed().get("System.Account", raw)["nonce"])
             return _text(nonce.to_bytes(4, "little"))
+        if name == "TransactionPaymentApi_query_info" and len(raw) > 4:
+            parsed = parse(raw[:-4], self._node.generation)
+            return _text(self._node.generation.price(parsed.fee - parsed.tip))
         if name == "Core_version":
             raise Invalid(-32000, "Client error: Core_version is answered by state_getRuntimeVersion")
         raise Invalid(-32000, f"Client error: {name} is not exported")

@@ -103,10 +103,11 @@ def zero(kind: Type) -> Any:
     raise Undecodable(f"{kind} has no zero")
 
 
-def _bounded(inner: int, register: Register) -> Described:
+def _bounded(inner: int, item: int) -> Described:
     # A bounded list is a type of its own around the list: clients that nest one list more see what they know.
     content: Described = {"name": None, "type": inner, "typeName": None, "docs": []}
-    return _entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [content]}})
+    params: list[Described] = [{"name": "T", "type": item}, {"name": "S", "type": None}]
+    return _entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [content]}}, params)
 
 
 def _entry(path: str, definition: Described, params: list[Described] | None = None) -> Described:
@@ -243,7 +244,7 @@ class Bytes:
 
     def describe(self, register: Register) -> Described:
         if self.limit:
-            return _bounded(register(BYTES), register)
+            return _bounded(register(BYTES), register(U8))
         return _entry("", {"sequence": {"type": register(U8)}})
 
 
@@ -269,7 +270,7 @@ class Vec:
 
     def describe(self, register: Register) -> Described:
         if self.limit:
-            return _bounded(register(Vec(self.inner)), register)
+            return _bounded(register(Vec(self.inner)), register(self.inner))
         return _entry("", {"sequence": {"type": register(self.inner)}})
 
 
@@ -366,6 +367,7 @@ class Struct:
 
     path: str
     fields: tuple[tuple[str, Type], ...]
+    params: tuple[tuple[str, Type], ...] = ()
 
     def encode(self, value: Any) -> bytes:
         try:
@@ -377,7 +379,8 @@ class Struct:
         return {name: kind.read(reader) for name, kind in self.fields}
 
     def describe(self, register: Register) -> Described:
-        return _entry(self.path, {"composite": {"fields": _describe_fields(self.fields, register)}})
+        params = [{"name": name, "type": register(kind)} for name, kind in self.params]
+        return _entry(self.path, {"composite": {"fields": _describe_fields(self.fields, register)}}, params)
 
 
 def struct(path: str, **fields: Type) -> Struct:

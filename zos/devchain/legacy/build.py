@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from zos.devchain.generation import Generation
+from zos.devchain.generation import OLD_APIS, Generation
 from zos.devchain.legacy.modules import EXTENSIONS, MODULES, TRANSACTION, Declared
 from zos.devchain.legacy.values import CALLS, Translated, fit
 from zos.devchain.runtime import BY_NAME, MODERN
@@ -19,6 +19,8 @@ from zos.substrate.compat.names import Names, ours
 
 SPECS = {"spec61": 61, "spec49": 49}
 NAMES = (MODERN.name, *SPECS)
+TWICE = 59
+"""From this spec on a cancelled contract is told twice."""
 _LINE = re.compile(r"(\w+)(?:\((.*)\)|: (.*?))(?: @(\d+))?")
 _ARGUMENT = re.compile(r"(\w+): ((?:[^,<(]|<[^>]*(?:<[^>]*>[^>]*)*>)+)")
 
@@ -53,6 +55,7 @@ class _Legacy:
             metadata=render([self._module(one) for one in MODULES], EXTENSIONS),
             timestamp=self._declared["Timestamp"].index,
             weighs_in_two=False,
+            apis=OLD_APIS,
             modern=_modern,
         )
 
@@ -172,8 +175,8 @@ class _Legacy:
         values = tuple(fit(kind, part) for kind, part in zip(kinds, parts, strict=True))
         told = values[0] if len(values) == 1 else values
         yield {pallet: {name: told} if kinds else name}
-        if name == "NodeContractCanceled":
-            # These runtimes say it twice, the second time of nobody's node.
+        if name == "NodeContractCanceled" and self._spec >= TWICE:
+            # It is said twice, the second time of nobody's node.
             yield {pallet: {name: (values[0], 0, 0)}}
 
     def _parts(self, pallet: str, name: str, content: Any, count: int) -> tuple[Any, ...]:

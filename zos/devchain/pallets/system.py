@@ -97,7 +97,12 @@ DISPATCH_ERROR = Enum(
     ),
 )
 RUNTIME_EVENT = Later()
-EVENT_RECORD = struct("frame_system::EventRecord", phase=PHASE, event=RUNTIME_EVENT, topics=Vec(H256))
+# polkadot.js finds the type of events by the first parameter.
+EVENT_RECORD = Struct(
+    "frame_system::EventRecord",
+    (("phase", PHASE), ("event", RUNTIME_EVENT), ("topics", Vec(H256))),
+    (("E", RUNTIME_EVENT), ("T", H256)),
+)
 VERSION = Struct(
     "sp_version::RuntimeVersion",
     (
