@@ -24,6 +24,11 @@ def bad_params(why: str) -> Invalid:
     return Invalid(-32602, f"Invalid params: {why}")
 
 
+PAUSE = 0.3
+"""Seconds between `inBlock` and `finalized`: polkadot.js reads the block in between, and drops the first when the
+second comes meanwhile; no real chain is final at once."""
+
+
 class Session:
     """One connection's subscriptions; `send` never blocks and never grows without bound."""
 
@@ -260,11 +265,22 @@ class Methods:
         raw = _bytes(extrinsic)
 
         def start(id: str) -> Callable[[], None]:
+            later: list[asyncio.TimerHandle] = []
+
             def watcher(status: Any) -> None:
-                session.notify("author_extrinsicUpdate", id, status)
+                if isinstance(status, dict) and "finalized" in status:
+                    loop = asyncio.get_running_loop()
+                    later.append(loop.call_later(PAUSE, session.notify, "author_extrinsicUpdate", id, status))
+                else:
+                    session.notify("author_extrinsicUpdate", id, status)
+
+            def stop() -> None:
+                self._node.forget(watcher)
+                for handle in later:
+                    handle.cancel()
 
             self._node.submit(raw, watcher)
-            return lambda: self._node.forget(watcher)
+            return stop
 
         return session.begin(start)
 
