@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.clients.cache import CACHE, installed
+from tests.clients.process import told_by
 from tests.clients.registry import for_polkadot_js
 from zos.devchain import legacy
-from zos.devchain.testing import Devchain, devchain
+from zos.devchain.testing import devchain
 
 HERE = Path(__file__).parent / "polkadot"
 pytestmark = [
@@ -39,35 +37,14 @@ def modules() -> Path:
     return CACHE.keep(folder, install) / "node_modules"
 
 
-async def run(dev: Devchain, modules: Path, types: dict[str, Any]) -> dict[str, Any]:
-    """What the scenario tells."""
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(HERE / "scenario.mjs"),
-        dev.url,
-        json.dumps(types),
-        env={**os.environ, "NODE_PATH": str(modules)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(240):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, err.decode()[-4000:]
-    told: dict[str, Any] = json.loads(out.decode().splitlines()[-1])
-    return told
-
-
 @pytest.mark.parametrize("generation", legacy.NAMES)
 async def test_polkadot_js_does_its_whole_work(modules: Path, generation: str) -> None:
     played = legacy.generation(generation)
     types = {} if played.spec > 61 else for_polkadot_js(played.spec)
     async with devchain(0.2, generation=generation) as dev:
-        told = await run(dev, modules, types)
+        told = await told_by(
+            "node", str(HERE / "scenario.mjs"), dev.url, json.dumps(types), env={"NODE_PATH": str(modules)}
+        )
         assert told["genesis"] == "0x" + dev.node.genesis_hash.hex()
     assert told["spec"] == told["subscribedSpec"] == played.spec
     assert told["deposit"] == "500"

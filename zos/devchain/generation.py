@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zos.scale.pallet import Pallet
-from zos.scale.types import Type, compact
+from zos.scale.types import TEXT, Type, compact
 
 SPEC_NAME = "substrate-threefold"
 WEIGHT = 100_000_000
@@ -61,6 +61,14 @@ class Generation:
     def weight(self) -> Any:
         """What the devchain says of any call's weight."""
         return {"ref_time": WEIGHT, "proof_size": 0} if self.weighs_in_two else WEIGHT
+
+    def told(self) -> bytes:
+        """The version as the runtime itself encodes it."""
+        apis = b"".join(bytes.fromhex(name[2:]) + version.to_bytes(4, "little") for name, version in self.apis)
+        name = TEXT.encode(SPEC_NAME)
+        head = name + name + b"".join(number.to_bytes(4, "little") for number in (1, self.spec, 1))
+        tail = b"\0" if self.weighs_in_two else b""
+        return head + compact(len(self.apis)) + apis + self.transaction.to_bytes(4, "little") + tail
 
     def price(self, fee: int) -> bytes:
         """What the payment interface answers: weight, class Normal, and the fee."""

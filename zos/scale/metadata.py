@@ -251,7 +251,10 @@ def _definition(definition: Described) -> bytes:
 
 def _fields(fields: list[Described]) -> bytes:
     listed = b"".join(
-        (b"\x00" if f["name"] is None else b"\x01" + TEXT.encode(f["name"])) + compact(f["type"]) + b"\x00\x00"
-        for f in fields
+        _text_option(f["name"]) + compact(f["type"]) + _text_option(f["typeName"]) + b"\x00" for f in fields
     )
     return compact(len(fields)) + listed
+
+
+def _text_option(text: str | None) -> bytes:
+    return b"\x00" if text is None else b"\x01" + TEXT.encode(text)

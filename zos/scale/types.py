@@ -358,7 +358,35 @@ Named = tuple[str | None, Type]
 
 
 def _describe_fields(fields: Iterable[Named], register: Register) -> list[Described]:
-    return [{"name": name, "type": register(kind), "typeName": None, "docs": []} for name, kind in fields]
+    return [{"name": name, "type": register(kind), "typeName": written(kind), "docs": []} for name, kind in fields]
+
+
+def written(kind: Type) -> str:
+    """A type as Rust writes it; some clients read calls' arguments by that."""
+    match kind:
+        case UInt():
+            return f"u{kind.bits}"
+        case Bool():
+            return "bool"
+        case Text():
+            return "String"
+        case Bytes():
+            return "Vec<u8>"
+        case Array():
+            return f"[u8; {kind.length}]"
+        case Vec():
+            return f"Vec<{written(kind.inner)}>"
+        case Option():
+            return f"Option<{written(kind.inner)}>"
+        case Compact():
+            return written(kind.inner)
+        case Tuple():
+            return f"({', '.join(map(written, kind.items))})"
+        case Struct() | Enum() | Wrapped():
+            return kind.path.rpartition("::")[2]
+        case Later() if kind.target is not None:
+            return written(kind.target)
+    return "()"
 
 
 @dataclass(frozen=True)

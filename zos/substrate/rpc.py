@@ -66,7 +66,10 @@ class Rpc:
             error = message["error"]
             problem = error.get("data") or error.get("message") or ""
             code = error.get("code", 0)
-            kind = StatePruned if code == PRUNED else RpcFailed
+            gone = "discarded" in str(problem) or "discarded" in str(error.get("message"))
+            kind = (
+                StatePruned if gone or (code == PRUNED and "UnknownBlock" in str(error.get("message"))) else RpcFailed
+            )
             raise kind(method=method, code=code, problem=problem)
         return message.get("result")
 

@@ -103,6 +103,18 @@ EVENT_RECORD = Struct(
     (("phase", PHASE), ("event", RUNTIME_EVENT), ("topics", Vec(H256))),
     (("E", RUNTIME_EVENT), ("T", H256)),
 )
+ENGINE_ITEM = ((None, Array(4)), (None, BYTES))
+DIGEST_ITEM = Enum(
+    "sp_runtime::generic::digest::DigestItem",
+    (
+        Variant("PreRuntime", 6, ENGINE_ITEM),
+        Variant("Consensus", 4, ENGINE_ITEM),
+        Variant("Seal", 5, ENGINE_ITEM),
+        Variant("Other", 0, ((None, BYTES),)),
+        Variant("RuntimeEnvironmentUpdated", 8),
+    ),
+)
+DIGEST = struct("sp_runtime::generic::digest::Digest", logs=Vec(DIGEST_ITEM))
 VERSION = Struct(
     "sp_version::RuntimeVersion",
     (
@@ -127,6 +139,7 @@ SYSTEM = Pallet(
         mapping("BlockHash", U32, H256, ZERO_HASH, hasher=Hasher.TWOX_64_CONCAT),
         value("Number", U32, 0),
         value("ParentHash", H256, ZERO_HASH),
+        value("Digest", DIGEST, {"logs": ()}),
         value("Events", Vec(EVENT_RECORD), ()),
         value("EventCount", U32, 0),
     ),
