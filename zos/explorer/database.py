@@ -27,8 +27,9 @@ def url_of(text: str) -> URL:
         return URL.create("sqlite", database=str(Path(text).expanduser()))
     try:
         url = make_url(text)
-    except ArgumentError as err:
-        raise BadDatabase(url=text, problem=err) from None
+    except ArgumentError:
+        # A text that is no URL may hold a password anywhere.
+        raise BadDatabase(url="that was given", problem="it is no URL") from None
     if url.get_backend_name() == "postgresql":
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite":
@@ -52,6 +53,7 @@ def _engine(url: URL) -> Engine:
         options = f"-c statement_timeout={STATEMENT_MS}"
         return create_engine(
             url,
+            hide_parameters=True,
             pool_size=READERS + 2,
             pool_pre_ping=True,
             pool_timeout=10,
@@ -59,7 +61,7 @@ def _engine(url: URL) -> Engine:
         )
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=READERS + 2, pool_timeout=10)
+    engine = create_engine(url, hide_parameters=True, pool_size=READERS + 2, pool_timeout=10)
     event.listen(engine, "connect", _set_up_sqlite)
     return engine
 

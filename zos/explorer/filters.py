@@ -182,7 +182,7 @@ FARMS = (
     _number("pricing_policy_id", "the pricing policy", _equal(FARM.c.pricing_policy_id)),
     _number("farm_id", "this farm", _equal(FARM.c.farm_id)),
     _number("twin_id", "the farmer's twin", _equal(FARM.c.twin_id)),
-    _text("name", "the farm's name", _key(FARM.c.name_key)),
+    *(_text(name, "the farm's name", _key(FARM.c.name_key)) for name in ("name", "farm_name")),
     _text("name_contains", "a part of the farm's name", _key_part(FARM.c.name_key)),
     _text("certification_type", "NotCertified or Gold", _equal(FARM.c.certification), "", ("NotCertified", "Gold")),
     _flag("dedicated", "only rents whole nodes", _is(FARM.c.dedicated)),

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from zos.errors import ZosError
 from zos.explorer.errors import AnotherChain
 from zos.explorer.liveness import Now
 from zos.explorer.project import Touched
 from zos.explorer.read import Known, Reader
 from zos.explorer.store import Cursor, Store
+from zos.runtime.loops import Wake
 from zos.substrate import Block, Chain, StatePruned
 
 log = logging.getLogger("zos.explorer")
@@ -37,19 +39,25 @@ class Follower:
         self.cursor: Cursor | None = None
         self.detail = "the chain was not read yet"
         """Why the database is behind; empty when it is not."""
+        self.wake = Wake()
+        """Rings when following should begin again at once."""
         self._moved = asyncio.Condition()
 
     async def follow(self) -> None:
-        """From where it stopped, for ever; ends only by an error (the caller starts it again)."""
+        """From where it stopped, until the chain fails; the caller starts it again. Raises when it came no further."""
         self._is_sure = False
+        self.cursor = started = await asyncio.to_thread(self._store.cursor)
         try:
-            self.cursor = await asyncio.to_thread(self._store.cursor)
             async with contextlib.aclosing(self._chain.finalized_heads()) as heads:  # type: ignore[type-var]
                 async for head in heads:
                     await self.advance(head)
         except Exception as err:
-            self.detail = str(err)
-            raise
+            self.detail = str(err) or type(err).__name__
+            if self.cursor == started:
+                raise
+            # It worked until now: the next try comes at once, and only further failures make it slower.
+            log.warning("the chain is not followed: %s", err, exc_info=None if isinstance(err, ZosError) else err)
+            self.wake.set()
 
     async def reached(self, number: int) -> None:
         """Wait until this block is in the database."""

@@ -61,7 +61,8 @@ class Param:
             parts = [part for text in texts for part in text.split(",")]
             if len(parts) > MOST:
                 raise self._bad(f"has {len(parts)} values, at most {MOST} are taken")
-            return [self._one(part) for part in parts]
+            # Once is enough: a condition grows with each.
+            return list(dict.fromkeys(self._one(part) for part in parts))
         return self._one(texts[-1])
 
     def _one(self, text: str) -> Any:

@@ -172,31 +172,22 @@ def public_ips(db: Connection, where: Conditions, page: Page) -> Found[shapes.Pu
 def stats(db: Connection, where: Conditions) -> shapes.Stats:
     """Sums over the grid; `where` chooses nodes."""
     is_public = or_(NODE.c.ipv4 != "", NODE.c.ipv6 != "")
-    sums = db.execute(
-        select(
-            *(func.coalesce(func.sum(NODE.c[f"total_{unit}"]), 0).label(unit) for unit in ("cru", "sru", "mru", "hru")),
-            _number_of(is_public).label("public"),
-            _number_of(and_(is_public, NODE.c.domain != "")).label("gateways"),
-            _number_of(NODE.c.num_gpu > 0).label("gpus"),
-            _number_of(or_(NODE.c.farm_dedicated, NODE.c.contracts == 0, NODE.c.renter != 0)).label("dedicated"),
-            func.coalesce(func.sum(NODE.c.workloads), 0).label("workloads"),
-        ).where(*where)
-    ).one()
-    countries = db.execute(select(NODE.c.country, func.count()).where(*where).group_by(NODE.c.country))
-    distribution = {str(country): int(number) for country, number in countries}
+    sums = {
+        **{f"total_{unit}": func.sum(NODE.c[f"total_{unit}"]) for unit in ("cru", "sru", "mru", "hru")},
+        "access_nodes": _number_of(is_public),
+        "gateways": _number_of(and_(is_public, NODE.c.domain != "")),
+        "gpus": _number_of(NODE.c.num_gpu > 0),
+        "dedicated_nodes": _number_of(or_(NODE.c.farm_dedicated, NODE.c.contracts == 0, NODE.c.renter != 0)),
+        "workloads_number": func.sum(NODE.c.workloads),
+        "nodes": func.count(),
+    }
+    # One look at the nodes: sums by country, and the sums of these.
+    query = select(NODE.c.country, *(column.label(name) for name, column in sums.items()))
+    countries = list(db.execute(query.where(*where).group_by(NODE.c.country)).mappings())
     return shapes.Stats(
-        nodes=sum(distribution.values()),
-        countries=len(distribution),
-        distribution=distribution,
-        total_cru=int(sums.cru),
-        total_sru=int(sums.sru),
-        total_mru=int(sums.mru),
-        total_hru=int(sums.hru),
-        access_nodes=int(sums.public),
-        gateways=int(sums.gateways),
-        gpus=int(sums.gpus),
-        dedicated_nodes=int(sums.dedicated),
-        workloads_number=int(sums.workloads),
+        **{name: sum(int(row[name]) for row in countries) for name in sums},
+        countries=len(countries),
+        distribution={row["country"]: int(row["nodes"]) for row in countries},
         farms=_all(db, FARM),
         public_ips=_all(db, PUBLIC_IP),
         twins=_all(db, TWIN),
@@ -265,7 +256,7 @@ def _all(db: Connection, table: Table) -> int:
 
 
 def _number_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+    return func.sum(case((condition, 1), else_=0))
 
 
 def _grouped(rows: Iterable[Row], key: str) -> dict[int, list[Row]]:

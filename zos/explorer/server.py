@@ -21,6 +21,7 @@ from zos.explorer.shapes import Error
 log = logging.getLogger("zos.explorer")
 
 LARGEST = 256 * 1024
+"""Bytes of a body, and of a URL: lists of nodes get long."""
 _STATUSES = {
     Status.INVALID_ARGUMENT: 400,
     Status.NOT_FOUND: 404,
@@ -112,7 +113,7 @@ def _refused(status: int, problem: str) -> web.Response:
 @contextlib.asynccontextmanager
 async def serving(api: Api, host: str, port: int) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port (a free one for 0)."""
-    runner = web.AppRunner(application(api), access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(application(api), access_log=None, shutdown_timeout=2.0, max_line_size=LARGEST)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -25,7 +25,8 @@ from zos.substrate import Chain
 
 log = logging.getLogger("zos.explorer")
 
-RECONNECT = 2.0
+RECONNECT = 30.0
+"""Seconds at most between two tries to reach the chain."""
 ASK_EVERY = 15.0
 
 
@@ -44,7 +45,7 @@ async def running(settings: Settings, ask: Ask | None = None, clock: Clock | Non
     readers, store, now = Readers(engine), Store(engine), Now(clock or SystemClock())
     chain = Chain(settings.chain)
     follower = Follower(chain, store, now)
-    loops = [Loop("following the chain", follower.follow, RECONNECT)]
+    loops = [Loop("following the chain", follower.follow, RECONNECT, follower.wake)]
     if ask is None and settings.relay and settings.key is not None:
         ask = RmbAsk(chain, settings.relay, settings.key)
         loops.append(Loop("being on the bus", ask.run, RECONNECT))

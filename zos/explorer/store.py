@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Table, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import Column, Connection, Engine, Table, and_, bindparam, case, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from zos.explorer import derive
@@ -126,6 +126,13 @@ class Store:
             self._told(db, touched)
             self._settle(db, None if changes.is_whole or changes.pricing else stale)
             self._upsert(db, CURSOR, [{"id": 1, "version": VERSION, **asdict(cursor)}])
+        if changes.is_whole:
+            self.measure()
+
+    def measure(self) -> None:
+        """Let the database count its rows: without, it cannot tell which index serves a query best."""
+        with self._engine.begin() as db:
+            db.execute(text("ANALYZE"))
 
     def _stale(self, db: Connection, changes: Changes) -> set[int]:
         """Nodes whose derived columns may be wrong afterwards, as far as rows that still are here tell."""

@@ -14,6 +14,7 @@ import aiohttp
 from sqlalchemy import Engine
 
 from zos.devchain.testing import Devchain, devchain
+from zos.errors import Status, ZosError
 from zos.explorer.api import Api
 from zos.explorer.ask import Ask
 from zos.explorer.database import Readers, opened
@@ -99,6 +100,28 @@ def node_arguments(cru: int = 8) -> dict[str, Any]:
 async def grid(data: Path | None = None, block_time: float = 0.03) -> AsyncIterator[Grid]:
     async with devchain(block_time, data) as dev, Chain([dev.url]) as chain:
         yield Grid(dev, chain)
+
+
+class Silent(ZosError):
+    """A node that does not answer."""
+
+    reason = "tests.silent"
+    status = Status.UNAVAILABLE
+    text = "no answer"
+
+
+class FakeNode:
+    """Nodes on the other side of RMB; all of them give the same answers."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[int, str]] = []
+
+    async def call(self, twin: int, command: str, body: Any = None) -> Any:
+        self.asked.append((twin, command))
+        if command not in self.answers:
+            raise Silent()
+        return self.answers[command]
 
 
 @dataclass

@@ -1,0 +1,151 @@
+"""Nodes are asked for what the chain does not know, and are believed only so far."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select
+
+from zos.explorer import ask
+from zos.explorer.ask import QUESTIONS, Asker, Strange
+from zos.explorer.database import Readers
+from zos.explorer.filters import features_mask
+from zos.explorer.liveness import Now
+from zos.explorer.schema import GPU, NODE, REPORT
+from zos.explorer.store import Store
+from zos.explorer.tests import rows
+from zos.explorer.tests.grid import FakeNode
+from zos.runtime.clock import FakeClock
+
+DMI = {
+    "tooling": {"aggregator": "dmidecode", "decoder": "x"},
+    "sections": [
+        {
+            "typestr": "BIOS",
+            "subsections": [
+                {"title": "BIOS Information", "properties": {"Vendor": {"value": "AMI"}, "Version": {"value": "1.2"}}}
+            ],
+        },
+        {
+            "typestr": "MemoryDevice",
+            "subsections": [
+                {"title": "Memory Device", "properties": {"Manufacturer": {"value": "S"}, "Type": {"value": "DDR5"}}},
+                {"title": "Memory Device", "properties": {"Type": {"value": "Unknown"}}},
+            ],
+        },
+        {
+            "typestr": "Processor",
+            "subsections": [
+                {
+                    "title": "Processor Information",
+                    "properties": {"Version": {"value": "EPYC"}, "Thread Count": {"value": "64"}},
+                }
+            ],
+        },
+        {"typestr": "Baseboard", "subsections": None},
+    ],
+}
+ANSWERS: dict[str, Any] = {
+    "zos.system.diagnostics": {"healthy": True, "modules": {}},
+    "zos.system.node_features_get": ["zmachine", "network", "flying"],
+    "zos.network.has_ipv6": True,
+    "zos.statistics.get": {"users": {"workloads": 7}},
+    "zos.gpu.list": [{"id": "0000:01", "vendor": "NVIDIA", "device": "RTX", "contract": 5}],
+    "zos.system.dmi": DMI,
+    "zos.perf.get": {"name": "iperf", "result": [{"download_speed": 0}, {"download_speed": 2e9, "upload_speed": 1e9}]},
+}
+
+
+@dataclass
+class World:
+    """Five nodes, of which 1, 2 and 5 are up."""
+
+    engine: Engine
+    clock: FakeClock
+    node: FakeNode
+    asker: Asker
+
+    def row(self, table: Any, node: int) -> Any:
+        with self.engine.connect() as db:
+            return db.execute(select(table).where(table.c.node_id == node)).mappings().first()
+
+
+@pytest.fixture
+async def world(empty: Engine) -> AsyncIterator[World]:
+    store, clock, node = Store(empty), FakeClock(rows.NOW), FakeNode(dict(ANSWERS))
+    rows.small(store)
+    readers = Readers(empty)
+    yield World(empty, clock, node, Asker(node, store, readers, Now(clock)))
+    readers.close()
+
+
+async def test_living_nodes_are_asked_everything_and_others_nothing(world: World) -> None:
+    await world.asker.round()
+    assert {twin for twin, _ in world.node.asked} == {10_001, 10_002, 10_005}
+    assert {command for twin, command in world.node.asked if twin == 10_001} == {one.command for one in QUESTIONS}
+    row, report = world.row(NODE, 1), world.row(REPORT, 1)
+    assert (row["healthy"], row["has_ipv6"], row["workloads"], row["num_gpu"]) == (True, True, 7, 1)
+    assert row["features"] == features_mask(["zmachine", "network"])
+    assert report["features"] == ["zmachine", "network", "flying"]
+    assert (report["download"], report["upload"]) == (2e9, 1e9)
+    assert report["bios"] == {"vendor": "AMI", "version": "1.2"}
+    assert report["memory"] == [{"manufacturer": "S", "type": "DDR5"}]
+    assert report["processor"] == [{"version": "EPYC", "thread_count": "64"}]
+    assert world.row(GPU, 1)["contract"] == 5
+
+
+async def test_nobody_is_asked_again_before_it_is_time(world: World) -> None:
+    await world.asker.round()
+    asked = len(world.node.asked)
+    await world.asker.round()
+    assert len(world.node.asked) == asked
+    world.clock.advance(5 * 60 + 1)
+    await world.asker.round()
+    assert [command for _, command in world.node.asked[asked:]] == ["zos.system.diagnostics"] * 3
+
+
+async def test_a_silent_node_is_not_healthy_and_keeps_what_it_said_before(world: World) -> None:
+    await world.asker.round()
+    world.node.answers.clear()
+    world.clock.advance(3601)
+    await world.asker.round()
+    row = world.row(NODE, 1)
+    assert (row["healthy"], row["workloads"]) == (False, 7)
+    assert world.row(REPORT, 1)["features"] == ["zmachine", "network", "flying"]
+    assert world.row(GPU, 1)["device"] == "RTX"
+
+
+async def test_a_card_that_was_taken_out_is_gone(world: World) -> None:
+    await world.asker.round()
+    world.node.answers["zos.gpu.list"] = None
+    world.clock.advance(3601)
+    await world.asker.round()
+    assert world.row(GPU, 1) is None
+    assert world.row(NODE, 1)["num_gpu"] == 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(QUESTIONS), JSON)
+def test_strange_answers_are_refused_or_cut(question: ask.Question, answer: Any) -> None:
+    try:
+        taken = question.take(answer)
+    except Strange:
+        return
+    assert set(taken.columns) <= set(NODE.c.keys())
+    assert set(taken.report) <= set(REPORT.c.keys())
+
+
+def test_long_texts_and_lists_are_cut() -> None:
+    taken = QUESTIONS[1].take(["x" * 10_000] * 10_000)
+    assert taken.report["features"] == ["x" * ask.LONGEST] * ask.MOST_ENTRIES
