@@ -74,7 +74,7 @@ class Node:
         self._lag = lag
         self._included: dict[int, list[Pending]] = {}
         self._gifts: list[tuple[bytes, int]] = []
-        self._runtime = Runtime()
+        self._runtime = Runtime(start.billing, surcharge=start.certified_surcharge)
         self._author = genesis.author()
         self._listeners: set[Listener] = set()
         self._offset = 0.0
@@ -207,10 +207,13 @@ class Node:
         ctx.put("Timestamp.Now", now)
         mandatory = {**dispatch_info(False), "class": "Mandatory"}
         ctx.emit("System.ExtrinsicSuccess", dispatch_info=mandatory)
-        taken = self._ready()
-        for index, pending in enumerate(taken, 1):
-            ctx.extrinsic = index
-            self._runtime.execute(ctx, pending.extrinsic)
+        taken = []
+        for pending in self._ready():
+            ctx.extrinsic = len(body)
+            if not self._runtime.execute(ctx, pending.extrinsic):
+                pending.tell("invalid")
+                continue
+            taken.append(pending)
             body.append(pending.extrinsic.raw)
         ctx.put("System.Events", ctx.events)
         ctx.put("System.EventCount", len(ctx.events))
@@ -231,6 +234,7 @@ class Node:
         gifts, self._gifts = self._gifts, []
         for account, units in gifts:
             mint(ctx, account, units)
+        self._runtime.on_block(ctx)
 
     def _ready(self) -> list[Pending]:
         """Valid extrinsics in nonce order; what can never be valid any more is dropped."""

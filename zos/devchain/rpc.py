@@ -9,7 +9,7 @@ from typing import Any
 
 from zos.devchain.errors import Invalid
 from zos.devchain.node import Node
-from zos.devchain.runtime import METADATA, VERSION, parse
+from zos.devchain.runtime import METADATA_OF, VERSION, parse
 from zos.devchain.store import Block
 from zos.errors import ZosError
 from zos.substrate.keys import public_key
@@ -180,7 +180,7 @@ class Methods:
         return session.begin(start)
 
     def state_getMetadata(self, hash: Any = None) -> str:
-        return _text(METADATA)
+        return _text(METADATA_OF[self._node.genesis_config.billing])
 
     def state_getStorage(self, key: str, hash: Any = None) -> Any:
         return _maybe(self._node.read(_bytes(key), self._number(hash)))

@@ -28,6 +28,10 @@ class State:
         """A value now."""
         return self._values.get(key)
 
+    def all_keys(self, prefix: bytes) -> Sequence[bytes]:
+        """The present keys of one item, in order."""
+        return self._keys.get(prefix[:PREFIX], ())
+
     def load(self, key: bytes, value: bytes) -> None:
         """Put a value in without a way back (from the disk, or of the genesis)."""
         self._set(key, value)
@@ -109,6 +113,11 @@ class Overlay:
         self._below = below
         self.changes: Changes = {}
 
+    @property
+    def base(self) -> State:
+        """The storage at the bottom."""
+        return self._below if isinstance(self._below, State) else self._below.base
+
     def get(self, key: bytes) -> bytes | None:
         """A value as seen through the changes."""
         if key in self.changes:
@@ -140,10 +149,14 @@ class Typed:
             return decode(item.value, raw)
         return None if item.optional else decode(item.value, item.value.encode(item.default))
 
+    def raw(self, name: str, *keys: Any) -> bytes | None:
+        """An entry as it is stored."""
+        pallet, item = self._item(name)
+        return self.store.get(pallet.key(item.name, *keys))
+
     def has(self, name: str, *keys: Any) -> bool:
         """Whether there is an entry."""
-        pallet, item = self._item(name)
-        return self.store.get(pallet.key(item.name, *keys)) is not None
+        return self.raw(name, *keys) is not None
 
     def put(self, name: str, *keys_and_value: Any) -> None:
         """Store a value (the last argument)."""

@@ -11,6 +11,7 @@ from zos.scale.metadata import WEIGHT
 from zos.scale.pallet import Constant, Hasher, Pallet, call, errors, event, mapping, value
 from zos.scale.types import (
     ACCOUNT,
+    EMPTY,
     H256,
     TEXT,
     U8,
@@ -95,6 +96,11 @@ DISPATCH_ERROR = Enum(
         Variant("Corruption", 11),
         Variant("Unavailable", 12),
     ),
+)
+DISPATCH_RESULT = Enum(
+    "Result",
+    (Variant("Ok", 0, ((None, EMPTY),)), Variant("Err", 1, ((None, DISPATCH_ERROR),))),
+    (("T", EMPTY), ("E", DISPATCH_ERROR)),
 )
 RUNTIME_EVENT = Later()
 EVENT_RECORD = struct("frame_system::EventRecord", phase=PHASE, event=RUNTIME_EVENT, topics=Vec(H256))
