@@ -49,6 +49,12 @@ class State:
         self._undo[number] = undo
         self._undo.pop(number - HISTORY, None)
 
+    def forget(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Make the changes of many blocks, and give up the way back."""
+        for key, value in changes.items():
+            self._set(key, value)
+        self._undo.clear()
+
     def take_back(self, number: int) -> Changes:
         """Undo the newest block; returns the changes that did it."""
         undo = self._undo.pop(number)
@@ -65,7 +71,8 @@ class State:
 
     def is_kept(self, number: int, head: int) -> bool:
         """Whether the state after that block can still be read."""
-        return number <= head and all(later in self._undo for later in range(number + 1, head + 1))
+        is_near = head - HISTORY <= number <= head
+        return is_near and all(later in self._undo for later in range(number + 1, head + 1))
 
     def keys(self, prefix: bytes, start: bytes | None, count: int, number: int, head: int) -> list[bytes]:
         """Keys under a prefix after `start`, in order, as of a block."""

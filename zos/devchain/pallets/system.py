@@ -34,6 +34,7 @@ from zos.scale.types import (
 SPEC = 145
 TRANSACTION = 2
 SS58 = 42
+BLOCK_HASHES = 2400
 ZERO_HASH = bytes(32)
 NEW_LOGIC = 1 << 127
 BYTES = Bytes()
@@ -145,7 +146,7 @@ SYSTEM = Pallet(
         NonZeroRefCount CallFiltered"""
     ),
     constants=(
-        Constant("BlockHashCount", U32, 2400),
+        Constant("BlockHashCount", U32, BLOCK_HASHES),
         Constant(
             "Version",
             VERSION,
