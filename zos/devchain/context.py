@@ -39,6 +39,10 @@ class Context:
         """A stored value."""
         return self.storage.get(name, *keys)
 
+    def part(self, name: str, *keys: Any, field: str) -> Any:
+        """One field of a stored struct; None when there is no entry."""
+        return self.storage.part(name, *keys, field=field)
+
     def has(self, name: str, *keys: Any) -> bool:
         """Whether there is an entry."""
         return self.storage.has(name, *keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Genesis:
             raise BadGenesis(problem=err) from None
 
 
+@cache
 def developer(name: str, kind: KeyKind = KeyKind.SR25519) -> bytes:
     """The public key of a well-known development account."""
     return LocalKey.of_text(f"//{name}", kind).public

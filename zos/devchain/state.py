@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zos.scale.pallet import Item, Pallet
-from zos.scale.types import decode
+from zos.scale.types import Reader, Struct, decode
 
 PREFIX = 32
 HISTORY = 256
@@ -155,6 +155,17 @@ class Typed:
         if raw is not None:
             return decode(item.value, raw)
         return None if item.optional else decode(item.value, item.value.encode(item.default))
+
+    def part(self, name: str, *keys: Any, field: str) -> Any:
+        """One field of a stored struct, without reading those behind it; None when there is no entry."""
+        pallet, item = self._item(name)
+        raw = self.store.get(pallet.key(item.name, *keys))
+        if raw is None:
+            return None
+        assert isinstance(item.value, Struct)
+        reader = Reader(raw)
+        values = ((known, kind.read(reader)) for known, kind in item.value.fields)
+        return next(value for known, value in values if known == field)
 
     def raw(self, name: str, *keys: Any) -> bytes | None:
         """An entry as it is stored."""

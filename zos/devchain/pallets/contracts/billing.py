@@ -84,9 +84,9 @@ def cost(ctx: Context, contract: Record, seconds: int) -> int:
     if kind == "NameContract":
         return pricing.name_cost(price, seconds)
     if kind == "RentContract":
-        node = ctx.get("TfgridModule.Nodes", body["node_id"])
-        ctx.need(node, f"{NAME}.NodeNotExists")
-        return pricing.rent_cost(price, node["resources"], seconds)
+        resources = ctx.part("TfgridModule.Nodes", body["node_id"], field="resources")
+        ctx.need(resources, f"{NAME}.NodeNotExists")
+        return pricing.rent_cost(price, resources, seconds)
     ctx.need(ctx.has("TfgridModule.Nodes", body["node_id"]), f"{NAME}.NodeNotExists")
     is_rented = ctx.has(f"{NAME}.ActiveRentContractForNode", body["node_id"])
     used = ctx.get(f"{NAME}.NodeContractResources", contract["contract_id"])["used"]
@@ -111,9 +111,9 @@ def due(ctx: Context, contract: Record, seconds: int, balance: int, *, certified
 
 def account_of(ctx: Context, twin_id: int) -> bytes:
     """A twin's account."""
-    twin = ctx.get("TfgridModule.Twins", twin_id)
-    ctx.need(twin, f"{NAME}.TwinNotExists")
-    return bytes(twin["account_id"])
+    account = ctx.part("TfgridModule.Twins", twin_id, field="account_id")
+    ctx.need(account, f"{NAME}.TwinNotExists")
+    return bytes(account)
 
 
 def stash_of(ctx: Context, twin_id: int) -> bytes | None:
@@ -127,17 +127,16 @@ def farmer_of(ctx: Context, contract: Record) -> bytes | None:
     node_id = node_of_contract(contract)
     if not node_id:
         return None
-    node = ctx.get("TfgridModule.Nodes", node_id)
-    ctx.need(node, f"{NAME}.NodeNotExists")
-    farm = ctx.get("TfgridModule.Farms", node["farm_id"])
-    ctx.need(farm, f"{NAME}.FarmNotExists")
-    return account_of(ctx, farm["twin_id"])
+    farm_id = ctx.part("TfgridModule.Nodes", node_id, field="farm_id")
+    ctx.need(farm_id is not None, f"{NAME}.NodeNotExists")
+    twin_id = ctx.part("TfgridModule.Farms", farm_id, field="twin_id")
+    ctx.need(twin_id is not None, f"{NAME}.FarmNotExists")
+    return account_of(ctx, twin_id)
 
 
 def is_certified(ctx: Context, contract: Record) -> bool:
     """Whether it runs on certified capacity."""
-    node = ctx.get("TfgridModule.Nodes", node_of_contract(contract))
-    return node is not None and node["certification"] == "Certified"
+    return ctx.part("TfgridModule.Nodes", node_of_contract(contract), field="certification") == "Certified"
 
 
 def is_waived(ctx: Context, contract: Record) -> bool:

@@ -116,7 +116,8 @@ def _share(ctx: Context, contract: Record, account: bytes, amount: int) -> None:
             raise Refusal(NAME, "InvalidProviderConfiguration") from None
     if sales > 0:
         _pay(ctx, account, rates.sales, percent(sales, amount))
-    burned = percent(50, amount) - foundation - staking
+    # Providers' shares that were all rounded up may leave less; the runtime refuses the whole bill then.
+    burned = min(percent(50, amount) - foundation - staking, _spendable(ctx, account))
     balances.burn(ctx, account, burned)
     ctx.emit(f"{NAME}.TokensBurned", contract_id=contract["contract_id"], amount=burned)
 
