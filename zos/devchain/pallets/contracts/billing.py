@@ -136,7 +136,8 @@ def farmer_of(ctx: Context, contract: Record) -> bytes | None:
 
 def is_certified(ctx: Context, contract: Record) -> bool:
     """Whether it runs on certified capacity."""
-    return ctx.part("TfgridModule.Nodes", node_of_contract(contract), field="certification") == "Certified"
+    certification = ctx.part("TfgridModule.Nodes", node_of_contract(contract), field="certification")
+    return bool(certification == "Certified")
 
 
 def is_waived(ctx: Context, contract: Record) -> bool:
