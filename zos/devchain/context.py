@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from zos.devchain.errors import Refusal
-from zos.devchain.state import Typed
+from zos.devchain.state import Overlay, Typed
 from zos.scale.pallet import Pallet
+
+_BARE: dict[str, bool] = {}
+"""Events by name: whether they carry nothing."""
 
 
 @dataclass
@@ -23,6 +27,8 @@ class Context:
     author: bytes
     extrinsic: int | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
+    pays: bool = False
+    """Whether the call that runs costs its fee although it is of a kind that is free."""
 
     @property
     def seconds(self) -> int:
@@ -32,6 +38,10 @@ class Context:
     def get(self, name: str, *keys: Any) -> Any:
         """A stored value."""
         return self.storage.get(name, *keys)
+
+    def part(self, name: str, *keys: Any, field: str) -> Any:
+        """One field of a stored struct; None when there is no entry."""
+        return self.storage.part(name, *keys, field=field)
 
     def has(self, name: str, *keys: Any) -> bool:
         """Whether there is an entry."""
@@ -55,8 +65,11 @@ class Context:
         """Raise an event, `Pallet.Event`."""
         pallet, _, event = name.partition(".")
         content: Any = named or (values[0] if len(values) == 1 else values)
-        declared = next(one for one in self.pallets[pallet].events if one.name == event)
-        inner = {event: content} if declared.fields else event
+        bare = _BARE.get(name)
+        if bare is None:
+            declared = next(one for one in self.pallets[pallet].events if one.name == event)
+            bare = _BARE[name] = not declared.fields
+        inner = event if bare else {event: content}
         phase = "Initialization" if self.extrinsic is None else {"ApplyExtrinsic": self.extrinsic}
         self.events.append({"phase": phase, "event": {pallet: inner}, "topics": []})
 
@@ -65,3 +78,20 @@ class Context:
         if not true:
             pallet, _, name = error.partition(".")
             raise Refusal(pallet, name)
+
+    @contextlib.contextmanager
+    def isolated(self) -> Iterator[None]:
+        """A storage layer of its own: a refusal inside leaves nothing behind, but is raised on."""
+        typed, said = self.storage, len(self.events)
+        assert isinstance(typed.store, Overlay)
+        layer = Overlay(typed.store)
+        self.storage = typed.over(layer)
+        try:
+            yield
+        except Refusal:
+            del self.events[said:]
+            raise
+        else:
+            layer.merge()
+        finally:
+            self.storage = typed

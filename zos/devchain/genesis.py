@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from zos.devchain.context import Context
-from zos.devchain.pallets.balances import mint
-from zos.devchain.runtime import BY_NAME
+from zos.devchain.pallets.balances import DEPOSIT, mint
+from zos.devchain.pallets.contracts.billing import STAKING_POOL
+from zos.devchain.pallets.council import set_members
+from zos.devchain.pallets.price import remember
+from zos.devchain.runtime import BY_NAME, Variant
 from zos.devchain.state import Changes, Overlay, State, Typed
+from zos.errors import Status, ZosError
 from zos.substrate.keys import KeyKind, LocalKey, public_key
 
 ENDOWED = 2**60
 NAMES = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
 GIGABYTES = "Gigabytes"
+LOWEST_PRICE, HIGHEST_PRICE = 10, 1000
+
+
+class BadGenesis(ZosError):
+    """A genesis file says what cannot be."""
+
+    reason = "devchain.bad_genesis"
+    status = Status.INVALID_ARGUMENT
+    text = "the genesis file is not right: {problem}"
+    hint = "its fields are those of zos.devchain.genesis.Genesis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +43,36 @@ class Genesis:
     id: str = "dev"
     balances: dict[str, int] = field(default_factory=dict)
     """More accounts (SS58 or hex) and what they have, in units of 1e-7 TFT."""
+    billing: Variant = Variant.LOCK
+    """How contracts are paid."""
+    billing_frequency: int = 600
+    """Blocks between two bills of a contract: an hour at six seconds, as on the live networks."""
+    certified_surcharge: bool = False
+    """Whether certified capacity costs a quarter more with the lock variant too, as the published model says."""
+    price: int = 50
+    """1/1000 US dollar for one TFT."""
+    council: tuple[str, ...] = ("//Alice", "//Bob")
+    """Members: addresses, hex, or //Name of a development account."""
 
     @staticmethod
     def of_file(path: Path) -> Genesis:
-        """From JSON: `{"name", "id", "balances": {address: units}}`."""
-        body: dict[str, Any] = json.loads(path.read_text())
-        return Genesis(
-            str(body.get("name", "Development")),
-            str(body.get("id", "dev")),
-            {str(who): int(units) for who, units in body.get("balances", {}).items()},
-        )
+        """From JSON, an object with the fields of this class; a field that is left out has its default."""
+        return Genesis.of(json.loads(path.read_text()))
+
+    @staticmethod
+    def of(body: dict[str, Any]) -> Genesis:
+        """From the object that a file holds; raises BadGenesis for fields that there are not."""
+        known = {one.name for one in fields(Genesis)}
+        if not isinstance(body, dict) or not body.keys() <= known:
+            unknown = sorted(set(body) - known) if isinstance(body, dict) else []
+            raise BadGenesis(problem=f"unknown: {', '.join(unknown)}" if unknown else "it is no object")
+        try:
+            return msgspec.convert(body, Genesis, strict=True)
+        except msgspec.ValidationError as err:
+            raise BadGenesis(problem=err) from None
 
 
+@cache
 def developer(name: str, kind: KeyKind = KeyKind.SR25519) -> bytes:
     """The public key of a well-known development account."""
     return LocalKey.of_text(f"//{name}", kind).public
@@ -57,13 +92,33 @@ def build(genesis: Genesis, empty: Typed) -> Changes:
     endowed = {developer(name): ENDOWED for name in NAMES}
     endowed |= {developer(f"{name}//stash"): ENDOWED for name in ("Alice", "Bob")}
     endowed |= {public_key(who): units for who, units in genesis.balances.items()}
+    # Shares smaller than the deposit must find the pool's account alive.
+    endowed |= {STAKING_POOL: endowed.get(STAKING_POOL, 0) + DEPOSIT}
     for who, units in endowed.items():
         mint(ctx, who, units)
     _policies(ctx)
+    _economy(ctx, genesis)
     for key, value in overlay.changes.items():
         if value is not None:
             state.load(key, value)
     return overlay.changes
+
+
+def _economy(ctx: Context, genesis: Genesis) -> None:
+    ctx.put("SmartContractModule.BillingFrequency", genesis.billing_frequency)
+    ctx.put("SmartContractModule.PalletVersion", "V10")
+    ctx.put("TFTPriceModule.MinTftPrice", LOWEST_PRICE)
+    ctx.put("TFTPriceModule.MaxTftPrice", HIGHEST_PRICE)
+    if genesis.price:
+        ctx.put("TFTPriceModule.TftPrice", genesis.price)
+        remember(ctx, genesis.price)
+    set_members(ctx, [_member(who) for who in genesis.council])
+    for item in ("Validators", "ApprovedValidators"):
+        ctx.put(f"ValidatorSet.{item}", [author()])
+
+
+def _member(who: str) -> bytes:
+    return developer(who.removeprefix("//")) if who.startswith("//") else public_key(who)
 
 
 def _policies(ctx: Context) -> None:

@@ -1,50 +1,39 @@
-"""The chain at work: a pool of extrinsics, blocks made of them, finality, and who wants to hear of it."""
+"""The chain at work: blocks made of what waits, virtual time, finality, and who wants to hear of it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zos.devchain import errors, genesis
+from zos.devchain import block as blocks
+from zos.devchain import errors, farming, genesis, skip
+from zos.devchain.block import SLOT, ZERO, Block
+from zos.devchain.chronicle import Chronicle
 from zos.devchain.context import Context
-from zos.devchain.errors import Invalid, OtherGeneration
+from zos.devchain.errors import OtherGeneration
 from zos.devchain.generation import Generation
-from zos.devchain.pallets.balances import mint
-from zos.devchain.pallets.system import dispatch_info
-from zos.devchain.runtime import BY_NAME, MODERN, Extrinsic, Runtime, parse
-from zos.devchain.state import Changes, Overlay, State, Typed
-from zos.devchain.store import Block, Store
-from zos.scale.types import compact
+from zos.devchain.pallets import balances
+from zos.devchain.pallets.system import BLOCK_HASHES
+from zos.devchain.pool import Pending, Pool, Watcher
+from zos.devchain.runtime import BY_NAME, METADATA_OF, MODERN, Extrinsic, Runtime, parse
+from zos.devchain.state import HISTORY, Overlay, State, Typed
+from zos.devchain.store import Store
 
 log = logging.getLogger("zos.devchain")
 
-SLOT = 6
-POOL = 20_000
 PER_BLOCK = 2_000
-BLOCK_HASHES = 2400
-ZERO = bytes(32)
+CHUNK = 4_000
+"""Blocks without work that are skipped before others get a turn."""
+BUSY_CHUNK = 50
+WORTH_SKIPPING = 4
 
 Listener = Callable[[str, Any], None]
-
-
-@dataclass
-class Pending:
-    """An extrinsic in the pool, and who watches it."""
-
-    extrinsic: Extrinsic
-    watchers: list[Callable[[Any], None]] = field(default_factory=list)
-
-    def tell(self, status: Any) -> None:
-        """Say how it stands."""
-        for watcher in self.watchers:
-            watcher(status)
 
 
 @dataclass
@@ -75,21 +64,24 @@ class Node:
         self.generation = generation
         self.mischief = Mischief()
         self.state = State()
-        self.blocks: list[Block] = []
-        self.by_hash: dict[bytes, int] = {}
         self.finalized = 0
-        self.pool: dict[bytes, dict[int, Pending]] = {}
+        self.pool = Pool()
         self._lag = lag
         self._included: dict[int, list[Pending]] = {}
         self._gifts: list[tuple[bytes, int]] = []
-        self._runtime = Runtime()
+        self._runtime = Runtime(start.billing, surcharge=start.certified_surcharge)
         self._author = genesis.author()
         self._listeners: set[Listener] = set()
+        self._is_silent = False
         self._offset = 0.0
+        self._pulse = farming.Pulse()
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
-        self._store = Store(data / "chain.sqlite" if data else None)
+        self.store = Store(data / "chain.sqlite" if data else None, generation.timestamp)
+        self.blocks = Chronicle(self.store)
         self._load()
+        self.genesis_hash = self.blocks[0].hash
+        """The chain's id."""
 
     # Reading
 
@@ -98,14 +90,15 @@ class Node:
         """The best block."""
         return self.blocks[-1]
 
-    @property
-    def genesis_hash(self) -> bytes:
-        """The chain's id."""
-        return self.blocks[0].hash
-
     def number_of(self, hash: bytes) -> int | None:
         """A block's number, when it is on the best chain."""
-        return self.by_hash.get(hash)
+        return self.blocks.number_of(hash)
+
+    @property
+    def metadata(self) -> bytes:
+        """What the runtime tells of itself; in spec 145 the two ways of billing differ a little."""
+        is_modern = self.generation is MODERN
+        return METADATA_OF[self.genesis_config.billing] if is_modern else self.generation.metadata
 
     def read(self, key: bytes, number: int) -> bytes | None:
         """A stored value as of a block."""
@@ -118,16 +111,14 @@ class Node:
     def next_index(self, account: bytes) -> int:
         """The nonce that the account's next extrinsic needs, those in the pool counted."""
         nonce = int(self.typed().get("System.Account", account)["nonce"])
-        waiting = self.pool.get(account, {})
+        waiting = self.pool.queue(account)
         while nonce in waiting:
             nonce += 1
         return nonce
 
     def pending(self) -> Iterator[Extrinsic]:
         """What waits in the pool."""
-        for queue in self.pool.values():
-            for one in queue.values():
-                yield one.extrinsic
+        return (one.extrinsic for one in self.pool)
 
     @contextlib.contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
@@ -145,48 +136,50 @@ class Node:
 
     # The pool
 
-    def submit(self, raw: bytes, watcher: Callable[[Any], None] | None = None) -> bytes:
+    def submit(self, raw: bytes, watcher: Watcher | None = None) -> bytes:
         """Take an extrinsic in, or raise Invalid; returns its hash."""
         extrinsic = parse(raw, self.generation)
-        self._validate(extrinsic)
-        waiting = self.pool.setdefault(extrinsic.account, {})
-        old = waiting.get(extrinsic.nonce)
-        if old is not None:
-            if old.extrinsic.hash == extrinsic.hash:
-                raise errors.imported()
-            if extrinsic.tip <= old.extrinsic.tip:
-                raise errors.too_low()
-            old.tell({"usurped": "0x" + extrinsic.hash.hex()})
-        if sum(map(len, self.pool.values())) >= POOL:
-            raise Invalid(1016, "Immediately Dropped", "The transaction couldn't enter the pool because of the limit")
-        pending = Pending(extrinsic, [watcher] if watcher else [])
-        waiting[extrinsic.nonce] = pending
-        nonce = int(self.typed().get("System.Account", extrinsic.account)["nonce"])
-        pending.tell("ready" if all(one in waiting for one in range(nonce, extrinsic.nonce)) else "future")
-        return extrinsic.hash
-
-    def forget(self, watcher: Callable[[Any], None]) -> None:
-        """A watcher has gone."""
-        everybody = [one for queue in self.pool.values() for one in queue.values()]
-        for pending in (*everybody, *(one for group in self._included.values() for one in group)):
-            if watcher in pending.watchers:
-                pending.watchers.remove(watcher)
-
-    def _validate(self, extrinsic: Extrinsic) -> None:
         info = self.typed().get("System.Account", extrinsic.account)
         birth = extrinsic.birth(self.head.number)
-        if birth is None:
-            birth_hash = self.genesis_hash
-        else:
-            if not self.head.number < birth + extrinsic.period or birth > self.head.number:
-                raise errors.bad_signature()
-            birth_hash = self.blocks[birth].hash
+        if birth is not None and not birth <= self.head.number < birth + extrinsic.period:
+            raise errors.bad_signature()
+        birth_hash = self.genesis_hash if birth is None else self.blocks[birth].hash
         if not extrinsic.verify(self.generation.versions, self.genesis_hash, birth_hash):
             raise errors.bad_signature()
         if extrinsic.nonce < info["nonce"]:
             raise errors.outdated()
-        if info["data"]["free"] < extrinsic.fee:
+        if info["data"]["free"] - info["data"]["frozen"] < extrinsic.fee:
             raise errors.cannot_pay()
+        self.pool.add(Pending(extrinsic, birth, birth_hash), watcher, info["nonce"])
+        return extrinsic.hash
+
+    def forget(self, watcher: Watcher) -> None:
+        """A watcher has gone."""
+        self.pool.forget(watcher)
+
+    def _ready(self, number: int) -> list[Pending]:
+        """Valid extrinsics in nonce order for a block; what can never be valid any more is dropped."""
+        taken: list[Pending] = []
+        store = self.typed()
+        for account in self.pool.accounts():
+            if len(taken) >= PER_BLOCK:
+                break
+            info = store.get("System.Account", account)
+            nonce, funds = info["nonce"], info["data"]["free"] - info["data"]["frozen"]
+            for stale in [one for one in self.pool.queue(account) if one < nonce]:
+                self.pool.take(account, stale).tell("invalid")
+            while nonce in self.pool.queue(account) and len(taken) < PER_BLOCK:
+                pending = self.pool.take(account, nonce)
+                if pending.extrinsic.fee > funds or pending.is_over(number, self._hash_of(pending.birth)):
+                    pending.tell("invalid")
+                    break
+                funds -= pending.extrinsic.fee
+                taken.append(pending)
+                nonce += 1
+        return taken
+
+    def _hash_of(self, number: int | None) -> bytes | None:
+        return None if number is None or number >= len(self.blocks) else self.blocks[number].hash
 
     # Blocks
 
@@ -194,38 +187,37 @@ class Node:
         """Units from nowhere, in the next block (the activation stand-in)."""
         self._gifts.append((account, units))
 
-    def advance(self, seconds: float) -> None:
-        """Let virtual time pass before the next block."""
-        self._offset += seconds
-
     def now(self) -> int:
         """The next block's time in milliseconds; strictly later than the last one's."""
         wall = int((time.time() + self._offset) * 1000)
-        return max(wall, int(self.typed().get("Timestamp.Now")) + 1)
+        return max(wall, self.head.now + 1)
 
-    def make_block(self) -> Block:
-        """One block of what is ready."""
-        number, now = self.head.number + 1, self.now()
+    def make_block(self, now: int | None = None) -> Block:
+        """One block of what is ready, at a time in milliseconds (by default the present)."""
+        number, now = self.head.number + 1, self.now() if now is None else now
         overlay = Overlay(self.state)
         ctx = Context(self.typed().over(overlay), BY_NAME, number, now, self._author)
         self._begin(ctx)
-        inherent = bytes([4, self.generation.timestamp, 0]) + compact(now)
-        body = [compact(len(inherent)) + inherent]
+        body = [blocks.inherent(now, self.generation.timestamp)]
         ctx.extrinsic = 0
         ctx.put("Timestamp.Now", now)
-        mandatory = {**dispatch_info(False), "class": "Mandatory"}
-        ctx.emit("System.ExtrinsicSuccess", dispatch_info=mandatory)
-        taken = self._ready()
-        for index, pending in enumerate(taken, 1):
-            ctx.extrinsic = index
-            self._runtime.execute(ctx, pending.extrinsic)
+        ctx.emit("System.ExtrinsicSuccess", dispatch_info=skip.MANDATORY)
+        taken = []
+        for pending in self._ready(number):
+            ctx.extrinsic = len(body)
+            if not self._runtime.execute(ctx, pending.extrinsic):
+                pending.tell("invalid")
+                continue
+            taken.append(pending)
             body.append(pending.extrinsic.raw)
         ctx.put("System.Events", ctx.events)
         ctx.put("System.EventCount", len(ctx.events))
-        block = self._seal(number, overlay.changes, tuple(body), now)
+        root = blocks.state_root(self.head.state_root, overlay.changes)
+        block = blocks.seal(number, self.head.hash, root, body, now)
+        self._pulse.hear(ctx.events)
         undo = self.state.apply(overlay.changes, number)
-        self._store.append(block, overlay.changes, undo)
-        self._append(block)
+        self.store.append(block, overlay.changes, undo, farming.pack(ctx.events))
+        self.blocks.append(block)
         self._settle(block, taken)
         return block
 
@@ -238,83 +230,44 @@ class Node:
             ctx.drop("System.BlockHash", parent.number - BLOCK_HASHES)
         gifts, self._gifts = self._gifts, []
         for account, units in gifts:
-            mint(ctx, account, units)
-
-    def _ready(self) -> list[Pending]:
-        """Valid extrinsics in nonce order; what can never be valid any more is dropped."""
-        taken: list[Pending] = []
-        store = self.typed()
-        for account, queue in list(self.pool.items()):
-            info = store.get("System.Account", account)
-            nonce, funds = info["nonce"], info["data"]["free"]
-            for stale in [one for one in queue if one < nonce]:
-                queue.pop(stale).tell("invalid")
-            while nonce in queue and len(taken) < PER_BLOCK:
-                pending = queue[nonce]
-                if pending.extrinsic.fee > funds or self._is_expired(pending.extrinsic):
-                    queue.pop(nonce).tell("invalid")
-                    break
-                funds -= pending.extrinsic.fee
-                taken.append(queue.pop(nonce))
-                nonce += 1
-            if not queue:
-                del self.pool[account]
-        return taken
-
-    def _is_expired(self, extrinsic: Extrinsic) -> bool:
-        try:
-            self._validate(extrinsic)
-        except Invalid as err:
-            return "signature" in str(err)
-        return False
-
-    def _seal(self, number: int, changes: Changes, body: tuple[bytes, ...], now: int) -> Block:
-        parent = self.blocks[-1] if self.blocks else None
-        digest = hashlib.blake2b(parent.state_root if parent else ZERO, digest_size=32)
-        for key in sorted(changes):
-            value = changes[key]
-            digest.update(key + (b"\0" if value is None else b"\1" + value))
-        state_root = digest.digest()
-        extrinsics_root = hashlib.blake2b(b"".join(body), digest_size=32).digest()
-        slot = (now // 1000 // SLOT).to_bytes(8, "little")
-        logs = (b"\x06aura" + compact(len(slot)) + slot,) if number else ()
-        above = parent.hash if parent else ZERO
-        head = above + compact(number) + state_root + extrinsics_root + compact(len(logs)) + b"".join(logs)
-        hash = hashlib.blake2b(head, digest_size=32).digest()
-        return Block(number, hash, head, body, above, state_root, extrinsics_root, logs)
-
-    def _append(self, block: Block) -> None:
-        self.blocks.append(block)
-        self.by_hash[block.hash] = block.number
+            balances.mint(ctx, account, units)
+        self._runtime.on_block(ctx)
+        self._pulse.beat(ctx)
 
     def _settle(self, block: Block, taken: list[Pending]) -> None:
         text = "0x" + block.hash.hex()
         for pending in taken:
             pending.tell({"inBlock": text})
-        self._included[block.number] = taken
+        if taken:
+            self._included[block.number] = taken
         self._tell("head", block)
         self.finalize()
         self._tell("state", block)
 
     def finalize(self) -> None:
         """Make final what is old enough."""
-        if self.mischief.unfinal:
+        last = self.head.number - self._lag
+        if self.mischief.unfinal or self.finalized >= last:
             return
-        while self.finalized < self.head.number - self._lag:
+        while self.finalized < last:
             self.finalized += 1
-            block = self.blocks[self.finalized]
-            self._store.remember("finalized", str(self.finalized))
-            for pending in self._included.pop(self.finalized, ()):
-                pending.tell({"finalized": "0x" + block.hash.hex()})
-            self._tell("finalized", block)
+            if not self._is_silent or self.finalized in self._included:
+                self._finalize(self.blocks[self.finalized])
+        self.store.remember("finalized", str(self.finalized))
+
+    def _finalize(self, block: Block) -> None:
+        for pending in self._included.pop(block.number, ()):
+            pending.tell({"finalized": "0x" + block.hash.hex()})
+            for watcher in pending.watchers:
+                self.pool.forget(watcher)
+        self._tell("finalized", block)
 
     def reorganise(self, depth: int) -> int:
         """Take back so many blocks that are not final; their extrinsics are lost. Returns how many were."""
         gone = 0
         while gone < depth and self.head.number > self.finalized:
             block = self.blocks.pop()
-            del self.by_hash[block.hash]
-            self._store.take_back(block.number, self.state.take_back(block.number))
+            self.store.take_back(block.number, self.state.take_back(block.number))
             for pending in self._included.pop(block.number, ()):
                 pending.tell({"retracted": "0x" + block.hash.hex()})
             gone += 1
@@ -323,6 +276,8 @@ class Node:
         return gone
 
     def _tell(self, what: str, block: Block) -> None:
+        if self._is_silent:
+            return
         for listener in tuple(self._listeners):
             listener(what, block)
 
@@ -335,28 +290,90 @@ class Node:
             if not self.mischief.stalled:
                 self.make_block()
 
+    # Virtual time
+
+    def advance(self, seconds: float, *, heartbeats: bool = False) -> Iterator[None]:
+        """Let virtual time pass, in blocks of six seconds; the last one is at the end of it.
+
+        A step is so small that others can have their turn between two. Blocks without work are skipped quickly. Like
+        a node that catches up, it tells of the last block of a step only. `heartbeats`: nodes that are awake report
+        their uptime meanwhile, although no node runs.
+        """
+        # The first is made now, wherever the wall clock has gone since the last.
+        target = self.make_block().now + int(seconds * 1000)
+        self._pulse.start(self.typed(), self.head.now, heartbeats)
+        try:
+            while self.head.now < target:
+                with self.store.batch(), self._silence():
+                    self._pass(target)
+                self._tell("head", self.head)
+                self._tell("finalized", self.blocks[self.finalized])
+                self._tell("state", self.head)
+                yield
+        finally:
+            self._pulse.stop()
+        self._offset += seconds
+
+    @contextlib.contextmanager
+    def _silence(self) -> Iterator[None]:
+        self._is_silent = True
+        try:
+            yield
+        finally:
+            self._is_silent = False
+
+    def _pass(self, target: int) -> None:
+        for _ in range(BUSY_CHUNK):
+            left = -(-(target - self.head.now) // (SLOT * 1000))
+            if left <= 0:
+                return
+            # The last blocks are made one by one, so that the states behind them can be read.
+            quiet = min(self._quiet(), left - HISTORY, CHUNK)
+            if quiet >= WORTH_SKIPPING:
+                self._skip(quiet)
+                return
+            self.make_block(min(self.head.now + SLOT * 1000, target))
+
+    def _quiet(self) -> int:
+        """How many blocks come before one with work."""
+        if len(self.pool) or self._gifts or self.mischief.unfinal or self.generation is not MODERN:
+            return 0
+        key = BY_NAME["SmartContractModule"].key("ContractsToBillAt")
+        places = {int.from_bytes(one[-8:], "little") for one in self.state.all_keys(key)}
+        frequency = int(self.typed().get("SmartContractModule.BillingFrequency"))
+        first = self.head.number + 1
+        billing = min(((place - first) % frequency for place in places), default=CHUNK)
+        return min(billing, self._pulse.quiet(first))
+
+    def _skip(self, count: int) -> None:
+        head = self.head
+        rows = list(skip.quiet(head, count, SLOT * 1000))
+        changes = skip.changes(head, rows)
+        self.state.forget(changes)
+        self.store.append_quiet(rows, changes)
+        self.blocks.append(skip.last(head, rows))
+        self.finalize()
+
     def close(self) -> None:
         """Let go of the file."""
-        self._store.close()
+        self.store.close()
 
     # The beginning
 
     def _load(self) -> None:
-        for block, undo in self._store.blocks():
-            self._append(block)
-            if undo:
-                self.state.remember(block.number, undo)
-        if self.blocks:
-            kept = self._store.fact("generation") or MODERN.name
+        if len(self.blocks):
+            kept = self.store.fact("generation") or MODERN.name
             if kept != self.generation.name:
                 raise OtherGeneration(kept=kept, wanted=self.generation.name)
-            for key, value in self._store.state():
+            for key, value in self.store.state():
                 self.state.load(key, value)
-            self.finalized = min(int(self._store.fact("finalized") or 0), self.head.number)
+            for number, undo in self.store.undos():
+                self.state.remember(number, undo)
+            self.finalized = min(int(self.store.fact("finalized") or 0), self.head.number)
             log.info("the chain goes on at block %d", self.head.number)
             return
-        self._store.remember("generation", self.generation.name)
+        self.store.remember("generation", self.generation.name)
         changes = genesis.build(self.genesis_config, self.typed())
-        block = self._seal(0, changes, (), 0)
-        self._store.append(block, changes, {})
-        self._append(block)
+        block = blocks.seal(0, ZERO, blocks.state_root(ZERO, changes), (), 0)
+        self.store.append(block, changes, {}, None)
+        self.blocks.append(block)

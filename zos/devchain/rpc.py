@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from zos.devchain.block import Block
 from zos.devchain.errors import Invalid
+from zos.devchain.farming import rewards
+from zos.devchain.minting import LENGTH, Period
 from zos.devchain.node import Node
 from zos.devchain.runtime import parse
-from zos.devchain.store import Block
 from zos.errors import ZosError
 from zos.scale.types import BYTES
 from zos.substrate.keys import public_key
 
 MOST_KEYS = 1000
 MOST_SUBSCRIPTIONS = 256
+LONGEST = 10 * 366 * 24 * 3600
+FAIR = 50
+"""Blocks that are made before others get a turn."""
 PRUNED = "State already discarded"
 
 
@@ -186,7 +192,7 @@ class Methods:
         return session.begin(start)
 
     def state_getMetadata(self, hash: Any = None) -> str:
-        return _text(self._node.generation.metadata)
+        return _text(self._node.metadata)
 
     def state_getStorage(self, key: str, hash: Any = None) -> Any:
         return _maybe(self._node.read(_bytes(key), self._number(hash)))
@@ -293,18 +299,38 @@ class Methods:
 
     # For labs and tests; names that no Substrate chain has.
 
-    def dev_newBlock(self, count: int = 1) -> str:
-        for _ in range(min(max(int(count), 1), 100_000)):
+    async def dev_newBlock(self, count: int = 1) -> str:
+        for number in range(min(max(int(count), 1), 100_000)):
             self._node.make_block()
+            if number % FAIR == FAIR - 1:
+                await asyncio.sleep(0)
         return _text(self._node.head.hash)
 
-    def dev_advance(self, seconds: float) -> str:
-        self._node.advance(float(seconds))
-        return _text(self._node.make_block().hash)
+    async def dev_advance(self, seconds: float, heartbeats: bool = False) -> str:
+        """Let virtual time pass; `heartbeats` reports the uptime of nodes meanwhile."""
+        if not 0 < float(seconds) <= LONGEST:
+            raise bad_params(f"more than 0 and at most {LONGEST} seconds are wanted")
+        for _ in self._node.advance(float(seconds), heartbeats=bool(heartbeats)):
+            await asyncio.sleep(0)
+        return _text(self._node.head.hash)
 
     def dev_fund(self, account: str, units: int) -> bool:
         self._node.gift(_account(account), int(units))
         return True
+
+    def dev_mint(self, start: int, length: int = LENGTH) -> Any:
+        """What farmers earn in a period that starts at a unix time in seconds; see `zos.devchain.minting`."""
+        period = Period(int(start), int(length))
+        if period.length <= 0:
+            raise bad_params("a period is longer than nothing")
+        found = rewards(self._node.store, self._node.typed(), period)
+        return {
+            "start": period.start,
+            "length": period.length,
+            "number": period.number,
+            "head": self._node.head.now // 1000,
+            "nodes": [dataclasses.asdict(one) for one in found],
+        }
 
     def dev_misbehave(self, what: dict[str, Any]) -> Any:
         """Set some of stalled, unfinal, empty, delay; answers all of them."""

@@ -6,16 +6,28 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-import sr25519
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
-
 from zos.devchain.context import Context
 from zos.devchain.errors import Refusal, malformed
 from zos.devchain.generation import Generation
-from zos.devchain.pallets import balances, contracts, system, tfgrid, utility
+from zos.devchain.pallets import (
+    balances,
+    burning,
+    contracts,
+    council,
+    dao,
+    kvstore,
+    origin,
+    price,
+    system,
+    tfgrid,
+    utility,
+    validator,
+)
+from zos.devchain.pallets.contracts import Variant
+from zos.devchain.pallets.contracts.lock import Locks
+from zos.devchain.pallets.contracts.reserve import Reserves
 from zos.devchain.pallets.system import DISPATCH_ERROR, SPEC, TRANSACTION, dispatch_info
-from zos.devchain.state import Overlay
+from zos.devchain.signing import is_signed
 from zos.scale.metadata import MULTI_ADDRESS, SIGNATURE, render, runtime_call, runtime_event
 from zos.scale.pallet import by_name
 from zos.scale.types import Reader, Undecodable, read_compact
@@ -24,17 +36,39 @@ PALLETS = (
     system.SYSTEM,
     system.TIMESTAMP,
     utility.PALLET,
+    council.VALIDATORS,
     balances.PALLET,
     system.PAYMENT,
     tfgrid.PALLET,
     contracts.PALLET,
+    price.PALLET,
+    burning.PALLET,
+    kvstore.PALLET,
+    council.COUNCIL,
+    council.MEMBERSHIP,
+    dao.PALLET,
+    validator.PALLET,
 )
-BY_NAME = by_name(PALLETS)
+"""Spec 145."""
+RESERVE_PALLETS = tuple(contracts.RESERVE_PALLET if one is contracts.PALLET else one for one in PALLETS)
+"""With what the reserve variant adds; it holds everything that the other has, at the same places."""
+BY_NAME = by_name(RESERVE_PALLETS)
 CALL = runtime_call(PALLETS)
-EVENT = runtime_event(PALLETS)
+EVENT = runtime_event(RESERVE_PALLETS)
 utility.RUNTIME_CALL.target = CALL
-system.RUNTIME_EVENT.target = EVENT
-METADATA = render(PALLETS, CALL)
+
+
+def _metadata() -> dict[Variant, bytes]:
+    rendered = {}
+    for variant, pallets in ((Variant.LOCK, PALLETS), (Variant.RESERVE, RESERVE_PALLETS)):
+        system.RUNTIME_EVENT.target = runtime_event(pallets)
+        rendered[variant] = render(pallets, CALL)
+    system.RUNTIME_EVENT.target = EVENT
+    return rendered
+
+
+METADATA_OF = _metadata()
+METADATA = METADATA_OF[Variant.LOCK]
 LARGEST = 1024 * 1024
 HASH_ABOVE = 256
 BASE_FEE = 10_000
@@ -83,15 +117,7 @@ class Extrinsic:
         payload = self.call_bytes + self.extra + versions + genesis + birth
         if len(payload) > HASH_ABOVE:
             payload = hashlib.blake2b(payload, digest_size=32).digest()
-        try:
-            if self.scheme == "Sr25519":
-                return bool(sr25519.verify(self.signature, payload, self.account))
-            if self.scheme == "Ed25519":
-                VerifyKey(self.account).verify(payload, self.signature)
-                return True
-        except (BadSignatureError, ValueError, TypeError):
-            return False
-        return False
+        return is_signed(self.scheme, self.account, self.signature, payload)
 
 
 def parse(raw: bytes, generation: Generation = MODERN) -> Extrinsic:
@@ -149,46 +175,67 @@ def _era(reader: Reader) -> tuple[int, int]:
 class Runtime:
     """Executes calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, variant: Variant = Variant.LOCK, *, surcharge: bool = False) -> None:
+        purse = Locks(surcharge=surcharge) if variant is Variant.LOCK else Reserves()
+        self._contracts = contracts.SmartContracts(purse)
+        farmers = dao.Dao(self._answered)
         self._houses = {
             "System": system.System(),
             "Timestamp": system.Timestamp(),
             "Utility": utility.Utility(self.dispatch, dispatch_error),
+            "ValidatorSet": council.Validators(),
             "Balances": balances.Balances(),
-            "TfgridModule": tfgrid.Tfgrid(),
-            "SmartContractModule": contracts.SmartContracts(),
+            "TfgridModule": tfgrid.Tfgrid((self._contracts, farmers)),
+            "SmartContractModule": self._contracts,
+            "TFTPriceModule": price.Prices(),
+            "BurningModule": burning.Burning(),
+            "TFKVStore": kvstore.KVStore(),
+            "Council": council.Council(self._answered),
+            "CouncilMembership": council.Membership(),
+            "Dao": farmers,
+            "Validator": validator.Validator(),
         }
+
+    def on_block(self, ctx: Context) -> None:
+        """What a block does before its extrinsics."""
+        self._contracts.on_block(ctx)
 
     def dispatch(self, ctx: Context, who: bytes, call: Any) -> None:
         """One call in its own storage layer: a refusal leaves nothing behind, but is raised on."""
         pallet, name, arguments = split(call)
-        below, said = ctx.storage.store, len(ctx.events)
-        assert isinstance(below, Overlay)
-        layer = Overlay(below)
-        ctx.storage = ctx.storage.over(layer)
-        try:
-            getattr(self._houses[pallet], name)(ctx, who, **arguments)
-        except Refusal:
-            del ctx.events[said:]
-            raise
-        else:
-            layer.merge()
-        finally:
-            ctx.storage = ctx.storage.over(below)
+        handler = getattr(self._houses[pallet], name)
+        with ctx.isolated():
+            origin.check(ctx, who, handler)
+            handler(ctx, who, **arguments)
 
-    def execute(self, ctx: Context, extrinsic: Extrinsic) -> None:
-        """A signed extrinsic, whose validity was checked: fee, nonce, call, outcome."""
+    def _answered(self, ctx: Context, who: bytes, call: Any) -> Any:
+        """A call that something decided on: its outcome is told, not raised."""
+        try:
+            self.dispatch(ctx, who, call)
+        except Refusal as err:
+            return {"Err": dispatch_error(err)}
+        return {"Ok": ()}
+
+    def execute(self, ctx: Context, extrinsic: Extrinsic) -> bool:
+        """A signed extrinsic, whose validity was checked: fee, nonce, call, outcome.
+
+        False when what came before it in the block has left nothing for its fee; it is then not part of the block.
+        """
+        if balances.usable(ctx, extrinsic.account) < extrinsic.fee:
+            return False
         info = ctx.get("System.Account", extrinsic.account)
         ctx.put("System.Account", extrinsic.account, {**info, "nonce": info["nonce"] + 1})
         balances.take(ctx, extrinsic.account, extrinsic.fee)
         ctx.emit("Balances.Withdraw", who=extrinsic.account, amount=extrinsic.fee)
         pallet, name, _ = split(extrinsic.call)
-        is_free = next(one.free for one in BY_NAME[pallet].calls if one.name == name)
+        is_free = (pallet, name) in FREE
+        ctx.pays = False
         refusal: Refusal | None = None
         try:
             self.dispatch(ctx, extrinsic.account, extrinsic.call)
         except Refusal as err:
             refusal, is_free = err, False
+        is_free = is_free and not ctx.pays
         paid = extrinsic.tip if is_free else extrinsic.fee
         if is_free:
             balances.give(ctx, extrinsic.account, extrinsic.fee - paid)
@@ -201,6 +248,10 @@ class Runtime:
         else:
             error = dispatch_error(refusal)
             ctx.emit("System.ExtrinsicFailed", dispatch_error=error, dispatch_info=dispatch_info(False))
+        return True
+
+
+FREE = {(pallet.name, one.name) for pallet in PALLETS for one in pallet.calls if one.free}
 
 
 def split(call: Any) -> tuple[str, str, dict[str, Any]]:
@@ -223,4 +274,16 @@ def dispatch_error(refusal: Refusal) -> Any:
     return {"Module": {"index": pallet.index, "error": bytes([number, 0, 0, 0])}}
 
 
-__all__ = ["BY_NAME", "CALL", "DISPATCH_ERROR", "EVENT", "METADATA", "MODERN", "Extrinsic", "Runtime", "parse"]
+__all__ = [
+    "BY_NAME",
+    "CALL",
+    "DISPATCH_ERROR",
+    "EVENT",
+    "METADATA",
+    "METADATA_OF",
+    "MODERN",
+    "Extrinsic",
+    "Runtime",
+    "Variant",
+    "parse",
+]

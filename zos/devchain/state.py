@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zos.scale.pallet import Item, Pallet
-from zos.scale.types import decode
+from zos.scale.types import Reader, Struct, decode
 
 PREFIX = 32
 HISTORY = 256
@@ -28,6 +28,10 @@ class State:
         """A value now."""
         return self._values.get(key)
 
+    def all_keys(self, prefix: bytes) -> Sequence[bytes]:
+        """The present keys of one item, in order."""
+        return self._keys.get(prefix[:PREFIX], ())
+
     def load(self, key: bytes, value: bytes) -> None:
         """Put a value in without a way back (from the disk, or of the genesis)."""
         self._set(key, value)
@@ -45,6 +49,12 @@ class State:
         self._undo[number] = undo
         self._undo.pop(number - HISTORY, None)
 
+    def forget(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Make the changes of many blocks, and give up the way back."""
+        for key, value in changes.items():
+            self._set(key, value)
+        self._undo.clear()
+
     def take_back(self, number: int) -> Changes:
         """Undo the newest block; returns the changes that did it."""
         undo = self._undo.pop(number)
@@ -61,7 +71,8 @@ class State:
 
     def is_kept(self, number: int, head: int) -> bool:
         """Whether the state after that block can still be read."""
-        return number <= head and all(later in self._undo for later in range(number + 1, head + 1))
+        is_near = head - HISTORY <= number <= head
+        return is_near and all(later in self._undo for later in range(number + 1, head + 1))
 
     def keys(self, prefix: bytes, start: bytes | None, count: int, number: int, head: int) -> list[bytes]:
         """Keys under a prefix after `start`, in order, as of a block."""
@@ -109,6 +120,11 @@ class Overlay:
         self._below = below
         self.changes: Changes = {}
 
+    @property
+    def base(self) -> State:
+        """The storage at the bottom."""
+        return self._below if isinstance(self._below, State) else self._below.base
+
     def get(self, key: bytes) -> bytes | None:
         """A value as seen through the changes."""
         if key in self.changes:
@@ -144,10 +160,27 @@ class Typed:
             return decode(item.value, raw)
         return None if item.optional else decode(item.value, item.value.encode(item.default))
 
+    def part(self, name: str, *keys: Any, field: str) -> Any:
+        """One field of a stored struct, without reading those behind it; None when there is no entry."""
+        pallet, item = self._item(name)
+        raw = self.store.get(pallet.key(item.name, *keys))
+        if raw is None:
+            return None
+        if not isinstance(item.value, Struct):
+            # An older runtime's type, which gives the values of today's.
+            return decode(item.value, raw)[field]
+        reader = Reader(raw)
+        values = ((known, kind.read(reader)) for known, kind in item.value.fields)
+        return next(value for known, value in values if known == field)
+
+    def raw(self, name: str, *keys: Any) -> bytes | None:
+        """An entry as it is stored."""
+        pallet, item = self._item(name)
+        return self.store.get(pallet.key(item.name, *keys))
+
     def has(self, name: str, *keys: Any) -> bool:
         """Whether there is an entry."""
-        pallet, item = self._item(name)
-        return self.store.get(pallet.key(item.name, *keys)) is not None
+        return self.raw(name, *keys) is not None
 
     def put(self, name: str, *keys_and_value: Any) -> None:
         """Store a value (the last argument)."""

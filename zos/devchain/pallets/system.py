@@ -11,6 +11,7 @@ from zos.scale.metadata import WEIGHT
 from zos.scale.pallet import Constant, Hasher, Pallet, call, errors, event, mapping, value
 from zos.scale.types import (
     ACCOUNT,
+    EMPTY,
     H256,
     TEXT,
     U8,
@@ -33,6 +34,7 @@ from zos.scale.types import (
 SPEC = 145
 TRANSACTION = 2
 SS58 = 42
+BLOCK_HASHES = 2400
 ZERO_HASH = bytes(32)
 NEW_LOGIC = 1 << 127
 BYTES = Bytes()
@@ -96,6 +98,11 @@ DISPATCH_ERROR = Enum(
         Variant("Unavailable", 12),
     ),
 )
+DISPATCH_RESULT = Enum(
+    "Result",
+    (Variant("Ok", 0, ((None, EMPTY),)), Variant("Err", 1, ((None, DISPATCH_ERROR),))),
+    (("T", EMPTY), ("E", DISPATCH_ERROR)),
+)
 RUNTIME_EVENT = Later()
 # polkadot.js finds the type of events by the first parameter.
 EVENT_RECORD = Struct(
@@ -157,7 +164,7 @@ SYSTEM = Pallet(
         NonZeroRefCount CallFiltered"""
     ),
     constants=(
-        Constant("BlockHashCount", U32, 2400),
+        Constant("BlockHashCount", U32, BLOCK_HASHES),
         Constant(
             "Version",
             VERSION,

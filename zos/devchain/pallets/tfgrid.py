@@ -1,12 +1,17 @@
-"""TfgridModule: twins, farms, nodes, uptime, power."""
+"""TfgridModule: twins, farms, nodes, uptime, power. What the council rules stands in `grid_admin.py`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface, ip_address
 from typing import Any
 
 from zos.devchain.context import Context
+from zos.devchain.pallets.entities import Entities
+from zos.devchain.pallets.grid_admin import GridAdmin
+from zos.devchain.pallets.grid_common import NodeWatcher, differs, node_of, own_farm, store_farm, twin_of
+from zos.devchain.pallets.policies import first_policy
 from zos.devchain.types import (
     FARM,
     FARM_CERTIFICATION,
@@ -18,6 +23,7 @@ from zos.devchain.types import (
     NODE,
     NODE_CERTIFICATION,
     NODE_POWER,
+    POLICY,
     POWER,
     POWER_STATE,
     PRICING_POLICY,
@@ -27,7 +33,7 @@ from zos.devchain.types import (
     TWIN,
 )
 from zos.scale.pallet import Constant, Pallet, call, errors, event, mapping, value
-from zos.scale.types import ACCOUNT, BOOL, BYTES, U32, U64, Bytes, Option, Vec, struct
+from zos.scale.types import ACCOUNT, BOOL, BYTES, U8, U16, U32, U64, Bytes, Option, Vec, struct
 
 GIB = 1024**3
 NO_POLICY = {
@@ -57,6 +63,27 @@ NODE_ARGUMENTS: dict[str, Any] = {
     "virtualized": BOOL,
     "serial_number": Option(Bytes(128)),
 }
+PRICING_ARGUMENTS: dict[str, Any] = {
+    "name": BYTES,
+    **dict.fromkeys(("su", "cu", "nu", "ipu", "unique_name", "domain_name"), POLICY),
+    **dict.fromkeys(("foundation_account", "certified_sales_account"), ACCOUNT),
+    "discount_for_dedication_nodes": U8,
+}
+
+
+def farming_arguments(*, is_new: bool) -> dict[str, Any]:
+    """The arguments about a farming policy; that it can never change is said once."""
+    return {
+        "name": BYTES,
+        **dict.fromkeys(("su", "cu", "nu", "ipv4"), U32),
+        "minimal_uptime": U16,
+        "policy_end": U32,
+        **({"immutable": BOOL} if is_new else {}),
+        "default": BOOL,
+        "node_certification": NODE_CERTIFICATION,
+        "farm_certification": FARM_CERTIFICATION,
+    }
+
 
 PALLET = Pallet(
     name="TfgridModule",
@@ -94,17 +121,38 @@ PALLET = Pallet(
         call(1, "create_farm", name=Bytes(40), public_ips=Vec(IP4, 512)),
         call(2, "update_farm", farm_id=U32, name=Bytes(40)),
         call(3, "add_stellar_payout_v2address", farm_id=U32, stellar_address=BYTES),
+        call(4, "set_farm_certification", farm_id=U32, certification=FARM_CERTIFICATION),
         call(5, "add_farm_ip", farm_id=U32, ip=Bytes(18), gw=Bytes(15)),
         call(6, "remove_farm_ip", farm_id=U32, ip=Bytes(18)),
         call(8, "create_node", **NODE_ARGUMENTS),
         call(9, "update_node", is_free=True, node_id=U32, **NODE_ARGUMENTS),
+        call(10, "set_node_certification", node_id=U32, node_certification=NODE_CERTIFICATION),
         call(11, "report_uptime", is_free=True, uptime=U64),
         call(12, "add_node_public_config", farm_id=U32, node_id=U32, public_config=Option(PUBLIC_CONFIG)),
+        call(13, "delete_node", node_id=U32),
+        call(14, "create_entity", target=ACCOUNT, name=BYTES, country=Bytes(56), city=Bytes(58), signature=BYTES),
+        call(15, "update_entity", name=BYTES, country=Bytes(56), city=Bytes(58)),
+        call(16, "delete_entity"),
         call(17, "create_twin", relay=Option(Bytes(1024)), pk=Option(Bytes(128))),
         call(18, "update_twin", relay=Option(Bytes(1024)), pk=Option(Bytes(128))),
+        call(19, "add_twin_entity", twin_id=U32, entity_id=U32, signature=BYTES),
+        call(20, "delete_twin_entity", twin_id=U32, entity_id=U32),
+        call(22, "create_pricing_policy", **PRICING_ARGUMENTS),
+        call(23, "update_pricing_policy", pricing_policy_id=U32, **PRICING_ARGUMENTS),
+        call(24, "create_farming_policy", **farming_arguments(is_new=True)),
         call(25, "user_accept_tc", document_link=Bytes(2048), document_hash=Bytes(50)),
+        call(26, "delete_node_farm", node_id=U32),
+        call(27, "set_farm_dedicated", farm_id=U32, dedicated=BOOL),
+        call(28, "force_reset_farm_ip", farm_id=U32, ip=Bytes(18)),
+        call(29, "set_connection_price", price=U32),
+        call(30, "add_node_certifier", certifier=ACCOUNT),
+        call(31, "remove_node_certifier", certifier=ACCOUNT),
+        call(32, "update_farming_policy", farming_policy_id=U32, **farming_arguments(is_new=False)),
+        call(33, "attach_policy_to_farm", farm_id=U32, limits=Option(FARM_LIMITS)),
+        call(34, "set_zos_version", zos_version=BYTES),
         call(35, "change_power_state", is_free=True, power_state=POWER),
         call(36, "change_power_target", node_id=U32, power_target=POWER),
+        call(37, "bond_twin_account", twin_id=U32),
         call(38, "report_uptime_v2", is_free=True, uptime=U64, timestamp_hint=U64),
     ),
     events=(
@@ -181,8 +229,11 @@ _DOMAIN = re.compile(rb"[A-Za-z0-9.-]+")
 _URL = re.compile(rb"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+")
 
 
-class Tfgrid:
-    """Its calls."""
+class Tfgrid(GridAdmin, Entities):
+    """Its calls; `watchers` are the pallets that follow the nodes."""
+
+    def __init__(self, watchers: Sequence[NodeWatcher] = ()) -> None:
+        self._watchers = watchers
 
     # Twins
 
@@ -210,6 +261,13 @@ class Tfgrid:
         ctx.put("TfgridModule.Twins", id, twin)
         ctx.put("TfgridModule.TwinIdByAccountID", who, id)
         ctx.emit("TfgridModule.TwinStored", twin)
+
+    def bond_twin_account(self, ctx: Context, who: bytes, twin_id: int) -> None:
+        twin = ctx.get("TfgridModule.Twins", twin_id)
+        ctx.need(twin, "TfgridModule.TwinNotExists")
+        ctx.need(twin["account_id"] != who, "TfgridModule.TwinCannotBoundToItself")
+        ctx.put("TfgridModule.TwinBoundedAccountID", twin_id, who)
+        ctx.emit("TfgridModule.TwinAccountBounded", twin_id, who)
 
     def update_twin(self, ctx: Context, who: bytes, relay: bytes | None, pk: bytes | None) -> None:
         id = twin_of(ctx, who)
@@ -247,33 +305,33 @@ class Tfgrid:
         ctx.emit("TfgridModule.FarmStored", farm)
 
     def update_farm(self, ctx: Context, who: bytes, farm_id: int, name: bytes) -> None:
-        farm = _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        farm = own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
         _check_farm_name(ctx, name)
         if farm["name"] == name:
             return
         ctx.need(not ctx.has("TfgridModule.FarmIdByName", name), "TfgridModule.InvalidFarmName")
         ctx.drop("TfgridModule.FarmIdByName", farm["name"])
         ctx.put("TfgridModule.FarmIdByName", name, farm_id)
-        _store_farm(ctx, {**farm, "name": name})
+        store_farm(ctx, {**farm, "name": name})
 
     def add_stellar_payout_v2address(self, ctx: Context, who: bytes, farm_id: int, stellar_address: bytes) -> None:
-        _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
         ctx.put("TfgridModule.FarmPayoutV2AddressByFarmID", farm_id, stellar_address)
         ctx.emit("TfgridModule.FarmPayoutV2AddressRegistered", farm_id, stellar_address)
 
     def add_farm_ip(self, ctx: Context, who: bytes, farm_id: int, ip: bytes, gw: bytes) -> None:
-        farm = _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        farm = own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
         _check_public_ip(ctx, ip, gw)
         ctx.need(all(one["ip"] != ip for one in farm["public_ips"]), "TfgridModule.IpExists")
         ctx.need(len(farm["public_ips"]) < 256, "TfgridModule.InvalidPublicIP")
         entry = {"ip": ip, "gateway": gw, "contract_id": 0}
-        _store_farm(ctx, {**farm, "public_ips": [*farm["public_ips"], entry]})
+        store_farm(ctx, {**farm, "public_ips": [*farm["public_ips"], entry]})
 
     def remove_farm_ip(self, ctx: Context, who: bytes, farm_id: int, ip: bytes) -> None:
-        farm = _own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
+        farm = own_farm(ctx, who, farm_id, "CannotUpdateFarmWrongTwin")
         left = [one for one in farm["public_ips"] if one["ip"] != ip or one["contract_id"]]
         ctx.need(len(left) < len(farm["public_ips"]), "TfgridModule.IpNotExists")
-        _store_farm(ctx, {**farm, "public_ips": left})
+        store_farm(ctx, {**farm, "public_ips": left})
 
     # Nodes
 
@@ -290,15 +348,18 @@ class Tfgrid:
             "twin_id": twin,
             "public_config": None,
             "created": ctx.seconds,
-            "farming_policy_id": 1,
+            "farming_policy_id": 0,
             "certification": "Diy",
             "connection_price": ctx.get("TfgridModule.ConnectionPrice"),
             **wanted,
         }
+        node["farming_policy_id"] = first_policy(ctx, node)
         ctx.put("TfgridModule.Nodes", id, node)
         ctx.put("TfgridModule.NodeIdByTwinID", twin, id)
         nodes = ctx.get("TfgridModule.NodesByFarmID", farm_id)
         ctx.put("TfgridModule.NodesByFarmID", farm_id, [*nodes, id])
+        for watcher in self._watchers:
+            watcher.node_changed(ctx, None, node)
         ctx.emit("TfgridModule.NodeStored", node)
 
     def update_node(self, ctx: Context, who: bytes, node_id: int, **wanted: Any) -> None:
@@ -310,7 +371,7 @@ class Tfgrid:
         ctx.need(ctx.has("TfgridModule.Farms", farm_id), "TfgridModule.FarmNotExists")
         _check_node(ctx, wanted)
         node = {**old, **wanted}
-        if old["certification"] == "Certified" and _differs(old["resources"], wanted["resources"]):
+        if old["certification"] == "Certified" and differs(old["resources"], wanted["resources"]):
             node["certification"] = "Diy"
             ctx.emit("TfgridModule.NodeCertificationSet", node_id, "Diy")
         if old["farm_id"] != farm_id:
@@ -318,13 +379,37 @@ class Tfgrid:
             ctx.put("TfgridModule.NodesByFarmID", old["farm_id"], left)
             ctx.put("TfgridModule.NodesByFarmID", farm_id, [*ctx.get("TfgridModule.NodesByFarmID", farm_id), node_id])
         ctx.put("TfgridModule.Nodes", node_id, node)
+        for watcher in self._watchers:
+            watcher.node_changed(ctx, old, node)
         ctx.emit("TfgridModule.NodeUpdated", node)
+
+    def delete_node(self, ctx: Context, who: bytes, node_id: int) -> None:
+        # Its entry in NodeIdByTwinID stays: that twin can never have a node again, here as on the real chain.
+        node = ctx.get("TfgridModule.Nodes", node_id)
+        ctx.need(node, "TfgridModule.NodeNotExists")
+        ctx.need(node["twin_id"] == twin_of(ctx, who), "TfgridModule.NodeUpdateNotAuthorized")
+        self._delete(ctx, node)
+
+    def delete_node_farm(self, ctx: Context, who: bytes, node_id: int) -> None:
+        node = ctx.get("TfgridModule.Nodes", node_id)
+        ctx.need(node, "TfgridModule.NodeNotExists")
+        own_farm(ctx, who, node["farm_id"], "FarmerNotAuthorized")
+        self._delete(ctx, node)
+        ctx.drop("TfgridModule.NodeIdByTwinID", node["twin_id"])
+
+    def _delete(self, ctx: Context, node: dict[str, Any]) -> None:
+        for watcher in self._watchers:
+            watcher.node_deleted(ctx, node)
+        left = [id for id in ctx.get("TfgridModule.NodesByFarmID", node["farm_id"]) if id != node["id"]]
+        ctx.put("TfgridModule.NodesByFarmID", node["farm_id"], left)
+        ctx.drop("TfgridModule.Nodes", node["id"])
+        ctx.emit("TfgridModule.NodeDeleted", node["id"])
 
     def add_node_public_config(self, ctx: Context, who: bytes, farm_id: int, node_id: int, public_config: Any) -> None:
         node = ctx.get("TfgridModule.Nodes", node_id)
         ctx.need(node, "TfgridModule.NodeNotExists")
         ctx.need(node["farm_id"] == farm_id, "TfgridModule.NodeUpdateNotAuthorized")
-        _own_farm(ctx, who, farm_id, "NodeUpdateNotAuthorized")
+        own_farm(ctx, who, farm_id, "NodeUpdateNotAuthorized")
         if public_config is not None:
             ip4 = public_config["ip4"]
             ctx.need(_is_public(ip4["ip"], ip4["gw"]), "TfgridModule.InvalidPublicConfig")
@@ -348,44 +433,18 @@ class Tfgrid:
         if power["state"] == state:
             return
         ctx.put("TfgridModule.NodePower", node, {**power, "state": state})
+        for watcher in self._watchers:
+            watcher.power_changed(ctx, node)
         farm = ctx.get("TfgridModule.Nodes", node)["farm_id"]
         ctx.emit("TfgridModule.PowerStateChanged", farm_id=farm, node_id=node, power_state=state)
 
     def change_power_target(self, ctx: Context, who: bytes, node_id: int, power_target: str) -> None:
         node = ctx.get("TfgridModule.Nodes", node_id)
         ctx.need(node, "TfgridModule.NodeNotExists")
-        _own_farm(ctx, who, node["farm_id"], "UnauthorizedToChangePowerTarget")
+        own_farm(ctx, who, node["farm_id"], "UnauthorizedToChangePowerTarget")
         power = ctx.get("TfgridModule.NodePower", node_id)
         ctx.put("TfgridModule.NodePower", node_id, {**power, "target": power_target})
         ctx.emit("TfgridModule.PowerTargetChanged", farm_id=node["farm_id"], node_id=node_id, power_target=power_target)
-
-
-def twin_of(ctx: Context, who: bytes, pallet: str = "TfgridModule") -> int:
-    """The caller's twin."""
-    id = ctx.get("TfgridModule.TwinIdByAccountID", who)
-    ctx.need(id, f"{pallet}.TwinNotExists")
-    return int(id)
-
-
-def node_of(ctx: Context, who: bytes, pallet: str = "TfgridModule") -> int:
-    """The caller's node."""
-    id = ctx.get("TfgridModule.NodeIdByTwinID", twin_of(ctx, who, pallet))
-    ctx.need(id, f"{pallet}.NodeNotExists")
-    return int(id)
-
-
-def _own_farm(ctx: Context, who: bytes, farm_id: int, error: str) -> dict[str, Any]:
-    twin = twin_of(ctx, who)
-    farm: dict[str, Any] | None = ctx.get("TfgridModule.Farms", farm_id)
-    ctx.need(farm, "TfgridModule.FarmNotExists")
-    assert farm is not None
-    ctx.need(farm["twin_id"] == twin, f"TfgridModule.{error}")
-    return farm
-
-
-def _store_farm(ctx: Context, farm: dict[str, Any]) -> None:
-    ctx.put("TfgridModule.Farms", farm["id"], farm)
-    ctx.emit("TfgridModule.FarmUpdated", farm)
 
 
 def _check_farm_name(ctx: Context, name: bytes) -> None:
@@ -455,6 +514,4 @@ def _is_address(text: bytes) -> bool:
     return True
 
 
-def _differs(old: dict[str, int], new: dict[str, int]) -> bool:
-    """By more than one percent in anything."""
-    return any(abs(old[name] - new[name]) * 100 > old[name] for name in old)
+__all__ = ["PALLET", "Tfgrid", "node_of", "twin_of"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from zos.devchain.context import Context
 from zos.devchain.errors import Refusal
+from zos.devchain.pallets.origin import passed_on
 from zos.devchain.pallets.system import DISPATCH_ERROR
 from zos.scale.pallet import Constant, Pallet, call, errors, event
 from zos.scale.types import U32, Later, Vec
@@ -44,6 +45,7 @@ class Utility:
         self._dispatch = dispatch
         self._render = render
 
+    @passed_on
     def batch(self, ctx: Context, who: bytes, calls: list[Any]) -> None:
         """Until the first failure; what came before stays."""
         ctx.need(len(calls) <= LIMIT, "Utility.TooManyCalls")
@@ -56,6 +58,7 @@ class Utility:
             ctx.emit("Utility.ItemCompleted")
         ctx.emit("Utility.BatchCompleted")
 
+    @passed_on
     def batch_all(self, ctx: Context, who: bytes, calls: list[Any]) -> None:
         """All or nothing."""
         ctx.need(len(calls) <= LIMIT, "Utility.TooManyCalls")
@@ -64,6 +67,7 @@ class Utility:
             ctx.emit("Utility.ItemCompleted")
         ctx.emit("Utility.BatchCompleted")
 
+    @passed_on
     def force_batch(self, ctx: Context, who: bytes, calls: list[Any]) -> None:
         """Each by itself."""
         ctx.need(len(calls) <= LIMIT, "Utility.TooManyCalls")

@@ -83,7 +83,7 @@ async def test_errors_have_their_names_though_the_pallet_lists_none(name: str) -
     async with devchain(0.02, generation=name) as dev, Chain([dev.url]) as chain:
         with pytest.raises(CallFailed) as caught:
             await chain.submit("SmartContractModule", "cancel_contract", {"contract_id": 9}, ALICE)
-        assert caught.value.error == "TwinNotExists"
+        assert caught.value.error == "ContractNotExists"
         arguments = {"dest": {"Id": POOR.public}, "value": 2**100}
         with pytest.raises(CallFailed, match=r"Balances\.InsufficientBalance"):
             await chain.submit("Balances", "transfer_keep_alive", arguments, ALICE)

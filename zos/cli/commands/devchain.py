@@ -1,0 +1,176 @@
+"""`zos devchain`: the embedded chain's time, money and moods, and what its farmers earn."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import re
+from typing import Any
+
+from zos.cli.context import Context
+from zos.cli.render import fields, table
+from zos.devchain.minting import LENGTH, Period
+from zos.errors import Status, ZosError
+
+DAY = 86_400
+TOKEN = 10**7
+SLOW = 600.0
+"""Seconds for an answer: a day of virtual time, or a month of reports, takes a while."""
+COLUMNS = (
+    "node",
+    "farm",
+    "policy",
+    "certification",
+    "uptime",
+    "permille",
+    "cu",
+    "su",
+    "nu",
+    "ip_seconds",
+    "violation",
+    "full_musd",
+    "reward_musd",
+    "carbon_musd",
+    "price",
+    "units",
+)
+
+
+class NoSuchMonth(ZosError):
+    """The period cannot be understood."""
+
+    reason = "cli.no_such_month"
+    status = Status.INVALID_ARGUMENT
+    text = "`{month}` is no period"
+    hint = "give now, last, YYYY-MM or a period's number"
+
+
+class NotADevchain(ZosError):
+    """The chain does not know the methods that only the embedded one has."""
+
+    reason = "cli.not_a_devchain"
+    status = Status.FAILED_PRECONDITION
+    text = "the chain cannot do this: {problem}"
+    hint = "only `python -m zos.devchain` and labs can; look at --chain or ZOS_CHAIN"
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parsers."""
+    verbs = subparsers.add_parser("devchain", help="the embedded chain: time, money, moods, farmers' pay")
+    verbs = verbs.add_subparsers(required=True, metavar="VERB")
+    advance = verbs.add_parser("advance", parents=[common], help="let virtual time pass")
+    advance.add_argument("--days", type=float, default=0.0, metavar="N")
+    advance.add_argument("--hours", type=float, default=0.0, metavar="N")
+    advance.add_argument("--minutes", type=float, default=0.0, metavar="N")
+    advance.add_argument("--heartbeats", action="store_true", help="nodes that are awake report uptime meanwhile")
+    advance.set_defaults(action=_advance)
+    misbehave = verbs.add_parser("misbehave", parents=[common], help="make the chain do something wrong")
+    misbehave.add_argument("what", choices=("stall", "unfinal", "empty", "delay", "fork", "behave"))
+    misbehave.add_argument("amount", type=float, nargs="?", default=1.0, help="seconds of delay, blocks of a fork")
+    misbehave.set_defaults(action=_misbehave)
+    fund = verbs.add_parser("fund", parents=[common], help="give an account new TFT")
+    fund.add_argument("account", help="address, or public key in hex")
+    fund.add_argument("tft", type=float)
+    fund.set_defaults(action=_fund)
+    mint = verbs.add_parser("mint", parents=[common], help="what farmers earn in a period, and why")
+    mint.add_argument("--month", default="now", help="now, last, YYYY-MM, or a period's number (default: now)")
+    mint.add_argument("--csv", action="store_true", help="answer in CSV")
+    mint.set_defaults(action=_mint)
+
+
+async def _ask(ctx: Context, method: str, *arguments: Any) -> Any:
+    chain = ctx.chain()
+    known = (await chain.rpc("rpc_methods"))["methods"]
+    if method not in known:
+        raise NotADevchain(problem=f"it has no {method}")
+    return await chain.rpc(method, *arguments, deadline=SLOW)
+
+
+async def _head(ctx: Context) -> dict[str, int]:
+    chain = ctx.chain()
+    number = int((await chain.rpc("chain_getHeader"))["number"], 16)
+    return {"block": number, "time": int(await chain.query("Timestamp", "Now") or 0) // 1000}
+
+
+async def _advance(arguments: argparse.Namespace, ctx: Context) -> None:
+    left = arguments.days * DAY + arguments.hours * 3600 + arguments.minutes * 60
+    before = await _head(ctx)
+    with ctx.out.step("time passes") as step:
+        while left > 0:
+            part = min(left, DAY)
+            await _ask(ctx, "dev_advance", part, arguments.heartbeats)
+            left -= part
+            step.at(f"{left / DAY:.1f} days left")
+    after = await _head(ctx)
+    passed = {"blocks": after["block"] - before["block"], "seconds": after["time"] - before["time"], **after}
+    ctx.out.result(passed, fields(passed))
+
+
+async def _misbehave(arguments: argparse.Namespace, ctx: Context) -> None:
+    what, amount = arguments.what, arguments.amount
+    if what == "fork":
+        gone = int(await _ask(ctx, "dev_reorganise", int(amount)))
+        ctx.out.result({"taken_back": gone}, f"{gone} blocks that were not final are taken back")
+        return
+    wanted: dict[str, Any] = {"stall": {"stalled": True}, "delay": {"delay": amount}}.get(what, {what: True})
+    if what == "behave":
+        wanted = {"stalled": False, "unfinal": False, "empty": False, "delay": 0.0}
+    now = await _ask(ctx, "dev_misbehave", wanted)
+    ctx.out.result(now, fields(now))
+
+
+async def _fund(arguments: argparse.Namespace, ctx: Context) -> None:
+    units = round(arguments.tft * TOKEN)
+    await _ask(ctx, "dev_fund", arguments.account, units)
+    ctx.out.result({"units": units}, f"{arguments.tft:g} TFT arrive with the next block")
+
+
+def period(month: str, now: int) -> Period:
+    """The period that a word means, as seen at a time."""
+    if month == "now":
+        return Period(now - LENGTH)
+    if month == "last":
+        return Period.of(now - LENGTH)
+    if found := re.fullmatch(r"(\d{4})-(\d{2})", month):
+        year, number = int(found[1]), int(found[2])
+        if year and 1 <= number <= 12:
+            return Period.of_month(year, number)
+    elif re.fullmatch(r"\d{1,4}", month):
+        return Period.numbered(int(month))
+    raise NoSuchMonth(month=month)
+
+
+async def _mint(arguments: argparse.Namespace, ctx: Context) -> None:
+    wanted = period(arguments.month, (await _head(ctx))["time"])
+    found = await _ask(ctx, "dev_mint", wanted.start, wanted.length)
+    if arguments.csv:
+        ctx.out.text(_csv(found["nodes"]))
+        return
+    headers = ("node", "farm", "uptime", "CU", "SU", "NU", "IP h", "mUSD", "carbon", "TFT", "violation")
+    total = sum(one["units"] for one in found["nodes"]) / TOKEN
+    text = table(headers, [_row(one) for one in found["nodes"]])
+    ctx.out.result(found, f"period {found['number']}\n{text}\n{total:.7f} TFT in all")
+
+
+def _row(one: dict[str, Any]) -> list[str | int | float | None]:
+    return [
+        one["node"],
+        one["farm"],
+        f"{one['permille'] / 10:.1f} %",
+        *(one[name] / 10**6 for name in ("cu", "su", "nu")),
+        one["ip_seconds"] / 3600,
+        one["reward_musd"],
+        -one["carbon_musd"],
+        one["units"] / TOKEN,
+        one["violation"] or None,
+    ]
+
+
+def _csv(nodes: list[dict[str, Any]]) -> str:
+    """A line per node; amounts as whole numbers, so that nothing is lost in a spreadsheet."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(nodes)
+    return out.getvalue().rstrip("\n")

@@ -1,0 +1,98 @@
+"""The extrinsics that wait for a block: by account and nonce, with those who want to hear what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from zos.devchain import errors
+from zos.devchain.errors import Invalid
+from zos.devchain.runtime import Extrinsic
+
+LARGEST = 20_000
+
+Watcher = Callable[[Any], None]
+FULL = "The transaction couldn't enter the pool because of the limit"
+
+
+@dataclass(eq=False)
+class Pending:
+    """An extrinsic that is not final yet, and who watches it."""
+
+    extrinsic: Extrinsic
+    birth: int | None
+    """The block at which its validity began; None is for ever."""
+    birth_hash: bytes
+    watchers: list[Watcher] = field(default_factory=list)
+
+    def tell(self, status: Any) -> None:
+        """Say how it stands."""
+        for watcher in tuple(self.watchers):
+            watcher(status)
+
+    def is_over(self, number: int, birth_hash: bytes | None) -> bool:
+        """Whether it can not be in a block of this number any more."""
+        if self.birth is None:
+            return False
+        return number >= self.birth + self.extrinsic.period or birth_hash != self.birth_hash
+
+
+class Pool:
+    """What waits."""
+
+    def __init__(self) -> None:
+        self._queues: dict[bytes, dict[int, Pending]] = {}
+        self._watched: dict[Watcher, Pending] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Pending]:
+        for queue in self._queues.values():
+            yield from queue.values()
+
+    def queue(self, account: bytes) -> dict[int, Pending]:
+        """What waits of one account, by nonce."""
+        return self._queues.get(account, {})
+
+    def add(self, pending: Pending, watcher: Watcher | None, nonce: int) -> None:
+        """Take one in, in the place of one that pays less; `nonce` is the account's next."""
+        account, number = pending.extrinsic.account, pending.extrinsic.nonce
+        old = self.queue(account).get(number)
+        if old is not None:
+            if old.extrinsic.hash == pending.extrinsic.hash:
+                raise errors.imported()
+            if pending.extrinsic.tip <= old.extrinsic.tip:
+                raise errors.too_low()
+            old.tell({"usurped": "0x" + pending.extrinsic.hash.hex()})
+            self.take(account, number)
+        if self._size >= LARGEST:
+            raise Invalid(1016, "Immediately Dropped", FULL)
+        queue = self._queues.setdefault(account, {})
+        queue[number] = pending
+        self._size += 1
+        if watcher is not None:
+            pending.watchers.append(watcher)
+            self._watched[watcher] = pending
+        pending.tell("ready" if all(one in queue for one in range(nonce, number)) else "future")
+
+    def take(self, account: bytes, nonce: int) -> Pending:
+        """One that waits, out of the pool."""
+        queue = self._queues[account]
+        pending = queue.pop(nonce)
+        self._size -= 1
+        if not queue:
+            del self._queues[account]
+        return pending
+
+    def accounts(self) -> list[bytes]:
+        """Who has something waiting, the longest first."""
+        return list(self._queues)
+
+    def forget(self, watcher: Watcher) -> None:
+        """A watcher has gone."""
+        pending = self._watched.pop(watcher, None)
+        if pending is not None and watcher in pending.watchers:
+            pending.watchers.remove(watcher)
