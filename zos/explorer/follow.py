@@ -16,7 +16,7 @@ from zos.explorer.project import Touched
 from zos.explorer.read import Known, Reader
 from zos.explorer.store import Cursor, Store
 from zos.runtime.loops import Wake
-from zos.substrate import Block, Chain, StatePruned
+from zos.substrate import Block, Chain, StatePruned, Unreadable
 
 log = logging.getLogger("zos.explorer")
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Follower:
             except StatePruned:
                 await self._snapshot(head)
                 return
-            except (LookupError, TypeError, ValueError):
+            except (Unreadable, LookupError, TypeError, ValueError):
                 # One record that cannot be understood must not end the following.
                 log.exception("blocks %d to %d cannot be understood; the state is read whole", start, last)
                 await self._snapshot(head)
@@ -131,7 +131,7 @@ class Follower:
         after = self.cursor.number if self.cursor else 0
         oldest = max(after + 1, head.number - self._look_back + 1, 1)
         touched = Touched()
-        with contextlib.suppress(LookupError, TypeError, ValueError):
+        with contextlib.suppress(Unreadable, LookupError, TypeError, ValueError):
             await self._reader.happened(range(head.number, oldest - 1, -1), touched)
         changes = await self._reader.everything(touched, head)
         cursor = await self._cursor_at(head)

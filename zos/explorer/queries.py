@@ -6,7 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, exists, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from zos.explorer import filters, liveness, shapes
 from zos.explorer.errors import NotFound
@@ -86,23 +99,34 @@ def node(db: Connection, id: int, scope: Scope) -> shapes.Node:
     return found[0]
 
 
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+# Made once: putting so wide a question together takes longer than answering it.
+_WIDE_NODES = (
+    select(
+        NODE,
+        FARM.c.name.label("farm_name"),
+        FARM.c.free_ips.label("farm_free_ips"),
+        REPORT.c.features.label("offered"),
+        *(REPORT.c[name] for name in ("bios", "baseboard", "processor", "memory", "upload", "download")),
+    )
+    .outerjoin(FARM, FARM.c.farm_id == NODE.c.farm_id)
+    .outerjoin(REPORT, REPORT.c.node_id == NODE.c.node_id)
+    .where(NODE.c.node_id.in_(_IDS))
+)
+_GPUS = select(GPU).where(GPU.c.node_id.in_(_IDS)).order_by(GPU.c.id)
+_FARMS_IPS = select(PUBLIC_IP).where(PUBLIC_IP.c.farm_id.in_(_IDS)).order_by(PUBLIC_IP.c.ip)
+_WIDE_CONTRACTS = (
+    select(CONTRACT, FARM.c.farm_id, FARM.c.name.label("farm_name"))
+    .outerjoin(NODE, NODE.c.node_id == CONTRACT.c.node_id)
+    .outerjoin(FARM, FARM.c.farm_id == NODE.c.farm_id)
+    .where(CONTRACT.c.contract_id.in_(_IDS))
+)
+
+
 def _nodes(db: Connection, ids: Sequence[int], scope: Scope) -> list[shapes.Node]:
     """These nodes, in this order: wide rows are only read for a page."""
-    reported = [REPORT.c[name] for name in ("bios", "baseboard", "processor", "memory", "upload", "download")]
-    query = (
-        select(
-            NODE,
-            FARM.c.name.label("farm_name"),
-            FARM.c.free_ips.label("farm_free_ips"),
-            REPORT.c.features.label("offered"),
-            *reported,
-        )
-        .outerjoin(FARM, FARM.c.farm_id == NODE.c.farm_id)
-        .outerjoin(REPORT, REPORT.c.node_id == NODE.c.node_id)
-        .where(NODE.c.node_id.in_(ids))
-    )
-    rows = {row["node_id"]: row for row in db.execute(query).mappings()}
-    gpus = _grouped(db.execute(select(GPU).where(GPU.c.node_id.in_(ids)).order_by(GPU.c.id)).mappings(), "node_id")
+    rows = {row["node_id"]: row for row in db.execute(_WIDE_NODES, {"ids": ids}).mappings()}
+    gpus = _grouped(db.execute(_GPUS, {"ids": ids}).mappings(), "node_id")
     return [shapes.node(rows[id], gpus.get(id, ()), scope.now, scope.balance) for id in ids if id in rows]
 
 
@@ -113,8 +137,7 @@ def farms(db: Connection, where: Conditions, page: Page, rented_by: int | None =
         mine = exists().where(NODE.c.farm_id == FARM.c.farm_id, NODE.c.renter == rented_by)
         first = [case((mine, 1), else_=2)]
     rows = list(db.execute(_paged(select(FARM).where(*where), page, FARM_SORTS, [FARM.c.farm_id], first)).mappings())
-    own = select(PUBLIC_IP).where(PUBLIC_IP.c.farm_id.in_([row["farm_id"] for row in rows])).order_by(PUBLIC_IP.c.ip)
-    ips = _grouped(db.execute(own).mappings(), "farm_id")
+    ips = _grouped(db.execute(_FARMS_IPS, {"ids": [row["farm_id"] for row in rows]}).mappings(), "farm_id")
     found = [shapes.farm(row, ips.get(row["farm_id"], ())) for row in rows]
     return Found(found, _count(db, FARM, where, page))
 
@@ -141,13 +164,7 @@ def contract(db: Connection, id: int) -> shapes.Contract:
 
 
 def _contracts(db: Connection, ids: Sequence[int]) -> list[shapes.Contract]:
-    query = (
-        select(CONTRACT, FARM.c.farm_id, FARM.c.name.label("farm_name"))
-        .outerjoin(NODE, NODE.c.node_id == CONTRACT.c.node_id)
-        .outerjoin(FARM, FARM.c.farm_id == NODE.c.farm_id)
-        .where(CONTRACT.c.contract_id.in_(ids))
-    )
-    rows = {row["contract_id"]: row for row in db.execute(query).mappings()}
+    rows = {row["contract_id"]: row for row in db.execute(_WIDE_CONTRACTS, {"ids": ids}).mappings()}
     return [shapes.contract(rows[id]) for id in ids if id in rows]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from sqlalchemy import Engine
 
+from zos.devchain.runtime import MODERN
 from zos.devchain.testing import Devchain, devchain
 from zos.errors import Status, ZosError
 from zos.explorer.api import Api
@@ -41,6 +42,8 @@ class Grid:
 
     dev: Devchain
     chain: Chain
+    has_relays: bool = True
+    """Whether this generation's twins have relays."""
 
     async def do(self, key: LocalKey, pallet: str, call: str, /, **arguments: Any) -> Included:
         return await self.chain.submit(pallet, call, arguments, key)
@@ -55,7 +58,7 @@ class Grid:
         await self.do(FARMER, "TfgridModule", "add_stellar_payout_v2address", farm_id=1, stellar_address="GSTELLAR")
 
     async def node(self, key: LocalKey = NODE, cru: int = 8) -> None:
-        await self.twin(key, "relay.lab", b"\x02" * 33)
+        await self.twin(key, *(("relay.lab", b"\x02" * 33) if self.has_relays else ()))
         await self.do(key, "TfgridModule", "create_node", **node_arguments(cru))
 
     async def uptime(self, seconds: int = 100, key: LocalKey = NODE) -> None:
@@ -97,9 +100,11 @@ def node_arguments(cru: int = 8) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def grid(data: Path | None = None, block_time: float = 0.03) -> AsyncIterator[Grid]:
-    async with devchain(block_time, data) as dev, Chain([dev.url]) as chain:
-        yield Grid(dev, chain)
+async def grid(
+    data: Path | None = None, block_time: float = 0.03, generation: str = MODERN.name
+) -> AsyncIterator[Grid]:
+    async with devchain(block_time, data, generation=generation) as dev, Chain([dev.url]) as chain:
+        yield Grid(dev, chain, generation == MODERN.name)
 
 
 class Silent(ZosError):

@@ -75,6 +75,27 @@ async def test_what_happens_afterwards_is_told(tmp_path: Path) -> None:
         assert (node["used_resources"]["cru"], node["farm_free_ips"]) == (0, 2)
 
 
+@pytest.mark.parametrize("generation", ["spec49", "spec61"])
+async def test_old_runtimes_are_followed_as_well(tmp_path: Path, generation: str) -> None:
+    async with grid(generation=generation) as g, explorer(tmp_path, g.chain) as x:
+        await g.farm()
+        await g.twin(USER)
+        await x.to(g.chain)
+        await g.node()
+        await g.uptime()
+        contract = await g.contract(ips=1)
+        await x.to(g.chain)
+        (node,) = await x.web.get("/nodes?status=up")
+        assert (node["country"], node["city"], node["total_resources"]["cru"]) == ("Belgium", "Ghent", 8)
+        assert (node["certificationType"], node["power"]) == ("Diy", {"state": "", "target": ""})
+        assert (await x.web.get("/farms"))[0]["publicIps"][0]["contract_id"] == contract
+        assert (await x.web.get(f"/contracts/{contract}"))["details"]["deployment_hash"] == HASH
+        await g.do(USER, "SmartContractModule", "cancel_contract", contract_id=contract)
+        await x.to(g.chain)
+        assert (await x.web.get(f"/contracts/{contract}"))["state"] == "Deleted"
+        assert (await x.web.get("/farms"))[0]["publicIps"][0]["contract_id"] == 0
+
+
 async def test_a_public_config_and_a_moved_node_are_told(tmp_path: Path) -> None:
     async with grid() as g, explorer(tmp_path, g.chain) as x:
         await g.everybody()
