@@ -43,6 +43,8 @@ def opened(text: str) -> Engine:
     try:
         engine = _engine(url)
         META.create_all(engine)
+    except ImportError as err:
+        raise BadDatabase(url=url.render_as_string(), problem=f"{err} (install zos[postgresql])") from None
     except (SQLAlchemyError, OSError) as err:
         raise BadDatabase(url=url.render_as_string(), problem=getattr(err, "orig", None) or err) from None
     return engine

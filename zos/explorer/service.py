@@ -43,6 +43,8 @@ async def running(settings: Settings, ask: Ask | None = None, clock: Clock | Non
     """Follow and serve until the block ends. Without `ask`, what only nodes know is left unknown."""
     engine = await asyncio.to_thread(opened, settings.database)
     readers, store, now = Readers(engine), Store(engine), Now(clock or SystemClock())
+    # A database that only ever grew block by block was never measured.
+    await asyncio.to_thread(store.measure)
     chain = Chain(settings.chain)
     follower = Follower(chain, store, now)
     loops = [Loop("following the chain", follower.follow, RECONNECT, follower.wake)]
