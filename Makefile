@@ -15,7 +15,7 @@ run: setup ## a lab of two nodes, a signed contract, two machines that answer ov
 	@.ci/rooted $(PY) -m zos.cli.main lab demo
 
 test: setup ## everything that CI runs: unit, contract, bus, root and lab tests
-	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/root tests/lab
+	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/clients tests/root tests/lab
 
 unit: setup ## the tests that need neither root nor network
 	@$(PY) -m pytest -q
