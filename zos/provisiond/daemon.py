@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
 from zos.provisiond.host import NodeHost
 from zos.provisiond.keeper import Keeper
+from zos.provisiond.kyc import Kyc
 from zos.provisiond.model import Record
 from zos.provisiond.service import ProvisionService
 from zos.runtime.daemon import Daemon, Runtime
@@ -21,6 +22,8 @@ class Config:
     """Seconds between two looks at a deployment when nothing asks for one."""
     audit: float = 3600.0
     """Seconds between two rounds over all contracts."""
+    kyc: tuple[str, ...] = ()
+    """URLs of KYC services, asked in order for the twin of whatever is newly deployed; empty: nobody is asked."""
 
 
 class Provisiond(Daemon):
@@ -31,7 +34,7 @@ class Provisiond(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        host = rt.host(NodeHost, rt.bus)
+        host = rt.host(NodeHost, rt.bus, Kyc(config.kyc, rt.clock))
         records = rt.ledger("deployments", Record, version=1)
         keeper = Keeper(host, records, find(), rt.clock, config.every)
         rt.serve(ProvisionService(keeper, host.doors.vmd), add_ProvisiondServicer_to_server)

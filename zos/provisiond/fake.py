@@ -16,7 +16,7 @@ from zos.flistd.api.types import Mount, MountInfo, MountKind
 from zos.model.evidence import Evidence
 from zos.networkd.api import NoSuchNetwork
 from zos.networkd.api.types import Backend, Network, NetworkInfo, Tap, TapInfo
-from zos.provisiond.api.errors import CannotFetch
+from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.storaged.api import PoolFull
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
 from zos.verbs.run import Doors
@@ -37,6 +37,7 @@ class FakeHost:
         self.vmd = FakeVmd()
         self.documents: dict[str, bytes] = {}
         self.total = 64 * GiB
+        self.kyc = FakeKyc()
         self.doors = Doors(
             cast(Any, self.storaged), cast(Any, self.flistd), cast(Any, self.networkd), cast(Any, self.vmd)
         )
@@ -48,6 +49,17 @@ class FakeHost:
 
     def memory(self) -> tuple[int, int]:
         return self.total, 2 * GiB
+
+
+class FakeKyc:
+    """Knows everybody but those whom the test names."""
+
+    def __init__(self) -> None:
+        self.strangers: set[int] = set()
+
+    async def check(self, twin: int) -> None:
+        if twin in self.strangers:
+            raise NotVerified(twin=twin)
 
 
 class Faulty:

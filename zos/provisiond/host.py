@@ -18,6 +18,7 @@ from zos.flistd.api import FlistdClient
 from zos.model.units import GiB, MiB
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api.errors import CannotFetch
+from zos.provisiond.kyc import Kyc
 from zos.storaged.api import StoragedClient
 from zos.verbs.run import Doors
 from zos.vmd.api import VmdClient
@@ -29,7 +30,8 @@ DEADLINE = 20.0
 class NodeHost:
     """The siblings' doors, and a way to fetch."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, kyc: Kyc) -> None:
+        self.kyc = kyc
         self.chain = ChainClient(bus)
         self.core0 = Core0Client(bus)
         self.doors = Doors(StoragedClient(bus), FlistdClient(bus), NetworkdClient(bus), VmdClient(bus))

@@ -73,6 +73,7 @@ class Keeper:
         deployment = admission.read(document, self._types)
         admission.is_owner(deployment, sender)
         await self._check_signatures(deployment)
+        await self._host.kyc.check(deployment.twin_id)
         await self._unseat(deployment)
         admission.admit_new(deployment, self._all(), self._types)
         record = model.fresh(deployment, self._now())
@@ -84,6 +85,7 @@ class Keeper:
         deployment = admission.read(document, self._types)
         admission.is_owner(deployment, sender)
         await self._check_signatures(deployment)
+        await self._host.kyc.check(deployment.twin_id)
         record = self.record(deployment.contract_id, sender)
         admission.admit_update(deployment, record, self._all(), self._types)
         accepted = dataclasses.replace(record, incoming=encode(deployment)).without_attempts(deployment.version)
@@ -277,6 +279,7 @@ class Keeper:
         fetched = self._link("fetch", f"the deployment was fetched from {place.url}", time.monotonic() - began)
         deployment = pull.bound(admission.read(document, self._types), contract)
         admission.carried(deployment, seen, await self._node(), self._types)
+        await self._host.kyc.check(deployment.twin_id)
         record = self._records.get(str(contract))
         if record is None or (record.twin != deployment.twin_id and not record.block):
             others = [one for one in self._all() if one.contract != contract]

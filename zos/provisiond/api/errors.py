@@ -112,3 +112,20 @@ class DeletionDisabled(ZosError):
     reason = "provisiond.deletion_disabled"
     status = Status.FAILED_PRECONDITION
     text = "deletion over the api is disabled, please cancel your contract instead"
+
+
+class NotVerified(ZosError):
+    """The farm wants to know its users, and does not know this one."""
+
+    reason = "provisiond.not_verified"
+    status = Status.PERMISSION_DENIED
+    text = "user with twin id {twin} is not verified"
+    hint = "verify your account with the grid's KYC service, or choose a farm that does not ask"
+
+
+class CannotVerify(ZosError):
+    """Nobody says whether the user is known."""
+
+    reason = "provisiond.cannot_verify"
+    status = Status.UNAVAILABLE
+    text = "whether twin {twin} is verified cannot be found out: {problem}"

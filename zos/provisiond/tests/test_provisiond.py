@@ -29,7 +29,7 @@ from zos.provisiond.api import (
     ProvisiondClient,
     TwinMismatch,
 )
-from zos.provisiond.api.errors import TooManyWaiting
+from zos.provisiond.api.errors import NotVerified, TooManyWaiting
 from zos.provisiond.daemon import Config, Provisiond
 from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
@@ -610,3 +610,15 @@ async def test_only_the_owner_sees_a_deployment(tmp_path: Path) -> None:
         assert await door.list(27) == []
         with pytest.raises(NoSuchDeployment):
             await door.get(5, 27)
+
+
+async def test_a_stranger_deploys_nothing_and_what_he_has_runs_on(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "vm1", "ok")
+        host.kyc.strangers.add(u.TWIN)
+        with pytest.raises(NotVerified):
+            await door.deploy(u.signed(u.document(6, *VM)), u.TWIN)
+        assert await state(door, 5, "vm1") == "ok"

@@ -1,0 +1,68 @@
+"""Asks a KYC service whether the person behind a twin is known, as a farmer may demand. Off unless configured.
+
+A yes is believed for a while, a no for a moment. Only what is new asks: what runs, runs on whatever the service says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import aiohttp
+
+from zos.provisiond.api.errors import CannotVerify, NotVerified
+from zos.runtime.clock import Clock
+
+DEADLINE = 5.0
+"""Seconds for one service; the least patient client waits ten for all."""
+BELIEVED, DOUBTED = 600.0, 5.0
+LIMIT = 10_000
+LARGEST = 64 * 1024
+VERIFIED = "VERIFIED"
+
+
+class Kyc:
+    """The services of one grid, asked in order."""
+
+    def __init__(self, urls: Sequence[str], clock: Clock) -> None:
+        self._urls = tuple(url.rstrip("/") for url in urls)
+        self._clock = clock
+        self._known: OrderedDict[int, tuple[float, bool]] = OrderedDict()
+
+    async def check(self, twin: int) -> None:
+        """Raise NotVerified for a twin that is not known, CannotVerify when no service answers."""
+        if not self._urls:
+            return
+        until, is_known = self._known.get(twin, (0.0, False))
+        if until <= self._clock.monotonic():
+            is_known = await self._ask(twin)
+            self._known[twin] = self._clock.monotonic() + (BELIEVED if is_known else DOUBTED), is_known
+            self._known.move_to_end(twin)
+            if len(self._known) > LIMIT:
+                self._known.popitem(last=False)
+        if not is_known:
+            raise NotVerified(twin=twin)
+
+    async def _ask(self, twin: int) -> bool:
+        problem = "none is configured"
+        for url in self._urls:
+            try:
+                return await _status(url, twin) == VERIFIED
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, AttributeError) as err:
+                problem = f"{url}: {err or type(err).__name__}"
+        raise CannotVerify(twin=twin, problem=problem)
+
+
+async def _status(url: str, twin: int) -> str:
+    timeout = aiohttp.ClientTimeout(total=DEADLINE)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(f"{url}/api/v1/status", params={"twin_id": twin}) as answer,
+    ):
+        if answer.status == 404:
+            return ""  # the service has never heard of the twin
+        if answer.status != 200:
+            raise ValueError(f"HTTP status {answer.status}")
+        body = json.loads(await answer.content.read(LARGEST))
+    return str(body["result"]["status"]) if isinstance(body.get("result"), dict) else ""
