@@ -88,7 +88,7 @@ class Context:
         self.storage = typed.over(layer)
         try:
             yield
-        except Refusal:
+        except Exception:
             del self.events[said:]
             raise
         else:

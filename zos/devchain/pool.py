@@ -11,6 +11,8 @@ from zos.devchain.errors import Invalid
 from zos.devchain.runtime import Extrinsic
 
 LARGEST = 20_000
+MOST_BYTES = 64 * 1024 * 1024
+PER_ACCOUNT = 5_000
 
 Watcher = Callable[[Any], None]
 FULL = "The transaction couldn't enter the pool because of the limit"
@@ -45,6 +47,8 @@ class Pool:
         self._queues: dict[bytes, dict[int, Pending]] = {}
         self._watched: dict[Watcher, Pending] = {}
         self._size = 0
+        self._held = 0
+        """Bytes."""
 
     def __len__(self) -> int:
         return self._size
@@ -66,13 +70,16 @@ class Pool:
                 raise errors.imported()
             if pending.extrinsic.tip <= old.extrinsic.tip:
                 raise errors.too_low()
+        is_full = self._held + len(pending.extrinsic.raw) > MOST_BYTES or self._size >= LARGEST
+        if is_full or (old is None and len(self.queue(account)) >= PER_ACCOUNT):
+            raise Invalid(1016, "Immediately Dropped", FULL)
+        if old is not None:
             old.tell({"usurped": "0x" + pending.extrinsic.hash.hex()})
             self.take(account, number)
-        if self._size >= LARGEST:
-            raise Invalid(1016, "Immediately Dropped", FULL)
         queue = self._queues.setdefault(account, {})
         queue[number] = pending
         self._size += 1
+        self._held += len(pending.extrinsic.raw)
         if watcher is not None:
             pending.watchers.append(watcher)
             self._watched[watcher] = pending
@@ -83,6 +90,7 @@ class Pool:
         queue = self._queues[account]
         pending = queue.pop(nonce)
         self._size -= 1
+        self._held -= len(pending.extrinsic.raw)
         if not queue:
             del self._queues[account]
         return pending

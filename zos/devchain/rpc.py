@@ -23,6 +23,8 @@ MOST_SUBSCRIPTIONS = 256
 LONGEST = 10 * 366 * 24 * 3600
 FAIR = 50
 """Blocks that are made before others get a turn."""
+MOST_UNITS = 2**64
+MISCHIEF = ("stalled", "unfinal", "empty", "delay")
 PRUNED = "State already discarded"
 
 
@@ -99,7 +101,7 @@ class Methods:
             else:
                 answer = handler(*params)
             return await answer if isinstance(answer, Awaitable) else answer
-        except TypeError as err:
+        except (TypeError, ValueError, OverflowError) as err:
             raise bad_params(str(err)) from None
 
     # system
@@ -135,7 +137,7 @@ class Methods:
             return [self.chain_getBlockHash(one) for one in number[:MOST_KEYS]]
         if number is None:
             return _text(self._node.head.hash)
-        value = int(number, 16) if isinstance(number, str) else number
+        value = int(number, 16) if isinstance(number, str) and len(number) <= 34 else number
         if isinstance(value, bool) or not isinstance(value, int):
             raise bad_params("a block number is wanted")
         return _text(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
@@ -315,6 +317,8 @@ class Methods:
         return _text(self._node.head.hash)
 
     def dev_fund(self, account: str, units: int) -> bool:
+        if not 0 < int(units) <= MOST_UNITS:
+            raise bad_params(f"1 to {MOST_UNITS} units are wanted")
         self._node.gift(_account(account), int(units))
         return True
 
@@ -335,12 +339,14 @@ class Methods:
     def dev_misbehave(self, what: dict[str, Any]) -> Any:
         """Set some of stalled, unfinal, empty, delay; answers all of them."""
         mischief = self._node.mischief
+        if not isinstance(what, dict):
+            raise bad_params("an object is wanted")
         for name, value in what.items():
-            if not hasattr(mischief, name):
-                raise bad_params(f"`{name}` is no mischief")
+            if name not in MISCHIEF or isinstance(value, str | list | dict) or value is None:
+                raise bad_params(f"`{name}` is no mischief, or cannot be that")
             setattr(mischief, name, type(getattr(mischief, name))(value))
         self._node.finalize()
-        return {name: getattr(mischief, name) for name in ("stalled", "unfinal", "empty", "delay")}
+        return {name: getattr(mischief, name) for name in MISCHIEF}
 
     def dev_reorganise(self, depth: int) -> int:
         return self._node.reorganise(int(depth))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,9 @@ from zos.devchain.pallets.system import DISPATCH_ERROR, SPEC, TRANSACTION, dispa
 from zos.devchain.signing import is_signed
 from zos.scale.metadata import MULTI_ADDRESS, SIGNATURE, render, runtime_call, runtime_event
 from zos.scale.pallet import by_name
-from zos.scale.types import Reader, Undecodable, read_compact
+from zos.scale.types import U32, U128, Compact, Reader, Undecodable, read_compact
+
+log = logging.getLogger("zos.devchain")
 
 PALLETS = (
     system.SYSTEM,
@@ -135,7 +138,7 @@ def parse(raw: bytes, generation: Generation = MODERN) -> Extrinsic:
         ((scheme, signature),) = SIGNATURE.read(reader).items()
         extra_at = reader.position
         period, phase = _era(reader)
-        nonce, tip = read_compact(reader), read_compact(reader)
+        nonce, tip = Compact(U32).read(reader), Compact(U128).read(reader)
         call_at = reader.position
         call = generation.modern(generation.call.read(reader))
     except (Undecodable, RecursionError) as err:
@@ -204,9 +207,20 @@ class Runtime:
         """One call in its own storage layer: a refusal leaves nothing behind, but is raised on."""
         pallet, name, arguments = split(call)
         handler = getattr(self._houses[pallet], name)
-        with ctx.isolated():
-            origin.check(ctx, who, handler)
-            handler(ctx, who, **arguments)
+        try:
+            with ctx.isolated():
+                origin.check(ctx, who, handler)
+                handler(ctx, who, **arguments)
+        except Refusal:
+            raise
+        except Undecodable as err:
+            # A sum that its type cannot hold.
+            log.info("%s.%s overflows: %s", pallet, name, err)
+            raise Refusal("Arithmetic", "Overflow") from err
+        except Exception as err:
+            # A bug of ours is this call's failure, not the chain's end.
+            log.exception("%s.%s broke", pallet, name)
+            raise Refusal("runtime", "Other") from err
 
     def _answered(self, ctx: Context, who: bytes, call: Any) -> Any:
         """A call that something decided on: its outcome is told, not raised."""

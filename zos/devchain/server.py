@@ -22,9 +22,39 @@ log = logging.getLogger("zos.devchain")
 LARGEST = 16 * 1024 * 1024
 BATCH = 100
 BACKLOG = 5_000
+HELD = 32 * 1024 * 1024
+"""Bytes."""
 GIFT = 1_000_000
 """Units (0.1 TFT) for an account that has nothing, as the public activation service gives."""
 TOP_UP = 15_000
+
+
+class Outgoing:
+    """What waits for one client to read it. Somebody who subscribes and never reads costs no more than this."""
+
+    def __init__(self) -> None:
+        self.full = asyncio.Event()
+        self._queue: asyncio.Queue[str] = asyncio.Queue(BACKLOG)
+        self._held = 0
+
+    def offer(self, text: str) -> None:
+        """A notification; nothing when there is no room, which ends the connection."""
+        if self._queue.full() or self._held + len(text) > HELD:
+            self.full.set()
+            return
+        self._held += len(text)
+        self._queue.put_nowait(text)
+
+    async def put(self, text: str) -> None:
+        """An answer; waits for room, so that nothing more is asked meanwhile."""
+        self._held += len(text)
+        await self._queue.put(text)
+
+    async def get(self) -> str:
+        """The next text."""
+        text = await self._queue.get()
+        self._held -= len(text)
+        return text
 
 
 class Server:
@@ -52,19 +82,10 @@ class Server:
         if not socket.can_prepare(request).ok:
             return web.Response(text="this is a chain; speak JSON-RPC to it by WebSocket or POST\n")
         await socket.prepare(request)
-        outgoing: asyncio.Queue[str] = asyncio.Queue(BACKLOG)
-        full = asyncio.Event()
-
-        def send(message: dict[str, Any]) -> None:
-            try:
-                outgoing.put_nowait(json.dumps(message))
-            except asyncio.QueueFull:
-                # Somebody who subscribes and never reads is let go, before he costs memory.
-                full.set()
-
-        session = Session(self._node, send)
+        outgoing = Outgoing()
+        session = Session(self._node, lambda message: outgoing.offer(json.dumps(message)))
         writer = asyncio.create_task(self._write(socket, outgoing))
-        watch = asyncio.create_task(self._hang_up(socket, full))
+        watch = asyncio.create_task(self._hang_up(request, session, outgoing))
         try:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -81,16 +102,19 @@ class Server:
         return socket
 
     @staticmethod
-    async def _write(socket: web.WebSocketResponse, outgoing: asyncio.Queue[str]) -> None:
+    async def _write(socket: web.WebSocketResponse, outgoing: Outgoing) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
                 await socket.send_str(await outgoing.get())
 
     @staticmethod
-    async def _hang_up(socket: web.WebSocketResponse, full: asyncio.Event) -> None:
-        await full.wait()
+    async def _hang_up(request: web.Request, session: Session, outgoing: Outgoing) -> None:
+        await outgoing.full.wait()
         log.warning("a client does not read its subscriptions and is let go")
-        await socket.close()
+        session.close()
+        # It would not read a farewell either.
+        if request.transport is not None:
+            request.transport.abort()
 
     async def _answer(self, session: Session | None, text: str) -> str | None:
         try:
