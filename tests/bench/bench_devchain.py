@@ -25,7 +25,7 @@ from zos.devchain.pallets.balances import mint
 from zos.devchain.runtime import BY_NAME, METADATA
 from zos.devchain.server import serving
 from zos.devchain.state import HISTORY, Overlay, Typed
-from zos.devchain.testing import World
+from zos.devchain.world import World
 from zos.substrate import KeyKind
 from zos.substrate.rpc import Rpc
 from zos.substrate.runtime import Era, Runtime

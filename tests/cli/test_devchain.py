@@ -31,7 +31,7 @@ async def run(tmp_path: Path, url: str, *argv: str, as_json: bool = True, code: 
         out=Out(as_json, out, err),
         chain_url=url,
         key_file=tmp_path / "user.key",
-        state=tmp_path / "state",
+        state_given=str(tmp_path / "state"),
         layout=Layout(tmp_path / "no-lab", tmp_path / "no-run"),
     )
     assert await cli.acted(arguments, ctx) == code, err.getvalue()

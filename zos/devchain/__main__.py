@@ -13,6 +13,7 @@ from zos.devchain import legacy
 from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
 from zos.devchain.server import serving
+from zos.errors import ZosError
 from zos.runtime.daemon import set_up_journal
 from zos.runtime.notify import notify
 
@@ -24,12 +25,16 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder that keeps the chain (default: memory only)")
     parser.add_argument("--block-time", type=float, default=6.0, metavar="SECONDS")
     parser.add_argument("--finality-lag", type=int, default=0, metavar="BLOCKS")
-    parser.add_argument("--genesis", type=Path, help="JSON file: name, id, balances")
+    parser.add_argument("--genesis", type=Path, help="JSON file: fields of zos.devchain.genesis.Genesis")
     parser.add_argument("--generation", default=legacy.NAMES[0], choices=legacy.NAMES, help="which TFChain it plays")
     wanted = parser.parse_args()
     set_up_journal("devchain", False)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(wanted))
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_run(wanted))
+    except ZosError as err:
+        sys.stderr.write(f"zos.devchain: {err.explain()}; {err.advice()}\n")
+        return 1
     return 0
 
 

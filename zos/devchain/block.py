@@ -12,7 +12,7 @@ SLOT = 6
 """Seconds between two blocks on the live chain, and in virtual time."""
 ZERO = bytes(32)
 TIMESTAMP = 1
-"""The index of the pallet Timestamp in spec 145."""
+"""Number of the pallet whose call begins each block; older runtimes have another."""
 
 
 @dataclass(frozen=True, slots=True)

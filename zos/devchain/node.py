@@ -16,12 +16,12 @@ from zos.devchain import errors, farming, genesis, skip
 from zos.devchain.block import SLOT, ZERO, Block
 from zos.devchain.chronicle import Chronicle
 from zos.devchain.context import Context
-from zos.devchain.errors import OtherGeneration
 from zos.devchain.generation import Generation
+from zos.devchain.layout import MODERN_OF
 from zos.devchain.pallets import balances
 from zos.devchain.pallets.system import BLOCK_HASHES
 from zos.devchain.pool import Pending, Pool, Watcher
-from zos.devchain.runtime import BY_NAME, METADATA_OF, MODERN, Extrinsic, Runtime, parse
+from zos.devchain.runtime import BY_NAME, MODERN, Extrinsic, Runtime, parse
 from zos.devchain.state import HISTORY, Overlay, State, Typed
 from zos.devchain.store import Store
 
@@ -61,7 +61,8 @@ class Node:
         generation: Generation = MODERN,
     ) -> None:
         self.genesis_config = start
-        self.generation = generation
+        self._is_modern = generation is MODERN
+        self.generation = MODERN_OF[start.billing] if self._is_modern else generation
         self.mischief = Mischief()
         self.state = State()
         self.finalized = 0
@@ -93,12 +94,6 @@ class Node:
     def number_of(self, hash: bytes) -> int | None:
         """A block's number, when it is on the best chain."""
         return self.blocks.number_of(hash)
-
-    @property
-    def metadata(self) -> bytes:
-        """What the runtime tells of itself; in spec 145 the two ways of billing differ a little."""
-        is_modern = self.generation is MODERN
-        return METADATA_OF[self.genesis_config.billing] if is_modern else self.generation.metadata
 
     def read(self, key: bytes, number: int) -> bytes | None:
         """A stored value as of a block."""
@@ -336,7 +331,8 @@ class Node:
 
     def _quiet(self) -> int:
         """How many blocks come before one with work."""
-        if len(self.pool) or self._gifts or self.mischief.unfinal or self.generation is not MODERN:
+        # What a block changes is known for today's runtime only; older ones are made one by one.
+        if len(self.pool) or self._gifts or self.mischief.unfinal or not self._is_modern:
             return 0
         key = BY_NAME["SmartContractModule"].key("ContractsToBillAt")
         places = {int.from_bytes(one[-8:], "little") for one in self.state.all_keys(key)}
@@ -364,7 +360,7 @@ class Node:
         if len(self.blocks):
             kept = self.store.fact("generation") or MODERN.name
             if kept != self.generation.name:
-                raise OtherGeneration(kept=kept, wanted=self.generation.name)
+                raise errors.OtherGeneration(kept=kept, wanted=self.generation.name)
             for key, value in self.store.state():
                 self.state.load(key, value)
             for number, undo in self.store.undos():

@@ -95,6 +95,12 @@ class Pool:
             del self._queues[account]
         return pending
 
+    def clear(self) -> None:
+        """Forget all, as an endpoint that was restarted."""
+        self._queues.clear()
+        self._watched.clear()
+        self._size = 0
+
     def accounts(self) -> list[bytes]:
         """Who has something waiting, the longest first."""
         return list(self._queues)

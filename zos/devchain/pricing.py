@@ -46,7 +46,8 @@ class Rates:
             storage_size=1024 ** UNITS.index(policy["su"]["unit"]),
             memory_size=1024 ** UNITS.index(policy["cu"]["unit"]),
             traffic_size=1000 ** UNITS.index(policy["nu"]["unit"]),
-            dedicated_percent=policy["discount_for_dedication_nodes"],
+            # Spec 49 does not store it: nodes could not be rented then.
+            dedicated_percent=policy.get("discount_for_dedication_nodes", 50),
             foundation=policy["foundation_account"],
             sales=policy["certified_sales_account"],
         )

@@ -194,7 +194,7 @@ class Methods:
         return session.begin(start)
 
     def state_getMetadata(self, hash: Any = None) -> str:
-        return _text(self._node.metadata)
+        return _text(self._node.generation.metadata)
 
     def state_getStorage(self, key: str, hash: Any = None) -> Any:
         return _maybe(self._node.read(_bytes(key), self._number(hash)))

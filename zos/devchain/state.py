@@ -167,7 +167,6 @@ class Typed:
         if raw is None:
             return None
         if not isinstance(item.value, Struct):
-            # An older runtime's type, which gives the values of today's.
             return decode(item.value, raw)[field]
         reader = Reader(raw)
         values = ((known, kind.read(reader)) for known, kind in item.value.fields)

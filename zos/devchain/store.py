@@ -45,7 +45,6 @@ class Store:
     """An SQLite file, or nothing but memory when no path is given."""
 
     def __init__(self, path: Path | None, timestamp: int = block.TIMESTAMP) -> None:
-        """`timestamp` is the index of the pallet that every block begins with."""
         self._timestamp = timestamp
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False)
         self._is_batch = False

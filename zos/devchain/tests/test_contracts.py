@@ -11,7 +11,7 @@ from zos.devchain.errors import Refusal
 from zos.devchain.genesis import Genesis, developer
 from zos.devchain.pallets.contracts.billing import GRACE, STAKING_POOL
 from zos.devchain.runtime import Variant
-from zos.devchain.testing import World
+from zos.devchain.world import World
 
 GIB = 1024**3
 HOUR = 3600

@@ -9,10 +9,11 @@ import pytest
 
 from zos.devchain.errors import Refusal
 from zos.devchain.genesis import BadGenesis, Genesis, developer
+from zos.devchain.layout import CALL
 from zos.devchain.pallets.balances import set_lock
 from zos.devchain.pallets.dao import MOTION
-from zos.devchain.runtime import CALL, Variant
-from zos.devchain.testing import World
+from zos.devchain.runtime import Variant
+from zos.devchain.world import World
 from zos.substrate import LocalKey
 
 ALICE, BOB, CHARLIE = (developer(name) for name in ("Alice", "Bob", "Charlie"))

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zos.devchain import block, skip
+from zos.devchain import block, legacy, skip
+from zos.devchain.context import Context
 from zos.devchain.errors import Invalid
 from zos.devchain.genesis import Genesis, developer
 from zos.devchain.node import Node
 from zos.devchain.rpc import Methods
-from zos.devchain.runtime import BY_NAME
+from zos.devchain.runtime import BY_NAME, Runtime, Variant
+from zos.devchain.state import Overlay
 from zos.devchain.store import OldChain, Store
-from zos.devchain.tests.test_devchain import RUNTIME, remark
+from zos.devchain.tests.test_devchain import RUNTIME, remark, supply
 from zos.scale.types import compact
 from zos.substrate import LocalKey
 from zos.substrate.runtime import Era
@@ -83,6 +86,51 @@ def test_contracts_are_billed_while_time_is_skipped() -> None:
     lock = node.typed().get("SmartContractModule.ContractLock", 1)
     # Two bills, the first a few seconds short of an hour.
     assert 39_900 <= lock["amount_locked"] <= 40_000
+
+
+@pytest.mark.parametrize("variant", Variant)
+def test_what_is_issued_is_held_after_every_block(variant: Variant) -> None:
+    node = Node(Genesis(billing=variant, billing_frequency=10))
+    poor = LocalKey.of_text("//Poor")
+    node.gift(poor.public, 5_000_000)
+    node.make_block(NOW)
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("TfgridModule", "user_accept_tc", {"document_link": b"l", "document_hash": b"h"}),
+        ("TfgridModule", "create_twin", {"relay": None, "pk": None}),
+        ("SmartContractModule", "create_name_contract", {"name": b"first"}),
+        ("SmartContractModule", "create_name_contract", {"name": b"second"}),
+    ]
+    for nonce, (pallet, call, arguments) in enumerate(asked):
+        sign(node, nonce, pallet, call, key=poor, **arguments)
+    for number in range(400):
+        node.make_block(node.head.now + 360_000)
+        if number == 300:
+            sign(node, 4, "SmartContractModule", "cancel_contract", key=poor, contract_id=1)
+        assert supply(node) == node.typed().get("Balances.TotalIssuance")
+    data = node.typed().get("System.Account", poor.public)["data"]
+    assert data["free"] < 5_000_000 - 40_000 - 500_000
+    assert node.typed().get("SmartContractModule.Contracts", 1) is None
+
+
+@pytest.mark.parametrize("name", legacy.NAMES)
+def test_every_generation_bills_and_shares_out(name: str) -> None:
+    node = Node(Genesis(), generation=legacy.generation(name))
+    node.make_block(NOW)
+    ctx = Context(node.typed().over(Overlay(node.state)), BY_NAME, 1, NOW, bytes(32))
+    who = developer("Charlie")
+    runtime = Runtime()
+    for call, arguments in (
+        ("user_accept_tc", {"document_link": b"l", "document_hash": b"h"}),
+        ("create_twin", {"relay": None, "pk": None}),
+    ):
+        runtime.dispatch(ctx, who, {"TfgridModule": {call: arguments}})
+    runtime.dispatch(ctx, who, {"SmartContractModule": {"create_name_contract": {"name": b"name"}}})
+    for _ in range(24):
+        ctx.now += 3_600_000
+        runtime.dispatch(ctx, who, {"SmartContractModule": {"bill_contract_for_block": {"contract_id": 1}}})
+    burned = [e["event"] for e in ctx.events if "TokensBurned" in e["event"].get("SmartContractModule", ())]
+    assert burned == [{"SmartContractModule": {"TokensBurned": {"contract_id": 1, "amount": 24 * 20_000 * 35 // 100}}}]
+    runtime.dispatch(ctx, who, {"SmartContractModule": {"cancel_contract": {"contract_id": 1}}})
 
 
 def test_what_waits_is_not_skipped() -> None:

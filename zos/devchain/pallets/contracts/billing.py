@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 from zos.devchain import pricing
@@ -12,8 +11,6 @@ from zos.devchain.errors import Refusal
 from zos.devchain.pallets import balances
 from zos.devchain.pallets.contracts.layout import NAME, NOTHING
 from zos.devchain.pallets.contracts.lifecycle import Record, content, load, node_of_contract, queued, set_state
-from zos.devchain.types import PRICING_POLICY
-from zos.scale.types import decode
 
 GRACE = 14 * 24 * 600
 """Blocks: two weeks."""
@@ -54,9 +51,9 @@ class Due:
         return self.regular + self.extra
 
 
-@lru_cache(maxsize=64)
-def _rates(raw: bytes) -> pricing.Rates:
-    return pricing.Rates.of(decode(PRICING_POLICY, raw))
+_RATES: dict[bytes, pricing.Rates] = {}
+"""The last policies, by how they are stored: reading one for each bill would cost as much as the bill."""
+MOST_RATES = 64
 
 
 def rates(ctx: Context, policy: int = DEFAULT_POLICY) -> pricing.Rates:
@@ -64,7 +61,12 @@ def rates(ctx: Context, policy: int = DEFAULT_POLICY) -> pricing.Rates:
     raw = ctx.storage.raw("TfgridModule.PricingPolicies", policy)
     ctx.need(raw, f"{NAME}.PricingPolicyNotExists")
     assert raw is not None
-    return _rates(raw)
+    found = _RATES.get(raw)
+    if found is None:
+        if len(_RATES) >= MOST_RATES:
+            _RATES.clear()
+        found = _RATES[raw] = pricing.Rates.of(ctx.get("TfgridModule.PricingPolicies", policy))
+    return found
 
 
 def tokens(ctx: Context, units: int) -> int:

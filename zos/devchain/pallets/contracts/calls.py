@@ -104,7 +104,7 @@ class SmartContracts(Services, Solutions):
         self, ctx: Context, who: bytes, contract_id: int, deployment_hash: bytes, deployment_data: bytes
     ) -> None:
         contract = load(ctx, contract_id)
-        is_mine = contract["twin_id"] == twin_of(ctx, who, NAME)
+        is_mine = contract["twin_id"] == ctx.get("TfgridModule.TwinIdByAccountID", who)
         ctx.need(is_mine, f"{NAME}.TwinNotAuthorizedToUpdateContract")
         ctx.need(grace_start(contract) is None, f"{NAME}.CannotUpdateContractInGraceState")
         body = contract["contract_type"].get("NodeContract")
@@ -118,7 +118,7 @@ class SmartContracts(Services, Solutions):
 
     def cancel_contract(self, ctx: Context, who: bytes, contract_id: int) -> None:
         contract = load(ctx, contract_id)
-        is_mine = contract["twin_id"] == twin_of(ctx, who, NAME)
+        is_mine = contract["twin_id"] == ctx.get("TfgridModule.TwinIdByAccountID", who)
         ctx.need(is_mine, f"{NAME}.TwinNotAuthorizedToCancelContract")
         kind, body = content(contract)
         if kind == "RentContract":
