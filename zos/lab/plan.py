@@ -16,6 +16,8 @@ from zos.lab.script import COPIED, NODE_FOLDERS, hosts
 from zos.lab.topology import INTERNET, KYC_NAMES, Box, Kind, Layout, Topology
 from zos.lab.units import own_units
 
+FIRST_SERVER = Kind.CHAIN
+"""Started before the others that need the certificates."""
 SERVERS = (Kind.CHAIN, Kind.HUB, Kind.RELAY, Kind.GRIDPROXY)
 
 
@@ -103,7 +105,7 @@ def _prepare(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Ste
     if box.kind is not Kind.NODE:
         if state not in have.folders:
             yield s.MakeFolder(state)
-        if box.kind is Kind.RELAY and layout.tls not in have.folders:
+        if box.kind is FIRST_SERVER and layout.tls not in have.folders:
             servers = (one.address for one in wish.topology.boxes() if one.kind in SERVERS)
             yield s.MakeCertificates(layout.tls, (*servers, *KYC_NAMES))
         return

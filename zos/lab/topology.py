@@ -123,6 +123,8 @@ RELAY_URL = f"ws://{RELAY_DOMAIN}"
 PROXY_URL = "http://198.51.100.13"
 FORWARD_URL = "http://198.51.100.13:3128"
 """A forward proxy for clients whose KYC address is built in: it brings them to the lab's own."""
+CHAIN_TLS_URL = "wss://198.51.100.10"
+PROXY_TLS_URL = "https://198.51.100.13"
 RELAY_TLS_URL = f"wss://{RELAY_DOMAIN}"
 
 

@@ -34,22 +34,39 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
         case Kind.CHAIN:
             listen = ["--listen", f"{box.address}:{CHAIN_PORT}"]
             pace = ["--block-time", f"{topology.block_time:g}"]
-            return {"devchain.service": _unit("zos.devchain", [*listen, *pace, "--data", str(state / "data")])}
+            chain = _unit("zos.devchain", [*listen, *pace, "--data", str(state / "data")])
+            return {"devchain.service": chain, "front.service": _front(box, CHAIN_PORT, layout)}
         case Kind.HUB:
             listen = ["--listen", f"{box.address}:{HUB_PORT}"]
             return {"hub.service": _unit("zos.hub", [*listen, "--root", str(state / "data")])}
         case Kind.RELAY:
-            files = ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
-            ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}", *files]
-            return {"relay.service": _unit("zos.relay", ["--chain", CHAIN_URL, *ports, "--domain", RELAY_DOMAIN])}
+            ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}"]
+            return {
+                "relay.service": _unit(
+                    "zos.relay", ["--chain", CHAIN_URL, *ports, *_files(layout), "--domain", RELAY_DOMAIN]
+                )
+            }
         case Kind.GRIDPROXY:
             data = ["--database", str(state / "grid.sqlite"), "--relay", RELAY_URL, "--key", str(layout.proxy_key)]
             proxy = ["--chain", CHAIN_URL, "--listen", f"{box.address}:{WEB_PORT}", *data]
-            files = ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
-            kyc = ["--listen", f"{box.address}:{FORWARD_PORT}", *files, "--verdict", str(layout.kyc)]
-            return {"gridproxy.service": _unit("zos.explorer", proxy), "kyc.service": _unit("zos.lab.kyc", kyc)}
+            kyc = ["--listen", f"{box.address}:{FORWARD_PORT}", *_files(layout), "--verdict", str(layout.kyc)]
+            return {
+                "gridproxy.service": _unit("zos.explorer", proxy),
+                "kyc.service": _unit("zos.lab.kyc", kyc),
+                "front.service": _front(box, WEB_PORT, layout),
+            }
         case _:
             return {}
+
+
+def _front(box: Box, port: int, layout: Layout) -> str:
+    """TLS on its own port, for clients that insist on it."""
+    ports = ["--listen", f"{box.address}:{TLS_PORT}", "--to", f"{box.address}:{port}"]
+    return _unit("zos.lab.front", [*ports, *_files(layout)])
+
+
+def _files(layout: Layout) -> list[str]:
+    return ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
 
 
 def _unit(module: str, arguments: Sequence[str]) -> str:

@@ -15,9 +15,11 @@ from zos.cli.render import table
 from zos.lab.keeper import BoxStatus, Lab
 from zos.lab.topology import (
     ACTIVATION_URL,
+    CHAIN_TLS_URL,
     CHAIN_URL,
     FORWARD_URL,
     HUB_URL,
+    PROXY_TLS_URL,
     PROXY_URL,
     RELAY_TLS_URL,
     Layout,
@@ -80,6 +82,9 @@ def clients(layout: Layout) -> dict[str, str]:
         "RELAY_URL": RELAY_TLS_URL,
         "ACTIVATION_URL": ACTIVATION_URL,
         "HUB_URL": HUB_URL,
+        # For clients that accept nothing but TLS: Go's and Terraform's.
+        "SUBSTRATE_TLS_URL": CHAIN_TLS_URL,
+        "PROXY_TLS_URL": PROXY_TLS_URL,
         # KYC's address is built into clients: they reach the lab's by a forward proxy, with the lab's certificate.
         "HTTPS_PROXY": FORWARD_URL,
         "NO_PROXY": own,
