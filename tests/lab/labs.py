@@ -15,7 +15,7 @@ from typing import Any
 from zos.bus.client import Bus
 from zos.core0.api import Core0Client
 from zos.lab.keeper import Lab
-from zos.lab.topology import Layout
+from zos.lab.topology import HUB_URL, Layout
 from zos.provisiond.api import ProvisiondClient
 from zos.vmd.api import VmdClient
 
@@ -130,3 +130,33 @@ async def states(node: str, contract: int) -> dict[str, str]:
             if one["contract_id"] == contract:
                 return {workload["name"]: workload["result"]["state"] for workload in one["workloads"]}
     return {}
+
+
+SPEC = """
+name: {name}
+networks:
+  {name}net: {{range: 10.77.0.0/16}}
+machines:
+  {name}vm:
+    node: 1
+    flist: {flist}
+    cpu: 1
+    memory: 256MiB
+    entrypoint: /sbin/web
+    disks:
+      {name}disk: {{size: {size}, at: /data}}
+"""
+WEB = f"{HUB_URL}/demo/web.fl"
+
+
+def spec(folder: Path, name: str, flist: str = WEB, size: str = "64MiB") -> Path:
+    """A file for `zos deploy`: a machine with a disk on node 1, all named after `name`."""
+    path = folder / f"{name}.yaml"
+    path.write_text(SPEC.format(name=name, flist=flist, size=size))
+    return path
+
+
+def contracts(name: str, state: Path) -> list[int]:
+    """The contracts of a deployment, as the user's record has them."""
+    path = state / f"{name}.json"
+    return list(json.loads(path.read_text())["contracts"].values()) if path.exists() else []

@@ -13,39 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labs import HUB, UNITS, box_of, command, core0_pid, environment, eventually, kill, states, unit_pid, zos
+from labs import (
+    HUB,
+    UNITS,
+    box_of,
+    command,
+    contracts,
+    core0_pid,
+    environment,
+    eventually,
+    kill,
+    spec,
+    states,
+    unit_pid,
+    zos,
+)
 
 from zos import hub
 from zos.lab.topology import HUB_URL
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
-
-SPEC = """
-name: {name}
-networks:
-  {name}net: {{range: 10.77.0.0/16}}
-machines:
-  {name}vm:
-    node: 1
-    flist: {flist}
-    cpu: 1
-    memory: 256MiB
-    entrypoint: /sbin/web
-    disks:
-      {name}disk: {{size: {size}, at: /data}}
-"""
-WEB = f"{HUB_URL}/demo/web.fl"
-
-
-def spec(folder: Path, name: str, flist: str = WEB, size: str = "64MiB") -> Path:
-    path = folder / f"{name}.yaml"
-    path.write_text(SPEC.format(name=name, flist=flist, size=size))
-    return path
-
-
-def contracts(name: str, state: Path) -> list[int]:
-    path = state / f"{name}.json"
-    return list(json.loads(path.read_text())["contracts"].values()) if path.exists() else []
 
 
 def workloads(contract: int, state: Path) -> list[dict[str, Any]]:
