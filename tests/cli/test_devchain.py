@@ -90,8 +90,17 @@ async def test_the_chain_misbehaves_and_behaves_again(tmp_path: Path) -> None:
         assert await run(tmp_path, dev.url, "misbehave", "fork", "3") == {"taken_back": 1}
         assert (await run(tmp_path, dev.url, "misbehave", "delay", "0.01"))["delay"] == 0.01
         assert (await run(tmp_path, dev.url, "misbehave", "stall"))["stalled"] is True
+        assert (await run(tmp_path, dev.url, "misbehave", "lag", "2"))["lag"] == 2
+        assert (await run(tmp_path, dev.url, "misbehave", "genesis"))["stranger"] is True
         now = await run(tmp_path, dev.url, "misbehave", "behave")
-        assert now == {"stalled": False, "unfinal": False, "empty": False, "delay": 0.0}
+        assert now == {
+            "stalled": False,
+            "unfinal": False,
+            "empty": False,
+            "delay": 0.0,
+            "lag": 0,
+            "stranger": False,
+        }
 
 
 async def test_a_wrong_month_is_a_sentence(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def test_whatever_the_chain_does_wrong_guests_stay(demo: dict[str, Any], s
     async def is_told() -> bool:
         return set((await states(box, contract)).values()) == {"ok"} and await guests(box) == before
 
-    for what in (["stall"], ["unfinal"], ["empty"], ["delay", "3"]):
+    for what in (["stall"], ["unfinal"], ["lag", "20"], ["empty"], ["delay", "3"], ["genesis"]):
         zos("devchain", "misbehave", *what, state=state)
         try:
             await begun_anew(box)

@@ -48,6 +48,10 @@ class Mischief:
     """Every storage read says: nothing."""
     delay: float = 0.0
     """Seconds before each answer."""
+    lag: int = 0
+    """Blocks that finality is behind, beside what it always is."""
+    stranger: bool = False
+    """It says that its genesis is another one."""
 
 
 class Node:
@@ -241,7 +245,7 @@ class Node:
 
     def finalize(self) -> None:
         """Make final what is old enough."""
-        last = self.head.number - self._lag
+        last = self.head.number - self._lag - self.mischief.lag
         if self.mischief.unfinal or self.finalized >= last:
             return
         while self.finalized < last:

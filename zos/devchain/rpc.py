@@ -24,7 +24,7 @@ LONGEST = 10 * 366 * 24 * 3600
 FAIR = 50
 """Blocks that are made before others get a turn."""
 MOST_UNITS = 2**64
-MISCHIEF = ("stalled", "unfinal", "empty", "delay")
+MISCHIEF = ("stalled", "unfinal", "empty", "delay", "lag", "stranger")
 PRUNED = "State already discarded"
 
 
@@ -140,6 +140,8 @@ class Methods:
         value = int(number, 16) if isinstance(number, str) and len(number) <= 34 else number
         if isinstance(value, bool) or not isinstance(value, int):
             raise bad_params("a block number is wanted")
+        if value == 0 and self._node.mischief.stranger:
+            return _text(hashlib.blake2b(self._node.genesis_hash, digest_size=32).digest())
         return _text(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
 
     def chain_getFinalizedHead(self) -> str:
@@ -337,7 +339,7 @@ class Methods:
         }
 
     def dev_misbehave(self, what: dict[str, Any]) -> Any:
-        """Set some of stalled, unfinal, empty, delay; answers all of them."""
+        """Set some of stalled, unfinal, empty, delay, lag, stranger; answers all of them."""
         mischief = self._node.mischief
         if not isinstance(what, dict):
             raise bad_params("an object is wanted")

@@ -29,7 +29,7 @@ from zos.chain.link import Contact, Link
 from zos.chain.records import relay_text
 from zos.devchain import legacy
 from zos.devchain.testing import Devchain, devchain
-from zos.substrate import Chain, KeyKind, LocalKey
+from zos.substrate import Chain, ChainUnreachable, KeyKind, LocalKey
 
 GiB = 1024**3
 FARMER = LocalKey.of_text("//Alice")
@@ -250,3 +250,27 @@ def test_relays_are_published_by_their_hosts_names() -> None:
     assert relay_text(["wss://b.example:443", "wss://a.example/", "ws://a.example"]) == "a.example_b.example"
     with pytest.raises(BadRelay):
         relay_text(["relay.example"])
+
+
+async def test_a_chain_that_says_it_is_another_one_is_no_word_about_a_contract() -> None:
+    async with bench() as b:
+        await b.link.register(RECORD)
+        id = await b.contract()
+        b.dev.node.mischief.stranger = True
+        async with Chain([b.dev.url], genesis=b.dev.node.genesis_hash.hex()) as chain:
+            with pytest.raises(ChainUnreachable):
+                await Link(chain, NODE, 1).contract(id)
+        b.dev.node.mischief.stranger = False
+        assert (await b.link.contract(id)).id == id
+
+
+async def test_finality_that_is_behind_is_waited_for() -> None:
+    async with bench() as b:
+        await b.link.register(RECORD)
+        b.dev.node.mischief.lag = 10_000
+        id = await b.contract()
+        with pytest.raises(ChainBehind):
+            await b.link.contract(id)
+        b.dev.node.mischief.lag = 0
+        b.dev.node.finalize()
+        assert (await b.link.contract(id)).id == id

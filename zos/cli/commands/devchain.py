@@ -66,8 +66,10 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     advance.add_argument("--heartbeats", action="store_true", help="nodes that are awake report uptime meanwhile")
     advance.set_defaults(action=_advance)
     misbehave = verbs.add_parser("misbehave", parents=[common], help="make the chain do something wrong")
-    misbehave.add_argument("what", choices=("stall", "unfinal", "empty", "delay", "fork", "behave"))
-    misbehave.add_argument("amount", type=float, nargs="?", default=1.0, help="seconds of delay, blocks of a fork")
+    misbehave.add_argument("what", choices=("stall", "unfinal", "lag", "empty", "delay", "fork", "genesis", "behave"))
+    misbehave.add_argument(
+        "amount", type=float, nargs="?", default=1.0, help="seconds of delay, blocks of a lag or a fork"
+    )
     misbehave.set_defaults(action=_misbehave)
     fund = verbs.add_parser("fund", parents=[common], help="give an account new TFT")
     fund.add_argument("account", help="address, or public key in hex")
@@ -113,9 +115,14 @@ async def _misbehave(arguments: argparse.Namespace, ctx: Context) -> None:
         gone = int(await _ask(ctx, "dev_reorganise", int(amount)))
         ctx.out.result({"taken_back": gone}, f"{gone} blocks that were not final are taken back")
         return
-    wanted: dict[str, Any] = {"stall": {"stalled": True}, "delay": {"delay": amount}}.get(what, {what: True})
-    if what == "behave":
-        wanted = {"stalled": False, "unfinal": False, "empty": False, "delay": 0.0}
+    words: dict[str, dict[str, Any]] = {
+        "stall": {"stalled": True},
+        "lag": {"lag": int(amount)},
+        "delay": {"delay": amount},
+        "genesis": {"stranger": True},
+        "behave": {"stalled": False, "unfinal": False, "empty": False, "delay": 0.0, "lag": 0, "stranger": False},
+    }
+    wanted = words.get(what, {what: True})
     now = await _ask(ctx, "dev_misbehave", wanted)
     ctx.out.result(now, fields(now))
 
