@@ -68,7 +68,8 @@ async def test_a_farmer_earns_in_virtual_time(tmp_path: Path) -> None:
         # CU = min(16, 31 / 4, 512 / 50) = 7.75, SU = 512 / 250 = 2.048.
         assert (paid["cu"], paid["su"], paid["violation"]) == (7_750_000, 2_048_000, "")
         assert paid["units"] == (7_750_000 * 2400 + 2_048_000 * 1000) // 10**6 * paid["permille"] // 1000 * 125_000
-        assert paid["permille"] >= 999
+        # A period rarely ends with a report: up to forty minutes of it are not told yet.
+        assert paid["permille"] >= 998
         text = await run(tmp_path, dev.url, "mint", "--csv", as_json=False)
         head, line = text.strip().splitlines()
         assert dict(zip(head.split(","), line.split(","), strict=True))["units"] == str(paid["units"])
