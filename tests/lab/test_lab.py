@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labs import LAYOUT, UNITS, box_of, box_pid, core0_pid, eventually, guests, kill, states, unit_pid, zos
+from labs import HUB, LAYOUT, UNITS, box_of, box_pid, core0_pid, eventually, guests, kill, spec, states, unit_pid, zos
 
 from zos.bus.client import Bus
 from zos.core0.api import Core0Client
@@ -50,6 +50,25 @@ def test_running_it_again_changes_nothing(demo: dict[str, Any], state: Path) -> 
     again = zos("lab", "demo", state=state)
     assert again["contracts"] == demo["contracts"]
     assert again["proved"] == demo["proved"]
+
+
+async def test_a_users_own_vault_serves_the_node_and_no_hub_is_asked(
+    demo: dict[str, Any], state: Path, tmp_path: Path
+) -> None:
+    on_hub = sorted((HUB / "deployments").iterdir())
+    (contract,) = zos("deploy", str(spec(tmp_path, "own")), "--vault", state=state)["contracts"].values()
+    assert set((await states("node-1", contract)).values()) == {"ok"}
+    links = zos("why", str(contract), "ownvm", state=state)["links"]
+    assert "the deployment was fetched from its owner's vault" in [link["detail"] for link in links]
+    assert len(zos("vault", "list", state=state)) == 1
+    assert sorted((HUB / "deployments").iterdir()) == on_hub != []
+    zos("cancel", str(contract), state=state)
+    assert zos("vault", "list", state=state) == []
+
+    async def gone() -> bool:
+        return await states("node-1", contract) == {}
+
+    await eventually(gone, 60)
 
 
 @pytest.mark.parametrize("unit", UNITS)

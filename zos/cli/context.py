@@ -14,7 +14,7 @@ from zos.bus.client import RUN_DIR, Bus
 from zos.chain.api import ChainClient
 from zos.cli.out import Out
 from zos.errors import Status, ZosError
-from zos.lab.topology import CHAIN_URL, HUB_URL, Layout
+from zos.lab.topology import CHAIN_URL, HUB_URL, RELAY_URL, Layout
 from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
@@ -97,6 +97,12 @@ class Context:
     def hub_url(self) -> str:
         """Where signed deployments are put for nodes to fetch; empty when nobody said."""
         return os.environ.get("ZOS_HUB", "") or (HUB_URL if self.is_lab else "")
+
+    @property
+    def relay_urls(self) -> tuple[str, ...]:
+        """The RMB relays that were named, or the lab's; none when the user's twin is to say."""
+        named = tuple(url for url in os.environ.get("ZOS_RELAY", "").split(",") if url)
+        return named or ((RELAY_URL,) if self.is_lab else ())
 
     def key(self) -> LocalKey:
         """The user's key."""

@@ -17,6 +17,7 @@ from zos.model.evidence import Evidence
 from zos.networkd.api import NoSuchNetwork
 from zos.networkd.api.types import Backend, Network, NetworkInfo, Tap, TapInfo
 from zos.provisiond.api.errors import CannotFetch, NotVerified
+from zos.provisiond.pull import Place, Web
 from zos.storaged.api import PoolFull
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
 from zos.verbs.run import Doors
@@ -27,7 +28,7 @@ GiB = 1024**3
 
 
 class FakeHost:
-    """A node: what its daemons hold, what the chain says, what lies at URLs."""
+    """A node: what its daemons hold, what the chain says, what lies at URLs and in vaults (by hash)."""
 
     def __init__(self, node: int = 1) -> None:
         self.chain = FakeChain(node)
@@ -42,10 +43,11 @@ class FakeHost:
             cast(Any, self.storaged), cast(Any, self.flistd), cast(Any, self.networkd), cast(Any, self.vmd)
         )
 
-    async def fetch(self, contract: int, url: str) -> bytes:
-        if url not in self.documents:
-            raise CannotFetch(contract=contract, url=url, problem="HTTP status 404")
-        return self.documents[url]
+    async def fetch(self, contract: NodeContract, place: Place) -> bytes:
+        found = self.documents.get(str(place) if isinstance(place, Web) else contract.deployment_hash)
+        if found is None:
+            raise CannotFetch(contract=contract.id, place=place, problem="HTTP status 404")
+        return found
 
     def memory(self) -> tuple[int, int]:
         return self.total, 2 * GiB

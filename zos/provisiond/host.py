@@ -1,4 +1,4 @@
-"""What provisiond asks of the world beside the daemons' doors: documents at URLs, and the machine's memory."""
+"""What provisiond asks of the world beside the daemons' doors: signed documents, and the machine's memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import psutil
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from zos.bus.client import Bus
-from zos.chain.api import ChainClient
+from zos.chain.api import ChainClient, NodeContract
 from zos.core0.api import Core0Client
+from zos.errors import ZosError
 from zos.flistd.api import FlistdClient
 from zos.model.units import GiB, MiB
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api.errors import CannotFetch
 from zos.provisiond.kyc import Kyc
+from zos.provisiond.pull import Place, Vault, Web
+from zos.rmb.api import RmbClient
 from zos.storaged.api import StoragedClient
 from zos.verbs.run import Doors
 from zos.vmd.api import VmdClient
@@ -28,51 +31,59 @@ DEADLINE = 20.0
 
 
 class NodeHost:
-    """The siblings' doors, and a way to fetch."""
+    """The siblings' doors, and ways to fetch."""
 
     def __init__(self, bus: Bus, kyc: Kyc) -> None:
         self.kyc = kyc
         self.chain = ChainClient(bus)
         self.core0 = Core0Client(bus)
+        self._rmb = RmbClient(bus)
         self.doors = Doors(StoragedClient(bus), FlistdClient(bus), NetworkdClient(bus), VmdClient(bus))
 
-    async def fetch(self, contract: int, url: str) -> bytes:
-        """The document at a URL that a contract names; bounded in size and time, never from the node itself."""
-
-        def cannot(problem: object) -> CannotFetch:
-            return CannotFetch(contract=contract, url=url, problem=problem)
-
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise cannot("only http and https are fetched")
+    async def fetch(self, contract: NodeContract, place: Place) -> bytes:
+        """The document at the place that a contract names; bounded in size and time."""
         try:
-            literal = ipaddress.ip_address(urlsplit(url).hostname or "")
-        except ValueError:
-            pass
-        else:
-            if _is_inside(str(literal)):
-                raise cannot("the address is the node's own")
-        timeout = aiohttp.ClientTimeout(total=DEADLINE)
-        connector = aiohttp.TCPConnector(resolver=_Outside())
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
-                session.get(url, allow_redirects=False) as answer,
-            ):
-                if answer.status != 200:
-                    raise cannot(f"HTTP status {answer.status}")
-                body = await answer.content.read(LARGEST + 1)
-                while len(body) <= LARGEST and not answer.content.at_eof():
-                    body += await answer.content.read(LARGEST + 1 - len(body))
+            match place:
+                case Web(url):
+                    return await _at(url)
+                case Vault(session):
+                    return await self._rmb.fetch_deployment(contract.twin, session, contract.deployment_hash)
+        except ZosError as err:
+            raise CannotFetch(contract=contract.id, place=place, problem=err.explain()) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
-            raise cannot(str(err) or type(err).__name__) from None
-        if len(body) > LARGEST:
-            raise cannot(f"it is larger than {LARGEST} bytes")
-        return body
+            raise CannotFetch(contract=contract.id, place=place, problem=str(err) or type(err).__name__) from None
 
     def memory(self) -> tuple[int, int]:
         """Total and reserved bytes of memory."""
         total = int(psutil.virtual_memory().total)
         return total, reserved_memory(total)
+
+
+async def _at(url: str) -> bytes:
+    """What lies at a URL, never of the node itself; raises ValueError for what is not fetched."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("only http and https are fetched")
+    try:
+        literal = ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        pass
+    else:
+        if _is_inside(str(literal)):
+            raise ValueError("the address is the node's own")
+    timeout = aiohttp.ClientTimeout(total=DEADLINE)
+    connector = aiohttp.TCPConnector(resolver=_Outside())
+    async with (
+        aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+        session.get(url, allow_redirects=False) as answer,
+    ):
+        if answer.status != 200:
+            raise ValueError(f"HTTP status {answer.status}")
+        body = await answer.content.read(LARGEST + 1)
+        while len(body) <= LARGEST and not answer.content.at_eof():
+            body += await answer.content.read(LARGEST + 1 - len(body))
+    if len(body) > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST} bytes")
+    return body
 
 
 def reserved_memory(total: int) -> int:

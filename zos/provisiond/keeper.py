@@ -275,8 +275,8 @@ class Keeper:
         if place is None:
             return
         began = time.monotonic()
-        document = await self._host.fetch(contract, place.url)
-        fetched = self._link("fetch", f"the deployment was fetched from {place.url}", time.monotonic() - began)
+        document = await self._host.fetch(seen, place)
+        fetched = self._link("fetch", f"the deployment was fetched from {place}", time.monotonic() - began)
         deployment = pull.bound(admission.read(document, self._types), contract)
         admission.carried(deployment, seen, await self._node(), self._types)
         await self._host.kyc.check(deployment.twin_id)

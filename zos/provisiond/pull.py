@@ -13,10 +13,26 @@ LONGEST = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a signed deployment lies."""
+class Web:
+    """At a URL: `{"pull": {"url": URL}}`."""
 
     url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """With the contract's own twin, who is asked over RMB: `{"pull": {"rmb": SESSION}}`."""
+
+    session: str
+
+    def __str__(self) -> str:
+        return "its owner's vault"
+
+
+Place = Web | Vault
 
 
 def place(deployment_data: bytes) -> Place | None:
@@ -28,8 +44,14 @@ def place(deployment_data: bytes) -> Place | None:
     except (ValueError, RecursionError):
         return None
     pull = document.get("pull") if isinstance(document, dict) else None
-    url = pull.get("url") if isinstance(pull, dict) else pull
-    return Place(url) if isinstance(url, str) and url else None
+    if isinstance(pull, str):
+        pull = {"url": pull}
+    if not isinstance(pull, dict):
+        return None
+    url, session = pull.get("url"), pull.get("rmb")
+    if isinstance(url, str) and url:
+        return Web(url)
+    return Vault(session) if isinstance(session, str) else None
 
 
 def bound(deployment: Deployment, contract: int) -> Deployment:

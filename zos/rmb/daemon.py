@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from zos.bus.client import Bus
 from zos.chain.api import ChainClient, NoSuchTwin, NotRegistered
 from zos.core0.api import Core0Client, Purpose
+from zos.rmb.api.rmb_pb2_grpc import add_RmbServicer_to_server
 from zos.rmb.envelope import TwinRecord
 from zos.rmb.limits import Rate
 from zos.rmb.peer import Peer
 from zos.rmb.router import Node, Router
+from zos.rmb.service import RmbService
 from zos.rmb.twins import TwinCache
 from zos.runtime.daemon import Daemon, Runtime
 from zos.substrate.keys import KeyKind
@@ -83,5 +85,6 @@ class Rmb(Daemon):
             clock=rt.clock,
             rate=Rate(rt.clock, config.rate, config.burst),
         )
+        rt.serve(RmbService(peer), add_RmbServicer_to_server)
         if rt.node.relay:
             rt.task("peer", peer.run)

@@ -103,8 +103,13 @@ class Peer:
 
     # Asking
 
-    async def call(self, twin: int, command: str, body: bytes = b"null", *, deadline: float = 20.0) -> bytes:
-        """Ask another twin; gives the answer's body. Raises NoAnswer, Refused, NoRelay, UnknownTwin."""
+    async def call(
+        self, twin: int, command: str, body: bytes = b"null", *, session: str = "", deadline: float = 20.0
+    ) -> bytes:
+        """Ask another twin, or one session of it; gives the answer's body.
+
+        Raises NoAnswer, Refused, NoRelay, UnknownTwin.
+        """
         if len(self._asked) >= WAITING:
             raise Busy(twin=twin)
         other = await self._twins.twin(twin)
@@ -112,6 +117,8 @@ class Peer:
             raise UnknownTwin(twin=twin)
         uid = str(uuid.uuid4())
         made = env.request(uid, await self._me(), twin, command, self._clock.time(), max(1, round(deadline)))
+        if session:
+            made.destination.connection = session
         await self._close(made, other, body)
         asked = _Asked(twin, asyncio.get_running_loop().create_future())
         self._asked[uid] = asked

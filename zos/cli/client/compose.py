@@ -160,13 +160,12 @@ def metadata(name: str) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
-def contract_data(name: str, url: str, sha256: str) -> str:
+def contract_data(name: str, pull: Mapping[str, str]) -> str:
     """What the contract carries: the project, and where the signed deployment lies (pull mode)."""
     fields = {"version": 3, "type": "vm", "name": name, "projectName": f"vm/{name}"}
-    text = json.dumps({**fields, "pull": {"url": url, "sha256": sha256}}, separators=(",", ":"))
+    text = json.dumps({**fields, "pull": pull}, separators=(",", ":"))
     if len(text.encode()) > DATA_LIMIT:
-        short = {"version": 3, "pull": {"url": url, "sha256": sha256}}
-        text = json.dumps(short, separators=(",", ":"))
+        text = json.dumps({"version": 3, "pull": pull}, separators=(",", ":"))
     return text
 
 

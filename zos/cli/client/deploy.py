@@ -20,6 +20,7 @@ from zos.bus.client import Bus
 from zos.cli.client import compose
 from zos.cli.client.mesh import Mesh, Place, reachable
 from zos.cli.client.spec import Spec
+from zos.cli.client.vault import Shelf, shelf
 from zos.cli.context import Context
 from zos.cli.out import Step
 from zos.errors import Status, ZosError
@@ -27,6 +28,7 @@ from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api import ProvisiondClient
+from zos.rmb.vault import SESSION
 from zos.substrate import LocalKey
 
 CONTRACTS = "SmartContractModule"
@@ -38,7 +40,7 @@ class NoHub(ZosError):
     reason = "cli.no_hub"
     status = Status.FAILED_PRECONDITION
     text = "it is not said where nodes can fetch your signed deployment"
-    hint = "set ZOS_HUB to the URL of a hub that takes deployments"
+    hint = "serve it yourself with --vault, or set ZOS_HUB to the URL of a hub that takes deployments"
 
 
 class HubRefused(ZosError):
@@ -81,10 +83,13 @@ class Deployed:
     """Contract to the moment when it was in a block (Unix seconds)."""
 
 
-async def deploy(ctx: Context, spec: Spec) -> Deployed:
-    """Make or update what the spec says; returns when every contract is on the chain."""
+async def deploy(ctx: Context, spec: Spec, vault: Shelf | None = None) -> Deployed:
+    """Make or update what the spec says; returns when every contract is on the chain.
+
+    What is signed lies in the user's vault when one is given, else on the hub.
+    """
     chain, key, twin = ctx.chain(), ctx.key(), await ctx.twin()
-    if not ctx.hub_url:
+    if vault is None and not ctx.hub_url:
         raise NoHub()
     old = ctx.records().get(spec.name, {})
     contracts = await _alive(ctx, {int(node): id for node, id in old.get("contracts", {}).items()})
@@ -103,10 +108,15 @@ async def deploy(ctx: Context, spec: Spec) -> Deployed:
     for node, deployment in signed.items():
         if node in contracts and not compose.is_changed(deployment, earlier.get(node)):
             continue
-        data = await _publish(ctx.hub_url, spec.name, deployment)
+        if vault is not None:
+            vault.keep(int(nodes[node]["twin_id"]), deployment)
+        pull = {"rmb": SESSION} if vault is not None else await _publish(ctx.hub_url, deployment)
+        data = compose.contract_data(spec.name, pull)
         contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
         blocks[contracts[node]] = time.time()
         _remember(ctx, spec.name, contracts, composed, signed)
+        if node in earlier:
+            shelf(ctx).drop(earlier[node])
     return Deployed(spec.name, contracts, composed.addresses, composed.meshes, blocks)
 
 
@@ -137,8 +147,8 @@ async def _place(ctx: Context, node: int, entry: Mapping[str, Any]) -> Place:
     return Place(node, reachable(addresses), used)
 
 
-async def _publish(hub: str, name: str, deployment: Deployment) -> str:
-    """Put the signed document on the hub; returns what the contract is to say about it."""
+async def _publish(hub: str, deployment: Deployment) -> dict[str, str]:
+    """Put the signed document on the hub; returns where it lies, as the contract is to say it."""
     document = json.dumps(encode(deployment)).encode()
     digest = hashlib.sha256(document).hexdigest()
     url = f"{hub}/deployments/{digest}"
@@ -151,7 +161,7 @@ async def _publish(hub: str, name: str, deployment: Deployment) -> str:
                 raise HubRefused(url=hub, problem=(await answer.text())[:200] or answer.status)
     except (aiohttp.ClientError, TimeoutError) as err:
         raise HubRefused(url=hub, problem=str(err) or type(err).__name__) from None
-    return compose.contract_data(name, url, digest)
+    return {"url": url, "sha256": digest}
 
 
 async def _contract(ctx: Context, key: LocalKey, node: int, id: int | None, deployment: Deployment, data: str) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from zos.cli.client.vault import shelf
 from zos.cli.context import Context
+from zos.model.deployment import decode
 
 
 def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
@@ -31,6 +33,9 @@ def _forget(ctx: Context, contract: int) -> None:
         left = {node: id for node, id in record["contracts"].items() if id != contract}
         if len(left) == len(record["contracts"]):
             continue
+        for node in record["contracts"].keys() - left.keys():
+            if node in record["deployments"]:
+                shelf(ctx).drop(decode(record["deployments"][node]))
         if left:
             deployments = {node: one for node, one in record["deployments"].items() if node in left}
             ctx.remember(name, {**record, "contracts": left, "deployments": deployments})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from zos.cli.client import deploy, spec
+from zos.cli.client import deploy, spec, vault
+from zos.cli.commands.vault import add_relay
 from zos.cli.context import Context
 from zos.cli.render import table
 from zos.errors import Status, ZosError
@@ -25,6 +27,8 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser = subparsers.add_parser("deploy", parents=[common], help="make or change what a file describes")
     parser.add_argument("file", type=Path)
     parser.add_argument("--no-wait", action="store_true", help="return when the contracts are on the chain")
+    parser.add_argument("--vault", action="store_true", help="your own twin hands the deployments to the nodes; no hub")
+    add_relay(parser)
     parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait for ok")
     parser.set_defaults(action=_deploy)
 
@@ -39,11 +43,17 @@ def read(path: Path) -> spec.Spec:
 
 async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
     wanted = read(arguments.file)
-    with ctx.out.step("signing, publishing, contracts on the chain"):
-        deployed = await deploy.deploy(ctx, wanted)
-    if not arguments.no_wait:
-        with ctx.out.step("the nodes fetch, check and build") as step:
-            await deploy.wait(ctx, deployed.contracts, step, arguments.timeout)
+    kept = vault.shelf(ctx) if arguments.vault else None
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(vault.served(ctx, kept, arguments.relay)) if kept else None
+        with ctx.out.step("signing, publishing, contracts on the chain"):
+            deployed = await deploy.deploy(ctx, wanted, kept)
+        if kept and served and not arguments.no_wait:
+            with ctx.out.step("the nodes come to your vault"):
+                await kept.handed_out(arguments.timeout)
+        if not arguments.no_wait:
+            with ctx.out.step("the nodes fetch, check and build") as step:
+                await deploy.wait(ctx, deployed.contracts, step, arguments.timeout)
     body = {
         "name": deployed.name,
         "contracts": dict(deployed.contracts),
@@ -53,4 +63,6 @@ async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
     first = next(iter(deployed.contracts.values()), "CONTRACT")
     addresses = "\n".join(f"{name}: {address}" for name, address in deployed.addresses.items())
     hint = f"your way in: zos wg {first} > wg0.conf   look: zos status {first}   end: zos cancel {first}"
+    if kept and arguments.no_wait:
+        hint += "\nkeep your vault open until the nodes came for it: zos vault serve"
     ctx.out.result(body, f"{table(['node', 'contract'], rows)}\n{addresses}\n{hint}")

@@ -118,11 +118,10 @@ def test_references_to_addresses_are_filled_in() -> None:
 
 
 def test_the_contract_says_where_the_document_lies_and_never_more_than_the_chain_takes() -> None:
-    url, digest = "http://hub/deployments/" + "a" * 64, "a" * 64
-    short, long = compose.contract_data("demo", url, digest), compose.contract_data("d" * 250, url, digest)
-    assert json.loads(short)["pull"] == {"url": url, "sha256": digest}
+    pull = {"url": "http://hub/deployments/" + "a" * 64, "sha256": "a" * 64}
+    short, long = compose.contract_data("demo", pull), compose.contract_data("d" * 250, pull)
+    assert json.loads(short)["pull"] == json.loads(long)["pull"] == pull
     assert json.loads(short)["projectName"] == "vm/demo"
-    assert json.loads(long)["pull"] == {"url": url, "sha256": digest}
     assert len(long.encode()) <= compose.DATA_LIMIT
 
 

@@ -91,7 +91,7 @@ class CannotFetch(ZosError):
 
     reason = "provisiond.cannot_fetch"
     status = Status.UNAVAILABLE
-    text = "the deployment of contract {contract} cannot be fetched from {url}: {problem}"
+    text = "the deployment of contract {contract} cannot be fetched from {place}: {problem}"
     hint = "put the signed deployment there; the node goes on trying"
 
 

@@ -568,6 +568,17 @@ async def test_a_contract_that_names_its_document_is_fetched_by_the_node(tmp_pat
     assert words[-1] == "console"
 
 
+async def test_a_contract_may_name_its_owners_vault(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(0, *VM)
+    u.contract(host, 7, body, deployment_data=b'{"version":3,"pull":{"rmb":"vault"}}')
+    host.documents[host.chain.contracts[7].deployment_hash] = u.signed(body)
+    async with node(tmp_path, host) as door:
+        u.happened(host, EventKind.CREATED, 7)
+        await becomes(door, 7, "vm1", "ok")
+        links = (await door.why(7, "vm1")).links
+    assert "the deployment was fetched from its owner's vault" in [link.detail for link in links]
+
+
 async def test_a_pulled_document_that_is_not_the_contracts_is_told_and_makes_nothing(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(0, u.zmount())
     data = b'{"pull": {"url": "http://hub/x"}}'

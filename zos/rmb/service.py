@@ -1,0 +1,30 @@
+"""rmb's door on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zos.errors import ZosError
+from zos.rmb import vault
+from zos.rmb.api import NoVault
+from zos.rmb.api import rmb_pb2 as pb
+from zos.rmb.api.rmb_pb2_grpc import RmbServicer
+from zos.rmb.peer import Peer
+
+DEADLINE = 15.0
+"""Seconds that a vault has; the door's own deadline is longer."""
+
+
+class RmbService(RmbServicer):
+    """Asks other twins for the node's daemons."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def FetchDeployment(self, request: pb.FetchDeploymentRequest, context: Any) -> pb.Document:
+        body = vault.request(request.hash)
+        try:
+            found = await self._peer.call(request.twin, vault.COMMAND, body, session=request.session, deadline=DEADLINE)
+        except ZosError as err:
+            raise NoVault(twin=request.twin) from err
+        return pb.Document(json=found)
