@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
+from zos.provisiond.book import Book
 from zos.provisiond.host import NodeHost
 from zos.provisiond.keeper import Keeper
 from zos.provisiond.kyc import Kyc
+from zos.provisiond.maker import Maker
 from zos.provisiond.model import Record
 from zos.provisiond.service import ProvisionService
 from zos.runtime.daemon import Daemon, Runtime
@@ -35,10 +37,10 @@ class Provisiond(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         host = rt.host(NodeHost, rt.bus, Kyc(config.kyc, rt.clock))
-        records = rt.ledger("deployments", Record, version=1)
-        keeper = Keeper(host, records, find(), rt.clock, config.every)
+        book, types = Book(rt.ledger("deployments", Record, version=1), rt.clock), find()
+        keeper = Keeper(host, book, Maker(host, book, types), types, config.every)
         rt.serve(ProvisionService(keeper, host.doors.vmd), add_ProvisiondServicer_to_server)
         rt.task("work", keeper.work)
         rt.task("listen", keeper.listen)
         rt.loop("audit", keeper.audit, every=config.audit)
-        rt.loop("report", keeper.report, every=3600.0, wake=keeper.report_wake)
+        rt.loop("report", keeper.report, every=3600.0, wake=book.report_wake)

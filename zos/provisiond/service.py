@@ -31,15 +31,15 @@ class ProvisionService(ProvisiondServicer):
         return pb.DeployReply()
 
     async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
-        record = self._keeper.record(request.contract, _optional(request, "twin"))
+        record = self._keeper.book.record(request.contract, _optional(request, "twin"))
         return _document(encode(record.deployment()))
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Any) -> pb.Document:
-        records = self._keeper.records(_optional(request, "twin"))
+        records = self._keeper.book.all(_optional(request, "twin"))
         return _document([encode(record.deployment()) for record in records])
 
     async def ListChanges(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
-        return _document(list(self._keeper.record(request.contract, _optional(request, "twin")).log))
+        return _document(list(self._keeper.book.record(request.contract, _optional(request, "twin")).log))
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.Usage:
         return convert.encode(self._keeper.usage(), pb.Usage)
@@ -48,7 +48,7 @@ class ProvisionService(ProvisiondServicer):
         return convert.encode(await why.why(self._keeper, self._vmd, request.contract, request.workload), pb.Why)
 
     async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Progress]:
-        async for progress in self._keeper.watch(request.contract):
+        async for progress in self._keeper.book.watch(request.contract):
             yield convert.encode(progress, pb.Progress)
 
 

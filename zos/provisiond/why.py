@@ -19,7 +19,7 @@ MACHINES = ("zmachine", "zmachine-light")
 async def why(keeper: Keeper, vmd: VmdClient, contract: int, workload: str) -> Why:
     """The story of a deployment, or of one of its workloads."""
     try:
-        record = keeper.record(contract)
+        record = keeper.book.record(contract)
     except NoSuchDeployment:
         trouble = keeper.trouble(contract)
         if not trouble:
