@@ -1,6 +1,6 @@
 """Ends TLS for a server beside it, for clients that accept nothing else (Go, Terraform).
 
-python -m zos.lab.front --listen ADDRESS:PORT --to ADDRESS:PORT --cert FILE --key FILE
+python -m zos.lab.front --listen ADDRESS:PORT --to ADDRESS:PORT --cert FILE --cert-key FILE
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--listen", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--to", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--cert", type=Path, required=True)
-    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--cert-key", type=Path, required=True)
     wanted = parser.parse_args()
     set_up_journal("front", False)
     asyncio.run(_run(wanted))
@@ -68,7 +68,7 @@ def main() -> int:
 
 async def _run(wanted: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(wanted.cert, wanted.key)
+    tls.load_cert_chain(wanted.cert, wanted.cert_key)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -1,6 +1,6 @@
 """Stands in for the grid's KYC service, for clients that have its address built in.
 
-    python -m zos.lab.kyc --listen ADDRESS:PORT --cert FILE --key FILE --verdict FILE
+    python -m zos.lab.kyc --listen ADDRESS:PORT --cert FILE --cert-key FILE --verdict FILE
 
 It is a forward proxy (CONNECT) for the names of that service alone: it ends the TLS there with the lab's certificate
 and answers `GET /api/v1/status` for everybody with what the verdict's file holds.
@@ -88,7 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="zos.lab.kyc", description="A KYC service that says what a file says.")
     parser.add_argument("--listen", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--cert", type=Path, required=True)
-    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--cert-key", type=Path, required=True)
     parser.add_argument("--verdict", type=Path, required=True)
     wanted = parser.parse_args()
     set_up_journal("kyc", False)
@@ -98,7 +98,7 @@ def main() -> int:
 
 async def _run(wanted: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(wanted.cert, wanted.key)
+    tls.load_cert_chain(wanted.cert, wanted.cert_key)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

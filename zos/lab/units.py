@@ -66,7 +66,7 @@ def _front(box: Box, port: int, layout: Layout) -> str:
 
 
 def _files(layout: Layout) -> list[str]:
-    return ["--cert", str(layout.tls / "server.pem"), "--key", str(layout.tls / "server.key")]
+    return ["--cert", str(layout.tls / "server.pem"), "--cert-key", str(layout.tls / "server.key")]
 
 
 def _unit(module: str, arguments: Sequence[str]) -> str:

@@ -79,6 +79,8 @@ class Book:
                 yield await queue.get()
         finally:
             self._watchers[contract].discard(queue)
+            if not self._watchers[contract]:
+                del self._watchers[contract]
 
     def settle(self, contract: int, item: Item) -> None:
         """A workload has come to a state: told in the journal and to watchers, and to be reported."""

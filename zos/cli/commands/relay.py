@@ -1,0 +1,25 @@
+"""`zos relay`: carries RMB messages between the twins of a lab or a private farm."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from zos.cli.context import Context
+from zos.relay import command
+
+
+def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+    """The parser."""
+    parser = subparsers.add_parser("relay", parents=[common], help="carry RMB messages between twins")
+    command.add_options(parser)
+    parser.set_defaults(action=_relay)
+
+
+async def _relay(arguments: argparse.Namespace, ctx: Context) -> None:
+    wanted = command.settings(ctx.chain().urls, arguments)
+    ctx.out.note(f"serving {arguments.listen}; twins name it {wanted.domain}; the chain is {', '.join(wanted.chain)}")
+    # Only now: it brings the web server's libraries, which most commands do not need.
+    from zos.relay import service
+
+    await service.serve(wanted)
