@@ -65,7 +65,12 @@ def world() -> dict[str, list[str]]:
     return {
         "links": links,
         "mounts": sorted(mounts),
-        "loops": lines("losetup", "-n", "-O", "NAME,BACK-FILE"),
+        # Loop devices are the whole machine's; those of others' files come and go as they please.
+        "loops": [
+            line
+            for line in lines("losetup", "-n", "-O", "NAME,BACK-FILE")
+            if line.split()[1].startswith(str(LAYOUT.state))
+        ],
         "nft": lines("nft", "list", "tables"),
         "namespaces": lines("ip", "netns", "list"),
         "processes": sorted(processes),

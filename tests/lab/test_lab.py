@@ -52,25 +52,6 @@ def test_running_it_again_changes_nothing(demo: dict[str, Any], state: Path) -> 
     assert again["proved"] == demo["proved"]
 
 
-async def test_a_users_own_vault_serves_the_node_and_no_hub_is_asked(
-    demo: dict[str, Any], state: Path, tmp_path: Path
-) -> None:
-    on_hub = sorted((HUB / "deployments").iterdir())
-    (contract,) = zos("deploy", str(spec(tmp_path, "own")), "--vault", state=state)["contracts"].values()
-    assert set((await states("node-1", contract)).values()) == {"ok"}
-    links = zos("why", str(contract), "ownvm", state=state)["links"]
-    assert "the deployment was fetched from its owner's vault" in [link["detail"] for link in links]
-    assert len(zos("vault", "list", state=state)) == 1
-    assert sorted((HUB / "deployments").iterdir()) == on_hub != []
-    zos("cancel", str(contract), state=state)
-    assert zos("vault", "list", state=state) == []
-
-    async def gone() -> bool:
-        return await states("node-1", contract) == {}
-
-    await eventually(gone, 60)
-
-
 @pytest.mark.parametrize("unit", UNITS)
 async def test_a_killed_daemon_is_back_and_guests_do_not_notice(demo: dict[str, Any], unit: str) -> None:
     before = await guests("node-1")
@@ -148,3 +129,23 @@ def test_a_lab_comes_back_after_everything_was_killed(demo: dict[str, Any], stat
         os.kill(box_pid(name), signal.SIGKILL)
     again = zos("lab", "demo", state=state)
     assert again["proved"] == demo["proved"]
+
+
+async def test_a_users_own_vault_serves_the_node_and_no_hub_is_asked(
+    demo: dict[str, Any], state: Path, tmp_path: Path
+) -> None:
+    box = box_of(1, state)
+    on_hub = sorted((HUB / "deployments").iterdir())
+    (contract,) = zos("deploy", str(spec(tmp_path, "own")), "--vault", state=state)["contracts"].values()
+    assert set((await states(box, contract)).values()) == {"ok"}
+    links = zos("why", str(contract), "ownvm", state=state)["links"]
+    assert "the deployment was fetched from its owner's vault" in [link["detail"] for link in links]
+    assert len(zos("vault", "list", state=state)) == 1
+    assert sorted((HUB / "deployments").iterdir()) == on_hub != []
+    zos("cancel", str(contract), state=state)
+    assert zos("vault", "list", state=state) == []
+
+    async def gone() -> bool:
+        return await states(box, contract) == {}
+
+    await eventually(gone, 60)
