@@ -27,6 +27,7 @@ DEADLINE = 15.0
 _INIT = """
 mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/zos
 ip link set lo up
+mount -t tmpfs -o mode=755 tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200
 hostname "$1"
 echo ready
 while :; do sleep 3600; done

@@ -7,7 +7,7 @@ which no restart brings back; a person can still restore the file.
 from __future__ import annotations
 
 import re
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import base58
@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.signing import SigningKey
 
 from zos.core0.api.errors import BadE2eKey, BadPurpose, KeyUnreadable
-from zos.core0.api.types import Identity, Purpose
+from zos.core0.api.types import Identity, KeyUse, Purpose
 from zos.runtime import secret
 
 SS58_PREFIX = 42
 _RELAY_TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _ATTEST = b"zos-attest:"
+_DERIVE = b"zos-derive:"
 
 
 class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,10 +80,13 @@ def agree(key: SigningKey, e2e_key: bytes) -> bytes:
     return sha256(_e2e(key).exchange(ec.ECDH(), other)).digest()
 
 
+def derive(key: SigningKey, use: KeyUse) -> bytes:
+    """The seed of the key for one use: BLAKE2b-256 of the use's name, keyed with the node's seed."""
+    return blake2b(_DERIVE + use.encode(), key=key.encode(), digest_size=32).digest()
+
+
 def ss58(public_key: bytes) -> str:
     """A 32-byte account key as Substrate's address text (prefix 42)."""
-    from hashlib import blake2b
-
     body = bytes([SS58_PREFIX]) + public_key
     check = blake2b(b"SS58PRE" + body, digest_size=64).digest()[:2]
     return base58.b58encode(body + check).decode()

@@ -11,8 +11,8 @@ from zos.bus import convert
 from zos.core0 import identity
 from zos.core0.api import core0_pb2 as pb
 from zos.core0.api.core0_pb2_grpc import Core0Servicer
-from zos.core0.api.errors import BadPurpose
-from zos.core0.api.types import Purpose, UnitInfo
+from zos.core0.api.errors import BadPurpose, BadUse
+from zos.core0.api.types import KeyUse, Purpose, UnitInfo
 
 
 class Core0Service(Core0Servicer):
@@ -32,6 +32,11 @@ class Core0Service(Core0Servicer):
 
     async def Agree(self, request: pb.AgreeRequest, context: Any) -> pb.SharedKey:
         return pb.SharedKey(key=identity.agree(self._key, request.e2e_key))
+
+    async def Derive(self, request: pb.DeriveRequest, context: Any) -> pb.DerivedKey:
+        if request.use not in list(KeyUse):
+            raise BadUse(use=request.use or "nothing", known=", ".join(KeyUse))
+        return pb.DerivedKey(seed=identity.derive(self._key, KeyUse(request.use)))
 
     async def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> pb.Units:
         return pb.Units(units=[convert.encode(unit, pb.UnitInfo) for unit in self._units()])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _FILES = ("chown", "dac_override", "fowner", "fsetid", "kill")
+_NETWORK = ("net_admin", "net_raw", "net_bind_service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Unit:
 
 UNITS = (
     Unit("storaged", (), (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap")),
-    Unit("networkd", (), (*_FILES, "sys_admin", "net_admin", "net_raw", "net_bind_service", "sys_ptrace")),
+    # The last three let it start yggdrasil as a user that can do nothing else.
+    Unit("networkd", (), (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap")),
     Unit("chain", ()),
     Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap")),
     Unit("vmd", ("storaged", "networkd"), ("dac_override",)),

@@ -59,6 +59,8 @@ class BoxStatus:
     """The node's id on the chain."""
     units: tuple[UnitInfo, ...] = ()
     acceleration: str = ""
+    planetary: str = ""
+    """The node's address in the planetary network, or why it has none."""
     detail: str = ""
 
 
@@ -228,10 +230,18 @@ class Lab:
                 units = await Core0Client(bus).units()
                 status = await ChainClient(bus).status()
                 acceleration = await VmdClient(bus).acceleration()
+                planetary = await NetworkdClient(bus).planetary()
             except ZosError as err:
                 return dataclasses.replace(seen, detail=err.explain())
         words = f"{acceleration.kind} ({acceleration.why})"
-        return dataclasses.replace(seen, node=status.node, units=units, acceleration=words, detail=status.detail)
+        return dataclasses.replace(
+            seen,
+            node=status.node,
+            units=units,
+            acceleration=words,
+            planetary=planetary.address if planetary.offered else planetary.detail,
+            detail=status.detail,
+        )
 
     def pid(self, name: str) -> int:
         """The first process of a box."""

@@ -23,6 +23,7 @@ NODE_FOLDERS: Mapping[str, str] = {
     "mnt": "/mnt",
 }
 """A node's own folders: name below its state, and where the node sees it."""
+TUN = Path("/dev/net/tun")
 COPIED = {"etc-libvirt"}
 """Those that begin as a copy of the machine's."""
 
@@ -74,6 +75,9 @@ def _mounts(box: Box, layout: Layout) -> Iterator[str]:
         for name, target in NODE_FOLDERS.items():
             yield f"mount --bind {_q(layout.box_state(box.name) / name)} {target}"
         yield "mount -t tmpfs -o mode=1777 tmpfs /dev/shm"
+        # A container's is often root's alone; udev opens a node's to everybody (to use it takes CAP_NET_ADMIN anyway).
+        yield f"mount -t tmpfs -o mode=755 tmpfs {TUN.parent}"
+        yield f"mknod -m 666 {TUN} c 10 200 || umount {TUN.parent}"
     yield "mount -t proc proc /proc"
     # A fresh one shows the links of this network namespace; and it shows no cgroups, so none of ours can stay behind.
     yield "mount -t sysfs sysfs /sys"

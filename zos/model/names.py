@@ -6,7 +6,7 @@ Source: zosbase `pkg/gridtypes/id.go`, `pkg/zinit`, `pkg/network`; vectors in th
 from __future__ import annotations
 
 import hashlib
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_interface
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import NewType
 
 import base58
@@ -84,3 +84,31 @@ def wg_address(subnet: str | IPv4Network) -> IPv4Address:
     """The WireGuard address (in 100.64.0.0/16) of the node that has this subnet."""
     octets = ip_interface(str(subnet)).ip.packed
     return IPv4Address(bytes((100, 64, octets[1], octets[2])))
+
+
+def planetary_address(public_key: bytes) -> IPv6Address:
+    """The address in the planetary network (200::/7) of the holder of an ed25519 key (32 bytes)."""
+    return IPv6Address(bytes((0x02,)) + _yggdrasil(public_key, 14))
+
+
+def planetary_subnet(public_key: bytes) -> IPv6Network:
+    """The /64 that is routed to the holder of an ed25519 key; its `::1` is the holder itself."""
+    return IPv6Network((bytes((0x03,)) + _yggdrasil(public_key, 6) + bytes(8), 64))
+
+
+def _yggdrasil(public_key: bytes, size: int) -> bytes:
+    """One byte that counts the key's leading zeros, then the inverted bits behind its first one; `size` of those.
+
+    Source: yggdrasil-go `src/address` (0.4 and later).
+    """
+    bits = len(public_key) * 8
+    key = int.from_bytes(public_key)
+    zeros = bits - key.bit_length()
+    inverted = (~key << (zeros + 1)) & ((1 << bits) - 1)
+    return bytes((zeros,)) + inverted.to_bytes(len(public_key))[:size]
+
+
+def planetary_guest(subnet: IPv6Network, hardware: str | bytes) -> IPv6Address:
+    """A machine's address in its node's /64: by the SHA-512 of its hardware address."""
+    raw = bytes.fromhex(hardware.replace(":", "")) if isinstance(hardware, str) else hardware
+    return IPv6Address(subnet.network_address.packed[:8] + hashlib.sha512(raw).digest()[:8])

@@ -26,7 +26,7 @@ from zos.networkd.api.errors import (
     PortTaken,
     SubnetOutside,
 )
-from zos.networkd.api.types import Network, Peer, PublicConfig, Tap
+from zos.networkd.api.types import Network, Peer, PlanetaryTap, PublicConfig, Tap, TapId
 
 _FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -150,10 +150,21 @@ def canonical_tap(tap: Tap) -> Tap:
         raise BadTap(tap=tap.id, field="ip", problem=f"{tap.ip!r} is not an address") from None
     if not isinstance(address, IPv4Address):
         raise BadTap(tap=tap.id, field="ip", problem=f"{tap.ip} is not IPv4")
-    mac = tap.mac.lower()
+    return dataclasses.replace(tap, ip=str(address), mac=_station(tap.id, tap.mac))
+
+
+def canonical_planetary_tap(tap: PlanetaryTap) -> PlanetaryTap:
+    """The tap in its one form; raises what is wrong with it."""
+    if not model.is_id(tap.id):
+        raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
+    return dataclasses.replace(tap, mac=_station(tap.id, tap.mac))
+
+
+def _station(tap: TapId, text: str) -> str:
+    mac = text.lower()
     if not _MAC.fullmatch(mac) or int(mac[1], 16) & 1:
-        raise BadTap(tap=tap.id, field="mac", problem=f"{tap.mac!r} is not a station's hardware address")
-    return dataclasses.replace(tap, ip=str(address), mac=mac)
+        raise BadTap(tap=tap, field="mac", problem=f"{text!r} is not a station's hardware address")
+    return mac
 
 
 def place(tap: Tap, network: Network, others: Iterable[Tap]) -> None:

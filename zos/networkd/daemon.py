@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zos.core0.api import Core0Client, KeyUse
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
-from zos.networkd.api.types import Tap
+from zos.networkd.api.types import PlanetaryTap, Tap
 from zos.networkd.host import LinuxHost
 from zos.networkd.host.contract import Host
 from zos.networkd.keeper import Keeper
 from zos.networkd.model import Wish
 from zos.networkd.node import NodeWish, Public
+from zos.networkd.planetary import LISTEN
+from zos.networkd.planetary_keeper import PlanetaryKeeper
 from zos.networkd.service import NetworkService
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
@@ -28,6 +31,12 @@ class Config:
     """Default gateways, one per family; empty: what the card has."""
     backend: str = ""
     """`kernel` or `wireguard-go`; empty: the kernel's when a trial link works."""
+    planetary: bool = True
+    """Be in the planetary network and offer it, when this machine can."""
+    planetary_peers: tuple[str, ...] = ()
+    """`tcp://ADDRESS:PORT` or `tls://…` of others in it; neighbours on the uplink are found without."""
+    planetary_listen: tuple[str, ...] = LISTEN
+    """Where others may connect to."""
     every: float = 15.0
     """Seconds between two looks at everything, when nothing else asks for one."""
 
@@ -42,11 +51,26 @@ class Networkd(Daemon):
         config: Config = rt.config
         host: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
         wake = Wake()
-        host.listen(wake.set)
         wishes = rt.ledger("networks", Wish, version=1)
         taps = rt.ledger("taps", Tap, version=1)
         own = NodeWish(config.uplink, config.address, config.gateway)
         publics = rt.ledger("public", Public, version=1)
-        keeper = Keeper(host, wishes, taps, publics, own, wake.set)
-        rt.serve(NetworkService(keeper), add_NetworkdServicer_to_server)
+        core0, planetary_wake = Core0Client(rt.bus), Wake()
+        planetary = PlanetaryKeeper(
+            host,
+            rt.ledger("planetary", PlanetaryTap, version=1),
+            lambda: core0.derive(KeyUse.PLANETARY),
+            on=config.planetary,
+            peers=config.planetary_peers,
+            listen=config.planetary_listen,
+        )
+        keeper = Keeper(host, wishes, taps, publics, own, wake.set, planetary.devices)
+
+        def bell() -> None:
+            wake.set()
+            planetary_wake.set()
+
+        host.listen(bell)
+        rt.serve(NetworkService(keeper, planetary), add_NetworkdServicer_to_server)
         rt.loop("reconcile", keeper.reconcile, every=config.every, wake=wake)
+        rt.loop("planetary", planetary.reconcile, every=config.every, wake=planetary_wake)

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from zos.networkd import check, model, nft
+from zos.networkd import check, model, nft, planetary
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.model import Address, Have, Link, LinkKind, PeerSeen, Route, Space, TunnelSeen
 from zos.networkd.node import SYSCTLS, Nic, NicKind, NodeSeen
+from zos.networkd.planetary import PlanetarySeen, YggdrasilSeen
 from zos.networkd.steps import (
     HOST,
     AddAddress,
@@ -21,11 +22,13 @@ from zos.networkd.steps import (
     CreateTap,
     CreateTunnel,
     CreateVeth,
+    DialPeer,
     DisableIPv6,
     DropAddress,
     DropLinks,
     DropNamespace,
     DropRoute,
+    DropRules,
     DropTunnel,
     LoadRules,
     PutRoute,
@@ -33,7 +36,9 @@ from zos.networkd.steps import (
     SetSysctl,
     SetUp,
     StartDhcp,
+    StartYggdrasil,
     Step,
+    StopYggdrasil,
     describe,
 )
 
@@ -68,6 +73,15 @@ class FakeHost:
         self.pairs: dict[str, tuple[str, str]] = {}
         self.busy: set[int] = set()
         self.dhcp = False
+        self.lacks = ""
+        """What it lacks for the planetary network."""
+        self.guards = ""
+        """The digest of the rules for taps in it."""
+        self.yggdrasil: str | None = None
+        """The configuration that it runs with."""
+        self.reachable: set[str] = set()
+        """Peers that are connected once they are dialled."""
+        self.peers: set[str] = set()
         self.bell: Callable[[], None] = lambda: None
         self.steps: list[Step] = []
         self.broken: type[Step] | None = None
@@ -115,6 +129,31 @@ class FakeHost:
         tunnel = self.tunnels.get(model.tunnel(id))
         return Have(Space(links, routes), inner, tunnel, tunnel is not None, frozenset(ports | self.busy))
 
+    def planetary_problem(self) -> str:
+        """What this machine lacks for the planetary network."""
+        return self.lacks
+
+    def end_yggdrasil(self) -> None:
+        """As if yggdrasil died."""
+        self._take(StopYggdrasil())
+        self.bell()
+
+    async def observe_planetary(self, taps: Iterable[str] = ()) -> PlanetarySeen:
+        """The machines' side of the planetary network."""
+        named = {model.PLANETARY_BRIDGE, *taps}
+        links = {
+            name: link
+            for name, link in self.host.links.items()
+            if name in named or (link.master == model.PLANETARY_BRIDGE and model.is_tap(name))
+        }
+        return PlanetarySeen(links, self.guards)
+
+    async def observe_yggdrasil(self) -> YggdrasilSeen:
+        """The process that is in it."""
+        if self.yggdrasil is None:
+            return YggdrasilSeen()
+        return YggdrasilSeen(True, planetary.digest(self.yggdrasil), frozenset(self.peers))
+
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps, in order."""
         for step in steps:
@@ -154,6 +193,8 @@ class FakeHost:
                 self._drop(links)
             case CreateTunnel() | DropTunnel() | ConfigureTunnel():
                 self._take_tunnel(step)
+            case StartYggdrasil() | StopYggdrasil() | DialPeer():
+                self._take_planetary(step)
             case _:
                 self._take_change(step)
 
@@ -190,12 +231,27 @@ class FakeHost:
                 self._space(where).routes.discard(route)
             case SetSysctl(where, key, value):
                 self._space(where).sysctls[key] = value
-            case LoadRules(where, ruleset):
+            case LoadRules(where, ruleset, nft.TABLE):
                 self._space(where).rules = nft.digest(ruleset)
+            case LoadRules(_, ruleset):
+                self.guards = nft.digest(ruleset)
+            case DropRules():
+                self.guards = ""
             case StartDhcp():
                 self.dhcp = True
             case _:
                 raise AssertionError(step)
+
+    def _take_planetary(self, step: StartYggdrasil | StopYggdrasil | DialPeer) -> None:
+        match step:
+            case StartYggdrasil(config):
+                self.yggdrasil, self.peers = config, set()
+            case StopYggdrasil():
+                self.yggdrasil, self.peers = None, set()
+            case DialPeer(uri) if uri in self.reachable:
+                self.peers.add(planetary.stripped(uri))
+            case DialPeer():
+                pass
 
     def _take_tunnel(self, step: CreateTunnel | DropTunnel | ConfigureTunnel) -> None:
         match step:

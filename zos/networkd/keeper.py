@@ -44,6 +44,7 @@ class Keeper:
         publics: Ledger[Public],
         own: NodeWish,
         again: Callable[[], None],
+        others: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._host = host
         self._wishes = wishes
@@ -51,6 +52,7 @@ class Keeper:
         self._publics = publics
         self._own = own
         self._again = again
+        self._others = others
         self._locks: dict[NetId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._troubles: dict[NetId, str] = {}
 
@@ -168,7 +170,7 @@ class Keeper:
     async def _drop_stray_taps(self) -> None:
         """Taps that nobody wishes and that no bridge leads to (the others go with their network)."""
         seen = await self._host.taps()
-        strays = seen.keys() - {model.tap(tap.id) for tap in self._all_taps()}
+        strays = seen.keys() - {model.tap(tap.id) for tap in self._all_taps()} - self._others()
         alone = tuple(sorted(name for name in strays if not seen[name].master))
         if alone:
             await self._host.apply((DropLinks(alone),))

@@ -21,6 +21,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from zos.networkd.api.types import Backend, NetId, Network, PeerInfo, Tap, TapId
 
 UPLINK_BRIDGE = "zos"
+PLANETARY_BRIDGE = "br-ygg"
+"""Where machines are in the planetary network."""
+PLANETARY_LINK = "ygg0"
+"""Yggdrasil's own link."""
 OUT = "public"
 """The tenant's end of the pair that leads out."""
 EXIT_NET = IPv4Network("100.127.0.0/16")

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from zos.networkd.api.types import Network
-from zos.networkd.model import EXIT6_NET, EXIT_NET, OUT, UPLINK_BRIDGE, WG_MTU, namespace, tunnel
+from zos.networkd.model import (
+    EXIT6_NET,
+    EXIT_NET,
+    OUT,
+    PLANETARY_BRIDGE,
+    PLANETARY_LINK,
+    UPLINK_BRIDGE,
+    WG_MTU,
+    namespace,
+    tunnel,
+)
 
 TABLE = "zos"
+PLANETARY = "zos-planetary"
+"""The table (of the bridge family) that guards the taps in the planetary network."""
 _SMTP = 25
 _TCP_HEADERS = 40
 _LAN4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")))
@@ -25,18 +37,18 @@ def digest(ruleset: str) -> str:
     return ruleset.partition('comment "')[2].partition('"')[0]
 
 
-def _table(chains: str) -> str:
+def _table(chains: str, family: str = "inet", name: str = TABLE) -> str:
     mark = hashlib.sha256(chains.encode()).hexdigest()[:24]
-    return f'table inet {TABLE} {{\n  comment "{mark}"\n{chains}}}\n'
+    return f'table {family} {name} {{\n  comment "{mark}"\n{chains}}}\n'
 
 
-def replacing(ruleset: str) -> str:
+def replacing(ruleset: str, family: str = "inet", name: str = TABLE) -> str:
     """The ruleset as a replacement of the table that is there.
 
     Only when one is there: the kernel waits a grace period for each table that it removes, some 10 ms.
     """
     # Naming the table before deleting it makes the delete valid should it be gone meanwhile.
-    return f"table inet {TABLE}\ndelete table inet {TABLE}\n{ruleset}"
+    return f"table {family} {name}\ndelete table {family} {name}\n{ruleset}"
 
 
 def resource(network: Network) -> str:
@@ -82,8 +94,10 @@ def host(uplink_prefixes: Iterable[str]) -> str:
     """The rules of the node's own namespace: tenants get out through the uplink, and reach nothing else.
 
     `uplink_prefixes` are the networks that the uplink is in: those of them that are private are the farmer's LAN,
-    which tenants do not reach. (A public prefix is the Internet already.)
+    which tenants do not reach. (A public prefix is the Internet already.) The planetary network and the machines in it
+    reach each other, and nothing else through this node.
     """
+    planetary = f'"{PLANETARY_BRIDGE}", "{PLANETARY_LINK}"'
     four, six = _lan(uplink_prefixes)
     return _table(f"""\
   set lan4 {{
@@ -104,13 +118,20 @@ def host(uplink_prefixes: Iterable[str]) -> str:
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
-    iifname != "x-*" accept
+    iifname {{ {planetary} }} goto tenants
+    iifname "x-*" goto tenants
+  }}
+  chain tenants {{
     ct state established,related accept
     meta l4proto {{ icmp, ipv6-icmp }} accept
     counter drop
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
+    iifname "{PLANETARY_BRIDGE}" oifname "{PLANETARY_LINK}" accept
+    iifname "{PLANETARY_LINK}" oifname "{PLANETARY_BRIDGE}" accept
+    iifname {{ {planetary} }} counter drop
+    oifname {{ {planetary} }} counter drop
     iifname != "x-*" oifname != "x-*" accept
     ct state established,related accept
     ct state invalid drop
@@ -136,3 +157,41 @@ def _lan(prefixes: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def _elements(members: list[str]) -> str:
     return f"    elements = {{ {', '.join(members)} }}\n" if members else ""
+
+
+def planetary(taps: Iterable[tuple[str, str, IPv6Address]]) -> str:
+    """The rules for taps in the planetary network, each with its machine's hardware address and address.
+
+    All share one segment, so a machine must be unable to speak for another or for the gateway: it sends from its own
+    addresses only, and answers for no others (neighbour solicitation and advertisement name them in bytes 8 to 24).
+    """
+    chains, jumps = "", []
+    for device, mac, address in sorted(taps):
+        own = (address, _link_local(mac))
+        named = ", ".join(f"0x{int(one):032x}" for one in own)
+        chains += f"""\
+  chain {device} {{
+    ether saddr != {mac} counter drop
+    ether type != ip6 counter drop
+    icmpv6 type {{ nd-router-advert, nd-redirect }} counter drop
+    icmpv6 type nd-neighbor-advert @th,64,128 != {{ {named} }} counter drop
+    ip6 saddr {{ {own[0]}, {own[1]} }} accept
+    ip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,128 {{ {named} }} accept
+    ip6 saddr :: icmpv6 type {{ mld-listener-report, mld2-listener-report }} accept
+    counter drop
+  }}
+"""
+        jumps.append(f'"{device}" : goto {device}')
+    guard = f"    iifname vmap {{ {', '.join(jumps)} }}\n" if jumps else ""
+    chains += f"""\
+  chain prerouting {{
+    type filter hook prerouting priority filter; policy accept;
+{guard}  }}
+"""
+    return _table(chains, "bridge", PLANETARY)
+
+
+def _link_local(mac: str) -> IPv6Address:
+    """The address that an interface makes itself of its hardware address (EUI-64)."""
+    raw = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((raw[0] ^ 2, *raw[1:3], 0xFF, 0xFE, *raw[3:])))

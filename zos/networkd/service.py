@@ -7,15 +7,17 @@ from typing import Any
 from zos.bus import convert
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdServicer
-from zos.networkd.api.types import NetId, Network, PublicConfig, Tap, TapId
+from zos.networkd.api.types import NetId, Network, PlanetaryTap, PublicConfig, Tap, TapId
 from zos.networkd.keeper import Keeper
+from zos.networkd.planetary_keeper import PlanetaryKeeper
 
 
 class NetworkService(NetworkdServicer):
     """Networks, taps, uplinks."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, planetary: PlanetaryKeeper) -> None:
         self._keeper = keeper
+        self._planetary = planetary
 
     async def EnsureNetwork(self, request: pb.Network, context: Any) -> pb.NetworkInfo:
         info = await self._keeper.ensure_network(convert.decode(request, Network))
@@ -34,10 +36,18 @@ class NetworkService(NetworkdServicer):
 
     async def DropTap(self, request: pb.DropTapRequest, context: Any) -> pb.DropTapReply:
         await self._keeper.drop_tap(TapId(request.id))
+        await self._planetary.drop_tap(TapId(request.id))
         return pb.DropTapReply()
 
     async def ListTaps(self, request: pb.ListTapsRequest, context: Any) -> pb.Taps:
         return pb.Taps(taps=[convert.encode(tap, pb.TapInfo) for tap in await self._keeper.taps()])
+
+    async def EnsurePlanetaryTap(self, request: pb.PlanetaryTap, context: Any) -> pb.PlanetaryTapInfo:
+        info = await self._planetary.ensure_tap(convert.decode(request, PlanetaryTap))
+        return convert.encode(info, pb.PlanetaryTapInfo)
+
+    async def GetPlanetary(self, request: pb.GetPlanetaryRequest, context: Any) -> pb.Planetary:
+        return convert.encode(self._planetary.planetary(), pb.Planetary)
 
     async def ListUplinks(self, request: pb.ListUplinksRequest, context: Any) -> pb.Uplinks:
         return pb.Uplinks(uplinks=[convert.encode(uplink, pb.Uplink) for uplink in await self._keeper.uplinks()])

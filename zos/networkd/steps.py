@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from zos.networkd.model import Address, Route
+from zos.networkd.nft import TABLE
 
 HOST = ""
 """The name of the node's own namespace in steps."""
@@ -161,10 +162,42 @@ class StartDhcp:
 
 @dataclass(frozen=True, slots=True)
 class LoadRules:
-    """Bring our nft table into force, in one transaction."""
+    """Bring a nft table of ours into force, in one transaction."""
 
     namespace: str
     ruleset: str
+    table: str = TABLE
+    """Its name; the text says it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropRules:
+    """Remove a nft table of ours."""
+
+    namespace: str
+    family: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartYggdrasil:
+    """End the node's yggdrasil, if one runs, and start it with this configuration; it goes on by itself."""
+
+    config: str = field(repr=False)
+    """Its text, which holds the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopYggdrasil:
+    """End the node's yggdrasil; its link goes with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialPeer:
+    """Have a peer that is configured and not connected tried at once: yggdrasil itself tries it once a minute."""
+
+    link: str
+    """Its URI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +246,10 @@ Step = (
     | SetSysctl
     | StartDhcp
     | LoadRules
+    | DropRules
+    | StartYggdrasil
+    | StopYggdrasil
+    | DialPeer
     | ConfigureTunnel
 )
 

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from zos.flistd.api import FlistdClient
 from zos.flistd.api.types import Mount, MountInfo, MountKind
 from zos.networkd.api import NetworkdClient
-from zos.networkd.api.types import TapInfo
+from zos.networkd.api.types import PlanetaryTapInfo, TapInfo
 from zos.storaged.api import StoragedClient
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
 from zos.verbs import steps as s
@@ -49,6 +49,8 @@ async def perform(step: s.Step, doors: Doors, done: MutableMapping[str, Any]) ->
             await doors.networkd.drop_network(id)
         case s.EnsureTap(tap):
             done[tap.id] = await doors.networkd.ensure_tap(tap)
+        case s.EnsurePlanetaryTap(tap):
+            done[tap.id] = await doors.networkd.ensure_planetary_tap(tap)
         case s.DropTap(id):
             await doors.networkd.drop_tap(id)
         case s.EnsureMount(id, url, upper):
@@ -85,6 +87,7 @@ def machine(step: s.EnsureMachine, done: Mapping[str, Any]) -> Machine:
     """The machine that a step and its forerunners' answers describe. Pure."""
     mount: MountInfo = done[f"mount:{step.mount}"]
     tap: TapInfo = done[step.tap]
+    more = () if step.planetary is None else (planetary_nic(done[step.planetary]),)
     is_image = mount.kind is MountKind.IMAGE
     disks = tuple(
         MachineDisk(done[one.id].path, "" if is_image else one.target) for one in step.attached if not one.is_volume
@@ -102,7 +105,7 @@ def machine(step: s.EnsureMachine, done: Mapping[str, Any]) -> Machine:
         initrd="" if is_image or not mount.kernel else mount.initrd,
         disks=disks,
         shares=shares,
-        nics=(nic(tap),),
+        nics=(nic(tap), *more),
         env=env,
         entrypoint="" if is_image else step.entrypoint or mount.entrypoint,
         ssh_keys=ssh_keys(env.get(SSH_KEY, "")),
@@ -119,6 +122,11 @@ def nic(tap: TapInfo) -> Nic:
     routes = [Route(tap.ip_range, tap.gateway)] if tap.ip_range else []
     routes.append(Route("100.64.0.0/16", tap.gateway))
     return Nic(tap.device, tap.mac, tuple(addresses), tap.gateway, tap.gateway6, tuple(routes))
+
+
+def planetary_nic(tap: PlanetaryTapInfo) -> Nic:
+    """A guest's interface in the planetary network, which is no way to anywhere else."""
+    return Nic(tap.device, tap.mac, (f"{tap.ip}/{tap.prefix}",), routes=(Route(tap.range, tap.gateway),))
 
 
 def ssh_keys(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from zos.flistd.api.types import MountId
 from zos.model.evidence import Evidence
 from zos.model.units import Bytes
-from zos.networkd.api.types import NetId, Network, Tap, TapId
+from zos.networkd.api.types import NetId, Network, PlanetaryTap, Tap, TapId
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.vmd.api.types import MachineId
 
@@ -91,8 +91,18 @@ class EnsureTap:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsurePlanetaryTap:
+    """A machine's place in the planetary network."""
+
+    tap: PlanetaryTap
+
+    def describe(self) -> str:
+        return "planetary tap"
+
+
+@dataclass(frozen=True, slots=True)
 class DropTap:
-    """Take a tap away."""
+    """Take a tap away, on whichever network it is."""
 
     id: TapId
 
@@ -153,6 +163,7 @@ class EnsureMachine:
     memory: Bytes
     mount: MountId
     tap: TapId
+    planetary: TapId | None = None
     attached: tuple[Attached, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
@@ -180,6 +191,7 @@ Step = (
     | EnsureNetwork
     | DropNetwork
     | EnsureTap
+    | EnsurePlanetaryTap
     | DropTap
     | EnsureMount
     | DropMount

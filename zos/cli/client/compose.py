@@ -207,7 +207,7 @@ def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:
             "flist": machine.flist,
             "network": {
                 "public_ip": "",
-                "planetary": False,
+                "planetary": machine.planetary,
                 "interfaces": [{"network": machine.network, "ip": given[machine.name]}],
             },
             "size": machine.root,

@@ -69,6 +69,8 @@ class MachineSpec:
     entrypoint: str
     env: Mapping[str, str]
     stores: tuple[StoreSpec, ...]
+    planetary: bool = False
+    """It gets an address in the planetary network as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> Mac
         entrypoint=table.text("entrypoint"),
         env=table.texts("env"),
         stores=stores,
+        planetary=table.flag("planetary"),
     )
     table.done()
     if not machine.flist:

@@ -20,9 +20,15 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
 async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
     node, _, found = await ctx.deployment(arguments.contract)
     rows = [
-        [one["name"], one["type"], one["version"], one["result"]["state"], one["result"]["message"]]
+        [one["name"], one["type"], one["version"], one["result"]["state"], _addresses(one), one["result"]["message"]]
         for one in found["workloads"]
     ]
-    text = table(["workload", "type", "version", "state", "message"], rows)
+    text = table(["workload", "type", "version", "state", "addresses", "message"], rows)
     ctx.out.result({"node": node, "deployment": found}, f"contract {arguments.contract} on node {node}\n{text}")
     return Exit.REFUSED if any(row[3] == "error" for row in rows) else Exit.OK
+
+
+def _addresses(workload: dict[str, Any]) -> str:
+    """A machine's addresses."""
+    data = workload["result"]["data"] or {}
+    return ", ".join(filter(None, (data.get(key, "") for key in ("ip", "planetary_ip"))))

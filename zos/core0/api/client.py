@@ -6,7 +6,7 @@ from zos.bus import convert
 from zos.bus.client import Door
 from zos.core0.api import core0_pb2 as pb
 from zos.core0.api.core0_pb2_grpc import Core0Stub
-from zos.core0.api.types import Identity, Purpose, UnitInfo
+from zos.core0.api.types import Identity, KeyUse, Purpose, UnitInfo
 
 
 class Core0Client(Door):
@@ -27,6 +27,10 @@ class Core0Client(Door):
     async def agree(self, e2e_key: bytes) -> bytes:
         """The AES-256 key that this node shares with the twin of that secp256k1 key (33 bytes)."""
         return bytes((await self.call("Agree", pb.AgreeRequest(e2e_key=e2e_key))).key)
+
+    async def derive(self, use: KeyUse) -> bytes:
+        """The seed (32 bytes) of the key that this node has for one use; always the same."""
+        return bytes((await self.call("Derive", pb.DeriveRequest(use=use))).seed)
 
     async def units(self) -> tuple[UnitInfo, ...]:
         """The supervised daemons, in boot order."""

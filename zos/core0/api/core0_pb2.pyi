@@ -47,6 +47,18 @@ class SharedKey(_message.Message):
     key: bytes
     def __init__(self, key: _Optional[bytes] = ...) -> None: ...
 
+class DeriveRequest(_message.Message):
+    __slots__ = ("use",)
+    USE_FIELD_NUMBER: _ClassVar[int]
+    use: str
+    def __init__(self, use: _Optional[str] = ...) -> None: ...
+
+class DerivedKey(_message.Message):
+    __slots__ = ("seed",)
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    seed: bytes
+    def __init__(self, seed: _Optional[bytes] = ...) -> None: ...
+
 class ListUnitsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

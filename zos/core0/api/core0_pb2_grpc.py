@@ -50,6 +50,11 @@ class Core0Stub:
                 request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.AgreeRequest.SerializeToString,
                 response_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.SharedKey.FromString,
                 _registered_method=True)
+        self.Derive = channel.unary_unary(
+                '/zos.core0.v1.Core0/Derive',
+                request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.DeriveRequest.SerializeToString,
+                response_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.DerivedKey.FromString,
+                _registered_method=True)
         self.ListUnits = channel.unary_unary(
                 '/zos.core0.v1.Core0/ListUnits',
                 request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.ListUnitsRequest.SerializeToString,
@@ -78,6 +83,12 @@ class Core0Servicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Derive(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUnits(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -101,6 +112,11 @@ def add_Core0Servicer_to_server(servicer, server):
                     servicer.Agree,
                     request_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.AgreeRequest.FromString,
                     response_serializer=zos_dot_core0_dot_api_dot_core0__pb2.SharedKey.SerializeToString,
+            ),
+            'Derive': grpc.unary_unary_rpc_method_handler(
+                    servicer.Derive,
+                    request_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.DeriveRequest.FromString,
+                    response_serializer=zos_dot_core0_dot_api_dot_core0__pb2.DerivedKey.SerializeToString,
             ),
             'ListUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUnits,
@@ -189,6 +205,33 @@ class Core0:
             '/zos.core0.v1.Core0/Agree',
             zos_dot_core0_dot_api_dot_core0__pb2.AgreeRequest.SerializeToString,
             zos_dot_core0_dot_api_dot_core0__pb2.SharedKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Derive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.core0.v1.Core0/Derive',
+            zos_dot_core0_dot_api_dot_core0__pb2.DeriveRequest.SerializeToString,
+            zos_dot_core0_dot_api_dot_core0__pb2.DerivedKey.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,14 @@ class BadPurpose(ZosError):
     text = "a signature for {purpose} takes {wanted}, not {size} bytes"
 
 
+class BadUse(ZosError):
+    """No key is derived for this."""
+
+    reason = "core0.bad_use"
+    status = Status.INVALID_ARGUMENT
+    text = "no key is derived for {use}; keys are for {known}"
+
+
 class BadE2eKey(ZosError):
     """What a twin published as its encryption key is none."""
 

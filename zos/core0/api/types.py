@@ -17,6 +17,13 @@ class Purpose(StrEnum):
     """A statement of this node; what is signed is `zos-attest:` followed by the payload."""
 
 
+class KeyUse(StrEnum):
+    """What a key of its own is derived for, that a sibling holds itself; the node's key cannot be found from it."""
+
+    PLANETARY = "planetary"
+    """The node's ed25519 key in the planetary network: its addresses there follow from it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who this node is."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey, VerifyKey
 
 from zos.core0 import identity
-from zos.core0.api import BadE2eKey, BadPurpose, KeyUnreadable, Purpose
+from zos.core0.api import BadE2eKey, BadPurpose, KeyUnreadable, KeyUse, Purpose
 from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, Kill, Seen, Start, failures_after, plan
 from zos.core0.units import UNITS, Unit, chosen
 
@@ -164,3 +164,10 @@ def test_the_encryption_key_and_what_is_agreed_are_the_grids() -> None:
 def test_a_key_that_is_none_is_refused(key: bytes) -> None:
     with pytest.raises(BadE2eKey):
         identity.agree(SigningKey.generate(), key)
+
+
+def test_a_derived_key_is_always_the_same_and_nobody_elses() -> None:
+    key = SigningKey(b"\x07" * 32)
+    seed = identity.derive(key, KeyUse.PLANETARY)
+    assert seed.hex() == "079bae623fbc31d07c5566850c2e883ad804653197e113c285e00e33f37e950c"
+    assert len({seed, key.encode(), identity.derive(SigningKey(b"\x08" * 32), KeyUse.PLANETARY)}) == 3

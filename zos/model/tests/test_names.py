@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, IPv6Network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.signing import SigningKey
 
 from zos.model import names, units
 
@@ -73,3 +76,37 @@ def test_sizes_for_people():
     assert [units.show(size) for size in (0, 1023, units.KiB(1.5), units.GiB(1), units.TiB(2))] == [
         "0 B", "1023 B", "1.5 KiB", "1 GiB", "2 TiB",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seed", "address", "subnet"),
+    [
+        (b"0" * 32, "203:45bf:8a48:8361:c04c:1321:ea32:50ad", "303:45bf:8a48:8361::/64"),
+        (bytes(range(32)), "206:2f7c:2006:18f7:a0f1:4791:738c:5a1f", "306:2f7c:2006:18f7::/64"),
+    ],
+)
+def test_planetary_addresses_of_a_key(seed: bytes, address: str, subnet: str):
+    public = SigningKey(seed).verify_key.encode()
+    assert str(names.planetary_address(public)) == address
+    assert str(names.planetary_subnet(public)) == subnet
+
+
+@pytest.mark.parametrize(
+    ("subnet", "hardware", "address"),
+    [
+        ("301:8d90:378f:a93::/64", b"0000", "301:8d90:378f:a93:c600:1d5b:2ac3:df31"),
+        ("301:8d90:378f:a93::/64", b"bbbb", "301:8d90:378f:a93:9b73:d9aa:7cec:73be"),
+        ("306:2f7c:2006:18f7::/64", "22:5b:7a:01:cd:70", "306:2f7c:2006:18f7:9434:8c5a:8a20:97d0"),
+    ],
+)
+def test_planetary_addresses_of_machines(subnet: str, hardware: str | bytes, address: str):
+    assert str(names.planetary_guest(IPv6Network(subnet), hardware)) == address
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_planetary_address_and_its_subnet_share_their_bits(seed: bytes):
+    public = SigningKey(seed).verify_key.encode()
+    address, subnet = names.planetary_address(public), names.planetary_subnet(public)
+    assert address in IPv6Network("200::/8")
+    assert subnet.subnet_of(IPv6Network("300::/8"))
+    assert IPv6Address(bytes((3,)) + address.packed[1:]) in subnet

@@ -6,7 +6,19 @@ from zos.bus import convert
 from zos.bus.client import Door
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdStub
-from zos.networkd.api.types import NetId, Network, NetworkInfo, PublicConfig, Tap, TapId, TapInfo, Uplink
+from zos.networkd.api.types import (
+    NetId,
+    Network,
+    NetworkInfo,
+    Planetary,
+    PlanetaryTap,
+    PlanetaryTapInfo,
+    PublicConfig,
+    Tap,
+    TapId,
+    TapInfo,
+    Uplink,
+)
 
 
 class NetworkdClient(Door):
@@ -34,13 +46,22 @@ class NetworkdClient(Door):
         return convert.decode(await self.call("EnsureTap", convert.encode(tap, pb.Tap), deadline=deadline), TapInfo)
 
     async def drop_tap(self, id: TapId, *, deadline: float = 30.0) -> None:
-        """Remove it. An unknown id is fine."""
+        """Remove it, whichever network it is on. An unknown id is fine."""
         await self.call("DropTap", pb.DropTapRequest(id=id), deadline=deadline)
 
     async def list_taps(self) -> tuple[TapInfo, ...]:
         """All taps that are wished for, with their counters."""
         answer = await self.call("ListTaps", pb.ListTapsRequest())
         return tuple(convert.decode(tap, TapInfo) for tap in answer.taps)
+
+    async def ensure_planetary_tap(self, tap: PlanetaryTap, *, deadline: float = 30.0) -> PlanetaryTapInfo:
+        """A tap in the planetary network, ready for a guest; whether there are peers is not waited for."""
+        answer = await self.call("EnsurePlanetaryTap", convert.encode(tap, pb.PlanetaryTap), deadline=deadline)
+        return convert.decode(answer, PlanetaryTapInfo)
+
+    async def planetary(self) -> Planetary:
+        """The node in the planetary network, and whether it offers it."""
+        return convert.decode(await self.call("GetPlanetary", pb.GetPlanetaryRequest()), Planetary)
 
     async def uplinks(self) -> tuple[Uplink, ...]:
         """The bridge `zos` with the node's addresses, then the cards behind it."""

@@ -90,6 +90,23 @@ class NoWireguard(ZosError):
     hint = "boot a kernel with WireGuard, or install wireguard-go"
 
 
+class NoPlanetary(ZosError):
+    """The node is not in the planetary network."""
+
+    reason = "networkd.no_planetary"
+    status = Status.FAILED_PRECONDITION
+    text = "this node offers no planetary network: {problem}"
+    hint = "choose a node with the feature `yggdrasil`, or deploy without `planetary`"
+
+
+class PlanetaryNotUp(ZosError):
+    """The node should be in the planetary network and is not yet."""
+
+    reason = "networkd.planetary_not_up"
+    status = Status.UNAVAILABLE
+    text = "this node is not in the planetary network yet: {problem}"
+
+
 class BadPublicConfig(ZosError):
     """An address that the node cannot have."""
 

@@ -163,6 +163,54 @@ class Taps(_message.Message):
     taps: _containers.RepeatedCompositeFieldContainer[TapInfo]
     def __init__(self, taps: _Optional[_Iterable[_Union[TapInfo, _Mapping]]] = ...) -> None: ...
 
+class PlanetaryTap(_message.Message):
+    __slots__ = ("id", "mac")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    mac: str
+    def __init__(self, id: _Optional[str] = ..., mac: _Optional[str] = ...) -> None: ...
+
+class PlanetaryTapInfo(_message.Message):
+    __slots__ = ("id", "device", "bridge", "mac", "ip", "prefix", "gateway", "range")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    BRIDGE_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    IP_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    device: str
+    bridge: str
+    mac: str
+    ip: str
+    prefix: int
+    gateway: str
+    range: str
+    def __init__(self, id: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., ip: _Optional[str] = ..., prefix: _Optional[int] = ..., gateway: _Optional[str] = ..., range: _Optional[str] = ...) -> None: ...
+
+class GetPlanetaryRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Planetary(_message.Message):
+    __slots__ = ("offered", "detail", "address", "subnet", "gateway", "peers")
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SUBNET_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    offered: bool
+    detail: str
+    address: str
+    subnet: str
+    gateway: str
+    peers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, offered: _Optional[bool] = ..., detail: _Optional[str] = ..., address: _Optional[str] = ..., subnet: _Optional[str] = ..., gateway: _Optional[str] = ..., peers: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Uplink(_message.Message):
     __slots__ = ("name", "mac", "addresses")
     NAME_FIELD_NUMBER: _ClassVar[int]

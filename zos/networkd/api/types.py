@@ -113,6 +113,48 @@ class TapInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanetaryTap:
+    """A machine's place in the planetary network; its address follows from its hardware address."""
+
+    id: TapId
+    mac: str
+    """The guest's hardware address."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanetaryTapInfo:
+    """A tap in the planetary network, and what the guest behind it must be told."""
+
+    id: TapId
+    device: str
+    bridge: str
+    mac: str
+    ip: str
+    """IPv6, without prefix."""
+    prefix: int
+    gateway: str
+    range: str
+    """All of the planetary network, which the guest reaches by the gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planetary:
+    """The node in the planetary network."""
+
+    offered: bool
+    """Machines can have an address in it."""
+    detail: str = ""
+    """Why it is not offered, or what is amiss with it; empty when all is well."""
+    address: str = ""
+    """The node's own; empty until its key is known."""
+    subnet: str = ""
+    """Of the machines, a /64."""
+    gateway: str = ""
+    peers: tuple[str, ...] = ()
+    """Those that are connected, as `scheme://address:port`."""
+
+
+@dataclass(frozen=True, slots=True)
 class PublicConfig:
     """How the node is reached from the Internet, as the farmer set it on the chain; empty: it is not."""
 

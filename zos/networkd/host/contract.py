@@ -8,6 +8,7 @@ from typing import Protocol
 from zos.networkd.api.types import NetId
 from zos.networkd.model import Have, Link
 from zos.networkd.node import NodeSeen
+from zos.networkd.planetary import PlanetarySeen, YggdrasilSeen
 from zos.networkd.steps import Step
 
 
@@ -15,7 +16,7 @@ class Host(Protocol):
     """See, and take steps."""
 
     def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a tunnel ends by itself."""
+        """Ring when a tunnel or the node's yggdrasil ends by itself."""
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""
@@ -28,6 +29,15 @@ class Host(Protocol):
 
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
         """One network resource, with the taps on it and those named."""
+
+    def planetary_problem(self) -> str:
+        """What this machine lacks for the planetary network; empty when nothing."""
+
+    async def observe_planetary(self, taps: Iterable[str] = ()) -> PlanetarySeen:
+        """The machines' side of the planetary network, with the taps on it and those named."""
+
+    async def observe_yggdrasil(self) -> YggdrasilSeen:
+        """The process that is in it."""
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps, in order; raises at the first that fails."""

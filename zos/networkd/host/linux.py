@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,23 +10,40 @@ from pathlib import Path
 from zos.networkd import model
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
-from zos.networkd.host import act, dhcp, nftables, nsthread, observe, wireguard
+from zos.networkd.host import act, dhcp, nftables, nsthread, observe, processes, wireguard, yggdrasil
 from zos.networkd.model import Have, Link
 from zos.networkd.node import NodeSeen
+from zos.networkd.planetary import PlanetarySeen, YggdrasilSeen
 from zos.networkd.steps import (
     ConfigureTunnel,
     CreateNamespace,
     CreateTunnel,
+    DialPeer,
     DropNamespace,
+    DropRules,
     DropTunnel,
     LoadRules,
     StartDhcp,
+    StartYggdrasil,
     Step,
+    StopYggdrasil,
     describe,
 )
 from zos.runtime.proc import ProgramFailed
 
-Awaited = ConfigureTunnel | CreateNamespace | CreateTunnel | DropNamespace | DropTunnel | LoadRules | StartDhcp
+Awaited = (
+    ConfigureTunnel
+    | CreateNamespace
+    | CreateTunnel
+    | DialPeer
+    | DropNamespace
+    | DropRules
+    | DropTunnel
+    | LoadRules
+    | StartDhcp
+    | StartYggdrasil
+    | StopYggdrasil
+)
 """Steps that are more than a netlink message."""
 
 
@@ -37,10 +55,11 @@ class LinuxHost:
         self._forced = backend
         self._backend: Backend | None = None
         self._told: dict[str, dict[str, str]] = {}
-        self._watch = wireguard.Watch()
+        self._watch = processes.Watch()
+        self._yggdrasil = yggdrasil.Yggdrasil(self._folder)
 
     def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a tunnel ends by itself."""
+        """Ring when a tunnel or the node's yggdrasil ends by itself."""
         self._watch.bell = bell
 
     async def networks(self) -> frozenset[NetId]:
@@ -63,8 +82,25 @@ class LinuxHost:
         tunnel = None
         if inner is not None and wg in inner.links:
             tunnel = await wireguard.seen(wg, name, self._told.get(wg, {}))
-            self._watch.over(wg)
+            self._watch.over(wg, lambda: wireguard.listener(wg))
         return Have(host, inner, tunnel, wireguard.is_served(wg), observe.udp_ports())
+
+    def planetary_problem(self) -> str:
+        """What this machine lacks for the planetary network; empty when nothing."""
+        return yggdrasil.problem()
+
+    async def observe_planetary(self, taps: Iterable[str] = ()) -> PlanetarySeen:
+        """The machines' side of the planetary network, with the taps on it and those named."""
+        links, rules = await nsthread.run(lambda: observe.planetary(taps))
+        return PlanetarySeen(links, rules)
+
+    async def observe_yggdrasil(self) -> YggdrasilSeen:
+        """The process that is in it."""
+        peers = await self._yggdrasil.peers()
+        if peers is None:
+            return YggdrasilSeen(await asyncio.to_thread(self._yggdrasil.pid) != 0)
+        self._watch.over(yggdrasil.PROGRAM, self._yggdrasil.pid)
+        return YggdrasilSeen(True, self._yggdrasil.started_with(), peers)
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps in order; neighbours that are netlink's and in one namespace share a thread."""
@@ -100,6 +136,14 @@ class LinuxHost:
                 told.update({peer.public_key: peer.endpoint for peer in step.put if peer.endpoint})
             case LoadRules():
                 await nftables.load(step.ruleset, step.namespace)
+            case DropRules():
+                await nftables.drop(step.family, step.table, step.namespace)
+            case StartYggdrasil():
+                await self._yggdrasil.start(step.config)
+            case StopYggdrasil():
+                await self._yggdrasil.stop()
+            case DialPeer():
+                await self._yggdrasil.dial(step.link)
             case StartDhcp():
                 await dhcp.start(self._folder, step.link)
             case _:

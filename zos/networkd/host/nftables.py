@@ -20,8 +20,14 @@ async def load(ruleset: str, namespace: str) -> None:
     await proc.run([*inside, "nft", "-f", "-"], input=ruleset.encode(), deadline=10)
 
 
-def digest() -> str:
-    """The digest of our table in this thread's namespace; empty when there is none."""
+async def drop(family: str, table: str, namespace: str) -> None:
+    """Remove a table, should it be there."""
+    # Naming it first makes the removal of one that is gone valid.
+    await load(f"table {family} {table}\ndelete table {family} {table}\n", namespace)
+
+
+def digest(name: str = nft.TABLE) -> str:
+    """The digest of a table of ours in this thread's namespace; empty when there is none."""
     try:
         with Netlink(NETLINK_NETFILTER) as nl:
             answers = nl.dump(Message(_GET_TABLE, 0, struct.pack("=BBH", 0, 0, 0)))
@@ -29,7 +35,7 @@ def digest() -> str:
         return ""  # no nftables in this namespace yet; loading says what is wrong, if anything is
     for answer in answers:
         table = attrs(answer.body[4:])
-        if as_text(table.get(_TABLE_NAME)) == nft.TABLE:
+        if as_text(table.get(_TABLE_NAME)) == name:
             return _comment(table.get(_TABLE_USERDATA, b"")) or "unknown"
     return ""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from zos.networkd import model
+from zos.networkd import model, nft
 from zos.networkd.api.types import NetId
 from zos.networkd.host import dhcp, nftables, nsthread, rtnl
 from zos.networkd.host.act import SYSCTL
 from zos.networkd.host.netlink import Netlink
 from zos.networkd.host.rtnl import Device
-from zos.networkd.model import Address, Link, LinkKind, Space
+from zos.networkd.model import PLANETARY_BRIDGE, Address, Link, LinkKind, Space
 from zos.networkd.node import SYSCTLS, Nic, NicKind, NodeSeen
 
 _ETHERNET = 1
@@ -79,6 +79,23 @@ def inner() -> Space:
         for device in devices
     }
     return Space(links, frozenset(routes), _sysctls(model.FORWARDING), nftables.digest())
+
+
+def planetary(taps: Iterable[str]) -> tuple[dict[str, Link], str]:
+    """The bridge of the planetary network with the taps on it and those named, and the digest of their rules."""
+    with Netlink() as nl:
+        found = {name: device for name in (PLANETARY_BRIDGE, *taps) if (device := rtnl.device(nl, name)) is not None}
+        bridge = found.get(PLANETARY_BRIDGE)
+        assigned = []
+        if bridge is not None:
+            ports = rtnl.devices(nl, bridge.index)
+            found |= {device.name: device for device in ports if model.is_tap(device.name)}
+            assigned = [item.address for item in rtnl.addresses(nl, bridge.index)]
+    names = {device.index: name for name, device in found.items()}
+    links = {
+        name: _link(device, names, assigned if device is bridge else (), _ipv6(name)) for name, device in found.items()
+    }
+    return links, nftables.digest(nft.PLANETARY)
 
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:

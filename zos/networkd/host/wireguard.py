@@ -6,22 +6,18 @@ wireguard-go runs in the node's own namespace as nobody's child, and is found ag
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import select
 import shutil
-import signal
 import socket
-import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from zos.networkd import model
 from zos.networkd.api.errors import KernelRefused, NoWireguard, PortTaken
 from zos.networkd.api.types import Backend, NetId
-from zos.networkd.host import nsthread, rtnl
+from zos.networkd.host import nsthread, processes, rtnl
 from zos.networkd.host.netlink import Netlink, NetlinkError
 from zos.networkd.model import KEEPALIVE, PeerSeen, TunnelSeen
 from zos.networkd.steps import ConfigureTunnel
@@ -32,7 +28,6 @@ TUN = Path("/dev/net/tun")
 _ALIVE = 180.0
 """A session that is older than this is over (WireGuard's REJECT_AFTER_TIME)."""
 _START = 5.0
-_STOP = 3.0
 _HANGS = 5.0
 """A wireguard-go that says nothing for this long is as good as dead."""
 _CHUNK = 200
@@ -98,7 +93,7 @@ async def _start(link: str, logs: Path) -> None:
     environment = _ENVIRONMENT | {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")}
     pid = await proc.spawn(["wireguard-go", "-f", link], log=log, env=environment)
     deadline = time.monotonic() + _START
-    while not _listener(link):
+    while not listener(link):
         if time.monotonic() > deadline or not Path(f"/proc/{pid}").exists():
             raise NoWireguard(problem=f"wireguard-go does not start, see {log}")
         await asyncio.sleep(0.003)
@@ -118,37 +113,16 @@ def networks() -> frozenset[NetId]:
     return frozenset(id for path in SOCKETS.glob("w-*.sock") if (id := model.owner(path.stem)) is not None)
 
 
-def _listener(link: str) -> int:
+def listener(link: str) -> int:
     """The process that listens on a tunnel's control socket; 0 when nobody does."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
-            client.settimeout(1)
-            client.connect(str(_socket(link)))
-            credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    except (FileNotFoundError, ConnectionRefusedError):
-        return 0
-    return int(struct.unpack("3i", credentials)[0])
+    return processes.listener(_socket(link))
 
 
 def _pid(link: str) -> int:
     """The wireguard-go of a tunnel of this node, also one whose socket file was removed; 0 when there is none."""
-    return _listener(link) or next((pid for pid, name in processes().items() if name == link), 0)
-
-
-def processes() -> Mapping[int, str]:
-    """Every wireguard-go of this node, with the link it serves (a sibling node's run in its own namespace)."""
-    here = os.stat("/proc/self/ns/net").st_ino
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if words[0].rpartition(b"/")[2] == b"wireguard-go" and os.stat(folder / "ns/net").st_ino == here:
-                found[int(folder.name)] = words[2].decode() if len(words) > 2 else ""
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
-    return found
+    if pid := listener(link):
+        return pid
+    return next((pid for pid, words in processes.running("wireguard-go").items() if words[2:3] == (link,)), 0)
 
 
 async def stop(link: str) -> None:
@@ -170,56 +144,9 @@ def _delete(link: str) -> None:
 
 
 def _stop(link: str) -> None:
-    pid = _pid(link)
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            _end(pid)
+    if pid := _pid(link):
+        processes.end(pid, "wireguard-go")
     _socket(link).unlink(missing_ok=True)
-
-
-def _end(pid: int) -> None:
-    process = os.pidfd_open(pid)
-    try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(process, number)
-            if select.select([process], [], [], _STOP)[0]:
-                return
-    finally:
-        os.close(process)
-    raise KernelRefused(action=f"end wireguard-go ({pid})", problem="it does not go")
-
-
-class Watch:
-    """Rings when a wireguard-go ends; the kernel tells by a descriptor of the process."""
-
-    def __init__(self) -> None:
-        self.bell: Callable[[], None] = lambda: None
-        self._processes: dict[str, int] = {}
-
-    def over(self, link: str) -> None:
-        """Watch over a tunnel from now on (the kernel's own cannot end)."""
-        if link in self._processes or not (pid := _listener(link)):
-            return
-        try:
-            process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self.bell()
-            return
-        self._processes[link] = process
-        asyncio.get_running_loop().add_reader(process, self._ended, link)
-
-    def _ended(self, link: str) -> None:
-        process = self._processes.pop(link)
-        asyncio.get_running_loop().remove_reader(process)
-        os.close(process)
-        self.bell()
-
-    def close(self) -> None:
-        """Watch over nothing."""
-        for process in self._processes.values():
-            asyncio.get_running_loop().remove_reader(process)
-            os.close(process)
-        self._processes.clear()
 
 
 def _inside(namespace: str) -> list[str]:

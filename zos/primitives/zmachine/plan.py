@@ -10,7 +10,7 @@ from zos.flistd.api.types import MountId
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
 from zos.model.names import WorkloadId, mac, net_id, unique, workload_id
-from zos.networkd.api.types import NetId, Tap, TapId
+from zos.networkd.api.types import NetId, PlanetaryTap, Tap, TapId
 from zos.primitives.zmachine.spec import ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.primitive import BadWorkload, Facts, NotReady, Outcomes, Primitive, Waiting
@@ -22,6 +22,7 @@ from zos.verbs.steps import (
     DropVolume,
     EnsureMachine,
     EnsureMount,
+    EnsurePlanetaryTap,
     EnsureTap,
     EnsureVolume,
     FillDisk,
@@ -30,6 +31,8 @@ from zos.verbs.steps import (
 from zos.vmd.api.types import MachineId
 
 DISKS = ("zmount",)
+PLANETARY = "ygg"
+"""The label of a machine's tap in the planetary network; no network can have this name."""
 VOLUMES = ("volume", "qsfs")
 
 
@@ -62,15 +65,17 @@ class Zmachine(Primitive[ZmachineSpec]):
     ) -> tuple[Step, ...]:
         mount, root = MountId(id), VolumeId(f"rootfs-{id}")
         if want is None:
-            taps = (DropTap(TapId(unique(id, have.network))),) if have else ()
-            return (DropMachine(MachineId(id)), *taps, DropMount(mount), DropVolume(root, facts.proof()))
+            taps = _taps(id, have) if have else ()
+            return (DropMachine(MachineId(id)), *map(DropTap, taps), DropMount(mount), DropVolume(root, facts.proof()))
         if want == have:
             return ()
         attached = tuple(_attached(one.name, one.target, facts) for one in want.mounts)
         boot = next((one for one in attached if not one.is_volume), None)
-        tap = TapId(unique(id, want.network))
+        tap, *more = _taps(id, want)
         network = NetId(net_id(facts.twin, want.network))
         return (
+            # First, so that a node without the planetary network refuses before anything is made.
+            *(EnsurePlanetaryTap(PlanetaryTap(one, mac(f"{PLANETARY}:{one}"))) for one in more),
             EnsureTap(Tap(tap, network, want.ip, mac(tap))),
             EnsureVolume(root, want.root),
             EnsureMount(mount, want.flist, root),
@@ -82,6 +87,7 @@ class Zmachine(Primitive[ZmachineSpec]):
                 memory=want.memory,
                 mount=mount,
                 tap=tap,
+                planetary=more[0] if more else None,
                 attached=attached,
                 env=want.env,
                 entrypoint=want.entrypoint,
@@ -90,7 +96,13 @@ class Zmachine(Primitive[ZmachineSpec]):
         )
 
     def result(self, id: WorkloadId, want: ZmachineSpec, done: Outcomes, facts: Facts) -> Any:
-        return {"id": id, "ip": want.ip, "planetary_ip": "", "mycelium_ip": "", "console_url": ""}
+        planetary = done[TapId(unique(id, PLANETARY))].ip if want.planetary else ""
+        return {"id": id, "ip": want.ip, "planetary_ip": planetary, "mycelium_ip": "", "console_url": ""}
+
+
+def _taps(id: WorkloadId, spec: ZmachineSpec) -> tuple[TapId, ...]:
+    """A machine's taps: on its network, and in the planetary network when it is to be there."""
+    return tuple(TapId(unique(id, label)) for label in (spec.network, *((PLANETARY,) if spec.planetary else ())))
 
 
 def _attached(name: str, target: str, facts: Facts) -> Attached:

@@ -34,6 +34,8 @@ class ZmachineSpec:
     memory: Bytes
     root: Bytes
     """Of the root file system: what was asked for, or the least for such a machine."""
+    planetary: bool = False
+    """It gets an address in the planetary network as well."""
     mounts: tuple[MountSpec, ...] = ()
     entrypoint: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +72,7 @@ def parse(data: Fields) -> ZmachineSpec:
         cpu=cpu,
         memory=Bytes(memory),
         root=Bytes(max(size, least)),
+        planetary=network.flag("planetary"),
         mounts=tuple(_mount(one) for one in data.objects("mounts")),
         entrypoint=data.text("entrypoint"),
         env=data.mapping("env"),
@@ -79,8 +82,6 @@ def parse(data: Fields) -> ZmachineSpec:
 def _refuse_unoffered(data: Fields, network: Fields) -> None:
     if network.text("public_ip"):
         network.refuse("public_ip", "this node offers no public addresses")
-    if network.flag("planetary"):
-        network.refuse("planetary", "this node offers no planetary network")
     if "mycelium" in network:
         network.refuse("mycelium", "this node offers no mycelium network")
     if data.texts("gpu"):

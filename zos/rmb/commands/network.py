@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_interface
 from typing import Any
@@ -16,7 +17,6 @@ ZOS = "zos"
 PUBLIC = ("ip", "ipv4")
 MACHINES = ("zmachine", "zmachine-light")
 ULA = IPv6Network("fc00::/7")
-YGGDRASIL = IPv6Network("200::/7")
 INTERNET = IPv6Network("2000::/3")
 
 
@@ -50,10 +50,11 @@ async def public_config(call: Call) -> dict[str, Any]:
 
 async def interfaces(call: Call) -> dict[str, list[str]]:
     """`{"zos": [ip], "ygg": [ip]}`, addresses without prefix; private IPv4 ones are among them."""
-    uplinks = await call.node.networkd.uplinks()
-    own = [address for uplink in uplinks if uplink.name == ZOS for address in addresses(uplink)]
-    mesh = [address for uplink in uplinks for address in addresses(uplink) if address in YGGDRASIL]
-    return {ZOS: [str(one) for one in own if one not in YGGDRASIL], "ygg": [str(one) for one in mesh]}
+    uplinks, planetary = await asyncio.gather(call.node.networkd.uplinks(), call.node.networkd.planetary())
+    own = [str(address) for uplink in uplinks if uplink.name == ZOS for address in addresses(uplink)]
+    # The gateway of its machines is what the grid's nodes tell; the node has an address of its own beside it.
+    mesh = [planetary.gateway, planetary.address] if planetary.offered and planetary.address else []
+    return {ZOS: own, "ygg": mesh}
 
 
 async def has_ipv6(call: Call) -> bool:

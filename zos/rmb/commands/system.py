@@ -17,6 +17,8 @@ from zos.verbs.primitive import find
 MODULES = {"storaged": "storage", "networkd": "network", "flistd": "flist", "provisiond": "provision"}
 """The grid's names of daemons that have another here."""
 DOOR = "v1"
+PLANETARY = "yggdrasil"
+"""The grid's name of the feature: machines can be in the planetary network."""
 
 
 async def version(call: Call) -> dict[str, str]:
@@ -88,6 +90,8 @@ async def features(call: Call) -> list[str]:
     """The workload types that this node takes, and what else they bring; clients choose types by this list."""
     types = find()
     extra = [name for one in types.values() for name in one.features]
+    if (await call.node.networkd.planetary()).offered:
+        extra.append(PLANETARY)
     return list(dict.fromkeys([*types, *extra]))
 
 

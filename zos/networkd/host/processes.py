@@ -1,0 +1,95 @@
+"""Programs that outlive networkd: found by looking, watched by a descriptor of the process, ended for good."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zos.networkd.api.errors import KernelRefused
+
+_STOP = 3.0
+
+
+def listener(path: Path) -> int:
+    """The process that listens on a unix socket; 0 when nobody does."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
+            client.settimeout(1)
+            client.connect(str(path))
+            credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return 0
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def running(program: str) -> Mapping[int, tuple[str, ...]]:
+    """Every process of a program on this node, with its words (a sibling node's run in its own namespace)."""
+    here = os.stat("/proc/self/ns/net").st_ino
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            if words[0].rpartition(b"/")[2] == program.encode() and os.stat(folder / "ns/net").st_ino == here:
+                found[int(folder.name)] = tuple(word.decode(errors="replace") for word in words)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return found
+
+
+def end(pid: int, program: str) -> None:
+    """End a process and wait until it is gone."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], _STOP)[0]:
+                return
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(process)
+    raise KernelRefused(action=f"end {program} ({pid})", problem="it does not go")
+
+
+class Watch:
+    """Rings when a process ends; the kernel tells by a descriptor of it."""
+
+    def __init__(self) -> None:
+        self.bell: Callable[[], None] = lambda: None
+        self._processes: dict[str, int] = {}
+
+    def over(self, name: str, find: Callable[[], int]) -> None:
+        """Watch over what is found under a name from now on; nothing (0) is not watched."""
+        if name in self._processes or not (pid := find()):
+            return
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.bell()
+            return
+        self._processes[name] = process
+        asyncio.get_running_loop().add_reader(process, self._ended, name)
+
+    def _ended(self, name: str) -> None:
+        process = self._processes.pop(name)
+        asyncio.get_running_loop().remove_reader(process)
+        os.close(process)
+        self.bell()
+
+    def close(self) -> None:
+        """Watch over nothing."""
+        for process in self._processes.values():
+            asyncio.get_running_loop().remove_reader(process)
+            os.close(process)
+        self._processes.clear()
