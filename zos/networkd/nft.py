@@ -118,10 +118,10 @@ def host(uplink_prefixes: Iterable[str]) -> str:
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
-    iifname {{ {planetary} }} goto tenants
-    iifname "x-*" goto tenants
+    iifname {{ {planetary} }} goto strangers
+    iifname "x-*" goto strangers
   }}
-  chain tenants {{
+  chain strangers {{
     ct state established,related accept
     meta l4proto {{ icmp, ipv6-icmp }} accept
     counter drop

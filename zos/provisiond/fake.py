@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,9 @@ from zos.errors import ZosError
 from zos.flistd.api import FlistUnreachable
 from zos.flistd.api.types import Mount, MountInfo, MountKind
 from zos.model.evidence import Evidence
-from zos.networkd.api import NoSuchNetwork
-from zos.networkd.api.types import Backend, Network, NetworkInfo, Tap, TapInfo
+from zos.model.names import planetary_guest
+from zos.networkd.api import NoPlanetary, NoSuchNetwork
+from zos.networkd.api.types import Backend, Network, NetworkInfo, PlanetaryTap, PlanetaryTapInfo, Tap, TapInfo
 from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.provisiond.pull import Place, Web
 from zos.storaged.api import PoolFull
@@ -25,6 +27,7 @@ from zos.vmd.api import NoSuchMachine
 from zos.vmd.api.types import Machine, MachineInfo, MachineState
 
 GiB = 1024**3
+SUBNET = IPv6Network("306:2f7c:2006:18f7::/64")
 
 
 class FakeHost:
@@ -195,6 +198,9 @@ class FakeNetworkd(Faulty):
         super().__init__()
         self.networks: dict[str, Network] = {}
         self.taps: dict[str, Tap] = {}
+        self.planetary_taps: dict[str, PlanetaryTap] = {}
+        self.lacks = ""
+        """Why the node offers no planetary network."""
 
     async def ensure_network(self, network: Network) -> NetworkInfo:
         self.called("ensure_network")
@@ -215,6 +221,15 @@ class FakeNetworkd(Faulty):
     async def drop_network(self, id: str) -> None:
         self.called("drop_network")
         self.networks.pop(id, None)
+
+    async def ensure_planetary_tap(self, tap: PlanetaryTap) -> PlanetaryTapInfo:
+        self.called("ensure_planetary_tap")
+        if self.lacks:
+            raise NoPlanetary(problem=self.lacks)
+        self.planetary_taps[tap.id] = tap
+        ip = str(planetary_guest(SUBNET, tap.mac))
+        gateway = str(SUBNET.network_address + 1)
+        return PlanetaryTapInfo(tap.id, f"t-{tap.id}", "br-ygg", tap.mac, ip, 64, gateway, "200::/7")
 
     async def ensure_tap(self, tap: Tap) -> TapInfo:
         self.called("ensure_tap")
@@ -242,6 +257,7 @@ class FakeNetworkd(Faulty):
     async def drop_tap(self, id: str) -> None:
         self.called("drop_tap")
         self.taps.pop(id, None)
+        self.planetary_taps.pop(id, None)
 
 
 class FakeFlistd(Faulty):

@@ -156,3 +156,9 @@ def test_subnets_addresses_and_ports_never_collide(nodes: list[int], access: boo
 def _is_known(mesh: Mesh, key: str) -> bool:
     privates = [member.private_key for member in mesh.members] + ([mesh.way_in.private_key] if mesh.way_in else [])
     return key in {public_key(private) for private in privates}
+
+
+def test_a_machine_is_in_the_planetary_network_when_the_file_says_so() -> None:
+    found = composed(spec({"a": {"node": 1, "planetary": True}, "b": {"node": 1}}))
+    machines = {one.name: one.data for one in found.deployments[1].workloads if one.type == "zmachine"}
+    assert {name: data["network"]["planetary"] for name, data in machines.items()} == {"a": True, "b": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from zos.networkd import nft
 from zos.networkd.api import NetId, Network
 
 NETWORK = Network(NetId("B3gDSpMoHJXdF"), 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", "", 4000)
+TAPS = (
+    ("t-AA9j9eBFDtpjD", "22:5b:7a:01:cd:70", IPv6Address("306:2f7c:2006:18f7:9434:8c5a:8a20:97d0")),
+    ("t-AbE3zNtFw21Fr", "ee:5b:b5:ff:9b:4b", IPv6Address("306:2f7c:2006:18f7::b")),
+)
 GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/networkd"
 
 
@@ -20,6 +25,7 @@ GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/networkd"
         ("resource.nft", nft.resource(NETWORK)),
         ("host-lan.nft", nft.host(["192.168.1.21/24", "fd12::5/64", "2001:db8::5/64"])),
         ("host-internet.nft", nft.host(["198.51.100.21/24"])),
+        ("planetary.nft", nft.planetary(TAPS)),
     ],
 )
 def test_the_rules_are_the_reviewed_ones(name: str, ruleset: str):
@@ -39,3 +45,8 @@ def test_a_table_that_is_there_is_replaced_in_the_same_transaction():
     rules = nft.host([])
     assert nft.replacing(rules) == f"table inet zos\ndelete table inet zos\n{rules}"
     assert nft.digest(nft.replacing(rules)) == nft.digest(rules)
+
+
+def test_the_planetary_rules_do_not_depend_on_the_order_of_taps():
+    assert nft.planetary(TAPS) == nft.planetary(reversed(TAPS)) != nft.planetary(TAPS[:1])
+    assert "vmap" not in nft.planetary(())

@@ -238,7 +238,8 @@ async def test_keys_are_in_files_that_only_root_reads(tmp_path: Path):
 
 def test_ledgers_of_version_1_are_read(tmp_path: Path):
     proof = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
-    for name, record in proof.items():
+    for name in ("networks", "taps"):
+        record = proof[name]
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(json.dumps(record))
     networks, taps = Ledger(tmp_path / "networks", Wish), Ledger(tmp_path / "taps", Tap)

@@ -90,6 +90,45 @@ async def test_a_signed_contract_becomes_a_machine(tmp_path: Path) -> None:
     assert machine.ssh_keys == ("ssh-ed25519 AAAA",)
 
 
+PLANETARY = u.zmachine(
+    network={"public_ip": "", "planetary": True, "interfaces": [{"network": "net1", "ip": "10.20.2.5"}]}
+)
+
+
+async def test_a_planetary_machine_has_a_second_interface_and_tells_its_address(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(1234, u.network(), PLANETARY)
+    u.contract(host, 1234, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 1234, "vm1", "ok")
+        # The grid's own vector: tap `ygg` of workload 26-1234-vm1 on the node whose seed is 00..1f.
+        address = "306:2f7c:2006:18f7:9434:8c5a:8a20:97d0"
+        assert result["data"]["planetary_ip"] == address
+        private, planetary = host.vmd.machines["26-1234-vm1"].nics
+        assert private.gateway == "10.20.2.1"
+        assert (planetary.tap, planetary.mac) == ("t-AA9j9eBFDtpjD", "22:5b:7a:01:cd:70")
+        assert planetary.addresses == (f"{address}/64",)
+        assert [(one.dest, one.via) for one in planetary.routes] == [("200::/7", "306:2f7c:2006:18f7::1")]
+        assert (planetary.gateway, planetary.gateway6) == ("", "")
+        u.cancel(host, 1234)
+        await removed(door, 1234)
+    assert not host.networkd.planetary_taps
+
+
+async def test_a_node_without_the_planetary_network_refuses_by_name_and_makes_nothing(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network(), PLANETARY)
+    host.networkd.lacks = "the program yggdrasil is not installed"
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 5, "vm1", "error")
+        words = "this node offers no planetary network: the program yggdrasil is not installed"
+        assert result["message"] == words
+        assert (await door.why(5, "vm1")).sentence == f"vm1 failed: {words}"
+    assert not host.networkd.taps
+    assert not host.storaged.calls
+
+
 async def test_workloads_come_back_in_the_users_order_and_log_init_then_one_final_entry(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, VM[2], VM[1], VM[0])
     u.contract(host, 5, body)

@@ -19,7 +19,7 @@ from zos.core0.api.types import UnitState
 from zos.errors import ZosError
 from zos.model.decode import Malformed
 from zos.model.units import Bytes, GiB, MiB
-from zos.networkd.api import NetId, Network, NetworkdClient
+from zos.networkd.api import NetId, Network, NetworkdClient, Planetary
 from zos.networkd.model import Address
 from zos.provisiond.api import BadUpdate, DeploymentExists, NoSuchDeployment, TwinMismatch
 from zos.provisiond.tests import users as u
@@ -96,7 +96,6 @@ SHAPES: list[tuple[str, Any, Any]] = [
     ("zos.network.list_public_ips", None, []),
     ("zos.network.list_private_ips", {"network_name": "net1"}, []),
     ("zos.network.has_ipv6", None, False),
-    ("zos.network.interfaces", None, {"zos": ["192.0.2.21"], "ygg": []}),
     ("zos.deployment.list", None, []),
 ]
 
@@ -107,6 +106,29 @@ async def test_what_an_empty_node_answers(tmp_path: Path):
             assert await w.ask(command, argument) == wanted, command
             if argument is None:
                 assert await w.ask(command, b"") == wanted, command
+
+
+async def planetary(w: World) -> Planetary:
+    """The node in the planetary network, once its key is known."""
+    async with asyncio.timeout(10):
+        while not (found := await w.node.networkd.planetary()).address:
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_the_planetary_network_is_a_feature_and_an_interface(tmp_path: Path):
+    async with world(tmp_path) as w:
+        there = await planetary(w)
+        assert "yggdrasil" in await w.ask("zos.system.node_features_get")
+        found = await w.ask("zos.network.interfaces")
+        assert found == {"zos": ["192.0.2.21"], "ygg": [there.gateway, there.address]}
+
+
+async def test_a_node_that_cannot_be_in_the_planetary_network_does_not_offer_it(tmp_path: Path):
+    async with world(tmp_path) as w:
+        w.network.lacks = "/dev/net/tun is missing"
+        assert "yggdrasil" not in await w.ask("zos.system.node_features_get")
+        assert (await w.ask("zos.network.interfaces"))["ygg"] == []
 
 
 async def test_features_are_the_types_that_are_taken_and_what_they_bring(tmp_path: Path):
@@ -399,16 +421,13 @@ async def test_ports_of_networks_and_of_the_node_are_listed(tmp_path: Path):
 async def test_addresses_of_the_internet_are_told_and_private_ipv6_is_not(tmp_path: Path):
     async with world(tmp_path) as w:
         bridge = w.network.host.links["zos"]
-        more = {Address(text) for text in ("2001:db8::5/64", "fd00::5/64", "fe80::5/64", "10.9.0.5/24", "300::7/64")}
+        more = {Address(text) for text in ("2001:db8::5/64", "fd00::5/64", "fe80::5/64", "10.9.0.5/24")}
         w.network.host.links["zos"] = dataclasses.replace(bridge, addresses=bridge.addresses | more)
         found = await w.ask("zos.network.interfaces")
-        assert {name: sorted(ips) for name, ips in found.items()} == {
-            "zos": ["10.9.0.5", "192.0.2.21", "2001:db8::5"],
-            "ygg": ["300::7"],
-        }
+        assert sorted(found["zos"]) == ["10.9.0.5", "192.0.2.21", "2001:db8::5"]
         assert await w.ask("zos.network.has_ipv6") is True
         shown = await w.ask("zos.admin.interfaces", caller=FARMER)
-        assert sorted(shown["zos"]["ips"]) == ["10.9.0.5/24", "192.0.2.21/24", "2001:db8::5/64", "300::7/64"]
+        assert sorted(shown["zos"]["ips"]) == ["10.9.0.5/24", "192.0.2.21/24", "2001:db8::5/64"]
 
 
 async def test_a_node_without_public_configuration_says_so(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 
 from zos.flistd.api.types import MountId, MountInfo, MountKind
 from zos.model.units import MiB
-from zos.networkd.api.types import NetId, TapId, TapInfo
+from zos.networkd.api.types import NetId, PlanetaryTapInfo, TapId, TapInfo
 from zos.verbs.primitive import Primitive, ordered
 from zos.verbs.run import machine, ssh_keys
 from zos.verbs.steps import Attached, EnsureMachine
-from zos.vmd.api.types import MachineId, MachineKind
+from zos.vmd.api.types import MachineId, MachineKind, Nic, Route
 
 
 def kind(name: str, after: tuple[str, ...] = (), before: tuple[str, ...] = ()) -> Primitive[Any]:
@@ -95,6 +96,14 @@ def test_the_whole_network_is_routed_and_not_only_the_subnet() -> None:
     (nic,) = machine(STEP, answers(MountKind.CONTAINER)).nics
     assert nic.addresses == ("10.20.2.2/24",)
     assert {route.dest for route in nic.routes} >= {"10.20.0.0/16", "100.64.0.0/16"}
+
+
+def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
+    ygg = PlanetaryTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
+    step = dataclasses.replace(STEP, planetary=ygg.id)
+    first, second = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg}).nics
+    assert first.gateway == "10.20.2.1"
+    assert second == Nic("t-y", ygg.mac, ("300::9/64",), routes=(Route("200::/7", "300::1"),))
 
 
 def test_keys_are_parted_by_lines_or_commas() -> None:

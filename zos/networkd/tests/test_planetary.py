@@ -1,0 +1,331 @@
+"""The planetary part: what is planned, what is handed out, and what becomes of it when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nacl.signing import SigningKey
+
+from zos.core0.api import KeyUse
+from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
+from zos.core0.identity import derive
+from zos.core0.service import Core0Service
+from zos.networkd import planetary
+from zos.networkd.api import (
+    AddressTaken,
+    BadTap,
+    KernelRefused,
+    NetworkdClient,
+    NoPlanetary,
+    PlanetaryNotUp,
+    PlanetaryTap,
+    TapId,
+)
+from zos.networkd.daemon import Config, Networkd
+from zos.networkd.fake import FakeHost
+from zos.networkd.model import Link, LinkKind
+from zos.networkd.planetary import Place, PlanetarySeen, PlanetaryWish, YggdrasilSeen
+from zos.networkd.steps import (
+    AddAddress,
+    CreateTap,
+    DialPeer,
+    DropLinks,
+    LoadRules,
+    SetUp,
+    StartYggdrasil,
+    Step,
+    StopYggdrasil,
+)
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.ledger import Ledger
+from zos.runtime.testing import running
+
+PLACE = Place(bytes(range(32)))
+TAP = PlanetaryTap(TapId("AA9j9eBFDtpjD"), "22:5b:7a:01:cd:70")
+OTHER = PlanetaryTap(TapId("AbE3zNtFw21Fr"), "ee:5b:b5:ff:9b:4b")
+PEER = "tcp://192.0.2.9:9943"
+
+
+# Plans
+
+
+async def made(want: PlanetaryWish | None, host: FakeHost) -> list[Step]:
+    """Make it so on a fake; the steps that it took."""
+    before = len(host.steps)
+    await host.apply(planetary.plan(want, await host.observe_planetary()))
+    await host.apply(planetary.process(want, await host.observe_yggdrasil()))
+    return host.steps[before:]
+
+
+async def test_what_is_made_is_not_made_again_and_goes_without_a_trace():
+    host = FakeHost()
+    before = dict(host.host.links)
+    want = PlanetaryWish(PLACE, (TAP, OTHER))
+    assert await made(want, host)
+    assert await made(want, host) == []
+    assert set(host.host.links) - set(before) == {"br-ygg", "t-AA9j9eBFDtpjD", "t-AbE3zNtFw21Fr"}
+    await made(None, host)
+    assert (host.host.links, host.guards, host.yggdrasil) == (before, "", None)
+    assert await made(None, host) == []
+
+
+async def test_rules_are_in_force_before_the_tap_that_they_guard_is_there():
+    steps = await made(PlanetaryWish(PLACE, (TAP,)), FakeHost())
+    kinds = [type(step) for step in steps]
+    assert kinds.index(LoadRules) < kinds.index(CreateTap) < kinds.index(StartYggdrasil)
+
+
+@given(st.lists(st.sets(st.sampled_from([TAP, OTHER])), max_size=4), st.randoms())
+async def test_from_any_half_made_state_the_rest_is_planned(wishes: list[set[PlanetaryTap]], chance: random.Random):
+    host = FakeHost()
+    for taps in [*wishes, {TAP}]:
+        want = PlanetaryWish(PLACE, tuple(sorted(taps, key=lambda tap: tap.id)))
+        steps = planetary.plan(want, await host.observe_planetary())
+        await host.apply(steps[: chance.randint(0, len(steps))])
+    want = PlanetaryWish(PLACE, (TAP,))
+    await made(want, host)
+    assert await made(want, host) == []
+    ports = {name for name, link in host.host.links.items() if link.master == "br-ygg"}
+    assert ports == {"t-AA9j9eBFDtpjD"}
+
+
+def test_a_strangers_link_of_the_bridges_name_gives_way():
+    steps = planetary.plan(PlanetaryWish(PLACE), PlanetarySeen({"br-ygg": Link(LinkKind.VETH)}))
+    assert steps[0] == DropLinks(("br-ygg",))
+    assert any(isinstance(step, AddAddress) for step in steps)
+    assert any(isinstance(step, SetUp) for step in steps)
+
+
+def test_yggdrasil_is_started_anew_only_for_another_configuration():
+    want = PlanetaryWish(PLACE, (TAP,))
+    running = YggdrasilSeen(True, planetary.digest(want.config()))
+    assert planetary.process(want, running) == ()
+    assert planetary.process(dataclasses.replace(want, taps=()), running) == ()
+    for other in (dataclasses.replace(want, peers=(PEER,)), dataclasses.replace(want, place=Place(bytes(32)))):
+        assert planetary.process(other, running) == (StartYggdrasil(other.config()),)
+    assert planetary.process(want, YggdrasilSeen(served=True)) == (StartYggdrasil(want.config()),), "it hangs"
+    assert planetary.process(None, running) == (StopYggdrasil(),)
+    assert planetary.process(None, YggdrasilSeen()) == ()
+
+
+def test_a_peer_is_dialled_until_it_is_connected():
+    want = PlanetaryWish(PLACE, peers=(PEER + "?key=ab",))
+    lonely = YggdrasilSeen(True, planetary.digest(want.config()))
+    assert planetary.process(want, lonely) == (DialPeer(PEER + "?key=ab"),)
+    assert planetary.process(want, dataclasses.replace(lonely, peers=frozenset({PEER}))) == ()
+
+
+def test_the_configuration_names_both_halves_of_the_key_and_the_uplink_alone():
+    config = json.loads(PlanetaryWish(PLACE).config())
+    public = SigningKey(PLACE.seed).verify_key.encode().hex()
+    assert (config["PrivateKey"], config["PublicKey"]) == (PLACE.seed.hex() + public, public)
+    assert [one["Regex"] for one in config["MulticastInterfaces"]] == ["^zos$"]
+
+
+def test_no_text_of_a_step_or_wish_shows_the_key():
+    want = PlanetaryWish(PLACE)
+    (step,) = planetary.process(want, YggdrasilSeen())
+    assert PLACE.seed.hex()[:16] not in repr(step)
+    assert repr(PLACE.seed)[2:-1] not in repr(want)
+
+
+# The daemon
+
+
+@dataclasses.dataclass(frozen=True)
+class NoConfig:
+    """Nothing to say."""
+
+
+class Core0(Daemon):
+    """core-0's door alone."""
+
+    name = "core0"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        rt.serve(Core0Service(KEY, list), add_Core0Servicer_to_server)
+
+
+KEY = SigningKey(b"\x07" * 32)
+MINE = Place(derive(KEY, KeyUse.PLANETARY))
+
+
+@asynccontextmanager
+async def networkd(folder: Path, host: FakeHost, **config: object) -> AsyncIterator[NetworkdClient]:
+    settings = Config(**{"every": 0.05, **config})  # type: ignore[arg-type]
+    async with running(Core0, folder), running(Networkd, folder, host=host, config=settings) as rt:
+        yield NetworkdClient(rt.bus)
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not claim():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_node_is_in_the_planetary_network_by_a_key_of_its_own(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await until(lambda: host.yggdrasil is not None)
+        found = await client.planetary()
+    assert (found.offered, found.detail) == (True, "")
+    assert (found.address, found.subnet) == (str(MINE.address), str(MINE.subnet))
+    assert json.loads(host.yggdrasil or "")["PrivateKey"][:64] not in KEY.encode().hex()
+
+
+async def test_a_tap_says_what_its_guest_must_be_told(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        info = await client.ensure_planetary_tap(TAP)
+        assert (info.device, info.bridge, info.mac) == ("t-AA9j9eBFDtpjD", "br-ygg", TAP.mac)
+        assert (info.ip, info.gateway, info.prefix) == (str(MINE.guest(TAP)), str(MINE.gateway), 64)
+        assert info.range == "200::/7"
+        assert await client.ensure_planetary_tap(TAP) == info
+        assert host.host.links["t-AA9j9eBFDtpjD"].master == "br-ygg"
+        for _ in range(2):
+            await client.drop_tap(TAP.id)
+        assert "t-AA9j9eBFDtpjD" not in host.host.links
+
+
+async def test_what_cannot_be_a_tap_is_refused(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        with pytest.raises(BadTap, match="id"):
+            await client.ensure_planetary_tap(dataclasses.replace(TAP, id=TapId("../x")))
+        with pytest.raises(BadTap, match="mac"):
+            await client.ensure_planetary_tap(dataclasses.replace(TAP, mac="01:00:00:00:00:01"))
+        await client.ensure_planetary_tap(TAP)
+        with pytest.raises(AddressTaken):
+            await client.ensure_planetary_tap(dataclasses.replace(TAP, id=OTHER.id))
+
+
+@pytest.mark.parametrize(
+    ("lacks", "config", "words"),
+    [
+        ("the program yggdrasil is not installed", {}, "the program yggdrasil is not installed"),
+        ("", {"planetary": False}, "the farmer turned it off"),
+        ("", {"planetary_peers": ("tcp://example.com:9943",)}, "`tcp://example.com:9943` of planetary_peers"),
+    ],
+)
+async def test_a_node_that_cannot_says_why_and_makes_nothing(
+    tmp_path: Path, lacks: str, config: dict[str, object], words: str
+):
+    host = FakeHost()
+    host.lacks = lacks
+    async with networkd(tmp_path, host, **config) as client:
+        found = await client.planetary()
+        assert not found.offered
+        assert found.detail.startswith(words)
+        with pytest.raises(NoPlanetary, match=f"this node offers no planetary network: {words}"):
+            await client.ensure_planetary_tap(TAP)
+        await until(lambda: "zos" in host.host.links)
+        assert set(host.host.links) == {"lo", "eth0", "zos"}
+        assert host.yggdrasil is None
+
+
+async def test_a_machine_of_before_keeps_its_tap_on_a_node_that_can_no_longer(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        before = await client.ensure_planetary_tap(TAP)
+        await until(lambda: host.yggdrasil is not None)
+    host.lacks = "there is no user yggdrasil"
+    async with networkd(tmp_path, host) as client:
+        await until(lambda: host.yggdrasil is None)
+        assert await client.ensure_planetary_tap(TAP) == before
+        with pytest.raises(NoPlanetary):
+            await client.ensure_planetary_tap(OTHER)
+        await client.drop_tap(TAP.id)
+        await until(lambda: "br-ygg" not in host.host.links)
+
+
+async def test_a_yggdrasil_that_does_not_start_is_told_and_tried_again(tmp_path: Path):
+    host = FakeHost()
+    host.broken = StartYggdrasil
+    async with networkd(tmp_path, host) as client:
+        async with asyncio.timeout(5):
+            while (found := await client.planetary()).offered:
+                await asyncio.sleep(0.01)
+        assert "the kernel refused to start yggdrasil" in found.detail
+        with pytest.raises(PlanetaryNotUp):
+            await client.ensure_planetary_tap(TAP)
+        host.broken = None
+        await until(lambda: host.yggdrasil is not None)
+        assert await client.ensure_planetary_tap(TAP)
+        assert (await client.planetary()).offered
+
+
+async def test_a_yggdrasil_that_dies_is_back_by_itself_and_machines_keep_their_taps(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host, every=60) as client:
+        await client.ensure_planetary_tap(TAP)
+        await until(lambda: host.yggdrasil is not None)
+        links = dict(host.host.links)
+        host.end_yggdrasil()
+        await until(lambda: host.yggdrasil is not None)
+        assert host.host.links == links
+
+
+async def test_a_restart_finds_everything_and_touches_nothing(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        before = await client.ensure_planetary_tap(TAP)
+        await until(lambda: host.yggdrasil is not None)
+    done = len(host.steps)
+    async with networkd(tmp_path, host) as client:
+        assert await client.ensure_planetary_tap(TAP) == before
+        assert (await client.planetary()).offered
+    assert len(host.steps) == done
+
+
+async def test_after_a_boot_all_is_made_from_the_ledger(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_planetary_tap(TAP)
+    booted = FakeHost()
+    async with networkd(tmp_path, booted):
+        await until(lambda: "t-AA9j9eBFDtpjD" in booted.host.links and booted.yggdrasil is not None)
+
+
+async def test_nothing_waits_for_core0_but_the_planetary_network(tmp_path: Path):
+    host = FakeHost()
+    async with running(Networkd, tmp_path, host=host, config=Config(every=60)) as rt:
+        client = NetworkdClient(rt.bus)
+        await until(lambda: "zos" in host.host.links)
+        assert (await client.planetary()).address == ""
+        assert host.yggdrasil is None
+
+
+async def test_a_configured_peer_is_dialled_again_until_it_is_there(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host, planetary_peers=(PEER,)) as client:
+        await until(lambda: DialPeer(PEER) in host.steps)
+        host.reachable.add(PEER)
+        async with asyncio.timeout(5):
+            while (await client.planetary()).peers != (PEER,):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_tap_that_cannot_be_made_now_is_made_later(tmp_path: Path):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await until(lambda: host.yggdrasil is not None)
+        host.broken = CreateTap
+        with pytest.raises(KernelRefused):
+            await client.ensure_planetary_tap(TAP)
+        host.broken = None
+        await until(lambda: "t-AA9j9eBFDtpjD" in host.host.links)
+
+
+def test_a_ledger_of_version_1_is_read(tmp_path: Path):
+    record = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())["planetary"]
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    assert Ledger(tmp_path, PlanetaryTap).get(TAP.id) == TAP
