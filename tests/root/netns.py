@@ -118,10 +118,16 @@ class Node:
 
     def networkd(self, config: str = "", program: tuple[str, ...] = ("-m", "zos.networkd")) -> subprocess.Popen[bytes]:
         """Start the node's networkd; its configuration is the `[networkd]` table's text."""
+        return self._daemon(f"[networkd]\n{config}\n", program, "networkd.log")
+
+    def supervised_networkd(self, config: str = "") -> subprocess.Popen[bytes]:
+        """Start core-0 with networkd alone, which so has a key to ask for, and the powers that a node gives it."""
+        return self._daemon(f'[core0]\nunits = ["networkd"]\n[networkd]\n{config}\n', ("-m", "zos.core0"), "core0.log")
+
+    def _daemon(self, tables: str, program: tuple[str, ...], log: str) -> subprocess.Popen[bytes]:
         file = self.folder / "zos.toml"
-        text = f'[node]\nrun_dir = "{self.run_dir}"\nstate_dir = "{self.folder}/state"\n[networkd]\n{config}\n'
-        file.write_text(text)
-        return self.start("env", f"ZOS_CONFIG={file}", sys.executable, *program, log="networkd.log")
+        file.write_text(f'[node]\nrun_dir = "{self.run_dir}"\nstate_dir = "{self.folder}/state"\n{tables}')
+        return self.start("env", f"ZOS_CONFIG={file}", sys.executable, *program, log=log)
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """End a program that was started inside, with -9 (nsenter forks, so its child is meant)."""

@@ -7,22 +7,29 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import AsyncIterator
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
+from nacl.signing import SigningKey
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from netns import join, node
 
 from zos.bus import Unreachable
+from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
+from zos.core0.service import Core0Service
+from zos.model import names
 from zos.networkd.api import (
     AddressTaken,
+    BadTap,
     NetId,
     Network,
     NetworkdClient,
     NoSuchNetwork,
     Peer,
+    PlanetaryTap,
     PortTaken,
     Tap,
     TapId,
@@ -30,6 +37,7 @@ from zos.networkd.api import (
 from zos.networkd.check import public_key
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
+from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.testing import running
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(60)]
@@ -46,19 +54,37 @@ SECOND = dataclasses.replace(
 TAP = Tap(TapId("AbE3zNtFw21Fr"), NETWORK.id, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
 
 
+@dataclasses.dataclass(frozen=True)
+class NoConfig:
+    """Nothing to say."""
+
+
+class Core0Door(Daemon):
+    """core-0 as far as networkd asks it: the key."""
+
+    name = "core0"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        rt.serve(Core0Service(SigningKey(bytes(32)), list), add_Core0Servicer_to_server)
+
+
 @contextlib.asynccontextmanager
 async def real() -> AsyncIterator[NetworkdClient]:
     with node("c") as here, node("far") as far:
         join(here, far)
         here.sh("ip addr add 192.0.2.21/24 dev eth0; ip route add default via 192.0.2.1")
-        here.networkd()
+        here.supervised_networkd()
         async with here.bus() as bus:
             yield NetworkdClient(bus)
 
 
 @contextlib.asynccontextmanager
 async def fake(folder: Path) -> AsyncIterator[NetworkdClient]:
-    async with running(Networkd, folder, host=FakeHost(), config=Config()) as rt:
+    async with (
+        running(Core0Door, folder),
+        running(Networkd, folder, host=FakeHost(), config=Config()) as rt,
+    ):
         yield NetworkdClient(rt.bus)
 
 
@@ -162,3 +188,47 @@ async def test_many_wishes_at_once_do_not_disturb_each_other(client: NetworkdCli
     assert not [info.detail for info in await client.list_networks() if info.detail]
     await asyncio.gather(*(client.drop_network(wish.id) for wish in wishes))
     assert await client.list_networks() == ()
+
+
+YGG = PlanetaryTap(TapId("AA9j9eBFDtpjD"), "22:5b:7a:01:cd:70")
+
+
+async def in_planetary(client: NetworkdClient) -> IPv6Network:
+    """The node's part of the planetary network, once it knows it."""
+    async with asyncio.timeout(20):
+        while not (found := await client.planetary()).address:
+            await asyncio.sleep(0.05)
+    assert (found.offered, found.detail, found.peers) == (True, "", ())
+    assert found.address[1:].startswith(found.subnet[1:].removesuffix("::/64")), "one key, one place"
+    return IPv6Network(found.subnet)
+
+
+async def test_a_planetary_tap_is_there_until_it_is_dropped(client: NetworkdClient):
+    subnet = await in_planetary(client)
+    info = await client.ensure_planetary_tap(YGG)
+    assert (info.device, info.bridge, info.range) == ("t-AA9j9eBFDtpjD", "br-ygg", "200::/7")
+    assert (info.ip, info.gateway) == (str(names.planetary_guest(subnet, YGG.mac)), str(subnet[1]))
+    assert await client.ensure_planetary_tap(YGG) == info
+    for _ in range(2):
+        await client.drop_tap(YGG.id)
+    assert await client.ensure_planetary_tap(YGG) == info
+
+
+async def test_taps_of_both_kinds_stand_beside_each_other(client: NetworkdClient):
+    await client.ensure_network(NETWORK)
+    await asyncio.gather(client.ensure_tap(TAP), client.ensure_planetary_tap(YGG))
+    await client.drop_tap(YGG.id)
+    assert [tap.id for tap in await client.list_taps()] == [TAP.id]
+    await client.drop_network(NETWORK.id)
+    await client.ensure_planetary_tap(YGG)
+    await client.drop_tap(TAP.id)
+    assert await client.list_networks() == ()
+    assert (await client.planetary()).offered
+
+
+async def test_a_planetary_tap_that_cannot_be_is_refused(client: NetworkdClient):
+    with pytest.raises(BadTap):
+        await client.ensure_planetary_tap(dataclasses.replace(YGG, mac="ff:ff:ff:ff:ff:ff"))
+    await client.ensure_planetary_tap(YGG)
+    with pytest.raises(AddressTaken):
+        await client.ensure_planetary_tap(dataclasses.replace(YGG, id=TAP.id))

@@ -38,7 +38,8 @@ LINK = "wg0"
 ANSWER = 60.0
 WEB = """\
 #!/bin/sh
-# The first process of the demo's machine: a page that tells who answers, and one that asks the other machine.
+# The first process of the demo's machine: a page that tells who answers, and one that asks the other machine
+# (or peer?ADDRESS).
 mkdir -p /www/cgi-bin
 echo "hello from $(hostname)" > /www/index.html
 date > /data/started
@@ -47,7 +48,7 @@ cat > /www/cgi-bin/peer <<END
 # A static busybox's wget cannot resolve even an address, so HTTP is spoken by hand.
 echo Content-Type: text/plain
 echo
-printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $PEER 80 | sed '1,/^.$/d'
+printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 "\\${QUERY_STRING:-$PEER}" 80 | sed '1,/^.$/d'
 END
 chmod +x /www/cgi-bin/peer
 echo "web: serving"
