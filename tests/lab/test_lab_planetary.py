@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
 NAMES = {1: "yggone", 2: "yggtwo"}
 SPEC = f"""
-name: ygg
+name: planet
 networks:
   yggnet: {{range: 10.78.0.0/16}}
 machines:
@@ -37,7 +37,7 @@ async def get(box: str, address: str, path: str = "") -> str:
 def addresses(state: Path) -> dict[int, str]:
     """Each node's machine's planetary address."""
     found = {}
-    for contract in contracts("ygg", state):
+    for contract in contracts("planet", state):
         status = zos("status", str(contract), state=state)
         (machine,) = (one for one in status["deployment"]["workloads"] if one["type"] == "zmachine")
         found[status["node"]] = machine["result"]["data"]["planetary_ip"]
@@ -99,7 +99,7 @@ async def test_machines_of_two_nodes_meet_in_the_planetary_network(
     await all_answer(boxes, found)
     assert addresses(state) == found
 
-    await asyncio.gather(*(asyncio.to_thread(zos, "cancel", str(one), state=state) for one in contracts("ygg", state)))
+    await asyncio.gather(*(asyncio.to_thread(zos, "cancel", str(one), state=state) for one in contracts("planet", state)))
 
     async def gone() -> bool:
         shown = [await Lab(LAYOUT).run(box, ["ip", "-o", "link", "show", "master", "br-ygg"]) for box in boxes.values()]
