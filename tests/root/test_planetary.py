@@ -200,12 +200,13 @@ async def test_yggdrasil_can_do_nothing_but_network_and_its_key_is_nowhere_to_be
         assert key not in (a.node.run_dir / "networkd/yggdrasil.log").read_text() + a.node.logs()
 
 
-async def test_a_killed_yggdrasil_is_back_and_machines_are_reached_again():
+@pytest.mark.parametrize("how", ["KILL", "STOP"])
+async def test_a_yggdrasil_that_ends_or_hangs_is_replaced_and_machines_are_reached_again(how: str):
     async with two_nodes() as (a, b):
         ours = await a.machine("m")
         await reaches(b, ours.ip)
         old = a.yggdrasil()
-        a.node.sh(f"kill -KILL {old}")
+        a.node.sh(f"kill -{how} {old}")
         await asyncio.to_thread(until, lambda: a.yggdrasil() not in ("", old))
         await reaches(b, ours.ip)
 

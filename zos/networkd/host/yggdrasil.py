@@ -76,7 +76,8 @@ class Yggdrasil:
         """The process; 0 when there is none."""
         if pid := processes.listener(self._socket):
             return pid
-        return next(iter(processes.running(PROGRAM)), 0)
+        # One that a person or the package's own unit started is not ours: it reads a file.
+        return next((pid for pid, words in processes.running(PROGRAM).items() if "-useconf" in words), 0)
 
     def started_with(self) -> str:
         """The digest of the configuration of the process that runs."""
