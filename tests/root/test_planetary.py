@@ -22,7 +22,14 @@ from netns import Node, join, node, until
 from zos.bus import Unreachable
 from zos.core0.api import Core0Client
 from zos.model import names
-from zos.networkd.api import NetworkdClient, PlanetaryTap, PlanetaryTapInfo, TapId
+from zos.networkd.api import (
+    NetworkdClient,
+    NoPlanetary,
+    PlanetaryNotUp,
+    PlanetaryTap,
+    PlanetaryTapInfo,
+    TapId,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
@@ -335,6 +342,41 @@ async def test_a_peer_of_the_configuration_is_found_soon_after_it_comes_up():
         async with asyncio.timeout(20):  # yggdrasil by itself would try once a minute
             while wanted not in (await b.client.planetary()).peers:
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("harm", "cure", "words"),
+    [
+        ("chmod 600 /dev/net/tun", "chmod 666 /dev/net/tun", "/dev/net/tun is root's alone"),
+        ("rm /dev/net/tun", "mknod -m 666 /dev/net/tun c 10 200", "/dev/net/tun is missing"),
+        (
+            "mount --bind /dev/null /usr/sbin/yggdrasil",
+            "umount /usr/sbin/yggdrasil",
+            "the program yggdrasil is not installed",
+        ),
+        ("ip link add ygg0 type bridge", "ip link del ygg0", "the kernel refused to start yggdrasil"),
+    ],
+)
+async def test_a_node_that_cannot_says_why_until_it_can(harm: str, cure: str, words: str):
+    with node("a") as a, node("b") as b, _logs(a):
+        join(a, b)
+        a.sh(f"ip addr add 192.0.2.1/24 dev eth0; {harm}")
+        async with a.bus() as bus:
+            side = Side(a, NetworkdClient(bus), Core0Client(bus))
+            side.boot()
+            async with asyncio.timeout(30):
+                while True:
+                    with contextlib.suppress(Unreachable):
+                        found = await side.client.planetary()
+                        if not found.offered:
+                            break
+                    await asyncio.sleep(0.05)
+            assert found.detail.startswith(words), found.detail
+            with pytest.raises((NoPlanetary, PlanetaryNotUp), match=re.escape(words)):
+                await side.machine("m")
+            a.sh(cure)
+            await side.joined(peers=0)
+            assert (await side.machine("m")).ip
 
 
 async def test_machines_that_go_leave_nothing_and_a_farmer_can_turn_it_off():

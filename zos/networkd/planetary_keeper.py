@@ -70,11 +70,12 @@ class PlanetaryKeeper:
         tap = check.canonical_planetary_tap(asked)
         async with self._lock:
             before = self._taps.get(tap.id)
-            if before is None:
+            if before != tap:
                 self._admit(tap)
             place = await self._whereabouts()
             try:
-                self._taps.put(tap.id, tap)
+                if before != tap:
+                    self._taps.put(tap.id, tap)
                 await self._make(place)
             except ZosError as err:
                 if err.kind is not Kind.NOT_NOW and before is None:
