@@ -115,8 +115,17 @@ async def test_the_public_grid_client_deploys_adds_and_deletes(
         box = box_of(nodes[0], state)
         before = await guests(box)
         deployed = await flow.said("deployed")
-        assert await flow.said("read") == [{"name": "vm1", "status": "ok", "ip": "10.249.2.2", "mounts": 1}]
+        (read,) = await flow.said("read")
+        planetary = read.pop("planetary")
+        assert read == {"name": "vm1", "status": "ok", "ip": "10.249.2.2", "mounts": 1}
         lab = Lab(LAYOUT)
+        over = ["curl", "-gsf", "--max-time", "8", f"http://[{planetary}]/"]
+        other = box_of(nodes[1], state)
+
+        async def answers_over_the_planetary_network() -> bool:
+            return (await lab.run(other, over, deadline=12)).strip() == "hello from vm1"
+
+        await eventually(answers_over_the_planetary_network, 60)
         await demos.connect(lab, deployed["wireguard"])
         ask = ["curl", "-sf", "--noproxy", "*", "--max-time", "8", "http://10.249.2.2/"]
 
