@@ -1,4 +1,4 @@
-"""`zos units`, `zos pools`, `zos tombstones`, `zos undelete`: a node from the inside."""
+"""`zos units`, `zos pools`, `zos planetary`, `zos tombstones`, `zos undelete`: a node from the inside."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from zos.bus.client import Bus
 from zos.cli.context import Context, NoWayToNode
-from zos.cli.render import since, table
+from zos.cli.render import fields, since, table
 from zos.core0.api import Core0Client
 from zos.model.units import show as size
+from zos.networkd.api import NetworkdClient
 from zos.storaged.api import StoragedClient
 
 
@@ -20,6 +21,7 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     for name, action, words in (
         ("units", _units, "the daemons of a node"),
         ("pools", _pools, "the disks of a node, and what of them is used"),
+        ("planetary", _planetary, "a node in the planetary network, or why it is not"),
         ("tombstones", _tombstones, "dropped disks and volumes that are still kept"),
     ):
         parser = subparsers.add_parser(name, parents=[common], help=words)
@@ -60,6 +62,19 @@ async def _pools(arguments: argparse.Namespace, ctx: Context) -> None:
     ]
     text = table(["device", "kind", "state", "size", "promised", "pool", "detail"], rows)
     ctx.out.result([dataclasses.asdict(pool) for pool in found], text)
+
+
+async def _planetary(arguments: argparse.Namespace, ctx: Context) -> None:
+    async with await _bus(ctx, arguments.node) as bus:
+        found = await NetworkdClient(bus).planetary()
+    shown = {
+        "offered": "yes" if found.offered else "no",
+        "detail": found.detail,
+        "address": found.address,
+        "machines in": found.subnet,
+        "peers": ", ".join(found.peers) or "none",
+    }
+    ctx.out.result(dataclasses.asdict(found), fields(shown))
 
 
 async def _tombstones(arguments: argparse.Namespace, ctx: Context) -> None:
