@@ -164,6 +164,7 @@ def planetary(taps: Iterable[tuple[str, str, IPv6Address]]) -> str:
 
     All share one segment, so a machine must be unable to speak for another or for the gateway: it sends from its own
     addresses only, and answers for no others (neighbour solicitation and advertisement name them in bytes 8 to 24).
+    It is no router, and does not ask who listens: a bridge that hears that stops flooding to those who are silent.
     """
     chains, jumps = "", []
     for device, mac, address in sorted(taps):
@@ -173,7 +174,7 @@ def planetary(taps: Iterable[tuple[str, str, IPv6Address]]) -> str:
   chain {device} {{
     ether saddr != {mac} counter drop
     ether type != ip6 counter drop
-    icmpv6 type {{ nd-router-advert, nd-redirect }} counter drop
+    icmpv6 type {{ nd-router-advert, nd-redirect, mld-listener-query }} counter drop
     icmpv6 type nd-neighbor-advert @th,64,128 != {{ {named} }} counter drop
     ip6 saddr {{ {own[0]}, {own[1]} }} accept
     ip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,128 {{ {named} }} accept

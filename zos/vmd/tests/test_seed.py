@@ -107,6 +107,19 @@ def test_cloud_init_is_told_the_same():
     assert user["mounts"] == [["logs", "/var/my logs", "virtiofs", "defaults,nofail", "0", "0"]]
 
 
+def test_a_second_interface_has_its_own_addresses_and_routes_and_no_way_out():
+    planetary = Nic("t-y", "02:AA:00:00:00:02", ("306::9/64",), routes=(Route("200::/7", "306::1"),))
+    machine = dataclasses.replace(MACHINE, nics=(*MACHINE.nics, planetary))
+    lines = seed.script(machine).splitlines()
+    at = lines.index("nic 02:aa:00:00:00:02 306::9/64")
+    assert lines[at + 1] == "route 200::/7 306::1"
+    assert not lines[at + 2].startswith(("route", "gateway"))
+    told = seed.files(machine)["network-config"].removeprefix("#cloud-config\n")
+    second = json.loads(told)["ethernets"]["nic1"]
+    assert second["routes"] == [{"to": "200::/7", "via": "306::1"}]
+    assert not {"gateway4", "gateway6", "nameservers"} & second.keys()
+
+
 def test_the_flists_own_initramfs_gets_a_shell_file():
     told = seed.files(MACHINE)["zosrc"].splitlines()
     assert shlex.split(told[0]) == ["export", "GREETING=it's me; $(reboot)"]
