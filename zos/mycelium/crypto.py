@@ -1,0 +1,68 @@
+"""Sealing payloads between two identities: the X25519 shared secret as AES-256-GCM key. Pure but for the nonces.
+
+A sealed payload is ciphertext, tag (16), nonce (12). The plain text begins with four bytes: version 1, what it is,
+and two zeros. Source: threefoldtech/mycelium, crypto.rs, data.rs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+TAG, NONCE = 16, 12
+VERSION = 1
+L3, MESSAGE, ICMP = 0, 1, 2
+"""An IPv6 packet; a message (not spoken here); an ICMP error from a router on the way."""
+HEADER = 4
+OVERHEAD = HEADER + TAG + NONCE
+MAX_SECRETS = 1024
+"""Correspondents that are remembered per identity; the least recently used one goes."""
+
+_HEADERS = {kind: bytes((VERSION, kind, 0, 0)) for kind in (L3, MESSAGE, ICMP)}
+
+
+class Keys:
+    """One identity's secret, and the ciphers with its correspondents."""
+
+    __slots__ = ("_ciphers", "_secret")
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = X25519PrivateKey.from_private_bytes(secret)
+        self._ciphers: OrderedDict[bytes, AESGCM] = OrderedDict()
+
+    def seal(self, public: bytes, kind: int, content: bytes) -> bytes | None:
+        """The payload for the owner of a public key; None when that key cannot be anybody's."""
+        cipher = self._cipher(public)
+        if cipher is None:
+            return None
+        nonce = os.urandom(NONCE)
+        return cipher.encrypt(nonce, _HEADERS[kind] + content, None) + nonce
+
+    def open(self, public: bytes, payload: bytes) -> tuple[int, bytes] | None:
+        """What the owner of a public key sealed, and its kind; None when it was not he, or not for us."""
+        cipher = self._cipher(public)
+        if cipher is None or len(payload) < OVERHEAD:
+            return None
+        try:
+            plain = cipher.decrypt(payload[-NONCE:], payload[:-NONCE], None)
+        except InvalidTag:
+            return None
+        return (plain[1], plain[HEADER:]) if plain[0] == VERSION else None
+
+    def _cipher(self, public: bytes) -> AESGCM | None:
+        cipher = self._ciphers.get(public)
+        if cipher is not None:
+            self._ciphers.move_to_end(public)
+            return cipher
+        try:
+            cipher = AESGCM(self._secret.exchange(X25519PublicKey.from_public_bytes(public)))
+        except ValueError:  # a point of small order: the secret would be zero
+            return None
+        self._ciphers[public] = cipher
+        if len(self._ciphers) > MAX_SECRETS:
+            self._ciphers.popitem(last=False)
+        return cipher

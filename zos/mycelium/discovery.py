@@ -1,0 +1,86 @@
+"""Finding peers on the same wire: a beacon by multicast. UDP 9650, ff02::cafe, once a minute.
+
+A beacon is `mycelium`, the TCP port (16 bits) and the router id (40 bytes); who hears one dials its link-local source.
+Source: threefoldtech/mycelium, peer_manager.rs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from zos.mycelium.address import ROUTER_ID
+from zos.mycelium.links import Endpoint
+
+log = logging.getLogger("zos.mycelium")
+
+PORT = 9650
+GROUP = "ff02::cafe"
+MAGIC = b"mycelium"
+EVERY = 60.0
+LOOK = 2.0
+"""Seconds between two looks for interfaces."""
+
+
+def beacon(port: int, router: bytes) -> bytes:
+    """What we shout."""
+    return MAGIC + port.to_bytes(2, "big") + router
+
+
+def parse_beacon(data: bytes) -> tuple[int, bytes] | None:
+    """TCP port and router id; None when it is no beacon."""
+    if len(data) != len(MAGIC) + 2 + ROUTER_ID or not data.startswith(MAGIC):
+        return None
+    return int.from_bytes(data[8:10], "big"), data[10:]
+
+
+class _Ear(asyncio.DatagramProtocol):
+    def __init__(self, router: bytes, found: Callable[[Endpoint], None]) -> None:
+        self._router = router
+        self._found = found
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        heard = parse_beacon(data)
+        host = str(addr[0]).partition("%")[0]
+        if heard is None or heard[1] == self._router or not heard[0] or not host.startswith("fe80:"):
+            return
+        with contextlib.suppress(OSError):  # the interface may be gone by now
+            self._found(Endpoint(f"{host}%{socket.if_indextoname(addr[3])}", heard[0]))
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("beacon: %s", exc)
+
+
+async def run(interfaces: tuple[str, ...], port: int, router: bytes, found: Callable[[Endpoint], None]) -> None:
+    """Shout and listen on these interfaces, whenever they are there, until cancelled."""
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+    sock.bind(("::", PORT))
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Ear(router, found), sock=sock)
+    shouted: dict[int, float] = {}
+    try:
+        while True:
+            for name in interfaces:
+                with contextlib.suppress(OSError):  # not there, or without an address yet: the next look finds it
+                    _shout(sock, socket.if_nametoindex(name), beacon(port, router), shouted, loop.time())
+            await asyncio.sleep(LOOK)
+    finally:
+        transport.close()
+
+
+def _shout(sock: socket.socket, index: int, data: bytes, shouted: dict[int, float], now: float) -> None:
+    if index not in shouted:
+        with contextlib.suppress(OSError):  # joined before
+            member = socket.inet_pton(socket.AF_INET6, GROUP) + struct.pack("@I", index)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
+    if now - shouted.get(index, float("-inf")) >= EVERY:
+        sock.sendto(data, (GROUP, PORT, 0, index))
+        shouted[index] = now

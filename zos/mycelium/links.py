@@ -1,0 +1,250 @@
+"""Connections to peers: TCP, accepted and dialled. There is no handshake; both sides begin with packets.
+
+A peer that does not read costs bounded memory: data for it is dropped, and when control messages pile up too it is
+hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, cast
+
+from zos.errors import Status, ZosError
+from zos.mycelium.costs import TCP_IPV4, TCP_IPV6
+from zos.mycelium.packet import BrokenFrame, Data, Reader, Tlv
+from zos.mycelium.table import Peer
+from zos.runtime.backoff import Backoff
+
+log = logging.getLogger("zos.mycelium")
+
+PORT = 9651
+MAX_LINKS = 256
+HIGH_WATER = 512 << 10
+"""Bytes for one peer beyond which data is dropped."""
+CONTROL_LIMIT = 8 << 20
+BATCH = 64 << 10
+CONNECT_TIME = 10.0
+SILENCE = 15_000
+"""Milliseconds that sent bytes may stay unacknowledged before the kernel gives a connection up."""
+DISCOVERED_TRIES = 3
+
+
+class BadPeer(ZosError):
+    """The configuration names a peer that cannot be one."""
+
+    reason = "mycelium.bad_peer"
+    status = Status.INVALID_ARGUMENT
+    text = "`{peer}` is no peer: {problem}"
+    hint = "write tcp://ADDRESS:PORT, an IPv6 address in brackets"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a peer listens."""
+
+    host: str
+    port: int = PORT
+
+    def __str__(self) -> str:
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """`tcp://ADDRESS:PORT`. BadPeer otherwise; QUIC and TLS are not spoken here."""
+    scheme, _, rest = text.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "tcp":
+        raise BadPeer(peer=text, problem="only tcp:// is spoken")
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError as err:
+        raise BadPeer(peer=text, problem=err) from None
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise BadPeer(peer=text, problem=f"the port is `{port}`")
+    return Endpoint(host.strip("[]"), int(port))
+
+
+def _host(far: tuple[Any, ...]) -> str:
+    """A socket's address as text, a link-local one with its interface."""
+    with contextlib.suppress(OSError):  # the interface may be gone by now
+        if len(far) == 4 and far[3]:
+            return f"{far[0]}%{socket.if_indextoname(far[3])}"
+    return str(far[0])
+
+
+class Link(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, links: Links, peer: Peer, remote: Endpoint | None) -> None:
+        self.peer = peer
+        self.static = TCP_IPV4
+        self.name = str(remote or "")
+        self.ended = asyncio.get_running_loop().create_future()
+        self._links = links
+        self._reader = Reader()
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE)
+        far = transport.get_extra_info("peername")
+        if sock.family == socket.AF_INET6 and not far[0].startswith("::ffff:"):
+            self.static = TCP_IPV6
+        self.name = self.name or str(Endpoint(_host(far), far[1]))
+        self._links.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for packet in self._reader.feed(data):
+                self._links.heard(self.peer, packet)
+        except BrokenFrame as err:
+            log.warning("%s: %s", self.name, err.explain())
+            self.hang_up()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._links.closed(self)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def send_data(self, data: bytes) -> bool:
+        """Queue a data packet; false when it was dropped."""
+        if self._paused or self._size > HIGH_WATER:
+            return False
+        self._queue(data)
+        return True
+
+    def send_control(self, data: bytes) -> None:
+        """Queue a control packet."""
+        if self._transport is not None and self._transport.get_write_buffer_size() > CONTROL_LIMIT:
+            log.warning("%s does not read what it is sent", self.name)
+            self.hang_up()
+        self._queue(data)
+
+    def hang_up(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _queue(self, data: bytes) -> None:
+        # Packets of one turn of the loop leave in one write: a system call costs as much as sealing a packet.
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append(data)
+        self._size += len(data)
+        if self._size > BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending, self._pending, self._size = self._pending, [], 0
+        if pending and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(pending))
+
+
+class Links:
+    """All connections."""
+
+    def __init__(
+        self,
+        opened: Callable[[Link], None],
+        closed: Callable[[Link], None],
+        heard: Callable[[Peer, Data | Tlv], None],
+    ) -> None:
+        self.all: dict[Peer, Link] = {}
+        self.heard = heard
+        self._opened = opened
+        self._closed = closed
+        self._numbers = itertools.count(1)
+        self._group: asyncio.TaskGroup | None = None
+        self._dialled: set[Endpoint] = set()
+        self._server: asyncio.Server | None = None
+
+    def opened(self, link: Link) -> None:
+        """A connection stands."""
+        if len(self.all) >= MAX_LINKS:
+            link.hang_up()
+            return
+        self.all[link.peer] = link
+        log.info("%s is a peer", link.name)
+        self._opened(link)
+
+    def closed(self, link: Link) -> None:
+        """A connection is gone."""
+        if self.all.pop(link.peer, None) is not None:
+            log.info("%s is no peer any more", link.name)
+            self._closed(link)
+
+    async def run(self, port: int, peers: tuple[Endpoint, ...]) -> None:
+        """Accept and dial until cancelled."""
+        server = await asyncio.get_running_loop().create_server(self._new, None, port) if port else None
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for endpoint in peers:
+                    self._dialled.add(endpoint)
+                    self._group.create_task(self._keep(endpoint, None))
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+            self._dialled.clear()
+            if server is not None:
+                server.close()
+            for link in list(self.all.values()):
+                link.hang_up()
+
+    def discovered(self, endpoint: Endpoint) -> None:
+        """Dial a peer that announced itself, unless there is a connection to that host already."""
+        known = endpoint in self._dialled or any(f"[{endpoint.host}]" in link.name for link in self.all.values())
+        if self._group is not None and not known and len(self._dialled) < MAX_LINKS:
+            self._dialled.add(endpoint)
+            self._group.create_task(self._keep(endpoint, DISCOVERED_TRIES))
+
+    def _new(self, remote: Endpoint | None = None) -> Link:
+        return Link(self, Peer(next(self._numbers)), remote)
+
+    async def _keep(self, endpoint: Endpoint, tries: int | None) -> None:
+        """Stay connected to a peer; with `tries`, forget it after as many failures in a row."""
+        backoff, failures = Backoff(first=0.5, cap=5.0), 0
+        try:
+            while tries is None or failures < tries:
+                if await self._connect(endpoint):
+                    failures = 0
+                else:
+                    failures += 1
+                    if failures == 1:
+                        log.info("%s does not answer", endpoint)
+                await asyncio.sleep(backoff.delay(max(1, failures)))
+        finally:
+            self._dialled.discard(endpoint)
+
+    async def _connect(self, endpoint: Endpoint) -> bool:
+        """One connection from its beginning to its end; false when there was none."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIME):
+                transport, link = await loop.create_connection(
+                    lambda: self._new(endpoint), endpoint.host, endpoint.port
+                )
+        except (OSError, TimeoutError):
+            return False
+        with contextlib.closing(transport):
+            await link.ended
+        return True

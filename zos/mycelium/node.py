@@ -1,0 +1,116 @@
+"""A running router: decisions (`routes`, `plane`) wired to what acts (`links`, `tun`, `discovery`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from zos.mycelium import address, discovery
+from zos.mycelium.links import Endpoint, Link, Links
+from zos.mycelium.packet import Data, Tlv, encode
+from zos.mycelium.plane import Identity, Plane, identity
+from zos.mycelium.routes import Dead, Effect, Found, Lost, Router, Send
+from zos.mycelium.table import Peer
+from zos.mycelium.tun import Tun
+
+TICK = 1.0
+
+
+class Node:
+    """One process's place in the overlay: one router, any number of identities, peers over TCP."""
+
+    def __init__(self, secret: bytes) -> None:
+        now = time.monotonic()
+        self.own = identity(secret)
+        self.router_id = address.router_id(self.own.public)
+        self.router = Router(self.router_id, now)
+        self.tuns: dict[bytes, Tun] = {}
+        self.dropped = 0
+        """Data packets that a full connection had no room for."""
+        self.links = Links(self._opened, self._closed, self._heard)
+        self.plane = Plane(self.router, self.own, self._to_peer, self._to_tun, self._act)
+        self.router.add_local(self.own.prefix, self.router_id)
+
+    async def run(self, port: int, peers: tuple[Endpoint, ...], interfaces: tuple[str, ...]) -> None:
+        """Be a router until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.links.run(port, peers))
+            group.create_task(self._tick())
+            if interfaces:
+                group.create_task(discovery.run(interfaces, port, self.router_id, self.links.discovered))
+
+    def add(self, mine: Identity) -> None:
+        """Answer for one more identity."""
+        if mine.prefix not in self.plane.identities:
+            self.plane.identities[mine.prefix] = mine
+            self._act(self.router.add_local(mine.prefix, address.router_id(mine.public)))
+
+    def drop(self, prefix: bytes) -> None:
+        """Answer for it no longer."""
+        self.detach(prefix)
+        if self.plane.identities.pop(prefix, None) is not None:
+            self._act(self.router.drop_local(prefix))
+
+    def attach(self, prefix: bytes, device: str, namespace: str) -> None:
+        """Let an identity's packets come and go through a TUN; NoDevice when there is none."""
+        tun = self.tuns.get(prefix)
+        if tun is not None and tun.alive and tun.namespace == namespace:
+            return
+        self.detach(prefix)
+        self.tuns[prefix] = Tun(device, namespace, lambda packet: self._out(prefix, packet))
+
+    def detach(self, prefix: bytes) -> None:
+        """Let go of an identity's TUN."""
+        tun = self.tuns.pop(prefix, None)
+        if tun is not None:
+            tun.close()
+
+    def close(self) -> None:
+        """Let go of every TUN."""
+        for prefix in list(self.tuns):
+            self.detach(prefix)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self._act(self.router.tick(time.monotonic()))
+
+    def _out(self, prefix: bytes, packet: bytes) -> None:
+        self.plane.from_tun(prefix, packet, time.monotonic())
+
+    def _opened(self, link: Link) -> None:
+        self._act(self.router.add_peer(link.peer, link.static, time.monotonic()))
+
+    def _closed(self, link: Link) -> None:
+        self._act(self.router.drop_peer(link.peer, time.monotonic()))
+
+    def _heard(self, peer: Peer, packet: Data | Tlv) -> None:
+        if isinstance(packet, Data):
+            self.plane.from_peer(packet, time.monotonic())
+        else:
+            self._act(self.router.receive(peer, packet, time.monotonic()))
+
+    def _to_peer(self, peer: Peer, data: bytes) -> None:
+        link = self.links.all.get(peer)
+        if link is None or not link.send_data(data):
+            self.dropped += 1
+
+    def _to_tun(self, prefix: bytes, packet: bytes) -> None:
+        tun = self.tuns.get(prefix)
+        if tun is not None:
+            tun.write(packet)
+
+    def _act(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(peer, tlv):
+                    link = self.links.all.get(peer)
+                    if link is not None:
+                        link.send_control(encode(tlv))
+                case Found() | Lost():
+                    self.plane.settled(effect, time.monotonic())
+                case Dead(peer):
+                    link = self.links.all.get(peer)
+                    if link is not None:
+                        link.hang_up()

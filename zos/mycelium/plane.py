@@ -1,0 +1,220 @@
+"""Where a data packet goes: out of a TUN to a peer, from a peer onwards, or opened and into a TUN. Pure.
+
+Packets that must wait for a route are kept, few and not for long. Source: threefoldtech/mycelium, data.rs,
+router.rs, packet_queue.rs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from zos.mycelium import address, crypto, icmp
+from zos.mycelium.crypto import Keys
+from zos.mycelium.packet import Data, encode_data
+from zos.mycelium.routes import ALMOST_EXPIRED, Effect, Found, Lost, Router
+from zos.mycelium.table import Entry, Peer
+
+PER_SUBNET, IN_ALL = 64, 1024
+"""Packets that wait; one more is dropped."""
+ERRORS_PER_SECOND = 100
+"""ICMP errors that we send (RFC 4443, 2.4f)."""
+ROUTER_HOPS = 64
+
+ToPeer = Callable[[Peer, bytes], None]
+ToTun = Callable[[bytes, bytes], None]
+"""Takes an identity's prefix and an IPv6 packet."""
+Act = Callable[[Iterable[Effect]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A key, and so an address and a /64, that this process answers for."""
+
+    public: bytes
+    keys: Keys = field(repr=False)
+    address: bytes
+    prefix: bytes
+
+
+def identity(secret: bytes) -> Identity:
+    """The identity of a secret of 32 bytes."""
+    public = address.public_key(secret)
+    own = address.address(public)
+    return Identity(public, Keys(secret), own, own[: address.PREFIX])
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A packet from a TUN that waits for a route."""
+
+    owner: bytes
+    packet: bytes
+
+
+Waiting = _Out | Data
+
+
+class Plane:
+    """The way of every data packet through this node; `node` speaks for it in errors to others."""
+
+    def __init__(self, router: Router, node: Identity, to_peer: ToPeer, to_tun: ToTun, act: Act) -> None:
+        self.identities: dict[bytes, Identity] = {node.prefix: node}
+        self._router = router
+        self._node = node
+        self._to_peer = to_peer
+        self._to_tun = to_tun
+        self._act = act
+        self._waiting: dict[bytes, deque[Waiting]] = {}
+        self._kept = 0
+        self._errors = (0, 0)
+
+    def from_tun(self, owner: bytes, packet: bytes, now: float) -> None:
+        """An IPv6 packet that left the machine or namespace behind an identity's TUN."""
+        mine = self.identities.get(owner)
+        if mine is None or len(packet) < icmp.IPV6 or packet[0] >> 4 != 6:
+            return
+        source, destination = packet[8:24], packet[24:40]
+        if destination[0] == 0xFF or source[0] in (0xFF, 0xFE):
+            return  # neighbour discovery and the like: there is nobody on this link
+        fault = _fault(owner, packet)
+        if fault is not None:
+            self._refuse(mine, packet, *fault, now)
+            return
+        prefix, hops = destination[: address.PREFIX], packet[7] - 1
+        if prefix in self.identities:
+            self._to_tun(prefix, packet[:7] + bytes((hops,)) + packet[8:])
+            return
+        route = self._router.route(prefix)
+        if route is None:
+            self._wait(prefix, _Out(owner, packet), now)
+            return
+        self._refresh(prefix, route, now)
+        payload = mine.keys.seal(route.router[: address.KEY], crypto.L3, packet)
+        if payload is not None:
+            self._to_peer(route.peer, encode_data(Data(source, destination, hops, payload)))
+
+    def from_peer(self, data: Data, now: float) -> None:
+        """A data packet from a peer."""
+        hops = data.hop_limit - 1
+        prefix = data.destination[: address.PREFIX]
+        mine = self.identities.get(prefix)
+        if hops < 1:
+            self._complain(data, icmp.TIME_EXCEEDED, icmp.HOPS, now)
+        elif mine is not None:
+            self._arrived(mine, data, hops, now)
+        elif data.destination[0] & 0xFE == 4:
+            self._pass_on(prefix, data, hops, now)
+
+    def _pass_on(self, prefix: bytes, data: Data, hops: int, now: float) -> None:
+        route = self._router.route(prefix)
+        if route is None:
+            self._wait(prefix, data, now)
+            return
+        self._refresh(prefix, route, now)
+        self._to_peer(route.peer, encode_data(data._replace(hop_limit=hops)))
+
+    def _refresh(self, prefix: bytes, route: Entry, now: float) -> None:
+        """A route that is used must not end: nobody repeats it unasked beyond the origin's own peers."""
+        if route.expires - now < ALMOST_EXPIRED:
+            self._act(self._router.want(prefix, now))
+
+    def settled(self, effect: Found | Lost, now: float) -> None:
+        """A subnet that packets wait for was found, or was not."""
+        packets = self._waiting.pop(effect.prefix, deque())
+        self._kept -= len(packets)
+        for packet in packets:
+            if isinstance(effect, Found):
+                self._again(packet, now)
+            elif isinstance(packet, Data):
+                if packet.destination[: address.PREFIX] == effect.prefix:
+                    self._complain(packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
+            elif packet.owner in self.identities:
+                mine = self.identities[packet.owner]
+                self._refuse(mine, packet.packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
+
+    def _again(self, packet: Waiting, now: float) -> None:
+        if isinstance(packet, Data):
+            self.from_peer(packet, now)
+        else:
+            self.from_tun(packet.owner, packet.packet, now)
+
+    def _wait(self, prefix: bytes, packet: Waiting, now: float) -> None:
+        queue = self._waiting.setdefault(prefix, deque())
+        if len(queue) < PER_SUBNET and self._kept < IN_ALL:
+            queue.append(packet)
+            self._kept += 1
+        elif not queue:
+            del self._waiting[prefix]
+        # Last: its answer may settle what has just been queued.
+        self._act(self._router.want(prefix, now))
+
+    # For us
+
+    def _arrived(self, mine: Identity, data: Data, hops: int, now: float) -> None:
+        public = self._router.public(data.source[: address.PREFIX])
+        if public is None:
+            if data.source[0] & 0xFE == 4 and data.source[: address.PREFIX] not in self.identities:
+                self._wait(data.source[: address.PREFIX], data, now)
+            return
+        opened = mine.keys.open(public, data.payload)
+        if opened is None:
+            return
+        kind, content = opened
+        if kind == crypto.L3:
+            # The key proves the /64 of the outer source; the inner addresses must be the same ones.
+            if len(content) >= icmp.IPV6 and content[0] >> 4 == 6 and content[8:40] == data.source + data.destination:
+                self._to_tun(mine.prefix, content[:7] + bytes((hops,)) + content[8:])
+        elif kind == crypto.ICMP:
+            self._error_arrived(mine, data, hops, content)
+
+    def _error_arrived(self, mine: Identity, data: Data, hops: int, content: bytes) -> None:
+        """A router on the way could not deliver what we had sealed: only we can read what it quotes."""
+        destination, header, quote = content[:16], content[56:64], content[64:]
+        if len(header) != icmp.HEADER or content[16] >> 4 != 6 or header[0] not in (1, 2, 3, 4):
+            return
+        public = self._router.public(destination[: address.PREFIX])
+        opened = mine.keys.open(public, quote) if public else None
+        if opened is None or opened[0] != crypto.L3:
+            return
+        packet = icmp.rebuilt(data.source, data.destination, header, opened[1][: icmp.QUOTE], hops)
+        self._to_tun(mine.prefix, packet)
+
+    # Errors
+
+    def _refuse(self, mine: Identity, packet: bytes, kind: int, code: int, now: float) -> None:
+        """Tell a guest of ours that its packet goes nowhere."""
+        if not icmp.is_error(packet) and self._may_complain(now):
+            self._to_tun(mine.prefix, icmp.packet(mine.address, packet[8:24], kind, code, packet))
+
+    def _complain(self, data: Data, kind: int, code: int, now: float) -> None:
+        """Tell another node that its packet ends here; it is sealed, so it goes back as it is."""
+        public = self._router.public(data.source[: address.PREFIX])
+        if public is None or not self._may_complain(now):
+            return
+        source = self._node.prefix + bytes(8)
+        quote = data.payload if len(data.payload) <= icmp.QUOTE else b""
+        error = data.destination + icmp.packet(source, data.source, kind, code, quote)
+        payload = self._node.keys.seal(public, crypto.ICMP, error)
+        route = self._router.route(data.source[: address.PREFIX])
+        if payload is not None and route is not None:
+            self._to_peer(route.peer, encode_data(Data(source, data.source, ROUTER_HOPS - 1, payload)))
+
+    def _may_complain(self, now: float) -> bool:
+        second, count = self._errors
+        self._errors = (int(now), count + 1 if second == int(now) else 1)
+        return self._errors[1] <= ERRORS_PER_SECOND
+
+
+def _fault(owner: bytes, packet: bytes) -> tuple[int, int] | None:
+    """Why a packet of an identity's own cannot leave: ICMP type and code."""
+    if packet[8 : 8 + address.PREFIX] != owner:
+        return icmp.UNREACHABLE, icmp.POLICY
+    if packet[24 : 24 + address.PREFIX] == owner:
+        return icmp.UNREACHABLE, icmp.ADDRESS
+    if packet[24] & 0xFE != 4:
+        return icmp.UNREACHABLE, icmp.NO_ROUTE
+    if packet[7] < 2:
+        return icmp.TIME_EXCEEDED, icmp.HOPS
+    return None
