@@ -18,8 +18,8 @@ from zos.mycelium.sources import Sources
 from zos.mycelium.table import Asked, Entry, Peer, Query, Routes, Table
 
 HELLO_EVERY = 20.0
-DEAD_AFTER = 2 * HELLO_EVERY + 3
-"""Seconds without an answer to a hello."""
+DEAD_AFTER = HELLO_EVERY + 3
+"""Seconds that a hello may stay unanswered. Silence alone proves nothing: this process may have been stopped."""
 UPDATE_EVERY = 300.0
 RETRACTED_HOLD = 6.0
 """Seconds that a route which was taken back is still known as such."""
@@ -79,11 +79,12 @@ class Neighbour:
     """What is known of a peer."""
 
     cost: LinkCost
-    heard: float
-    """When it last answered."""
     hello: int = 0
     asked: float | None = None
-    """When a hello was sent that has no answer yet."""
+    """When the first hello that has no answer yet was sent."""
+
+    def dead(self, now: float) -> bool:
+        return self.asked is not None and now - self.asked > DEAD_AFTER
 
 
 class Router:
@@ -147,7 +148,7 @@ class Router:
 
     def add_peer(self, peer: Peer, static: int, now: float) -> list[Effect]:
         """A connection came about."""
-        neighbour = self.peers[peer] = Neighbour(LinkCost(static), heard=now)
+        neighbour = self.peers[peer] = Neighbour(LinkCost(static))
         effects: list[Effect] = [Send(peer, self._own(prefix)) for prefix in self.locals]
         for prefix, query in self._queries.items():
             query.asked.add(peer)
@@ -177,7 +178,6 @@ class Router:
             case Hello():
                 return [Send(peer, Ihu(neighbour.cost.value, _centi(3 * HELLO_EVERY)))]
             case Ihu():
-                neighbour.heard = now
                 if neighbour.asked is not None:
                     neighbour.cost.measure(int((now - neighbour.asked) * 1000))
                     neighbour.asked = None
@@ -207,7 +207,7 @@ class Router:
         if now >= self._next_update:
             self._next_update = now + UPDATE_EVERY
             effects += [Send(peer, self._own(prefix)) for prefix in self.locals for peer in self.peers]
-        return effects + [Dead(peer) for peer, seen in self.peers.items() if now - seen.heard > DEAD_AFTER]
+        return effects + [Dead(peer) for peer, seen in self.peers.items() if seen.dead(now)]
 
     # Updates
 
@@ -243,16 +243,15 @@ class Router:
         if not feasible and routes.selected in (None, entry):
             effects += self._ask_seqno(prefix, update.router, now, to=peer)
         effects += self._select(prefix, routes, now)
-        return effects + self._answer_waiting(prefix, update, now)
+        return effects + self._answer_waiting(prefix, update.router, now)
 
-    def _answer_waiting(self, prefix: bytes, update: Update, now: float) -> list[Effect]:
+    def _answer_waiting(self, prefix: bytes, router: bytes, now: float) -> list[Effect]:
         """Tell those who asked for this sequence number through us."""
-        asked = self._asked.get((prefix, update.router))
-        route = self.route(prefix)
-        if asked is None or newer(asked.seqno, update.seqno) or route is None or route.router != update.router:
+        asked, route = self._asked.get((prefix, router)), self.route(prefix)
+        if asked is None or route is None or route.router != router or newer(asked.seqno, route.seqno):
             return []
         sources, asked.sources = asked.sources, set()
-        return self._announce(prefix, now, sources) if sources else []
+        return self._announce(prefix, now, sources)
 
     def _expired(self, prefix: bytes, entry: Entry, now: float) -> list[Effect]:
         routes = self.table.get(prefix)
@@ -276,15 +275,21 @@ class Router:
             (prefix, entry.router), entry.seqno, entry.metric
         )
 
+    def _stale(self, prefix: bytes, entry: Entry) -> bool:
+        """Somebody waits for a newer sequence number than this route has."""
+        asked = self._asked.get((prefix, entry.router))
+        return asked is not None and bool(asked.sources) and newer(asked.seqno, entry.seqno)
+
     def _best(self, prefix: bytes, routes: Routes) -> Entry | None:
         usable = [entry for entry in routes.entries.values() if self._usable(prefix, entry)]
-        best = min(usable, key=self._cost, default=None)
+        best = min(usable, key=lambda entry: (self._stale(prefix, entry), self._cost(entry)), default=None)
         current = routes.selected
         if best is None or current is None or best is current or not any(entry is current for entry in usable):
             return best
         better = self._cost(best) + BETTER < self._cost(current)
         direct = best.metric == 0 and current.metric != 0
-        return best if better or direct else current
+        fresh = self._stale(prefix, current) and not self._stale(prefix, best)
+        return best if better or direct or fresh else current
 
     def _select(self, prefix: bytes, routes: Routes, now: float) -> list[Effect]:
         """Choose again; tell everybody when that matters to them."""
@@ -305,7 +310,7 @@ class Router:
 
     def _hello(self, peer: Peer, neighbour: Neighbour, now: float) -> Send:
         neighbour.hello = (neighbour.hello + 1) & 0xFFFF
-        neighbour.asked = now
+        neighbour.asked = now if neighbour.asked is None else neighbour.asked
         return Send(peer, Hello(neighbour.hello, _centi(HELLO_EVERY)))
 
     def _own(self, prefix: bytes) -> Update:
@@ -396,11 +401,15 @@ class Router:
             return []
         asked = self._remember(prefix, request.router, request.seqno, now)
         asked.sources.add(peer)
+        effects = [*self._select(prefix, routes, now), *self._answer_waiting(prefix, request.router, now)]
+        if not asked.sources:
+            return effects
         for entry in self._towards(prefix, routes):
             if entry.peer != peer and entry.peer not in asked.targets:
                 asked.targets.add(entry.peer)
-                return [Send(entry.peer, SeqnoRequest(request.seqno, request.router, request.subnet, request.hops - 1))]
-        return []
+                onwards = SeqnoRequest(request.seqno, request.router, request.subnet, request.hops - 1)
+                return [*effects, Send(entry.peer, onwards)]
+        return effects
 
     def _towards(self, prefix: bytes, routes: Routes) -> Iterator[Entry]:
         """Ways to the origin: feasible ones first."""

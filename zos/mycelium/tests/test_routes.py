@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from zos.mycelium import address
 from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
-from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Subnet, Update
+from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Subnet, Tlv, Update
 from zos.mycelium.routes import DEAD_AFTER, Dead, Found, Lost, Router, Send
 from zos.mycelium.sources import HOLD, Sources
 from zos.mycelium.table import Peer
@@ -51,7 +51,6 @@ def test_a_link_costs_what_was_measured_and_follows_slowly():
 def test_an_origin_that_nobody_was_told_of_for_long_is_forgotten():
     sources = Sources()
     sources.told((b"p", b"r"), 5, 10, 0.0)
-    assert not sources.feasible((b"p", b"r"), 5, 10, )
     sources.forget(HOLD - 1)
     assert not sources.feasible((b"p", b"r"), 5, 10)
     sources.forget(HOLD)
@@ -101,7 +100,7 @@ def test_a_peer_that_answers_no_hello_is_dead_and_one_that_does_is_not():
             if isinstance(effect, Send) and isinstance(effect.tlv, Hello) and second < 100:
                 router.receive(peer, Ihu(10, 6000), second + 0.02)
         dead = Dead(peer) in effects
-        assert dead is (second > 80 + 0.02 + DEAD_AFTER), second
+        assert dead is (second > 100 + DEAD_AFTER), second
 
 
 @pytest.mark.parametrize(
@@ -205,13 +204,13 @@ def test_a_router_takes_whatever_a_peer_says(said: list[tuple[int, int, int, boo
     router, peer = _router()
     for now, (kind, a, b, own) in enumerate(said):
         source = ORIGIN if own else bytes(40)
-        tlv = [
+        tlvs: list[Tlv] = [
             _update(a, b, router=source),
             SeqnoRequest(a, source, SUBNET, 1 + b % 64),
             RouteRequest(SUBNET if own else None, b % 256),
             Ihu(a, b),
-        ][kind]
-        router.receive(peer, tlv, float(now))
+        ]
+        router.receive(peer, tlvs[kind], float(now))
         router.tick(float(now))
 
 
@@ -276,9 +275,11 @@ def test_there_is_never_a_loop_and_in_the_end_everybody_finds_everybody(story: t
                     world.deliver(chance.choice(world.busy()))
                     no_loops()
         elif what < 0.88:
-            world.cut(*chance.sample(range(size), 2))
+            left, right = chance.sample(range(size), 2)
+            world.cut(left, right)
         elif what < 0.95:
-            world.join(*chance.sample(range(size), 2), chance.randint(1, 60))
+            left, right = chance.sample(range(size), 2)
+            world.join(left, right, chance.randint(1, 60))
         else:
             world.now += chance.choice([0.2, 1.0, 10.0])
             number = chance.randrange(size)
