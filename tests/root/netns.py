@@ -124,6 +124,10 @@ class Node:
         """Start core-0 with networkd alone, which so has a key to ask for, and the powers that a node gives it."""
         return self._daemon(f'[core0]\nunits = ["networkd"]\n[networkd]\n{config}\n', ("-m", "zos.core0"), "core0.log")
 
+    def supervised_mycelium(self, config: str = "") -> subprocess.Popen[bytes]:
+        """The same with mycelium."""
+        return self._daemon(f'[core0]\nunits = ["mycelium"]\n[mycelium]\n{config}\n', ("-m", "zos.core0"), "core0.log")
+
     def _daemon(self, tables: str, program: tuple[str, ...], log: str) -> subprocess.Popen[bytes]:
         file = self.folder / "zos.toml"
         file.write_text(f'[node]\nrun_dir = "{self.run_dir}"\nstate_dir = "{self.folder}/state"\n{tables}')

@@ -26,10 +26,12 @@ UNITS = (
     Unit("storaged", (), (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap")),
     # The last three let it start yggdrasil as a user that can do nothing else.
     Unit("networkd", (), (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap")),
+    # It enters the networks' namespaces for their devices.
+    Unit("mycelium", ("networkd",), ("sys_admin", "net_admin", "dac_override")),
     Unit("chain", ()),
     Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap")),
     Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
-    Unit("provisiond", ("storaged", "networkd", "flistd", "vmd")),
+    Unit("provisiond", ("storaged", "networkd", "mycelium", "flistd", "vmd")),
     Unit("capacityd", ("storaged", "chain"), ("dac_read_search",)),
     Unit("rmb", ("chain", "provisiond")),
 )

@@ -29,6 +29,7 @@ SHARED = (
     "zos.runtime.daemon",
     "zos.core0.api",
     "zos.storaged.api",
+    "zos.mycelium.api",
     "zos.networkd.api",
     "zos.flistd.api",
     "zos.vmd.api",

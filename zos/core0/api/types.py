@@ -22,6 +22,8 @@ class KeyUse(StrEnum):
 
     PLANETARY = "planetary"
     """The node's ed25519 key in the planetary network: its addresses there follow from it."""
+    MYCELIUM = "mycelium"
+    """The X25519 key of the node in the Mycelium overlay."""
 
 
 @dataclass(frozen=True, slots=True)

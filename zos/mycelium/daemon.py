@@ -1,0 +1,51 @@
+"""Wires mycelium: configuration, ledger, the router, the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zos.core0.api import Core0Client, KeyUse
+from zos.mycelium.api.mycelium_pb2_grpc import add_MyceliumServicer_to_server
+from zos.mycelium.api.types import Identity
+from zos.mycelium.keeper import Keeper
+from zos.mycelium.links import PORT, parse_endpoint
+from zos.mycelium.service import MyceliumService
+from zos.runtime.daemon import Daemon, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Table `[mycelium]`."""
+
+    on: bool = True
+    """Be in the overlay and offer it."""
+    peers: tuple[str, ...] = ()
+    """`tcp://ADDRESS:PORT` of other routers; neighbours are found without."""
+    port: int = PORT
+    """Where others may connect (TCP); 0: nobody may."""
+    discovery: tuple[str, ...] = ("zos",)
+    """Links on which neighbours are looked for."""
+    every: float = 2.0
+    """Seconds between two looks at the devices."""
+
+
+class Mycelium(Daemon):
+    """The node's router in the Mycelium overlay."""
+
+    name = "mycelium"
+    config = Config
+
+    async def open(self, rt: Runtime) -> None:
+        config: Config = rt.config
+        core0 = Core0Client(rt.bus)
+        keeper = Keeper(
+            rt.ledger("identities", Identity, version=1),
+            lambda: core0.derive(KeyUse.MYCELIUM),
+            on=config.on,
+            port=config.port,
+            peers=tuple(parse_endpoint(text) for text in config.peers),
+            interfaces=config.discovery,
+        )
+        rt.serve(MyceliumService(keeper), add_MyceliumServicer_to_server)
+        rt.task("overlay", keeper.run)
+        rt.loop("devices", keeper.reconcile, every=config.every)
