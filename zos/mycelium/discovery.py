@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from zos.mycelium.address import ROUTER_ID
+from zos.mycelium import routerid
 from zos.mycelium.links import Endpoint
 
 log = logging.getLogger("zos.mycelium")
@@ -34,7 +34,7 @@ def beacon(port: int, router: bytes) -> bytes:
 
 def parse_beacon(data: bytes) -> tuple[int, bytes] | None:
     """TCP port and router id; None when it is no beacon."""
-    if len(data) != len(MAGIC) + 2 + ROUTER_ID or not data.startswith(MAGIC):
+    if len(data) != len(MAGIC) + 2 + routerid.SIZE or not data.startswith(MAGIC):
         return None
     return int.from_bytes(data[8:10], "big"), data[10:]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address
 
-from zos.mycelium import address
+from zos.model import mycelium
 from zos.mycelium.api.errors import BadIdentity, KeyTaken, NoMycelium
 from zos.mycelium.api.types import Identity, IdentityId, IdentityInfo, Overlay
 from zos.mycelium.links import Endpoint
@@ -126,28 +126,28 @@ class Keeper:
         return Overlay(
             offered=True,
             address=str(IPv6Address(node.own.address)),
-            subnet=str(address.network(node.own.prefix)),
+            subnet=str(mycelium.network(node.own.prefix)),
             port=self._port,
             peers=tuple(sorted(link.name for link in node.links.all.values())),
             routes=len(node.router.table),
         )
 
     def _info(self, wish: Identity) -> IdentityInfo:
-        net = address.network(_prefix(wish))
+        net = mycelium.network(_prefix(wish))
         attached = self._node is not None and (found := self._node.tuns.get(_prefix(wish))) is not None and found.alive
         detail = "" if attached else self._troubles.get(wish.id, WAITING if self._on else OFF)
-        own = IPv6Address(address.address(address.public_key(wish.key)))
-        return IdentityInfo(wish.id, str(own), str(net), str(address.gateway(net)), attached, detail)
+        own = IPv6Address(mycelium.address(mycelium.public_key(wish.key)))
+        return IdentityInfo(wish.id, str(own), str(net), str(mycelium.gateway(net)), attached, detail)
 
 
 def _prefix(wish: Identity) -> bytes:
-    return address.address(address.public_key(wish.key))[: address.PREFIX]
+    return mycelium.address(mycelium.public_key(wish.key))[: mycelium.PREFIX]
 
 
 def _check(wish: Identity) -> None:
     if not _NAME.fullmatch(wish.id):
         raise BadIdentity(identity=wish.id, field="id", problem="is no name")
-    if len(wish.key) != address.KEY:
+    if len(wish.key) != mycelium.KEY:
         raise BadIdentity(identity=wish.id, field="key", problem=f"must be 32 bytes, not {len(wish.key)}")
     if not _LINK.fullmatch(wish.device):
         raise BadIdentity(identity=wish.id, field="device", problem=f"`{wish.device}` is no link")

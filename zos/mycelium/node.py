@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from zos.mycelium import address, discovery
+from zos.mycelium import discovery, routerid
 from zos.mycelium.links import Endpoint, Link, Links
 from zos.mycelium.packet import Data, Tlv, encode
 from zos.mycelium.plane import Identity, Plane, identity
@@ -23,7 +23,7 @@ class Node:
     def __init__(self, secret: bytes) -> None:
         now = time.monotonic()
         self.own = identity(secret)
-        self.router_id = address.router_id(self.own.public)
+        self.router_id = routerid.make(self.own.public)
         self.router = Router(self.router_id, now)
         self.tuns: dict[bytes, Tun] = {}
         self.dropped = 0
@@ -44,7 +44,7 @@ class Node:
         """Answer for one more identity."""
         if mine.prefix not in self.plane.identities:
             self.plane.identities[mine.prefix] = mine
-            self._act(self.router.add_local(mine.prefix, address.router_id(mine.public)))
+            self._act(self.router.add_local(mine.prefix, routerid.make(mine.public)))
 
     def drop(self, prefix: bytes) -> None:
         """Answer for it no longer."""

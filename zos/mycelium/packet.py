@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from zos.errors import Status, ZosError
-from zos.mycelium.address import ROUTER_ID
+from zos.mycelium import routerid
 
 VERSION = 1
 DATA, CONTROL = 0, 1
@@ -245,7 +245,7 @@ def _ihu(body: bytes) -> Ihu:
 def _update(body: bytes) -> Update:
     kind, flags, length, interval, seqno, metric = struct.unpack_from(">BBBxHHH", body)
     subnet, at = _subnet(body, 10, kind, length)
-    return Update(interval, seqno, metric, subnet, _take(body, at, ROUTER_ID), flags & 0xC0)
+    return Update(interval, seqno, metric, subnet, _take(body, at, routerid.SIZE), flags & 0xC0)
 
 
 def _route_request(body: bytes) -> RouteRequest:
@@ -259,8 +259,8 @@ def _seqno_request(body: bytes) -> SeqnoRequest:
     kind, length, seqno, hops = struct.unpack_from(">BBHBx", body)
     if hops == 0:
         raise ValueError("a request that may not be forwarded at all")
-    router = _take(body, 6, ROUTER_ID)
-    return SeqnoRequest(seqno, router, _subnet(body, 6 + ROUTER_ID, kind, length)[0], hops)
+    router = _take(body, 6, routerid.SIZE)
+    return SeqnoRequest(seqno, router, _subnet(body, 6 + routerid.SIZE, kind, length)[0], hops)
 
 
 def _subnet(body: bytes, at: int, kind: int, length: int) -> tuple[Subnet, int]:

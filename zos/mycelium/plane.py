@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from zos.mycelium import address, crypto, icmp
+from zos.model import mycelium
+from zos.mycelium import crypto, icmp, routerid
 from zos.mycelium.crypto import Keys
 from zos.mycelium.packet import Data, encode_data
 from zos.mycelium.routes import ALMOST_EXPIRED, Effect, Found, Lost, Router
@@ -40,9 +41,9 @@ class Identity:
 
 def identity(secret: bytes) -> Identity:
     """The identity of a secret of 32 bytes."""
-    public = address.public_key(secret)
-    own = address.address(public)
-    return Identity(public, Keys(secret), own, own[: address.PREFIX])
+    public = mycelium.public_key(secret)
+    own = mycelium.address(public)
+    return Identity(public, Keys(secret), own, own[: mycelium.PREFIX])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Plane:
         if fault is not None:
             self._refuse(mine, packet, *fault, now)
             return
-        prefix, hops = destination[: address.PREFIX], packet[7] - 1
+        prefix, hops = destination[: mycelium.PREFIX], packet[7] - 1
         if prefix in self.identities:
             self._to_tun(prefix, packet[:7] + bytes((hops,)) + packet[8:])
             return
@@ -91,14 +92,14 @@ class Plane:
             self._wait(prefix, _Out(owner, packet), now)
             return
         self._refresh(prefix, route, now)
-        payload = mine.keys.seal(route.router[: address.KEY], crypto.L3, packet)
+        payload = mine.keys.seal(routerid.key(route.router), crypto.L3, packet)
         if payload is not None:
             self._to_peer(route.peer, encode_data(Data(source, destination, hops, payload)))
 
     def from_peer(self, data: Data, now: float) -> None:
         """A data packet from a peer."""
         hops = data.hop_limit - 1
-        prefix = data.destination[: address.PREFIX]
+        prefix = data.destination[: mycelium.PREFIX]
         mine = self.identities.get(prefix)
         if hops < 1:
             self._complain(data, icmp.TIME_EXCEEDED, icmp.HOPS, now)
@@ -128,7 +129,7 @@ class Plane:
             if isinstance(effect, Found):
                 self._again(packet, now)
             elif isinstance(packet, Data):
-                if packet.destination[: address.PREFIX] == effect.prefix:
+                if packet.destination[: mycelium.PREFIX] == effect.prefix:
                     self._complain(packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
             elif packet.owner in self.identities:
                 mine = self.identities[packet.owner]
@@ -153,10 +154,10 @@ class Plane:
     # For us
 
     def _arrived(self, mine: Identity, data: Data, hops: int, now: float) -> None:
-        public = self._router.public(data.source[: address.PREFIX])
+        public = self._router.public(data.source[: mycelium.PREFIX])
         if public is None:
-            if data.source[0] & 0xFE == 4 and data.source[: address.PREFIX] not in self.identities:
-                self._wait(data.source[: address.PREFIX], data, now)
+            if data.source[0] & 0xFE == 4 and data.source[: mycelium.PREFIX] not in self.identities:
+                self._wait(data.source[: mycelium.PREFIX], data, now)
             return
         opened = mine.keys.open(public, data.payload)
         if opened is None:
@@ -174,7 +175,7 @@ class Plane:
         destination, header, quote = content[:16], content[56:64], content[64:]
         if len(header) != icmp.HEADER or content[16] >> 4 != 6 or header[0] not in (1, 2, 3, 4):
             return
-        public = self._router.public(destination[: address.PREFIX])
+        public = self._router.public(destination[: mycelium.PREFIX])
         opened = mine.keys.open(public, quote) if public else None
         if opened is None or opened[0] != crypto.L3:
             return
@@ -190,14 +191,14 @@ class Plane:
 
     def _complain(self, data: Data, kind: int, code: int, now: float) -> None:
         """Tell another node that its packet ends here; it is sealed, so it goes back as it is."""
-        public = self._router.public(data.source[: address.PREFIX])
+        public = self._router.public(data.source[: mycelium.PREFIX])
         if public is None or not self._may_complain(now):
             return
         source = self._node.prefix + bytes(8)
         quote = data.payload if len(data.payload) <= icmp.QUOTE else b""
         error = data.destination + icmp.packet(source, data.source, kind, code, quote)
         payload = self._node.keys.seal(public, crypto.ICMP, error)
-        route = self._router.route(data.source[: address.PREFIX])
+        route = self._router.route(data.source[: mycelium.PREFIX])
         if payload is not None and route is not None:
             self._to_peer(route.peer, encode_data(Data(source, data.source, ROUTER_HOPS - 1, payload)))
 
@@ -209,9 +210,9 @@ class Plane:
 
 def _fault(owner: bytes, packet: bytes) -> tuple[int, int] | None:
     """Why a packet of an identity's own cannot leave: ICMP type and code."""
-    if packet[8 : 8 + address.PREFIX] != owner:
+    if packet[8 : 8 + mycelium.PREFIX] != owner:
         return icmp.UNREACHABLE, icmp.POLICY
-    if packet[24 : 24 + address.PREFIX] == owner:
+    if packet[24 : 24 + mycelium.PREFIX] == owner:
         return icmp.UNREACHABLE, icmp.ADDRESS
     if packet[24] & 0xFE != 4:
         return icmp.UNREACHABLE, icmp.NO_ROUTE

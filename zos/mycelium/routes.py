@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zos.mycelium import address
+from zos.model import mycelium
+from zos.mycelium import routerid
 from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
 from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Subnet, Tlv, Update
 from zos.mycelium.sources import Sources
@@ -114,7 +115,7 @@ class Router:
         if routes is None:
             return None
         entry = routes.selected or next(iter(routes.entries.values()), None)
-        return entry.router[: address.KEY] if entry else None
+        return routerid.key(entry.router) if entry else None
 
     def want(self, prefix: bytes, now: float) -> list[Effect]:
         """Look for a route; `Found` or `Lost` will follow when there is none in use."""
@@ -212,7 +213,7 @@ class Router:
     # Updates
 
     def _updated(self, peer: Peer, update: Update, now: float) -> list[Effect]:
-        prefix = update.subnet.address[: address.PREFIX]
+        prefix = update.subnet.address[: mycelium.PREFIX]
         if not _acceptable(update) or prefix in self.locals:
             return []
         source = (prefix, update.router)
@@ -348,7 +349,7 @@ class Router:
             return [Send(peer, update) for update in told]
         if len(request.subnet.address) != 16 or request.subnet.length < 64:
             return []
-        prefix = request.subnet.address[: address.PREFIX]
+        prefix = request.subnet.address[: mycelium.PREFIX]
         if prefix in self.locals:
             return [Send(peer, self._own(prefix))]
         if self.table.get(prefix) is not None:
@@ -389,7 +390,7 @@ class Router:
     def _seqno_request(self, peer: Peer, request: SeqnoRequest, now: float) -> list[Effect]:
         if len(request.subnet.address) != 16 or request.subnet.length != 64:
             return []
-        prefix = request.subnet.address[: address.PREFIX]
+        prefix = request.subnet.address[: mycelium.PREFIX]
         local = self.locals.get(prefix)
         if local is not None:
             return self._raise_seqno(peer, prefix, local, request, now)
@@ -430,7 +431,7 @@ def _acceptable(update: Update) -> bool:
     subnet = update.subnet
     if subnet.length != 64 or len(subnet.address) != 16 or subnet.address[0] & 0xFE != 4:
         return False
-    return update.metric == INFINITE or address.owns(update.router, subnet.address[: address.PREFIX])
+    return update.metric == INFINITE or routerid.owns(update.router, subnet.address[: mycelium.PREFIX])
 
 
 def _hold(update: Update) -> float:
@@ -439,7 +440,7 @@ def _hold(update: Update) -> float:
 
 
 def _subnet(prefix: bytes) -> Subnet:
-    return Subnet(prefix + bytes(16 - address.PREFIX), 64)
+    return Subnet(prefix + bytes(16 - mycelium.PREFIX), 64)
 
 
 def _centi(seconds: float) -> int:

@@ -5,11 +5,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zos.mycelium import address, crypto
+from zos.model import mycelium
+from zos.mycelium import crypto
 from zos.mycelium.crypto import Keys
 
 A, B, C = (hashlib.sha256(name).digest() for name in (b"a", b"b", b"c"))
-PA, PB, PC = map(address.public_key, (A, B, C))
+PA, PB, PC = map(mycelium.public_key, (A, B, C))
 
 
 @given(st.binary(max_size=2000), st.sampled_from([crypto.L3, crypto.MESSAGE, crypto.ICMP]))
@@ -51,5 +52,5 @@ def test_a_key_of_small_order_is_nobodys():
 def test_correspondents_are_remembered_within_a_bound():
     keys = Keys(A)
     for number in range(crypto.MAX_SECRETS + 10):
-        keys.seal(address.public_key((number << 8).to_bytes(32, "big")), crypto.L3, b"")
+        keys.seal(mycelium.public_key((number << 8).to_bytes(32, "big")), crypto.L3, b"")
     assert len(keys._ciphers) == crypto.MAX_SECRETS

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zos.mycelium import address
+from zos.model import mycelium
+from zos.mycelium import routerid
 from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
 from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Subnet, Tlv, Update
 from zos.mycelium.routes import DEAD_AFTER, Dead, Found, Lost, Router, Send
@@ -67,17 +68,24 @@ def test_nothing_feasible_is_as_bad_as_what_was_told(told: list[tuple[int, int]]
         assert sources.feasible((b"p", b"r"), seqno, metric) is ((-seqno, metric) < best)
 
 
+@given(st.binary(min_size=32, max_size=32))
+def test_a_subnet_is_owned_by_the_key_that_it_follows_from_and_no_other(public: bytes):
+    own = mycelium.address(public)[:8]
+    assert routerid.owns(routerid.make(public), own)
+    assert not routerid.owns(routerid.make(public), bytes((own[0], own[1] ^ 1)) + own[2:])
+
+
 # One router
 
 
 def _router() -> tuple[Router, Peer]:
-    router = Router(address.router_id(bytes(32), bytes(6)), 0.0)
+    router = Router(routerid.make(bytes(32), bytes(6)), 0.0)
     router.add_peer(Peer(1), 10, 0.0)
     return router, Peer(1)
 
 
 OWNER = World(2).members[1].own
-ORIGIN = address.router_id(OWNER.public, bytes(6))
+ORIGIN = routerid.make(OWNER.public, bytes(6))
 SUBNET = Subnet(OWNER.prefix + bytes(8), 64)
 
 
@@ -109,7 +117,7 @@ def test_a_peer_that_answers_no_hello_is_dead_and_one_that_does_is_not():
         _update(subnet=Subnet(b"\x20\x01" + bytes(14), 64)),
         _update(subnet=Subnet(SUBNET.address[:7] + bytes(9), 56)),
         _update(subnet=Subnet(bytes((SUBNET.address[0], SUBNET.address[1] ^ 1)) + SUBNET.address[2:], 64)),
-        _update(router=address.router_id(bytes(32), bytes(6))),
+        _update(router=routerid.make(bytes(32), bytes(6))),
         _update(subnet=Subnet(bytes(4), 32)),
     ],
 )
@@ -122,7 +130,7 @@ def test_nobody_announces_what_does_not_follow_from_his_key(update: Update):
 def test_a_peers_retraction_ends_a_route_whoever_signs_it():
     router, peer = _router()
     assert Found(OWNER.prefix) in router.receive(peer, _update(), 1.0)
-    router.receive(peer, _update(INFINITE, router=address.router_id(bytes(32))), 2.0)
+    router.receive(peer, _update(INFINITE, router=routerid.make(bytes(32))), 2.0)
     assert router.route(OWNER.prefix) is None
 
 
@@ -179,7 +187,7 @@ def test_a_question_is_not_passed_on_for_ever():
 
 def test_a_sequence_number_is_raised_by_one_and_not_in_a_hurry():
     router, peer = _router()
-    own = address.router_id(OWNER.public, bytes(6))
+    own = routerid.make(OWNER.public, bytes(6))
     router.add_local(OWNER.prefix, own)
 
     def ask(now: float) -> list[int]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from zos.mycelium import address
+from zos.mycelium import routerid
 from zos.mycelium.packet import Data, Reader, Tlv, encode
 from zos.mycelium.plane import Identity, Plane, identity
 from zos.mycelium.routes import Dead, Effect, Found, Lost, Router, Send
@@ -41,7 +41,7 @@ class World:
         self._numbers = itertools.count(1)
         for number in range(size):
             own = _IDENTITIES[number]
-            router_id = address.router_id(own.public, number.to_bytes(6, "big"))
+            router_id = routerid.make(own.public, number.to_bytes(6, "big"))
             router = Router(router_id, self.now)
             plane = Plane(router, own, self._sender(number), self._taker(number), self._actor(number))
             self.members.append(Member(own, router, plane))

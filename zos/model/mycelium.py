@@ -7,7 +7,6 @@ Source: threefoldtech/mycelium, crypto.rs.
 
 from __future__ import annotations
 
-import secrets
 from ipaddress import IPv6Address, IPv6Network
 
 from blake3 import blake3
@@ -19,8 +18,6 @@ PREFIX = 8
 """Bytes of an address that name an identity's /64."""
 KEY = 32
 """Bytes of a secret, and of a public key."""
-ROUTER_ID = 40
-"""Bytes of a router id: the public key, a zone of two bytes (zero), six by chance at each start."""
 
 
 def public_key(secret: bytes) -> bytes:
@@ -52,13 +49,3 @@ def gateway(net: IPv6Network) -> IPv6Address:
 def machine(net: IPv6Network, seed: bytes) -> IPv6Address:
     """A machine's address: the /64, `ff0f`, and the six bytes of its seed."""
     return IPv6Address(net.network_address.packed[:PREFIX] + b"\xff\x0f" + seed)
-
-
-def router_id(public: bytes, chance: bytes | None = None) -> bytes:
-    """A router id for one life of a router: sequence numbers begin anew with it."""
-    return public + bytes(2) + (secrets.token_bytes(6) if chance is None else chance)
-
-
-def owns(router: bytes, prefix: bytes) -> bool:
-    """Whether the key inside a router id is the one that this /64 is derived from."""
-    return address(router[:KEY])[:PREFIX] == prefix

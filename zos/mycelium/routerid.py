@@ -1,0 +1,27 @@
+"""Router ids: who announced a subnet, and in which life. Pure.
+
+Forty bytes: a public key, a zone of two bytes (zero), six by chance. Source: threefoldtech/mycelium, router_id.rs.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from zos.model import mycelium
+
+SIZE = 40
+
+
+def make(public: bytes, chance: bytes | None = None) -> bytes:
+    """A router id for one life of a router: sequence numbers begin anew with it."""
+    return public + bytes(2) + (secrets.token_bytes(6) if chance is None else chance)
+
+
+def key(router: bytes) -> bytes:
+    """The public key in a router id."""
+    return router[: mycelium.KEY]
+
+
+def owns(router: bytes, prefix: bytes) -> bool:
+    """Whether the key inside a router id is the one that this /64 is derived from."""
+    return mycelium.address(key(router))[: mycelium.PREFIX] == prefix
