@@ -10,7 +10,7 @@ import binascii
 import dataclasses
 import re
 from collections.abc import Iterable
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 
 from nacl.bindings import crypto_scalarmult_base
 
@@ -22,11 +22,12 @@ from zos.networkd.api.errors import (
     BadNetwork,
     BadPublicConfig,
     BadTap,
+    NoMyceliumKey,
     NoRoomForNetworks,
     PortTaken,
     SubnetOutside,
 )
-from zos.networkd.api.types import Network, Peer, PlanetaryTap, PublicConfig, Tap, TapId
+from zos.networkd.api.types import MyceliumTap, Network, Peer, PlanetaryTap, PublicConfig, Tap, TapId
 
 _FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -61,6 +62,7 @@ def canonical(network: Network) -> Network:
         subnet=str(subnet),
         private_key=private,
         peers=_peers(network, public_key(private)),
+        mycelium=_overlay(network),
     )
 
 
@@ -74,6 +76,20 @@ def _subnet(network: Network, field: str, text: str) -> IPv4Network:
     if "/" not in text or found.prefixlen not in _PREFIXES:
         raise BadNetwork(network=network.id, field=field, problem=f"{text} needs a prefix of /8 to /30")
     return found
+
+
+def _overlay(network: Network) -> str:
+    if not network.mycelium:
+        return ""
+    try:
+        found = IPv6Network(network.mycelium)
+    except ValueError:
+        raise BadNetwork(
+            network=network.id, field="mycelium", problem=f"{network.mycelium!r} is not a subnet"
+        ) from None
+    if found.prefixlen != 64 or not found.subnet_of(IPv6Network(model.MYCELIUM_NET)):
+        raise BadNetwork(network=network.id, field="mycelium", problem=f"{found} is no /64 of {model.MYCELIUM_NET}")
+    return str(found)
 
 
 def _key(network: Network, field: str, text: str) -> str:
@@ -160,6 +176,28 @@ def canonical_planetary_tap(tap: PlanetaryTap) -> PlanetaryTap:
     return dataclasses.replace(tap, mac=_station(tap.id, tap.mac))
 
 
+def canonical_mycelium_tap(tap: MyceliumTap) -> MyceliumTap:
+    """The tap in its one form; raises what is wrong with it by itself."""
+    if not model.is_id(tap.id):
+        raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
+    if len(tap.seed) != 6:
+        raise BadTap(tap=tap.id, field="seed", problem=f"must be 6 bytes, not {len(tap.seed)}")
+    return dataclasses.replace(tap, mac=_station(tap.id, tap.mac))
+
+
+def place_in_overlay(tap: MyceliumTap, network: Network, others: Iterable[MyceliumTap]) -> None:
+    """Whether a tap fits in its network's part of the Mycelium overlay beside the others."""
+    if not network.mycelium:
+        raise NoMyceliumKey(network=network.name)
+    for other in others:
+        if other.id == tap.id or other.network != tap.network:
+            continue
+        if other.seed == tap.seed:
+            raise AddressTaken(what="mycelium seed", address=tap.seed.hex(), tap=other.id, network=network.name)
+        if other.mac == tap.mac:
+            raise AddressTaken(what="hardware address", address=tap.mac, tap=other.id, network=network.name)
+
+
 def _station(tap: TapId, text: str) -> str:
     mac = text.lower()
     if not _MAC.fullmatch(mac) or int(mac[1], 16) & 1:
@@ -190,6 +228,14 @@ def _inside(tap: Tap, subnet: IPv4Network) -> None:
     }
     if ip in uses:
         raise AddressReserved(ip=ip, use=uses[ip], subnet=subnet)
+
+
+def admit_overlay(network: Network, before: model.Wish | None, taps: Iterable[MyceliumTap]) -> None:
+    """Whether a canonical network may have another part of the overlay than before: not while machines are there."""
+    changes = before is not None and before.network.mycelium != network.mycelium
+    if changes and any(tap.network == network.id for tap in taps):
+        problem = "cannot change while machines have addresses by it"
+        raise BadNetwork(network=network.id, field="mycelium", problem=problem)
 
 
 def admit(network: Network, wishes: Iterable[model.Wish], taps: Iterable[Tap]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from zos.core0.api import Core0Client, KeyUse
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
-from zos.networkd.api.types import PlanetaryTap, Tap
+from zos.networkd.api.types import MyceliumTap, PlanetaryTap, Tap
 from zos.networkd.host import LinuxHost
 from zos.networkd.host.contract import Host
 from zos.networkd.keeper import Keeper
@@ -53,6 +53,7 @@ class Networkd(Daemon):
         wake = Wake()
         wishes = rt.ledger("networks", Wish, version=1)
         taps = rt.ledger("taps", Tap, version=1)
+        overlay = rt.ledger("mycelium", MyceliumTap, version=1)
         own = NodeWish(config.uplink, config.address, config.gateway)
         publics = rt.ledger("public", Public, version=1)
         core0, planetary_wake = Core0Client(rt.bus), Wake()
@@ -64,7 +65,7 @@ class Networkd(Daemon):
             peers=config.planetary_peers,
             listen=config.planetary_listen,
         )
-        keeper = Keeper(host, wishes, taps, publics, own, wake.set, planetary.devices)
+        keeper = Keeper(host, wishes, taps, publics, own, wake.set, overlay, planetary.devices)
 
         def bell() -> None:
             wake.set()

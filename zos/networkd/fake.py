@@ -20,6 +20,7 @@ from zos.networkd.steps import (
     CreateBridge,
     CreateNamespace,
     CreateTap,
+    CreateTun,
     CreateTunnel,
     CreateVeth,
     DialPeer,
@@ -29,6 +30,7 @@ from zos.networkd.steps import (
     DropNamespace,
     DropRoute,
     DropRules,
+    DropTun,
     DropTunnel,
     LoadRules,
     PutRoute,
@@ -118,10 +120,9 @@ class FakeHost:
 
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
         """One network resource."""
-        named = {model.bridge(id), model.port(id), model.exit(id), model.tunnel(id), *taps}
-        links = {
-            k: v for k, v in self.host.links.items() if k in named or (v.master == model.bridge(id) and model.is_tap(k))
-        }
+        bridges = (model.bridge(id), model.mycelium_bridge(id))
+        named = {*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps}
+        links = {k: v for k, v in self.host.links.items() if k in named or (v.master in bridges and model.is_tap(k))}
         routes = frozenset(route for route in self.host.routes if route.link in links)
         space = self.spaces.get(model.namespace(id))
         inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None
@@ -189,6 +190,12 @@ class FakeHost:
                 self.pairs[link] = (into, peer)
             case CreateTap(link):
                 self.host.links.setdefault(link, Link(LinkKind.TAP, up=False))
+            case CreateTun(where, link):
+                self._space(where).links.setdefault(link, Link(LinkKind.TUNNEL, up=False))
+            case DropTun(where, link):
+                space = self._space(where)
+                space.links.pop(link, None)
+                space.routes = {route for route in space.routes if route.link != link}
             case DropLinks(links):
                 self._drop(links)
             case CreateTunnel() | DropTunnel() | ConfigureTunnel():

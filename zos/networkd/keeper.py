@@ -17,7 +17,19 @@ from typing import TypeVar
 from zos.errors import Kind, ZosError
 from zos.networkd import check, layout, model, node
 from zos.networkd.api.errors import NoSuchNetwork
-from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, PublicConfig, Tap, TapId, TapInfo, Uplink
+from zos.networkd.api.types import (
+    Backend,
+    MyceliumTap,
+    NetId,
+    Network,
+    NetworkInfo,
+    PlanetaryTapInfo,
+    PublicConfig,
+    Tap,
+    TapId,
+    TapInfo,
+    Uplink,
+)
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Have, Wish
 from zos.networkd.node import NicKind, NodeWish, Public
@@ -44,6 +56,7 @@ class Keeper:
         publics: Ledger[Public],
         own: NodeWish,
         again: Callable[[], None],
+        overlay: Ledger[MyceliumTap],
         others: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._host = host
@@ -52,6 +65,7 @@ class Keeper:
         self._publics = publics
         self._own = own
         self._again = again
+        self._overlay = overlay
         self._others = others
         self._locks: dict[NetId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._troubles: dict[NetId, str] = {}
@@ -64,6 +78,7 @@ class Keeper:
         async with self._locks[network.id]:
             check.admit(network, self._all(), self._all_taps())
             before = self._wishes.get(network.id)
+            check.admit_overlay(network, before, self._all_overlay())
             slot = before.slot if before else check.free_slot(self._all())
             async with self._kept(network.id, before):
                 self._wishes.put(network.id, Wish(network, slot))
@@ -76,7 +91,7 @@ class Keeper:
             wish = self._wishes.get(id)
             if wish is None:
                 return
-            if self._taps_of(id):
+            if self._taps_of(id) or self._overlay_of(id):
                 self._wishes.put(id, dataclasses.replace(wish, leaving=True))
                 return
             self._wishes.drop(id)
@@ -100,15 +115,33 @@ class Keeper:
                 raise
             return layout.tap_info(tap, wish.network, have.host.links.get(model.tap(tap.id)))
 
+    async def ensure_mycelium_tap(self, asked: MyceliumTap) -> PlanetaryTapInfo:
+        """Accept a tap in its network's part of the Mycelium overlay and make it so."""
+        tap = check.canonical_mycelium_tap(asked)
+        async with self._locks[tap.network]:
+            wish = self._wishes.get(tap.network)
+            if wish is None or wish.leaving:
+                raise NoSuchNetwork(network=tap.network)
+            check.place_in_overlay(tap, wish.network, self._all_overlay())
+            before = self._overlay.get(tap.id)
+            try:
+                self._overlay.put(tap.id, tap)
+                await self._make(tap.network)
+            except ZosError as err:
+                if err.kind is not Kind.NOT_NOW:
+                    self._put_back(self._overlay, tap.id, before)
+                raise
+            return layout.mycelium_tap_info(tap, wish.network)
+
     async def drop_tap(self, id: TapId) -> None:
         """Remove a tap, and its network when that was only waiting for this."""
-        tap = self._taps.get(id)
+        tap = self._taps.get(id) or self._overlay.get(id)
         if tap is None:
             return
         async with self._locks[tap.network]:
-            self._taps.drop(id)
+            (self._taps if isinstance(tap, Tap) else self._overlay).drop(id)
             wish = self._wishes.get(tap.network)
-            if wish is not None and wish.leaving and not self._taps_of(tap.network):
+            if wish is not None and wish.leaving and not (self._taps_of(tap.network) or self._overlay_of(tap.network)):
                 self._wishes.drop(tap.network)
             await self._make(tap.network)
 
@@ -170,7 +203,8 @@ class Keeper:
     async def _drop_stray_taps(self) -> None:
         """Taps that nobody wishes and that no bridge leads to (the others go with their network)."""
         seen = await self._host.taps()
-        strays = seen.keys() - {model.tap(tap.id) for tap in self._all_taps()} - self._others()
+        wished = {*map(model.tap, self._all_ids())}
+        strays = seen.keys() - wished - self._others()
         alone = tuple(sorted(name for name in strays if not seen[name].master))
         if alone:
             await self._host.apply((DropLinks(alone),))
@@ -178,9 +212,9 @@ class Keeper:
     async def _make(self, id: NetId) -> Have:
         """One network as wished, or gone; returns how it stands now."""
         wish = self._wishes.get(id)
-        taps = self._taps_of(id)
-        devices = [model.tap(tap.id) for tap in taps]
-        want = layout.want(wish, taps) if wish is not None else None
+        taps, overlay = self._taps_of(id), self._overlay_of(id)
+        devices = [*(model.tap(tap.id) for tap in taps), *(model.tap(tap.id) for tap in overlay)]
+        want = layout.want(wish, taps, overlay) if wish is not None else None
         try:
             have = await self._host.observe(id, devices)
             steps = plan(want, have, id)
@@ -251,3 +285,12 @@ class Keeper:
 
     def _taps_of(self, id: NetId) -> tuple[Tap, ...]:
         return tuple(tap for tap in self._all_taps() if tap.network == id)
+
+    def _all_ids(self) -> tuple[TapId, ...]:
+        return tuple(map(TapId, (*self._taps.keys(), *self._overlay.keys())))
+
+    def _all_overlay(self) -> tuple[MyceliumTap, ...]:
+        return tuple(tap for _, tap in self._overlay.items())
+
+    def _overlay_of(self, id: NetId) -> tuple[MyceliumTap, ...]:
+        return tuple(tap for tap in self._all_overlay() if tap.network == id)

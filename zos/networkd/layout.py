@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
-from zos.model import names
+from zos.model import mycelium, names
 from zos.networkd import check, model, nft
-from zos.networkd.api.types import Network, Tap, TapInfo
+from zos.networkd.api.types import MYCELIUM_DEVICE, MyceliumTap, Network, PlanetaryTapInfo, Tap, TapInfo
 from zos.networkd.model import Address, Link, LinkKind, PeerWish, Route, Space, TunnelWish, Want, Wish
 
 
-def want(wish: Wish, taps: Iterable[Tap]) -> Want:
-    """The network resource of a wish, with the taps on it."""
+def want(wish: Wish, taps: Iterable[Tap], overlay: Iterable[MyceliumTap] = ()) -> Want:
+    """The network resource of a wish, with the taps on it and on its part of the Mycelium overlay."""
     ruleset = nft.resource(wish.network)
     return Want(
         id=wish.network.id,
-        host=_host(wish, taps),
+        host=_host(wish, taps, overlay),
         inner=_inner(wish, nft.digest(ruleset)),
         ruleset=ruleset,
         tunnel=_tunnel(wish.network),
+        pairs=_pairs(wish.network),
     )
+
+
+def _pairs(network: Network) -> dict[str, str]:
+    pairs = {model.port(network.id): model.namespace(network.id), model.exit(network.id): model.OUT}
+    return pairs | ({model.mycelium_port(network.id): model.MYCELIUM_LAN} if network.mycelium else {})
 
 
 def gateway(network: Network) -> IPv4Address:
@@ -28,7 +34,7 @@ def gateway(network: Network) -> IPv4Address:
     return IPv4Network(network.subnet).network_address + 1
 
 
-def _host(wish: Wish, taps: Iterable[Tap]) -> Space:
+def _host(wish: Wish, taps: Iterable[Tap], overlay: Iterable[MyceliumTap]) -> Space:
     id = wish.network.id
     bridge = model.bridge(id)
     out = (
@@ -42,6 +48,11 @@ def _host(wish: Wish, taps: Iterable[Tap]) -> Space:
     }
     for tap in taps:
         links[model.tap(tap.id)] = Link(LinkKind.TAP, master=bridge, ipv6=False)
+    if wish.network.mycelium:
+        bridge = model.mycelium_bridge(id)
+        links[bridge] = Link(LinkKind.BRIDGE, ipv6=False)
+        links[model.mycelium_port(id)] = Link(LinkKind.VETH, master=bridge, ipv6=False)
+        links |= {model.tap(tap.id): Link(LinkKind.TAP, master=bridge, ipv6=False) for tap in overlay}
     route = Route(f"{model.exit_address6(wish.slot)}/128", model.exit(id), ipv6=True)
     return Space(links=links, routes=frozenset({route}))
 
@@ -76,6 +87,12 @@ def _inner(wish: Wish, rules: str) -> Space:
     }
     if network.ip_range != network.subnet:
         routes.add(Route(network.ip_range, wg))
+    if network.mycelium:
+        address = Address(f"{mycelium.gateway(IPv6Network(network.mycelium))}/64")
+        station = names.mac(model.mycelium_bridge(network.id))
+        links[model.MYCELIUM_LAN] = Link(LinkKind.VETH, addresses=frozenset({address}), mac=station)
+        links[MYCELIUM_DEVICE] = Link(LinkKind.TUNNEL, mtu=model.MYCELIUM_MTU)
+        routes.add(Route(model.MYCELIUM_NET, MYCELIUM_DEVICE, ipv6=True))
     return Space(links=links, routes=frozenset(routes), sysctls=model.FORWARDING, rules=rules)
 
 
@@ -104,4 +121,19 @@ def tap_info(tap: Tap, network: Network, seen: Link | None) -> TapInfo:
         # What leaves the device towards the node was sent by the guest: the two ends count crosswise.
         rx=seen.tx if seen else 0,
         tx=seen.rx if seen else 0,
+    )
+
+
+def mycelium_tap_info(tap: MyceliumTap, network: Network) -> PlanetaryTapInfo:
+    """What the guest behind a tap in the Mycelium overlay must be told."""
+    subnet = IPv6Network(network.mycelium)
+    return PlanetaryTapInfo(
+        id=tap.id,
+        device=model.tap(tap.id),
+        bridge=model.mycelium_bridge(network.id),
+        mac=tap.mac,
+        ip=str(mycelium.machine(subnet, tap.seed)),
+        prefix=subnet.prefixlen,
+        gateway=str(mycelium.gateway(subnet)),
+        range=model.MYCELIUM_NET,
     )

@@ -6,7 +6,9 @@ same parts: the node's own network namespace (`host`) and the tenant's (`inner`)
     host namespace                                   n-<id>
     t-<tap> ─┐
     t-<tap> ─┴ b-<id> ── v-<id> ─────────veth─────── n-<id>   <subnet>.1, ULA, fe80::1
+    t-<tap> ── m-<id> ── y-<id> ────────veth─────── br-my    <mycelium>::1
                x-<id> ──────────────────veth─────── public   100.127.a.b   (the way out)
+                                                    my       a TUN, the way into the Mycelium overlay
                UDP socket of WireGuard ·············· w-<id>   100.64.a.b/16
 """
 
@@ -25,6 +27,10 @@ PLANETARY_BRIDGE = "br-ygg"
 """Where machines are in the planetary network."""
 PLANETARY_LINK = "ygg0"
 """Yggdrasil's own link."""
+MYCELIUM_LAN = "br-my"
+"""The network's own link to the bridge of machines in the Mycelium overlay."""
+MYCELIUM_NET = "400::/7"
+MYCELIUM_MTU = 1400
 OUT = "public"
 """The tenant's end of the pair that leads out."""
 EXIT_NET = IPv4Network("100.127.0.0/16")
@@ -39,7 +45,7 @@ RESERVED_PORTS = (80, 443, 300, 8082, 9651, 9943, 9944, 9945)
 """What the grid's nodes keep for themselves."""
 
 _ID = re.compile(r"[1-9A-HJ-NP-Za-km-z]{13}")
-_OURS = re.compile(r"([bvxw])-([1-9A-HJ-NP-Za-km-z]{13})")
+_OURS = re.compile(r"([bmvwxy])-([1-9A-HJ-NP-Za-km-z]{13})")
 _OUR_TAP = re.compile(r"t-[1-9A-HJ-NP-Za-km-z]{13}")
 
 
@@ -66,6 +72,16 @@ def port(id: NetId) -> str:
 def exit(id: NetId) -> str:
     """The host's end of the pair that leads out."""
     return f"x-{id}"
+
+
+def mycelium_bridge(id: NetId) -> str:
+    """The bridge that taps in the Mycelium overlay are ports of."""
+    return f"m-{id}"
+
+
+def mycelium_port(id: NetId) -> str:
+    """The host's end of the pair between that bridge and the namespace."""
+    return f"y-{id}"
 
 
 def tunnel(id: NetId) -> str:
@@ -121,6 +137,7 @@ class LinkKind(StrEnum):
     VETH = "veth"
     TAP = "tap"
     TUNNEL = "tunnel"
+    """WireGuard's, or a TUN: only names tell them apart, as wireguard-go's is one."""
     OTHER = "other"
 
 
@@ -235,6 +252,8 @@ class Want:
     inner: Space
     ruleset: str
     tunnel: TunnelWish
+    pairs: Mapping[str, str]
+    """Pairs of links: the host's end, and the inner one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ import hashlib
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
-from zos.networkd.api.types import Network
+from zos.networkd.api.types import MYCELIUM_DEVICE, Network
 from zos.networkd.model import (
     EXIT6_NET,
     EXIT_NET,
+    MYCELIUM_LAN,
+    MYCELIUM_MTU,
     OUT,
     PLANETARY_BRIDGE,
     PLANETARY_LINK,
@@ -28,6 +30,7 @@ PLANETARY = "zos-planetary"
 """The table (of the bridge family) that guards the taps in the planetary network."""
 _SMTP = 25
 _TCP_HEADERS = 40
+_TCP6_HEADERS = 60
 _LAN4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")))
 _LAN6 = IPv6Network("fc00::/7")
 
@@ -57,10 +60,11 @@ def resource(network: Network) -> str:
     Machines reach each other, their peers, and the world through `public`; nothing new comes in from there.
     """
     lan, wg = namespace(network.id), tunnel(network.id)
+    overlay = _overlay(network) if network.mycelium else ("", "")
     return _table(f"""\
   chain prerouting {{
     type filter hook prerouting priority mangle; policy accept;
-    ip6 saddr {{ ::, fe80::/10 }} accept
+{overlay[0]}    ip6 saddr {{ ::, fe80::/10 }} accept
     iifname "{lan}" ip saddr != {network.subnet} counter drop
     iifname {{ "{lan}", "{OUT}" }} fib saddr . iif oif missing counter drop
   }}
@@ -73,7 +77,7 @@ def resource(network: Network) -> str:
   }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
-    oifname "{wg}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
+{overlay[1]}    oifname "{wg}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
     iifname "{wg}" tcp flags syn / syn,rst tcp option maxseg size set {WG_MTU - _TCP_HEADERS}
     ct state established,related accept
     ct state invalid drop
@@ -88,6 +92,26 @@ def resource(network: Network) -> str:
     oifname "{OUT}" masquerade random,fully-random
   }}
 """)
+
+
+def _overlay(network: Network) -> tuple[str, str]:
+    """Rules for prerouting and forward: machines and overlay reach each other, and nothing else by these two links."""
+    inside, outside = MYCELIUM_LAN, MYCELIUM_DEVICE
+    both = f'"{inside}", "{outside}"'
+    before = f"""\
+    iifname {{ {both} }} meta nfproto ipv4 counter drop
+    iifname "{inside}" ip6 saddr != {{ {network.mycelium}, ::, fe80::/10 }} counter drop
+    iifname "{outside}" ip6 saddr {network.mycelium} counter drop
+"""
+    between = f"""\
+    oifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
+    iifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set {MYCELIUM_MTU - _TCP6_HEADERS}
+    iifname "{inside}" oifname "{outside}" accept
+    iifname "{outside}" oifname "{inside}" accept
+    iifname {{ {both} }} counter drop
+    oifname {{ {both} }} counter drop
+"""
+    return before, between
 
 
 def host(uplink_prefixes: Iterable[str]) -> str:

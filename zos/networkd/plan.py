@@ -6,11 +6,11 @@ link that they guard comes up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from zos.networkd import model, nft
 from zos.networkd.api.errors import PortTaken
-from zos.networkd.api.types import NetId
+from zos.networkd.api.types import MYCELIUM_DEVICE, NetId
 from zos.networkd.model import (
     KEEPALIVE,
     Have,
@@ -31,6 +31,7 @@ from zos.networkd.steps import (
     CreateBridge,
     CreateNamespace,
     CreateTap,
+    CreateTun,
     CreateTunnel,
     CreateVeth,
     DisableIPv6,
@@ -38,6 +39,7 @@ from zos.networkd.steps import (
     DropLinks,
     DropNamespace,
     DropRoute,
+    DropTun,
     DropTunnel,
     LoadRules,
     PutPeer,
@@ -80,7 +82,7 @@ def _drop(have: Have, id: NetId) -> Iterator[Step]:
 def _ensure(want: Want, have: Have) -> Iterator[Step]:
     name = model.namespace(want.id)
     inner = have.inner if have.inner is not None else Space()
-    pairs = {model.port(want.id): name, model.exit(want.id): model.OUT}
+    pairs = want.pairs
     gone = _surplus(want, have, inner, pairs)
     host = _without(have.host, gone)
     if gone:
@@ -95,7 +97,12 @@ def _ensure(want: Want, have: Have) -> Iterator[Step]:
         yield LoadRules(name, nft.replacing(want.ruleset) if inner.rules else want.ruleset)
     fresh = {pairs[link] for link in pairs if link not in host.links}
     inside = _without(inner, fresh)
-    wg = model.tunnel(want.id)
+    wg, my = model.tunnel(want.id), MYCELIUM_DEVICE
+    if my in want.inner.links and my not in inside.links:
+        yield CreateTun(name, my)
+    elif my in inside.links and my not in want.inner.links:
+        yield DropTun(name, my)
+        inside = _without(inside, {my})
     yield from _links(HOST, want.host.links.items(), host)
     yield from _links(name, ((k, v) for k, v in want.inner.links.items() if k != wg), inside)
     yield from _tunnel(want, have, wg, name, inside)
@@ -111,7 +118,7 @@ def _without(space: Space, links: set[str]) -> Space:
     )
 
 
-def _surplus(want: Want, have: Have, inner: Space, pairs: dict[str, str]) -> set[str]:
+def _surplus(want: Want, have: Have, inner: Space, pairs: Mapping[str, str]) -> set[str]:
     """Links that must go first: not wished, of another kind, or half of a pair."""
     gone = set()
     for link, seen in have.host.links.items():
@@ -125,7 +132,7 @@ def _surplus(want: Want, have: Have, inner: Space, pairs: dict[str, str]) -> set
     return gone
 
 
-def _create(link: str, wish: Link, name: str, pairs: dict[str, str], inner: Space) -> Step:
+def _create(link: str, wish: Link, name: str, pairs: Mapping[str, str], inner: Space) -> Step:
     if wish.kind is LinkKind.BRIDGE:
         return CreateBridge(link)
     if wish.kind is LinkKind.TAP:

@@ -7,7 +7,7 @@ from typing import Any
 from zos.bus import convert
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdServicer
-from zos.networkd.api.types import NetId, Network, PlanetaryTap, PublicConfig, Tap, TapId
+from zos.networkd.api.types import MyceliumTap, NetId, Network, PlanetaryTap, PublicConfig, Tap, TapId
 from zos.networkd.keeper import Keeper
 from zos.networkd.planetary_keeper import PlanetaryKeeper
 
@@ -44,6 +44,10 @@ class NetworkService(NetworkdServicer):
 
     async def EnsurePlanetaryTap(self, request: pb.PlanetaryTap, context: Any) -> pb.PlanetaryTapInfo:
         info = await self._planetary.ensure_tap(convert.decode(request, PlanetaryTap))
+        return convert.encode(info, pb.PlanetaryTapInfo)
+
+    async def EnsureMyceliumTap(self, request: pb.MyceliumTap, context: Any) -> pb.PlanetaryTapInfo:
+        info = await self._keeper.ensure_mycelium_tap(convert.decode(request, MyceliumTap))
         return convert.encode(info, pb.PlanetaryTapInfo)
 
     async def GetPlanetary(self, request: pb.GetPlanetaryRequest, context: Any) -> pb.Planetary:

@@ -57,6 +57,22 @@ class CreateTap:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateTun:
+    """Make a persistent TUN inside a namespace."""
+
+    namespace: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropTun:
+    """Remove a TUN from a namespace, should it be there."""
+
+    namespace: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateTunnel:
     """Make a WireGuard link whose socket stays in the host namespace, and move it inside."""
 
@@ -232,6 +248,8 @@ Step = (
     | CreateBridge
     | CreateVeth
     | CreateTap
+    | CreateTun
+    | DropTun
     | CreateTunnel
     | DropTunnel
     | DropLinks

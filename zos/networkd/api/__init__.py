@@ -9,6 +9,7 @@ from zos.networkd.api.errors import (
     BadPublicConfig,
     BadTap,
     KernelRefused,
+    NoMyceliumKey,
     NoPlanetary,
     NoRoomForNetworks,
     NoSuchNetwork,
@@ -19,7 +20,9 @@ from zos.networkd.api.errors import (
     SubnetOutside,
 )
 from zos.networkd.api.types import (
+    MYCELIUM_DEVICE,
     Backend,
+    MyceliumTap,
     NetId,
     Network,
     NetworkInfo,
@@ -36,6 +39,7 @@ from zos.networkd.api.types import (
 )
 
 __all__ = [
+    "MYCELIUM_DEVICE",
     "AddressOutsideSubnet",
     "AddressReserved",
     "AddressTaken",
@@ -44,10 +48,12 @@ __all__ = [
     "BadPublicConfig",
     "BadTap",
     "KernelRefused",
+    "MyceliumTap",
     "NetId",
     "Network",
     "NetworkInfo",
     "NetworkdClient",
+    "NoMyceliumKey",
     "NoPlanetary",
     "NoRoomForNetworks",
     "NoSuchNetwork",

@@ -7,6 +7,7 @@ from zos.bus.client import Door
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdStub
 from zos.networkd.api.types import (
+    MyceliumTap,
     NetId,
     Network,
     NetworkInfo,
@@ -57,6 +58,11 @@ class NetworkdClient(Door):
     async def ensure_planetary_tap(self, tap: PlanetaryTap, *, deadline: float = 30.0) -> PlanetaryTapInfo:
         """A tap in the planetary network, ready for a guest; whether there are peers is not waited for."""
         answer = await self.call("EnsurePlanetaryTap", convert.encode(tap, pb.PlanetaryTap), deadline=deadline)
+        return convert.decode(answer, PlanetaryTapInfo)
+
+    async def ensure_mycelium_tap(self, tap: MyceliumTap, *, deadline: float = 30.0) -> PlanetaryTapInfo:
+        """A tap in its network's part of the Mycelium overlay, ready for a guest."""
+        answer = await self.call("EnsureMyceliumTap", convert.encode(tap, pb.MyceliumTap), deadline=deadline)
         return convert.decode(answer, PlanetaryTapInfo)
 
     async def planetary(self) -> Planetary:

@@ -107,6 +107,15 @@ class PlanetaryNotUp(ZosError):
     text = "this node is not in the planetary network yet: {problem}"
 
 
+class NoMyceliumKey(ZosError):
+    """A machine wants an address that its network has no key for."""
+
+    reason = "networkd.no_mycelium_key"
+    status = Status.FAILED_PRECONDITION
+    text = "network {network} has no mycelium key on this node"
+    hint = "give the network `mycelium: {{hex_key: …}}`"
+
+
 class BadPublicConfig(ZosError):
     """An address that the node cannot have."""
 

@@ -20,7 +20,7 @@ class Peer(_message.Message):
     def __init__(self, subnet: _Optional[str] = ..., public_key: _Optional[str] = ..., endpoint: _Optional[str] = ..., allowed_ips: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Network(_message.Message):
-    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "private_key", "listen_port", "peers")
+    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "private_key", "listen_port", "peers", "mycelium")
     ID_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Network(_message.Message):
     PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
     LISTEN_PORT_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
+    MYCELIUM_FIELD_NUMBER: _ClassVar[int]
     id: str
     twin: int
     name: str
@@ -37,7 +38,8 @@ class Network(_message.Message):
     private_key: str
     listen_port: int
     peers: _containers.RepeatedCompositeFieldContainer[Peer]
-    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., private_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[Peer, _Mapping]]] = ...) -> None: ...
+    mycelium: str
+    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., private_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[Peer, _Mapping]]] = ..., mycelium: _Optional[str] = ...) -> None: ...
 
 class PeerInfo(_message.Message):
     __slots__ = ("public_key", "endpoint", "last_handshake", "rx", "tx")
@@ -190,6 +192,18 @@ class PlanetaryTapInfo(_message.Message):
     gateway: str
     range: str
     def __init__(self, id: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., ip: _Optional[str] = ..., prefix: _Optional[int] = ..., gateway: _Optional[str] = ..., range: _Optional[str] = ...) -> None: ...
+
+class MyceliumTap(_message.Message):
+    __slots__ = ("id", "network", "mac", "seed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    network: str
+    mac: str
+    seed: bytes
+    def __init__(self, id: _Optional[str] = ..., network: _Optional[str] = ..., mac: _Optional[str] = ..., seed: _Optional[bytes] = ...) -> None: ...
 
 class GetPlanetaryRequest(_message.Message):
     __slots__ = ()

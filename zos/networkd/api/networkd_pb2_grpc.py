@@ -70,6 +70,11 @@ class NetworkdStub:
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.SerializeToString,
                 response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
                 _registered_method=True)
+        self.EnsureMyceliumTap = channel.unary_unary(
+                '/zos.networkd.v1.Networkd/EnsureMyceliumTap',
+                request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.SerializeToString,
+                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
+                _registered_method=True)
         self.GetPlanetary = channel.unary_unary(
                 '/zos.networkd.v1.Networkd/GetPlanetary',
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.GetPlanetaryRequest.SerializeToString,
@@ -142,6 +147,12 @@ class NetworkdServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnsureMyceliumTap(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPlanetary(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -208,6 +219,11 @@ def add_NetworkdServicer_to_server(servicer, server):
             'EnsurePlanetaryTap': grpc.unary_unary_rpc_method_handler(
                     servicer.EnsurePlanetaryTap,
                     request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.FromString,
+                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.SerializeToString,
+            ),
+            'EnsureMyceliumTap': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnsureMyceliumTap,
+                    request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.FromString,
                     response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.SerializeToString,
             ),
             'GetPlanetary': grpc.unary_unary_rpc_method_handler(
@@ -424,6 +440,33 @@ class Networkd:
             target,
             '/zos.networkd.v1.Networkd/EnsurePlanetaryTap',
             zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.SerializeToString,
+            zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnsureMyceliumTap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.networkd.v1.Networkd/EnsureMyceliumTap',
+            zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.SerializeToString,
             zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
             options,
             channel_credentials,

@@ -45,6 +45,12 @@ class Network:
     """WireGuard's, base64."""
     listen_port: int
     peers: tuple[Peer, ...] = ()
+    mycelium: str = ""
+    """The /64 in the Mycelium overlay that the network's key owns; empty: it has none."""
+
+
+MYCELIUM_DEVICE = "my"
+"""The TUN in a network's namespace that leads to the overlay; who holds the key attaches to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,20 @@ class PlanetaryTap:
 
 
 @dataclass(frozen=True, slots=True)
+class MyceliumTap:
+    """A machine's place in the Mycelium overlay, in its network's /64."""
+
+    id: TapId
+    network: NetId
+    mac: str
+    """The guest's hardware address."""
+    seed: bytes
+    """Six bytes, the machine's part of its address."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanetaryTapInfo:
-    """A tap in the planetary network, and what the guest behind it must be told."""
+    """A tap in the planetary network or the Mycelium overlay, and what the guest behind it must be told."""
 
     id: TapId
     device: str
@@ -134,7 +152,7 @@ class PlanetaryTapInfo:
     prefix: int
     gateway: str
     range: str
-    """All of the planetary network, which the guest reaches by the gateway."""
+    """All of that network, which the guest reaches by the gateway."""
 
 
 @dataclass(frozen=True, slots=True)

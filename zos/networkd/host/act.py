@@ -15,11 +15,13 @@ from zos.networkd.steps import (
     Attach,
     CreateBridge,
     CreateTap,
+    CreateTun,
     CreateVeth,
     DisableIPv6,
     DropAddress,
     DropLinks,
     DropRoute,
+    DropTun,
     PutRoute,
     SetMtu,
     SetSysctl,
@@ -60,6 +62,11 @@ def _act(nl: Netlink, step: Step, known: dict[str, int]) -> None:
             _create_veth(nl, step)
         case CreateTap(link):
             tuntap.create(link)
+        case CreateTun(link=link):
+            tuntap.create_tun(link)
+        case DropTun(link=link):
+            known.clear()
+            _drop_tun(nl, link)
         case DropLinks(links):
             known.clear()
             _drop_links(nl, links)
@@ -108,6 +115,12 @@ def _drop_links(nl: Netlink, links: Sequence[str]) -> None:
     for device in found:
         _unless_gone(nl, rtnl.change_link(device.index, group=group))
     _unless_gone(nl, rtnl.delete_group(group))
+
+
+def _drop_tun(nl: Netlink, link: str) -> None:
+    device = rtnl.device(nl, link)
+    if device is not None:
+        _unless_gone(nl, rtnl.delete_link(device.index))
 
 
 def _unless_gone(nl: Netlink, message: Message) -> None:

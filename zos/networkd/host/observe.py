@@ -49,11 +49,11 @@ def _ipv6(link: str) -> bool:
 
 def host(id: NetId, taps: Iterable[str]) -> Space:
     """The host's side of a network resource."""
-    wanted = [model.bridge(id), model.port(id), model.exit(id), model.tunnel(id), *taps]
+    bridges = (model.bridge(id), model.mycelium_bridge(id))
+    wanted = [*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps]
     with Netlink() as nl:
         found = {name: device for name in wanted if (device := rtnl.device(nl, name)) is not None}
-        bridge = found.get(model.bridge(id))
-        if bridge is not None:
+        for bridge in [found[name] for name in bridges if name in found]:
             # Only taps of ours: what somebody else attached is not ours to remove.
             ports = rtnl.devices(nl, bridge.index)
             found |= {device.name: device for device in ports if model.is_tap(device.name)}

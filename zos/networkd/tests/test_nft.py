@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -23,6 +24,7 @@ GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/networkd"
     ("name", "ruleset"),
     [
         ("resource.nft", nft.resource(NETWORK)),
+        ("resource-mycelium.nft", nft.resource(dataclasses.replace(NETWORK, mycelium="548:c783:d7ce:74a3::/64"))),
         ("host-lan.nft", nft.host(["192.168.1.21/24", "fd12::5/64", "2001:db8::5/64"])),
         ("host-internet.nft", nft.host(["198.51.100.21/24"])),
         ("planetary.nft", nft.planetary(TAPS)),
