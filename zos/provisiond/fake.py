@@ -14,10 +14,21 @@ from zos.chain.api.errors import ChainBehind, NoSuchTwin
 from zos.errors import ZosError
 from zos.flistd.api import FlistUnreachable
 from zos.flistd.api.types import Mount, MountInfo, MountKind
+from zos.model import mycelium
 from zos.model.evidence import Evidence
 from zos.model.names import planetary_guest
+from zos.mycelium.api import Identity, IdentityId, IdentityInfo, NoMycelium
 from zos.networkd.api import NoPlanetary, NoSuchNetwork
-from zos.networkd.api.types import Backend, Network, NetworkInfo, PlanetaryTap, PlanetaryTapInfo, Tap, TapInfo
+from zos.networkd.api.types import (
+    Backend,
+    MyceliumTap,
+    Network,
+    NetworkInfo,
+    PlanetaryTap,
+    PlanetaryTapInfo,
+    Tap,
+    TapInfo,
+)
 from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.provisiond.pull import Place, Web
 from zos.storaged.api import PoolFull
@@ -39,11 +50,16 @@ class FakeHost:
         self.networkd = FakeNetworkd()
         self.flistd = FakeFlistd()
         self.vmd = FakeVmd()
+        self.mycelium = FakeMycelium()
         self.documents: dict[str, bytes] = {}
         self.total = 64 * GiB
         self.kyc = FakeKyc()
         self.doors = Doors(
-            cast(Any, self.storaged), cast(Any, self.flistd), cast(Any, self.networkd), cast(Any, self.vmd)
+            cast(Any, self.storaged),
+            cast(Any, self.flistd),
+            cast(Any, self.networkd),
+            cast(Any, self.vmd),
+            cast(Any, self.mycelium),
         )
 
     async def fetch(self, contract: NodeContract, place: Place) -> bytes:
@@ -199,6 +215,7 @@ class FakeNetworkd(Faulty):
         self.networks: dict[str, Network] = {}
         self.taps: dict[str, Tap] = {}
         self.planetary_taps: dict[str, PlanetaryTap] = {}
+        self.mycelium_taps: dict[str, MyceliumTap] = {}
         self.lacks = ""
         """Why the node offers no planetary network."""
 
@@ -231,6 +248,16 @@ class FakeNetworkd(Faulty):
         gateway = str(SUBNET.network_address + 1)
         return PlanetaryTapInfo(tap.id, f"t-{tap.id}", "br-ygg", tap.mac, ip, 64, gateway, "200::/7")
 
+    async def ensure_mycelium_tap(self, tap: MyceliumTap) -> PlanetaryTapInfo:
+        self.called("ensure_mycelium_tap")
+        network = self.networks.get(tap.network)
+        if network is None:
+            raise NoSuchNetwork(network=tap.network)
+        self.mycelium_taps[tap.id] = tap
+        net = IPv6Network(network.mycelium)
+        ip, gateway = str(mycelium.machine(net, tap.seed)), str(mycelium.gateway(net))
+        return PlanetaryTapInfo(tap.id, f"t-{tap.id}", f"m-{network.id}", tap.mac, ip, 64, gateway, "400::/7")
+
     async def ensure_tap(self, tap: Tap) -> TapInfo:
         self.called("ensure_tap")
         network = self.networks.get(tap.network)
@@ -258,6 +285,36 @@ class FakeNetworkd(Faulty):
         self.called("drop_tap")
         self.taps.pop(id, None)
         self.planetary_taps.pop(id, None)
+        self.mycelium_taps.pop(id, None)
+
+
+class FakeMycelium(Faulty):
+    """Identities, and nothing behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: dict[str, Identity] = {}
+        self.lacks = ""
+        """Why the node is not in the overlay."""
+
+    async def ensure_identity(self, wish: Identity) -> IdentityInfo:
+        self.called("ensure_identity")
+        self.keys[wish.id] = wish
+        return self._info(wish)
+
+    async def identity(self, id: IdentityId) -> IdentityInfo:
+        self.called("identity")
+        if self.lacks or id not in self.keys:
+            raise NoMycelium(problem=self.lacks or "the network has no mycelium key")
+        return self._info(self.keys[id])
+
+    async def drop_identity(self, id: IdentityId) -> None:
+        self.called("drop_identity")
+        self.keys.pop(id, None)
+
+    def _info(self, wish: Identity) -> IdentityInfo:
+        net = mycelium.subnet(mycelium.public_key(wish.key))
+        return IdentityInfo(wish.id, str(net[5]), str(net), str(mycelium.gateway(net)), True)
 
 
 class FakeFlistd(Faulty):

@@ -17,6 +17,7 @@ from zos.core0.api import Core0Client
 from zos.errors import ZosError
 from zos.flistd.api import FlistdClient
 from zos.model.units import GiB, MiB
+from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api.errors import CannotFetch
 from zos.provisiond.kyc import Kyc
@@ -38,7 +39,9 @@ class NodeHost:
         self.chain = ChainClient(bus)
         self.core0 = Core0Client(bus)
         self._rmb = RmbClient(bus)
-        self.doors = Doors(StoragedClient(bus), FlistdClient(bus), NetworkdClient(bus), VmdClient(bus))
+        self.doors = Doors(
+            StoragedClient(bus), FlistdClient(bus), NetworkdClient(bus), VmdClient(bus), MyceliumClient(bus)
+        )
 
     async def fetch(self, contract: NodeContract, place: Place) -> bytes:
         """The document at the place that a contract names; bounded in size and time."""

@@ -23,6 +23,7 @@ from zos.chain.api import ChainClient
 from zos.core0.api import Core0Client
 from zos.errors import Status, ZosError
 from zos.model.decode import Fields, parse
+from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api import ProvisiondClient
 from zos.runtime.clock import Clock, SystemClock
@@ -96,6 +97,7 @@ class Node:
         self.chain = ChainClient(bus)
         self.core0 = Core0Client(bus)
         self.networkd = NetworkdClient(bus)
+        self.mycelium = MyceliumClient(bus)
         self.provisiond = ProvisiondClient(bus)
         self.storaged = StoragedClient(bus)
         self.vmd = VmdClient(bus)

@@ -9,8 +9,10 @@ from typing import Any, assert_never
 
 from zos.flistd.api import FlistdClient
 from zos.flistd.api.types import Mount, MountInfo, MountKind
+from zos.mycelium.api import MyceliumClient
+from zos.mycelium.api.types import Identity, IdentityId
 from zos.networkd.api import NetworkdClient
-from zos.networkd.api.types import PlanetaryTapInfo, TapInfo
+from zos.networkd.api.types import MYCELIUM_DEVICE, PlanetaryTapInfo, TapInfo
 from zos.storaged.api import StoragedClient
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
 from zos.verbs import steps as s
@@ -30,6 +32,7 @@ class Doors:
     flistd: FlistdClient
     networkd: NetworkdClient
     vmd: VmdClient
+    mycelium: MyceliumClient
 
 
 async def perform(step: s.Step, doors: Doors, done: MutableMapping[str, Any]) -> None:
@@ -47,10 +50,20 @@ async def perform(step: s.Step, doors: Doors, done: MutableMapping[str, Any]) ->
             done[network.id] = await doors.networkd.ensure_network(network)
         case s.DropNetwork(id):
             await doors.networkd.drop_network(id)
+        case s.EnsureIdentity(network, key):
+            place = done[network].namespace
+            identity = Identity(IdentityId(network), key, place, MYCELIUM_DEVICE)
+            done[f"mycelium:{network}"] = await doors.mycelium.ensure_identity(identity)
+        case s.DropIdentity(id):
+            await doors.mycelium.drop_identity(id)
+        case s.NeedIdentity(id):
+            done[f"mycelium:{id}"] = await doors.mycelium.identity(id)
         case s.EnsureTap(tap):
             done[tap.id] = await doors.networkd.ensure_tap(tap)
         case s.EnsurePlanetaryTap(tap):
             done[tap.id] = await doors.networkd.ensure_planetary_tap(tap)
+        case s.EnsureMyceliumTap(tap):
+            done[tap.id] = await doors.networkd.ensure_mycelium_tap(tap)
         case s.DropTap(id):
             await doors.networkd.drop_tap(id)
         case s.EnsureMount(id, url, upper):
@@ -87,7 +100,7 @@ def machine(step: s.EnsureMachine, done: Mapping[str, Any]) -> Machine:
     """The machine that a step and its forerunners' answers describe. Pure."""
     mount: MountInfo = done[f"mount:{step.mount}"]
     tap: TapInfo = done[step.tap]
-    more = () if step.planetary is None else (planetary_nic(done[step.planetary]),)
+    more = tuple(planetary_nic(done[one]) for one in (step.planetary, step.mycelium) if one is not None)
     is_image = mount.kind is MountKind.IMAGE
     disks = tuple(
         MachineDisk(done[one.id].path, "" if is_image else one.target) for one in step.attached if not one.is_volume
@@ -125,7 +138,7 @@ def nic(tap: TapInfo) -> Nic:
 
 
 def planetary_nic(tap: PlanetaryTapInfo) -> Nic:
-    """A guest's interface in the planetary network, which is no way to anywhere else."""
+    """A guest's interface in the planetary network or the Mycelium overlay, which is no way to anywhere else."""
     return Nic(tap.device, tap.mac, (f"{tap.ip}/{tap.prefix}",), routes=(Route(tap.range, tap.gateway),))
 
 

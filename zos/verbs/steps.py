@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from zos.flistd.api.types import MountId
 from zos.model.evidence import Evidence
 from zos.model.units import Bytes
-from zos.networkd.api.types import NetId, Network, PlanetaryTap, Tap, TapId
+from zos.mycelium.api.types import IdentityId
+from zos.networkd.api.types import MyceliumTap, NetId, Network, PlanetaryTap, Tap, TapId
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.vmd.api.types import MachineId
 
@@ -81,6 +82,37 @@ class DropNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsureIdentity:
+    """The key of a network of an earlier step in the Mycelium overlay."""
+
+    network: NetId
+    key: bytes = field(repr=False)
+
+    def describe(self) -> str:
+        return f"mycelium key of network {self.network}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropIdentity:
+    """Answer for a network's mycelium key no longer."""
+
+    id: IdentityId
+
+    def describe(self) -> str:
+        return f"drop mycelium key of network {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class NeedIdentity:
+    """Go on only if this node is in the Mycelium overlay and answers for the network's key."""
+
+    id: IdentityId
+
+    def describe(self) -> str:
+        return f"mycelium of network {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureTap:
     """A machine's place on a network."""
 
@@ -98,6 +130,16 @@ class EnsurePlanetaryTap:
 
     def describe(self) -> str:
         return "planetary tap"
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureMyceliumTap:
+    """A machine's place in its network's part of the Mycelium overlay."""
+
+    tap: MyceliumTap
+
+    def describe(self) -> str:
+        return "mycelium tap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +206,7 @@ class EnsureMachine:
     mount: MountId
     tap: TapId
     planetary: TapId | None = None
+    mycelium: TapId | None = None
     attached: tuple[Attached, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
@@ -190,8 +233,12 @@ Step = (
     | DropVolume
     | EnsureNetwork
     | DropNetwork
+    | EnsureIdentity
+    | DropIdentity
+    | NeedIdentity
     | EnsureTap
     | EnsurePlanetaryTap
+    | EnsureMyceliumTap
     | DropTap
     | EnsureMount
     | DropMount
@@ -200,4 +247,4 @@ Step = (
     | DropMachine
 )
 
-DROPS = (DropDisk, DropVolume, DropNetwork, DropTap, DropMount, DropMachine)
+DROPS = (DropDisk, DropVolume, DropNetwork, DropIdentity, DropTap, DropMount, DropMachine)

@@ -79,7 +79,7 @@ def test_units_are_ordered_so_that_after_comes_before():
 
 def test_only_the_daemons_that_touch_the_machine_may_administer_it():
     powerful = {unit.name for unit in UNITS if {"sys_admin", "net_admin"} & set(unit.capabilities)}
-    assert powerful == {"storaged", "networkd", "flistd"}
+    assert powerful == {"storaged", "networkd", "mycelium", "flistd"}
 
 
 def test_a_key_is_made_once_and_kept_private(tmp_path: Path):

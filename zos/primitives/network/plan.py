@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from zos.model.decode import Fields
+from zos.model.mycelium import public_key, subnet
 from zos.model.names import WorkloadId, net_id
+from zos.mycelium.api.types import IdentityId
 from zos.networkd.api.types import NetId, Network, Peer
 from zos.primitives.network.spec import NetworkSpec, parse
 from zos.verbs.primitive import Facts, Primitive
-from zos.verbs.steps import DropNetwork, EnsureNetwork, Step
+from zos.verbs.steps import DropIdentity, DropNetwork, EnsureIdentity, EnsureNetwork, Step
 
 
 class UserNetwork(Primitive[NetworkSpec]):
@@ -24,22 +26,28 @@ class UserNetwork(Primitive[NetworkSpec]):
         self, id: WorkloadId, want: NetworkSpec | None, have: NetworkSpec | None, facts: Facts
     ) -> tuple[Step, ...]:
         network = NetId(net_id(facts.twin, facts.name))
+        is_known = have is None or bool(have.mycelium_key)
+        leave = (DropIdentity(IdentityId(network)),) if is_known else ()
         if want is None:
-            return (DropNetwork(network),)
+            return (*leave, DropNetwork(network))
         if want == have:
             return ()
-        peers = tuple(Peer(one.subnet, one.public_key, one.endpoint, one.allowed_ips) for one in want.peers)
-        return (
-            EnsureNetwork(
-                Network(
-                    id=network,
-                    twin=facts.twin,
-                    name=facts.name,
-                    ip_range=want.ip_range,
-                    subnet=want.subnet,
-                    private_key=want.private_key,
-                    listen_port=want.listen_port,
-                    peers=peers,
-                )
-            ),
-        )
+        ensure = EnsureNetwork(_network(network, want, facts))
+        if want.mycelium_key:
+            return (ensure, EnsureIdentity(network, want.mycelium_key))
+        return (*leave, ensure)
+
+
+def _network(id: NetId, want: NetworkSpec, facts: Facts) -> Network:
+    overlay = subnet(public_key(want.mycelium_key)) if want.mycelium_key else ""
+    return Network(
+        id=id,
+        twin=facts.twin,
+        name=facts.name,
+        ip_range=want.ip_range,
+        subnet=want.subnet,
+        private_key=want.private_key,
+        listen_port=want.listen_port,
+        peers=tuple(Peer(one.subnet, one.public_key, one.endpoint, one.allowed_ips) for one in want.peers),
+        mycelium=str(overlay),
+    )

@@ -26,6 +26,8 @@ class NetworkSpec:
     private_key: str = field(repr=False)
     listen_port: int
     peers: tuple[PeerSpec, ...] = ()
+    mycelium_key: bytes = field(default=b"", repr=False)
+    """32 bytes: the network is in the Mycelium overlay by it."""
 
 
 def parse(data: Fields) -> NetworkSpec:
@@ -33,19 +35,26 @@ def parse(data: Fields) -> NetworkSpec:
     for name in ("ip_range", "subnet", "wireguard_private_key"):
         if not data.text(name):
             data.refuse(name, "must be given")
-    if "mycelium" in data:
-        mycelium = data.object("mycelium")
-        if len(mycelium.hex("hex_key")) != 32:
-            mycelium.refuse("hex_key", "must be 32 bytes in hexadecimal")
-        if mycelium.texts("peers"):
-            mycelium.refuse("peers", "must be empty")
     return NetworkSpec(
         ip_range=data.cidr("ip_range"),
         subnet=data.cidr("subnet"),
         private_key=data.text("wireguard_private_key"),
         listen_port=data.uint("wireguard_listen_port", 16),
         peers=tuple(_peer(peer) for peer in data.objects("peers")),
+        mycelium_key=_mycelium_key(data),
     )
+
+
+def _mycelium_key(data: Fields) -> bytes:
+    mycelium = data.optional("mycelium")
+    if mycelium is None:
+        return b""
+    key = mycelium.hex("hex_key")
+    if len(key) != 32:
+        mycelium.refuse("hex_key", "must be 32 bytes in hexadecimal")
+    if mycelium.texts("peers"):
+        mycelium.refuse("peers", "must be empty")
+    return key
 
 
 def _peer(data: Fields) -> PeerSpec:

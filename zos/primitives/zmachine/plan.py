@@ -10,8 +10,9 @@ from zos.flistd.api.types import MountId
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
 from zos.model.names import WorkloadId, mac, net_id, unique, workload_id
-from zos.networkd.api.types import NetId, PlanetaryTap, Tap, TapId
-from zos.primitives.zmachine.spec import ZmachineSpec, parse
+from zos.mycelium.api.types import IdentityId
+from zos.networkd.api.types import MyceliumTap, NetId, PlanetaryTap, Tap, TapId
+from zos.primitives.zmachine.spec import MyceliumSpec, ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.primitive import BadWorkload, Facts, NotReady, Outcomes, Primitive, Waiting
 from zos.verbs.steps import (
@@ -22,17 +23,19 @@ from zos.verbs.steps import (
     DropVolume,
     EnsureMachine,
     EnsureMount,
+    EnsureMyceliumTap,
     EnsurePlanetaryTap,
     EnsureTap,
     EnsureVolume,
     FillDisk,
+    NeedIdentity,
     Step,
 )
 from zos.vmd.api.types import MachineId
 
 DISKS = ("zmount",)
-PLANETARY = "ygg"
-"""The label of a machine's tap in the planetary network; no network can have this name."""
+PLANETARY, MYCELIUM = "ygg", "mycelium"
+"""The labels of a machine's taps there; no network can have these names."""
 VOLUMES = ("volume", "qsfs")
 
 
@@ -71,11 +74,12 @@ class Zmachine(Primitive[ZmachineSpec]):
             return ()
         attached = tuple(_attached(one.name, one.target, facts) for one in want.mounts)
         boot = next((one for one in attached if not one.is_volume), None)
-        tap, *more = _taps(id, want)
+        tap, planetary, overlay = _tap(id, want.network), _tap(id, PLANETARY), _tap(id, MYCELIUM)
         network = NetId(net_id(facts.twin, want.network))
         return (
-            # First, so that a node without the planetary network refuses before anything is made.
-            *(EnsurePlanetaryTap(PlanetaryTap(one, mac(f"{PLANETARY}:{one}"))) for one in more),
+            # First, so that a node that is not in these networks refuses before anything is made.
+            *(_planetary(planetary) if want.planetary else ()),
+            *(_overlay(overlay, want.mycelium, facts) if want.mycelium else ()),
             EnsureTap(Tap(tap, network, want.ip, mac(tap))),
             EnsureVolume(root, want.root),
             EnsureMount(mount, want.flist, root),
@@ -87,7 +91,8 @@ class Zmachine(Primitive[ZmachineSpec]):
                 memory=want.memory,
                 mount=mount,
                 tap=tap,
-                planetary=more[0] if more else None,
+                planetary=planetary if want.planetary else None,
+                mycelium=overlay if want.mycelium else None,
                 attached=attached,
                 env=want.env,
                 entrypoint=want.entrypoint,
@@ -96,13 +101,29 @@ class Zmachine(Primitive[ZmachineSpec]):
         )
 
     def result(self, id: WorkloadId, want: ZmachineSpec, done: Outcomes, facts: Facts) -> Any:
-        planetary = done[TapId(unique(id, PLANETARY))].ip if want.planetary else ""
-        return {"id": id, "ip": want.ip, "planetary_ip": planetary, "mycelium_ip": "", "console_url": ""}
+        planetary = done[_tap(id, PLANETARY)].ip if want.planetary else ""
+        overlay = done[_tap(id, MYCELIUM)].ip if want.mycelium else ""
+        return {"id": id, "ip": want.ip, "planetary_ip": planetary, "mycelium_ip": overlay, "console_url": ""}
 
 
 def _taps(id: WorkloadId, spec: ZmachineSpec) -> tuple[TapId, ...]:
-    """A machine's taps: on its network, and in the planetary network when it is to be there."""
-    return tuple(TapId(unique(id, label)) for label in (spec.network, *((PLANETARY,) if spec.planetary else ())))
+    """A machine's taps: on its network, in the planetary network and in the Mycelium overlay, as it has them."""
+    more = [label for label, has in ((PLANETARY, spec.planetary), (MYCELIUM, spec.mycelium)) if has]
+    return tuple(_tap(id, label) for label in (spec.network, *more))
+
+
+def _tap(id: WorkloadId, label: str) -> TapId:
+    return TapId(unique(id, label))
+
+
+def _planetary(tap: TapId) -> tuple[Step, ...]:
+    return (EnsurePlanetaryTap(PlanetaryTap(tap, mac(f"{PLANETARY}:{tap}"))),)
+
+
+def _overlay(tap: TapId, want: MyceliumSpec, facts: Facts) -> tuple[Step, ...]:
+    network = net_id(facts.twin, want.network)
+    place = MyceliumTap(tap, NetId(network), mac(f"{MYCELIUM}:{tap}"), want.seed)
+    return (NeedIdentity(IdentityId(network)), EnsureMyceliumTap(place))
 
 
 def _attached(name: str, target: str, facts: Facts) -> Attached:

@@ -12,6 +12,8 @@ from zos.model.units import Bytes, GiB, MiB
 LEAST_MEMORY = MiB(250)
 SMALL_ROOT = MiB(500)
 LARGE_ROOT = GiB(2)
+MYCELIUM_SEED = 6
+"""Bytes."""
 NOT_NETWORKS = ("ygg", "pub", "mycelium")
 
 
@@ -21,6 +23,14 @@ class MountSpec:
 
     name: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class MyceliumSpec:
+    """A place in the Mycelium overlay: in a network of the user's, and there at the seed's address."""
+
+    network: str
+    seed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,8 @@ class ZmachineSpec:
     """Of the root file system: what was asked for, or the least for such a machine."""
     planetary: bool = False
     """It gets an address in the planetary network as well."""
+    mycelium: MyceliumSpec | None = None
+    """Its place in the Mycelium overlay."""
     mounts: tuple[MountSpec, ...] = ()
     entrypoint: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +85,7 @@ def parse(data: Fields) -> ZmachineSpec:
         memory=Bytes(memory),
         root=Bytes(max(size, least)),
         planetary=network.flag("planetary"),
+        mycelium=_mycelium(network.optional("mycelium")),
         mounts=tuple(_mount(one) for one in data.objects("mounts")),
         entrypoint=data.text("entrypoint"),
         env=data.mapping("env"),
@@ -82,8 +95,6 @@ def parse(data: Fields) -> ZmachineSpec:
 def _refuse_unoffered(data: Fields, network: Fields) -> None:
     if network.text("public_ip"):
         network.refuse("public_ip", "this node offers no public addresses")
-    if "mycelium" in network:
-        network.refuse("mycelium", "this node offers no mycelium network")
     if data.texts("gpu"):
         data.refuse("gpu", "this node offers no GPU")
 
@@ -93,6 +104,19 @@ def _network(interface: Fields) -> str:
     if not name or name in NOT_NETWORKS:
         interface.refuse("network", f"`{name}` is no name of a network")
     return name
+
+
+def _mycelium(data: Fields | None) -> MyceliumSpec | None:
+    if data is None:
+        return None
+    # Go's decoder takes a key in any case, so clients write it in both.
+    name = data.text("network") or data.text("Network")
+    if not name or name in NOT_NETWORKS:
+        data.refuse("network", f"`{name}` is no name of a network")
+    seed = data.hex("hex_seed")
+    if len(seed) != MYCELIUM_SEED or seed in (bytes(MYCELIUM_SEED), b"\xff" * MYCELIUM_SEED):
+        data.refuse("hex_seed", f"must be {MYCELIUM_SEED} bytes in hexadecimal, not all of them 00 or ff")
+    return MyceliumSpec(name, seed)
 
 
 def _address(interface: Fields) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +18,8 @@ from zos.verbs.primitive import find
 MODULES = {"storaged": "storage", "networkd": "network", "flistd": "flist", "provisiond": "provision"}
 """The grid's names of daemons that have another here."""
 DOOR = "v1"
-PLANETARY = "yggdrasil"
-"""The grid's name of the feature: machines can be in the planetary network."""
+PLANETARY, MYCELIUM = "yggdrasil", "mycelium"
+"""The grid's names of the features: machines can be in the planetary network, in the Mycelium overlay."""
 
 
 async def version(call: Call) -> dict[str, str]:
@@ -92,6 +93,9 @@ async def features(call: Call) -> list[str]:
     extra = [name for one in types.values() for name in one.features]
     if (await call.node.networkd.planetary()).offered:
         extra.append(PLANETARY)
+    with contextlib.suppress(ZosError):  # a daemon that does not answer offers nothing
+        if (await call.node.mycelium.overlay()).offered:
+            extra.append(MYCELIUM)
     return list(dict.fromkeys([*types, *extra]))
 
 
