@@ -22,6 +22,7 @@ from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherShape, Too
 from zos.lab.host import LinuxHost
 from zos.lab.plan import Wish
 from zos.lab.topology import CHAIN_URL, HUB_URL, LIMIT_OF_NODES, Box, Kind, Layout, Topology
+from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.rmb.account import ensure_twin
 from zos.runtime import proc
@@ -61,6 +62,8 @@ class BoxStatus:
     acceleration: str = ""
     planetary: str = ""
     """The node's address in the planetary network, or why it has none."""
+    mycelium: str = ""
+    """The same for the Mycelium overlay."""
     detail: str = ""
 
 
@@ -231,6 +234,7 @@ class Lab:
                 status = await ChainClient(bus).status()
                 acceleration = await VmdClient(bus).acceleration()
                 planetary = await NetworkdClient(bus).planetary()
+                overlay = await MyceliumClient(bus).overlay()
             except ZosError as err:
                 return dataclasses.replace(seen, detail=err.explain())
         words = f"{acceleration.kind} ({acceleration.why})"
@@ -240,6 +244,7 @@ class Lab:
             units=units,
             acceleration=words,
             planetary=planetary.address if planetary.offered else planetary.detail,
+            mycelium=overlay.address if overlay.offered else overlay.detail,
             detail=status.detail,
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
 
 from zos.cli.client.mesh import Mesh, Place, lay_out, peers
@@ -136,8 +138,11 @@ def _addresses(spec: Spec, meshes: Mapping[str, Mesh], earlier: Mapping[str, str
 
 
 def _deployment(spec: Spec, twin: int, node: int, meshes: Mapping[str, Mesh], given: Mapping[str, str]) -> Deployment:
+    overlaid = {machine.network for machine in spec.machines if machine.node == node and machine.mycelium}
     workloads = [
-        _network(mesh, node) for mesh in meshes.values() if any(member.node == node for member in mesh.members)
+        _network(mesh, node, mesh.name in overlaid)
+        for mesh in meshes.values()
+        if any(member.node == node for member in mesh.members)
     ]
     for machine in spec.machines:
         if machine.node == node:
@@ -169,11 +174,17 @@ def contract_data(name: str, pull: Mapping[str, str]) -> str:
     return text
 
 
-def _network(mesh: Mesh, node: int) -> Workload:
+def _mycelium_key(private_key: str) -> str:
+    """A network's mycelium key on one node; it follows from the WireGuard key there, so an update keeps it."""
+    return blake2b(b"mycelium", key=base64.b64decode(private_key), digest_size=32).hexdigest()
+
+
+def _network(mesh: Mesh, node: int, in_mycelium: bool) -> Workload:
     me = mesh.member(node)
     accesses = []
     if mesh.way_in and mesh.way_in.node == node:
         accesses.append({"subnet": mesh.way_in.subnet, "node_id": node})
+    more = {"mycelium": {"hex_key": _mycelium_key(me.private_key), "peers": []}} if in_mycelium else {}
     return Workload(
         version=0,
         name=mesh.name,
@@ -193,11 +204,14 @@ def _network(mesh: Mesh, node: int) -> Workload:
                 }
                 for peer in peers(mesh, node)
             ],
+            **more,
         },
     )
 
 
 def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:
+    seed = blake2b(machine.name.encode(), digest_size=6).hexdigest()
+    more = {"mycelium": {"network": machine.network, "hex_seed": seed}} if machine.mycelium else {}
     env = {key: REFERENCE.sub(lambda found: given[found[1]], value) for key, value in machine.env.items()}
     return Workload(
         version=0,
@@ -209,6 +223,7 @@ def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:
                 "public_ip": "",
                 "planetary": machine.planetary,
                 "interfaces": [{"network": machine.network, "ip": given[machine.name]}],
+                **more,
             },
             "size": machine.root,
             "compute_capacity": {"cpu": machine.cpu, "memory": machine.memory},

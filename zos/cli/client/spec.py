@@ -71,6 +71,8 @@ class MachineSpec:
     stores: tuple[StoreSpec, ...]
     planetary: bool = False
     """It gets an address in the planetary network as well."""
+    mycelium: bool = False
+    """The same in the Mycelium overlay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> Mac
         env=table.texts("env"),
         stores=stores,
         planetary=table.flag("planetary"),
+        mycelium=table.flag("mycelium"),
     )
     table.done()
     if not machine.flist:

@@ -109,8 +109,10 @@ def _table(boxes: tuple[BoxStatus, ...]) -> str:
     for box in boxes:
         running = sum(unit.state == "running" for unit in box.units)
         units = f"{running} of {len(box.units)} run" if box.units else ""
-        rows.append([box.name, box.address, box.node or None, units, box.acceleration, box.planetary, box.detail])
-    return table(["box", "address", "node", "daemons", "machines by", "planetary network", "detail"], rows)
+        rows.append(
+            [box.name, box.address, box.node or None, units, box.acceleration, box.planetary, box.mycelium, box.detail]
+        )
+    return table(["box", "address", "node", "daemons", "machines by", "planetary network", "mycelium", "detail"], rows)
 
 
 async def _off(arguments: argparse.Namespace, ctx: Context) -> None:

@@ -31,4 +31,4 @@ async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
 def _addresses(workload: dict[str, Any]) -> str:
     """A machine's addresses."""
     data = workload["result"]["data"] or {}
-    return ", ".join(filter(None, (data.get(key, "") for key in ("ip", "planetary_ip"))))
+    return ", ".join(filter(None, (data.get(key, "") for key in ("ip", "planetary_ip", "mycelium_ip"))))

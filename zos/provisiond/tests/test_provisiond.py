@@ -15,6 +15,7 @@ import pytest
 from zos.chain.api import ContractState, EventKind, Twin
 from zos.chain.api.types import ContractEvent
 from zos.errors import ZosError
+from zos.model import mycelium as overlay
 from zos.model.decode import Malformed
 from zos.model.deployment import decode
 from zos.model.evidence import EvidenceKind
@@ -127,6 +128,64 @@ async def test_a_node_without_the_planetary_network_refuses_by_name_and_makes_no
         assert (await door.why(5, "vm1")).sentence == f"vm1 failed: {words}"
     assert not host.networkd.taps
     assert not host.storaged.calls
+
+
+KEY = "3d8e3b1c5f0a4e7d9c2b6a5f8e1d4c7b0a9f8e7d6c5b4a392817065f4e3d2c1b"
+OVERLAY = (
+    u.network(mycelium={"hex_key": KEY, "peers": []}),
+    u.zmachine(
+        network={
+            "public_ip": "",
+            "planetary": False,
+            "interfaces": [{"network": "net1", "ip": "10.20.2.5"}],
+            "mycelium": {"Network": "net1", "hex_seed": "0a0b0c0d0e0f"},
+        }
+    ),
+)
+
+
+async def test_a_machine_in_the_overlay_lives_in_its_networks_subnet_and_tells_its_address(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(1234, *OVERLAY)
+    u.contract(host, 1234, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        result = await becomes(door, 1234, "vm1", "ok")
+        net = overlay.subnet(overlay.public_key(bytes.fromhex(KEY)))
+        address = str(overlay.machine(net, bytes.fromhex("0a0b0c0d0e0f")))
+        assert result["data"]["mycelium_ip"] == address
+        _, nic = host.vmd.machines["26-1234-vm1"].nics
+        # The grid's own vectors: tap and hardware address of `mycelium` of workload 26-1234-vm1.
+        assert (nic.tap, nic.mac) == ("t-FMM8nnDHtrTXn", "d2:e0:f7:d6:32:8d")
+        assert nic.addresses == (f"{address}/64",)
+        assert [(one.dest, one.via) for one in nic.routes] == [("400::/7", str(overlay.gateway(net)))]
+        (identity,) = host.mycelium.keys.values()
+        assert identity.key.hex() == KEY
+        u.cancel(host, 1234)
+        await removed(door, 1234)
+    assert not host.networkd.mycelium_taps
+    assert not host.mycelium.keys
+
+
+async def test_a_node_or_network_without_the_overlay_refuses_the_machine_by_name_and_keeps_the_network(
+    tmp_path: Path,
+) -> None:
+    host = FakeHost()
+    for contract, lacks, first, words in (
+        (5, "the farmer turned it off", OVERLAY[0], "the farmer turned it off"),
+        (6, "", u.network("net1"), "the network has no mycelium key"),
+    ):
+        host.mycelium.lacks = lacks
+        host.mycelium.keys.clear()
+        body = u.document(contract, first, OVERLAY[1])
+        u.contract(host, contract, body)
+        async with node(tmp_path / str(contract), host) as door:
+            await door.deploy(u.signed(body), u.TWIN)
+            assert (await becomes(door, contract, "net1", "ok"))["state"] == "ok"
+            result = await becomes(door, contract, "vm1", "error")
+            assert result["message"] == f"no mycelium address can be had here: {words}"
+        assert not host.networkd.taps
+        assert not host.storaged.calls
+        host.networkd.networks.clear()
 
 
 async def test_workloads_come_back_in_the_users_order_and_log_init_then_one_final_entry(tmp_path: Path) -> None:

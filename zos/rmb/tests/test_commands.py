@@ -131,6 +131,16 @@ async def test_a_node_that_cannot_be_in_the_planetary_network_does_not_offer_it(
         assert (await w.ask("zos.network.interfaces"))["ygg"] == []
 
 
+async def test_mycelium_is_a_feature_while_the_node_is_in_the_overlay(tmp_path: Path):
+    async with world(tmp_path) as w:
+        async with asyncio.timeout(10):
+            while not (await w.node.mycelium.overlay()).offered:
+                await asyncio.sleep(0.02)
+        assert "mycelium" in await w.ask("zos.system.node_features_get")
+    async with world(tmp_path / "off", overlay=False) as w:
+        assert "mycelium" not in await w.ask("zos.system.node_features_get")
+
+
 async def test_features_are_the_types_that_are_taken_and_what_they_bring(tmp_path: Path):
     async with world(tmp_path) as w:
         found = await w.ask("zos.system.node_features_get")

@@ -25,6 +25,8 @@ from zos.core0.api.types import UnitInfo, UnitState
 from zos.core0.service import Core0Service
 from zos.model.capacity import Capacity
 from zos.model.units import GiB
+from zos.mycelium.daemon import Config as MyceliumConfig
+from zos.mycelium.daemon import Mycelium
 from zos.networkd.daemon import Config as NetworkConfig
 from zos.networkd.daemon import Networkd
 from zos.networkd.fake import FakeHost as FakeNetworkHost
@@ -171,7 +173,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, overlay: bool = True) -> AsyncIterator[World]:
     """A node of twin 9's farm: SSDs of 100 and 50 GiB, a hard disk of 200 GiB, and one that is not ours."""
     storage = FakeStorageHost(
         FakeDevice("/dev/sda"),
@@ -187,6 +189,8 @@ async def world(folder: Path) -> AsyncIterator[World]:
         await stack.enter_async_context(running(ChainFake, folder, host=chain))
         await stack.enter_async_context(running(Storaged, folder, host=storage, config=stores))
         await stack.enter_async_context(running(Networkd, folder, host=network, config=NetworkConfig(every=60)))
+        alone = MyceliumConfig(on=overlay, port=0, discovery=())
+        await stack.enter_async_context(running(Mycelium, folder, config=alone))
         await stack.enter_async_context(running(Vmd, folder, host=vm, config=VmConfig(every=0.05)))
         config = ProvisionConfig(every=0.05, audit=3600.0)
         await stack.enter_async_context(running(Provisiond, folder, host=provision, config=config))

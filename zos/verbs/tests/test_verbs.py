@@ -106,6 +106,15 @@ def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
     assert second == Nic("t-y", ygg.mac, ("300::9/64",), routes=(Route("200::/7", "300::1"),))
 
 
+def test_the_mycelium_overlay_comes_after_the_planetary_network() -> None:
+    ygg = PlanetaryTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
+    my = PlanetaryTapInfo(TapId("m"), "t-m", "m-n", "52:54:00:00:00:03", "500::9", 64, "500::1", "400::/7")
+    step = dataclasses.replace(STEP, planetary=ygg.id, mycelium=my.id)
+    nics = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg, my.id: my}).nics
+    assert [nic.tap for nic in nics] == ["t1", "t-y", "t-m"]
+    assert nics[2] == Nic("t-m", my.mac, ("500::9/64",), routes=(Route("400::/7", "500::1"),))
+
+
 def test_keys_are_parted_by_lines_or_commas() -> None:
     assert ssh_keys("a b, c d\n\ne") == ("a b", "c d", "e")
     assert machine(STEP, answers(MountKind.CONTAINER)).ssh_keys == ("ssh-ed25519 A", "ssh-ed25519 B")
