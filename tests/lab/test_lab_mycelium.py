@@ -43,18 +43,14 @@ def addresses(state: Path) -> dict[int, tuple[str, str]]:
 
 
 async def all_answer(boxes: dict[int, str], found: dict[int, tuple[str, str]]) -> None:
-    """Each machine asks the other one by its address in the overlay; what it says comes by the same way."""
+    """Each machine, asked from the other node's network in the overlay, asks the machine of that node."""
     for node in NAMES:
-        address, other = found[node][0], 3 - node
-        namespace = found[other][1]
+        other = 3 - node
+        url = f"http://[{found[node][0]}]/cgi-bin/peer?{found[other][0]}"
+        inside = ["ip", "netns", "exec", found[other][1], "curl", "-gsf", "--max-time", "8", url]
 
-        async def asks(
-            box: str = boxes[other], address: str = address, space: str = namespace, node: int = node
-        ) -> bool:
-            # Asked from the other node's network, which is in the overlay too.
-            curl = ["curl", "-gsf", "--max-time", "8", f"http://[{address}]/cgi-bin/peer?{found[3 - node][0]}"]
-            said = await Lab(LAYOUT).run(box, ["ip", "netns", "exec", space, *curl])
-            return said.strip() == f"hello from {NAMES[3 - node]}"
+        async def asks(box: str = boxes[other], argv: list[str] = inside, name: str = NAMES[other]) -> bool:
+            return (await Lab(LAYOUT).run(box, argv)).strip() == f"hello from {name}"
 
         await eventually(asks, 60)
 

@@ -124,9 +124,12 @@ class Node:
         """Start core-0 with networkd alone, which so has a key to ask for, and the powers that a node gives it."""
         return self._daemon(f'[core0]\nunits = ["networkd"]\n[networkd]\n{config}\n', ("-m", "zos.core0"), "core0.log")
 
-    def supervised_mycelium(self, config: str = "") -> subprocess.Popen[bytes]:
-        """The same with mycelium."""
-        return self._daemon(f'[core0]\nunits = ["mycelium"]\n[mycelium]\n{config}\n', ("-m", "zos.core0"), "core0.log")
+    def supervised_mycelium(self, config: str = "", also: str = "") -> subprocess.Popen[bytes]:
+        """The same with mycelium, and `also` with another."""
+        units = ", ".join(f'"{name}"' for name in ("mycelium", also) if name)
+        more = "[networkd]\nevery = 1.0\nplanetary = false\n" if also else ""
+        tables = f"[core0]\nunits = [{units}]\n[mycelium]\n{config}\n{more}"
+        return self._daemon(tables, ("-m", "zos.core0"), "core0.log")
 
     def _daemon(self, tables: str, program: tuple[str, ...], log: str) -> subprocess.Popen[bytes]:
         file = self.folder / "zos.toml"

@@ -24,9 +24,11 @@ from zos.model import names
 from zos.networkd.api import (
     AddressTaken,
     BadTap,
+    MyceliumTap,
     NetId,
     Network,
     NetworkdClient,
+    NoMyceliumKey,
     NoSuchNetwork,
     Peer,
     PlanetaryTap,
@@ -122,6 +124,22 @@ async def test_peers_come_and_go_and_the_port_moves(client: NetworkdClient):
     assert {peer.public_key for peer in info.peers} == {peer.public_key for peer in PEERS}
     info = await client.ensure_network(dataclasses.replace(NETWORK, peers=PEERS[1:]))
     assert (info.listen_port, [peer.public_key for peer in info.peers]) == (4000, [PEERS[1].public_key])
+
+
+async def test_a_network_joins_the_overlay_and_leaves_it(client: NetworkdClient):
+    inside = dataclasses.replace(NETWORK, mycelium="548:c783:d7ce:74a3::/64")
+    assert (await client.ensure_network(inside)).detail == ""
+    guest = MyceliumTap(TapId("FMM8nnDHtrTXn"), NETWORK.id, "d2:e0:f7:d6:32:8d", bytes.fromhex("0a0b0c0d0e0f"))
+    for _ in range(2):
+        info = await client.ensure_mycelium_tap(guest)
+        assert info.ip == "548:c783:d7ce:74a3:ff0f:a0b:c0d:e0f"
+    with pytest.raises(AddressTaken):
+        await client.ensure_mycelium_tap(dataclasses.replace(guest, id=TapId("LGuiLd27LmXmK")))
+    await client.drop_tap(guest.id)
+    assert (await client.ensure_network(NETWORK)).detail == ""
+    with pytest.raises(NoMyceliumKey):
+        await client.ensure_mycelium_tap(guest)
+    assert (await client.ensure_network(inside)).detail == ""
 
 
 async def test_a_changed_endpoint_is_told(client: NetworkdClient):

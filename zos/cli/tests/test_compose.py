@@ -161,9 +161,7 @@ def _is_known(mesh: Mesh, key: str) -> bool:
 def test_a_machine_is_in_the_mycelium_overlay_by_its_networks_key_which_an_update_keeps() -> None:
     wanted = spec({"a": {"node": 1, "mycelium": True}, "b": {"node": 2}})
     found = composed(wanted)
-    networks = {
-        node: next(w.data for w in one.workloads if w.type == "network") for node, one in found.deployments.items()
-    }
+    networks = {node: network(one) for node, one in found.deployments.items()}
     assert "mycelium" not in networks[2]
     key = networks[1]["mycelium"]["hex_key"]
     assert len(bytes.fromhex(key)) == 32
@@ -171,8 +169,7 @@ def test_a_machine_is_in_the_mycelium_overlay_by_its_networks_key_which_an_updat
     assert machine["network"]["mycelium"]["network"] == machine["network"]["interfaces"][0]["network"]
     assert len(bytes.fromhex(machine["network"]["mycelium"]["hex_seed"])) == 6
     again = composed(wanted, old={mesh.name: mesh for mesh in found.meshes})
-    network = next(w.data for w in again.deployments[1].workloads if w.type == "network")
-    assert network["mycelium"]["hex_key"] == key
+    assert network(again.deployments[1])["mycelium"]["hex_key"] == key
 
 
 def test_a_machine_is_in_the_planetary_network_when_the_file_says_so() -> None:

@@ -1,0 +1,175 @@
+"""Connections over loopback: both ways in, and what a stranger can do to one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zos.mycelium import discovery, links
+from zos.mycelium.links import BadPeer, Endpoint, Link, Links, parse_endpoint
+from zos.mycelium.packet import Data, Hello, Tlv, encode, encode_data
+
+DATA = Data(bytes(16), bytes(16), 9, b"payload")
+
+
+class Ends:
+    """One side."""
+
+    def __init__(self) -> None:
+        self.heard: list[Data | Tlv] = []
+        self.links = Links(lambda link: None, lambda link: None, lambda peer, packet: self.heard.append(packet))
+        self.task: asyncio.Task[None] | None = None
+
+    def run(self, port: int = 0, *peers: Endpoint) -> None:
+        self.task = asyncio.create_task(self.links.run(port, peers))
+
+    @property
+    def one(self) -> Link:
+        (link,) = self.links.all.values()
+        return link
+
+
+@contextlib.asynccontextmanager
+async def ends(count: int) -> AsyncIterator[list[Ends]]:
+    made = [Ends() for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for one in made:
+            if one.task is not None:
+                one.task.cancel()
+                await asyncio.wait([one.task])
+        await asyncio.sleep(0)
+
+
+async def becomes(claim: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not claim():
+            await asyncio.sleep(0.005)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def test_two_ends_connect_and_both_speak_first():
+    async with ends(2) as (server, client):
+        port = free_port()
+        server.run(port)
+        client.run(0, Endpoint("127.0.0.1", port))
+        await becomes(lambda: server.links.all and client.links.all)
+        server.one.send_control(encode(Hello(1, 2)))
+        assert client.one.send_data(encode_data(DATA))
+        await becomes(lambda: server.heard == [DATA] and client.heard == [Hello(1, 2)])
+
+
+async def test_a_peer_that_comes_later_and_one_that_comes_back_is_found():
+    async with ends(3) as (server, client, again):
+        port = free_port()
+        client.run(0, Endpoint("127.0.0.1", port))
+        await asyncio.sleep(0)
+        server.run(port)
+        await becomes(lambda: client.links.all)
+        first = client.one.peer
+        assert server.task is not None
+        server.task.cancel()
+        await becomes(lambda: not client.links.all)
+        again.run(port)
+        await becomes(lambda: client.links.all)
+        assert client.one.peer != first
+
+
+async def test_who_speaks_something_else_is_hung_up_on_and_nobody_else_is():
+    async with ends(2) as (server, client):
+        port = free_port()
+        server.run(port)
+        client.run(0, Endpoint("127.0.0.1", port))
+        await becomes(lambda: server.links.all)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        await becomes(lambda: len(server.links.all) == 1)
+        assert client.one.send_data(encode_data(DATA))
+        await becomes(lambda: server.heard == [DATA])
+
+
+async def test_data_for_a_peer_that_does_not_read_is_dropped_and_at_last_it_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(links, "CONTROL_LIMIT", 2 << 20)
+    async with ends(1) as (server,):
+        port = free_port()
+        server.run(port)
+        await asyncio.sleep(0.01)
+        with socket.create_connection(("127.0.0.1", port)):
+            await becomes(lambda: server.links.all)
+            link, big = server.one, encode_data(DATA._replace(payload=bytes(60_000)))
+            sent = 0
+            while link.send_data(big):
+                sent += 1
+                assert sent < 1000
+                await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                while server.links.all:
+                    link.send_control(encode(Hello(1, 2)) * 1000)
+                    await asyncio.sleep(0)
+
+
+async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(links, "MAX_LINKS", 3)
+    async with ends(1) as (server,):
+        port = free_port()
+        server.run(port)
+        await asyncio.sleep(0.01)
+        with contextlib.ExitStack() as stack:
+            for _ in range(6):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            await becomes(lambda: len(server.links.all) == 3)
+            await asyncio.sleep(0.05)
+            assert len(server.links.all) == 3
+        await becomes(lambda: not server.links.all)
+
+
+async def test_a_neighbour_that_is_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(links, "DISCOVERED_TRIES", 1)
+    async with ends(1) as (client,):
+        client.run()
+        await asyncio.sleep(0)
+        client.links.discovered(Endpoint("127.0.0.1", free_port()))
+        assert len(client.links._dialled) == 1
+        await becomes(lambda: not client.links._dialled)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("tcp://192.0.2.1:9651", "192.0.2.1", 9651), ("tcp://[2001:db8::1]:1", "2001:db8::1", 1)],
+)
+def test_peers_are_addresses_with_ports(text: str, host: str, port: int):
+    assert parse_endpoint(text) == Endpoint(host, port)
+    assert str(parse_endpoint(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "192.0.2.1:9651", "quic://192.0.2.1:9651", "tcp://example.org:9651", "tcp://192.0.2.1", "tcp://192.0.2.1:0"],
+)
+def test_other_peers_are_refused_with_the_reason(text: str):
+    with pytest.raises(BadPeer):
+        parse_endpoint(text)
+
+
+@given(st.binary(max_size=60))
+def test_a_beacon_is_fifty_bytes_that_begin_right_and_nothing_else_is_one(garbage: bytes):
+    assert discovery.parse_beacon(discovery.beacon(9651, bytes(range(40)))) == (9651, bytes(range(40)))
+    if len(garbage) != 50 or not garbage.startswith(b"mycelium"):
+        assert discovery.parse_beacon(garbage) is None

@@ -1,0 +1,134 @@
+"""The daemon by its door, without devices or peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from nacl.signing import SigningKey
+
+from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
+from zos.core0.service import Core0Service
+from zos.mycelium.api import BadIdentity, Identity, IdentityId, KeyTaken, MyceliumClient, NoMycelium
+from zos.mycelium.daemon import Config, Mycelium
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.ledger import Ledger
+from zos.runtime.testing import running
+
+WISH = Identity(IdentityId("B3gDSpMoHJXdF"), bytes(range(32)), "n-none", "my")
+OTHER = Identity(IdentityId("Vp6mnP5Nd8BVD"), bytes(range(1, 33)), "n-none", "my")
+ALONE = Config(port=0, discovery=(), every=0.05)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoConfig:
+    """Nothing to say."""
+
+
+class Core0Door(Daemon):
+    """core-0 as far as mycelium asks it: the key."""
+
+    name = "core0"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        rt.serve(Core0Service(SigningKey(bytes(32)), list), add_Core0Servicer_to_server)
+
+
+@contextlib.asynccontextmanager
+async def mycelium(folder: Path, config: Config = ALONE) -> AsyncIterator[MyceliumClient]:
+    async with running(Core0Door, folder), running(Mycelium, folder, config=config) as rt:
+        yield MyceliumClient(rt.bus)
+
+
+async def up(client: MyceliumClient) -> None:
+    async with asyncio.timeout(10):
+        while not (await client.overlay()).offered:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_node_has_the_same_place_at_each_start(tmp_path: Path):
+    places = set()
+    for _ in range(2):
+        async with mycelium(tmp_path) as client:
+            await up(client)
+            places.add((await client.overlay()).address)
+    assert len(places) == 1
+
+
+async def test_an_identity_waits_for_its_device_and_says_so(tmp_path: Path):
+    async with mycelium(tmp_path) as client:
+        await up(client)
+        info = await client.ensure_identity(WISH)
+        assert info.subnet.endswith("::/64")
+        assert info.gateway == info.subnet.replace("::/64", "::1")
+        assert not info.attached
+        assert "n-none" in info.detail
+        assert await client.ensure_identity(WISH) == info == await client.identity(WISH.id)
+
+
+async def test_identities_are_remembered_and_forgotten_when_dropped(tmp_path: Path):
+    async with mycelium(tmp_path) as client:
+        await client.ensure_identity(WISH)
+    async with mycelium(tmp_path) as client:
+        await up(client)
+        assert [one.id for one in await client.identities()] == [WISH.id]
+        for _ in range(2):
+            await client.drop_identity(WISH.id)
+        assert await client.identities() == ()
+        with pytest.raises(NoMycelium):
+            await client.identity(WISH.id)
+
+
+async def test_one_key_answers_in_one_place_and_may_change(tmp_path: Path):
+    async with mycelium(tmp_path) as client:
+        await up(client)
+        first = await client.ensure_identity(WISH)
+        with pytest.raises(KeyTaken):
+            await client.ensure_identity(dataclasses.replace(OTHER, key=WISH.key))
+        changed = await client.ensure_identity(dataclasses.replace(WISH, key=OTHER.key))
+        assert changed.address != first.address
+        assert (await client.ensure_identity(dataclasses.replace(OTHER, key=WISH.key))).address == first.address
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        dataclasses.replace(WISH, key=b"short"),
+        dataclasses.replace(WISH, id=IdentityId("../x")),
+        dataclasses.replace(WISH, namespace="../../etc"),
+        dataclasses.replace(WISH, namespace=".."),
+        dataclasses.replace(WISH, device="much-too-long-a-name"),
+    ],
+)
+async def test_what_cannot_be_an_identity_is_refused(tmp_path: Path, wish: Identity):
+    async with mycelium(tmp_path) as client:
+        with pytest.raises(BadIdentity) as caught:
+            await client.ensure_identity(wish)
+        assert wish.key.hex() not in str(caught.value)
+
+
+async def test_a_node_that_is_off_keeps_what_networks_say_and_gives_machines_nothing(tmp_path: Path):
+    async with mycelium(tmp_path, Config(on=False)) as client:
+        assert (await client.ensure_identity(WISH)).attached is False
+        overlay = await client.overlay()
+        assert (overlay.offered, overlay.address) == (False, "")
+        with pytest.raises(NoMycelium, match="turned it off"):
+            await client.identity(WISH.id)
+
+
+def test_a_key_is_in_no_text_of_an_identity():
+    assert WISH.key.hex() not in repr(WISH)
+    assert str(WISH.key) not in repr(WISH)
+
+
+def test_the_ledger_of_version_1_is_read(tmp_path: Path):
+    proof = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
+    (tmp_path / "record.json").write_text(json.dumps(proof["identities"]))
+    kept = Ledger(tmp_path, Identity).get(WISH.id)
+    assert kept == dataclasses.replace(WISH, namespace="n-B3gDSpMoHJXdF")
