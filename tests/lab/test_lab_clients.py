@@ -113,14 +113,14 @@ async def test_the_public_grid_client_deploys_adds_and_deletes(
         nodes = await flow.said("nodes")
         assert set(nodes) == {1, 2}
         box = box_of(nodes[0], state)
-        before = await guests(box)
+        other = box_of(nodes[1], state)
+        before = await guests(box), await guests(other)
         deployed = await flow.said("deployed")
         (read,) = await flow.said("read")
-        planetary = read.pop("planetary")
+        planetary, overlay = read.pop("planetary"), read.pop("mycelium")
         assert read == {"name": "vm1", "status": "ok", "ip": "10.249.2.2", "mounts": 1}
         lab = Lab(LAYOUT)
         over = ["curl", "-gsf", "--max-time", "8", f"http://[{planetary}]/"]
-        other = box_of(nodes[1], state)
 
         async def answers_over_the_planetary_network() -> bool:
             return (await lab.run(other, over, deadline=12)).strip() == "hello from vm1"
@@ -134,16 +134,23 @@ async def test_the_public_grid_client_deploys_adds_and_deletes(
 
         await eventually(answers, 60)
         await flow.go_on()
-        added = await flow.said("added")
-        assert [(one["name"], one["status"], one["ip"]) for one in added] == [
-            ("vm1", "ok", "10.249.2.2"),
-            ("vm2", "ok", "10.249.2.3"),
-        ]
+        first, second = await flow.said("added")
+        assert (first["name"], first["status"], first["mycelium"]) == ("vm1", "ok", overlay)
+        assert (second["name"], second["status"]) == ("vm2", "ok")
+        assert second["mycelium"].split(":")[4] == "ff0f"
+        # The first machine asks the second, on the other node, by its address in the Mycelium overlay.
+        across = f"http://10.249.2.2/cgi-bin/peer?{second['mycelium']}"
+
+        async def meet() -> bool:
+            said = await lab.run("user", ["curl", "-sf", "--noproxy", "*", "--max-time", "8", across], deadline=12)
+            return said.strip() == "hello from vm2"
+
+        await eventually(meet, 60)
         # The network's contract, and the machines'.
         assert {*deployed["contracts"]} < {*await flow.said("deleted")}
 
         async def gone() -> bool:
-            return await guests(box) == before
+            return (await guests(box), await guests(other)) == before
 
         await eventually(gone, 60)
         assert await flow.end() == 0

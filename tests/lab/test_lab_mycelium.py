@@ -75,6 +75,9 @@ async def test_machines_of_two_nodes_meet_in_the_mycelium_overlay(
     told = {one["node"]: one["mycelium"] for one in zos("lab", "status", state=state) if one["node"]}
     async with Bus(LAYOUT.sockets(boxes[1])) as bus:
         assert told[1] == (await MyceliumClient(bus).overlay()).address
+    shown = zos("mycelium", "1", state=state)
+    assert shown["peers"]
+    assert [one["attached"] for one in shown["networks"]] == [True]
 
     # Neither the router nor networkd is missed for long, and guests do not notice.
     before = await guests(boxes[1])

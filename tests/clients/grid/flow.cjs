@@ -5,20 +5,21 @@ const { GridClient } = require("@threefold/grid_client");
 const say = (step, value) => process.stdout.write(JSON.stringify({ step, value }) + "\n");
 console.log = (...words) => process.stderr.write(words.join(" ") + "\n");
 
-const machine = (name, node, planetary = false) => ({
+const machine = (name, node, more = {}) => ({
   name,
   node_id: node,
   disks: [{ name: `${name}disk`, size: 1, mountpoint: "/data" }],
   public_ip: false,
   public_ip6: false,
-  planetary,
-  mycelium: false,
+  planetary: false,
+  mycelium: true,
   cpu: 1,
   memory: 256,
   rootfs_size: 1,
   flist: process.env.FLIST,
   entrypoint: "/sbin/web",
   env: { GREETING: "hello" },
+  ...more,
 });
 
 async function main() {
@@ -37,19 +38,19 @@ async function main() {
   });
   await client.connect();
   say("twin", client.twinId);
-  const nodes = await client.capacity.filterNodes({ cru: 1, mru: 0.25, sru: 3, accessNodeV4: true, wireguard: true, planetary: true, availableFor: client.twinId });
+  const nodes = await client.capacity.filterNodes({ cru: 1, mru: 0.25, sru: 3, accessNodeV4: true, wireguard: true, planetary: true, mycelium: true, availableFor: client.twinId });
   say("nodes", nodes.map((node) => node.nodeId));
   const node = +nodes[0].nodeId;
   const name = "labvm";
   const network = { name: "labnet", ip_range: "10.249.0.0/16", addAccess: true, accessNodeId: node };
-  const deployed = await client.machines.deploy({ name, network, machines: [machine("vm1", node, true)] });
+  const deployed = await client.machines.deploy({ name, network, machines: [machine("vm1", node, { planetary: true })] });
   say("deployed", { contracts: deployed.contracts.created.map((one) => one.contractId), wireguard: deployed.wireguard_config });
   const objects = await client.machines.getObj(name);
-  say("read", objects.map((one) => ({ name: one.name, status: one.status, ip: one.interfaces[0].ip, mounts: one.mounts.length, planetary: one.planetary })));
+  say("read", objects.map((one) => ({ name: one.name, status: one.status, ip: one.interfaces[0].ip, mounts: one.mounts.length, planetary: one.planetary, mycelium: one.myceliumIP })));
   await new Promise((resolve) => process.stdin.once("data", resolve));
-  await client.machines.add_machine({ deployment_name: name, ...machine("vm2", node) });
+  await client.machines.add_machine({ deployment_name: name, ...machine("vm2", +nodes[1].nodeId) });
   const two = await client.machines.getObj(name);
-  say("added", two.map((one) => ({ name: one.name, status: one.status, ip: one.interfaces[0].ip })));
+  say("added", two.map((one) => ({ name: one.name, status: one.status, ip: one.interfaces[0].ip, mycelium: one.myceliumIP })));
   const gone = await client.machines.delete({ name });
   say("deleted", gone.deleted.map((one) => one.contractId));
   await client.disconnect();

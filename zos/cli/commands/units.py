@@ -1,4 +1,4 @@
-"""`zos units`, `zos pools`, `zos planetary`, `zos tombstones`, `zos undelete`: a node from the inside."""
+"""`zos units`, `pools`, `planetary`, `mycelium`, `tombstones`, `undelete`: a node from the inside."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zos.cli.context import Context, NoWayToNode
 from zos.cli.render import fields, since, table
 from zos.core0.api import Core0Client
 from zos.model.units import show as size
+from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.storaged.api import StoragedClient
 
@@ -22,6 +23,11 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
         ("units", _units, "the daemons of a node"),
         ("pools", _pools, "the disks of a node, and what of them is used"),
         ("planetary", _planetary, "a node in the planetary network, or why it is not"),
+        (
+            "mycelium",
+            _mycelium,
+            "a node in the Mycelium overlay, or why it is not, and its networks there",
+        ),
         ("tombstones", _tombstones, "dropped disks and volumes that are still kept"),
     ):
         parser = subparsers.add_parser(name, parents=[common], help=words)
@@ -75,6 +81,22 @@ async def _planetary(arguments: argparse.Namespace, ctx: Context) -> None:
         "peers": ", ".join(found.peers) or "none",
     }
     ctx.out.result(dataclasses.asdict(found), fields(shown))
+
+
+async def _mycelium(arguments: argparse.Namespace, ctx: Context) -> None:
+    async with await _bus(ctx, arguments.node) as bus:
+        found, networks = await MyceliumClient(bus).overlay(), await MyceliumClient(bus).identities()
+    shown = {
+        "offered": "yes" if found.offered else "no",
+        "detail": found.detail,
+        "address": found.address,
+        "peers": ", ".join(found.peers) or "none",
+        "subnets known": str(found.routes),
+    }
+    rows = [[one.id, one.subnet, "yes" if one.attached else "no", one.detail] for one in networks]
+    text = f"{fields(shown)}\n{table(['network', 'machines in', 'attached', 'detail'], rows)}"
+    body = {**dataclasses.asdict(found), "networks": [dataclasses.asdict(one) for one in networks]}
+    ctx.out.result(body, text)
 
 
 async def _tombstones(arguments: argparse.Namespace, ctx: Context) -> None:
