@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-MARKED = ("root", "lab", "node", "net", "tools")
+MARKED = ("root", "lab", "node", "net", "tools", "postgresql")
 SETTLE = 5.0
 _LOOP_ROOT = Path("/sys/block")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import aiohttp
 from sqlalchemy import Engine
@@ -14,27 +12,19 @@ from zos.explorer.api import Api
 from zos.explorer.ask import Ask
 from zos.explorer.database import Readers, opened
 from zos.explorer.liveness import Now
-from zos.explorer.schema import META
 from zos.explorer.server import serving
-from zos.explorer.store import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
 from zos.runtime.clock import FakeClock
 
-POSTGRES = os.environ.get("ZOS_TEST_POSTGRES", "")
-"""The URL of a PostgreSQL database that tests may empty."""
-DATABASES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
-
 
 @contextlib.contextmanager
-def database(kind: str, folder: Path) -> Iterator[Engine]:
-    """An empty database of this kind, gone afterwards."""
-    engine = opened(POSTGRES if kind == "postgresql" else str(folder / "grid.sqlite"))
-    Store(engine).wipe()
+def database(url: str) -> Iterator[Engine]:
+    """The database by this name."""
+    engine = opened(url)
     try:
         yield engine
     finally:
-        META.drop_all(engine)
         engine.dispose()
 
 
