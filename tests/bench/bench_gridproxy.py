@@ -158,7 +158,10 @@ async def run(wanted: argparse.Namespace, database: str) -> int:
             print(line + ("   SLOW" if p95 > GOAL else ""))
     readers.close()
     engine.dispose()
-    print(f"{slow} of {len(QUESTIONS)} questions are slower than {GOAL:.0f} ms, the slowest p95 is {worst:.1f} ms;", end=" ")
+    print(
+        f"{slow} of {len(QUESTIONS)} questions are slower than {GOAL:.0f} ms, the slowest p95 is {worst:.1f} ms;",
+        end=" ",
+    )
     print(f"ratio to {engine.dialect.driver} alone {statistics.median(ratios):.1f} (median), {max(ratios):.1f} at most")
     return 1 if slow else 0
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from zos import __version__
 from zos.errors import ZosError
-from zos.explorer import ask, filters, queries, shapes
+from zos.explorer import ask, filters, queries, render, shapes
 from zos.explorer.ask import Ask
 from zos.explorer.database import Readers
 from zos.explorer.errors import NodeSilent, NotFound
@@ -95,19 +95,19 @@ class Api:
         found = await self.readers.run(lambda db: query(db, page))
         if not page.count:
             return Answer(found.items)
-        pages = -(-found.count // page.size)
+        pages = -(-found.count // page.size) if page.size else 0
         return Answer(found.items, {"count": str(found.count), "size": str(page.size), "pages": str(pages)})
 
     # Single things
 
     async def node(self, values: Values) -> Answer:
-        return Answer(shapes.nested(await self._node(values)))
+        return Answer(render.nested(await self._node(values)))
 
     async def gateway(self, values: Values) -> Answer:
         node = await self._node(values)
         if not node.public_config.domain:
             raise NotFound(what="gateway")
-        return Answer(shapes.nested(node))
+        return Answer(render.nested(node))
 
     async def status(self, values: Values) -> Answer:
         return Answer(shapes.NodeStatus((await self._node(values)).status))
@@ -199,7 +199,7 @@ def page_of(values: Values) -> Page:
 def _limits(sorts: Mapping[str, Any]) -> tuple[Param, ...]:
     return (
         Param("page", Kind.NUMBER, "which page, from 1", least=1, most=10**9),
-        Param("size", Kind.NUMBER, "how many on a page (50)", least=1, most=LARGEST_PAGE),
+        Param("size", Kind.NUMBER, "how many on a page (50)", least=0, most=LARGEST_PAGE),
         Param("ret_count", Kind.FLAG, "answer the headers count, size and pages"),
         Param("randomize", Kind.FLAG, "in no order"),
         Param("sort_by", Kind.TEXT, "the order", choices=tuple(sorts)),

@@ -38,6 +38,24 @@ class Busy(ZosError):
     hint = "try again in a moment"
 
 
+class TooLong(ZosError):
+    """The database gave up on a query, so that others get their answers."""
+
+    reason = "explorer.too_long"
+    status = Status.UNAVAILABLE
+    text = "the question takes longer than {seconds:.0f} s to answer"
+    hint = "ask for less at a time"
+
+
+class NoDatabase(ZosError):
+    """The database cannot be reached, or is of no use, for now."""
+
+    reason = "explorer.no_database"
+    status = Status.UNAVAILABLE
+    text = "the database does not answer"
+    hint = "try again in a moment"
+
+
 class BadDatabase(ZosError):
     """The database cannot be used."""
 

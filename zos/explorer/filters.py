@@ -18,6 +18,8 @@ FEATURES = (
     *("network", "zmachine", "zmachine-light", "network-light", "wireguard", "yggdrasil", "mycelium"),
 )
 """What nodes may offer. The order is that of the bits of `node.features` in databases: only append."""
+CERTIFICATIONS = ("Diy", "Certified", "NotCertified", "Silver", "Gold")
+"""Of nodes and farms, today and before: clients send words of the one to the other, and then mean nothing found."""
 STATES = ("Created", "GracePeriod", "Deleted", "OutOfFunds")
 STATUSES = tuple(str(one) for one in liveness.Status)
 
@@ -88,6 +90,11 @@ def _status(wanted: list[str], scope: Scope) -> ColumnElement[bool]:
     return liveness.has_status(wanted, scope.now)
 
 
+def _region(text: str, _: Scope) -> ColumnElement[bool]:
+    # All regions are known, and written in one way.
+    return NODE.c.region == text.capitalize()
+
+
 def _number(name: str, doc: str, condition: Condition, room: str = "") -> Param:
     return Param(name, Kind.NUMBER, doc, condition, room)
 
@@ -125,11 +132,12 @@ NODES = (
     _text(
         "region",
         "Africa, Americas, Antarctic, Asia, Europe or Oceania",
-        lambda text, _: func.lower(NODE.c.region) == text.lower(),
+        _region,
     ),
     _text("farm_name", "the farm's name", _in_farm(_key(FARM.c.name_key))),
     _text("farm_name_contains", "a part of the farm's name", _in_farm(_key_part(FARM.c.name_key))),
     _numbers("farm_ids", "any of these farms", _among(NODE.c.farm_id)),
+    _number("farm_id", "this farm", _equal(NODE.c.farm_id)),
     _number("free_ips", "at least so many free public addresses in the farm", _in_farm(_least(FARM.c.free_ips))),
     _flag("ipv4", "has a public IPv4 address", _is(NODE.c.ipv4 != "")),
     _flag("ipv6", "has a public IPv6 address", _is(NODE.c.ipv6 != "")),
@@ -149,7 +157,7 @@ NODES = (
     _number("node_id", "this node", _equal(NODE.c.node_id)),
     _numbers("node_ids", "any of these nodes", _among(NODE.c.node_id)),
     _number("twin_id", "the node's twin", _equal(NODE.c.twin_id)),
-    _text("certification_type", "Diy or Certified", _equal(NODE.c.certification), "", ("Diy", "Certified")),
+    _text("certification_type", "Diy or Certified", _equal(NODE.c.certification), "", CERTIFICATIONS),
     _flag("has_gpu", "has a graphics card", _is(NODE.c.num_gpu > 0)),
     _number("num_gpu", "at least so many graphics cards", _least(NODE.c.num_gpu)),
     _text("gpu_device_id", "a part of the card's id", _part(GPU.c.id), "gpu"),
@@ -184,7 +192,7 @@ FARMS = (
     _number("twin_id", "the farmer's twin", _equal(FARM.c.twin_id)),
     *(_text(name, "the farm's name", _key(FARM.c.name_key)) for name in ("name", "farm_name")),
     _text("name_contains", "a part of the farm's name", _key_part(FARM.c.name_key)),
-    _text("certification_type", "NotCertified or Gold", _equal(FARM.c.certification), "", ("NotCertified", "Gold")),
+    _text("certification_type", "NotCertified or Gold", _equal(FARM.c.certification), "", CERTIFICATIONS),
     _flag("dedicated", "only rents whole nodes", _is(FARM.c.dedicated)),
     *(
         _number(
@@ -201,7 +209,7 @@ FARMS = (
     _flag("node_certified", "has a node that is (is not) certified", _is(NODE.c.certification == "Certified"), "node"),
     _texts("node_features", "has a node that offers all of these", _has_features, FEATURES, "node"),
     _text("country", "has a node in this country", _key(NODE.c.country_key), "node"),
-    _text("region", "has a node in this region", lambda text, _: func.lower(NODE.c.region) == text.lower(), "node"),
+    _text("region", "has a node in this region", _region, "node"),
 )
 
 TWINS = (

@@ -14,6 +14,7 @@ from zos.explorer.errors import AnotherChain
 from zos.explorer.liveness import Now
 from zos.explorer.project import Touched
 from zos.explorer.read import Known, Reader
+from zos.explorer.schema import VERSION
 from zos.explorer.store import Cursor, Store
 from zos.runtime.loops import Wake
 from zos.substrate import Block, Chain, StatePruned, Unreadable
@@ -69,10 +70,12 @@ class Follower:
         if head.number < 1 or not await self._is_same_chain(head):
             return
         cursor = self.cursor
-        if cursor is not None and head.number <= cursor.number:
+        # Tables of an earlier version lack something that the chain can tell.
+        is_whole = cursor is not None and cursor.version == VERSION
+        if cursor is not None and is_whole and head.number <= cursor.number:
             self.detail = ""
             return
-        if cursor is None or head.number - cursor.number > self._look_back:
+        if cursor is None or not is_whole or head.number - cursor.number > self._look_back:
             await self._snapshot(head)
         else:
             await self._catch_up(cursor, head)
@@ -143,7 +146,7 @@ class Follower:
     async def _cursor_at(self, block: Block) -> Cursor:
         time = await self._reader.time(block)
         if self.cursor is not None:
-            return replace(self.cursor, number=block.number, hash=block.hash, time=time)
+            return replace(self.cursor, number=block.number, hash=block.hash, time=time, version=VERSION)
         first = await self._chain.block_hash(1) or ""
         return Cursor(await self._chain.genesis(), first, block.number, block.hash, time)
 

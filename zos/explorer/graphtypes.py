@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -26,7 +27,11 @@ from graphql import (
 )
 from sqlalchemy import Connection, func, select
 
-from zos.explorer.entities import BY_NAME, ENTITIES, ENUMS, Entity, Field, Link, LinkKind, Scalar
+from zos.explorer import database
+from zos.explorer.database import in_time
+from zos.explorer.entities import BY_NAME, ENTITIES
+from zos.explorer.entity import ENUMS, Entity, Field, Link, LinkKind, Scalar
+from zos.explorer.errors import TooLong
 from zos.explorer.where import condition, operators, orders
 
 Info: TypeAlias = GraphQLResolveInfo[Any]
@@ -71,17 +76,25 @@ class Rows:
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._left = MOST_ROWS
+        self._until = time.monotonic() + database.LONGEST
 
     def read(self, query: Any) -> list[Mapping[str, Any]]:
-        """Rows; an error when the whole request asks for too many."""
-        rows = list(self._db.execute(query.limit(self._left + 1) if query._limit is None else query).mappings())
+        """Rows; an error when the whole request asks for too many, or takes too long."""
+        rows = list(self._executed(query.limit(self._left + 1) if query._limit is None else query).mappings())
         self._left -= len(rows)
         if self._left < 0:
             raise GraphQLError(f"a request may read {MOST_ROWS} rows; use limit and offset")
         return [dict(row) for row in rows]
 
     def count(self, query: Any) -> int:
-        return int(self._db.execute(query).scalar_one())
+        return int(self._executed(query).scalar_one())
+
+    def _executed(self, query: Any) -> Any:
+        # Each statement has a deadline, and so has all of them together.
+        if time.monotonic() > self._until:
+            raise TooLong(seconds=database.LONGEST)
+        with in_time():
+            return self._db.execute(query)
 
 
 class _Batch:

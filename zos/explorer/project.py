@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zos.explorer.regions import region
+from zos.explorer.countries import region
 from zos.substrate import Event, address
 
 Row = dict[str, Any]
@@ -36,6 +36,8 @@ class Touched:
     price: bool = False
     uptimes: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Node → newest report: unix seconds, seconds since boot."""
+    beats: dict[tuple[int, int], int] = field(default_factory=dict)
+    """All of these reports: node and unix seconds → seconds since boot."""
     stored: dict[int, int] = field(default_factory=dict)
     """Node → unix seconds of the newest block in which it registered or changed."""
     bills: list[Row] = field(default_factory=list)
@@ -59,9 +61,10 @@ class Touched:
         fields = event.fields
         match event.name:
             case "NodeUptimeReported":
-                node, now, uptime = (int(one) for one in fields)
+                node, now, uptime = (min(int(one), MOST) for one in fields)
+                self.beats[node, now] = uptime
                 if now >= self.uptimes.get(node, (0, 0))[0]:
-                    self.uptimes[node] = (min(now, MOST), min(uptime, MOST))
+                    self.uptimes[node] = (now, uptime)
             case "NodeStored" | "NodeUpdated":
                 node = _id(fields, "id")
                 self.stored[node] = max(time, self.stored.get(node, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from zos.explorer import filters, liveness, shapes
+from zos.explorer import filters, liveness, render, shapes
 from zos.explorer.errors import NotFound
 from zos.explorer.params import Scope
 from zos.explorer.schema import BILL, CONTRACT, FARM, GPU, NODE, PUBLIC_IP, REPORT, TWIN
@@ -99,6 +99,7 @@ def node(db: Connection, id: int, scope: Scope) -> shapes.Node:
     return found[0]
 
 
+_MOST_IDS = 5000
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 # Made once: putting so wide a question together takes longer than answering it.
 _WIDE_NODES = (
@@ -125,9 +126,9 @@ _WIDE_CONTRACTS = (
 
 def _nodes(db: Connection, ids: Sequence[int], scope: Scope) -> list[shapes.Node]:
     """These nodes, in this order: wide rows are only read for a page."""
-    rows = {row["node_id"]: row for row in db.execute(_WIDE_NODES, {"ids": ids}).mappings()}
-    gpus = _grouped(db.execute(_GPUS, {"ids": ids}).mappings(), "node_id")
-    return [shapes.node(rows[id], gpus.get(id, ()), scope.now, scope.balance) for id in ids if id in rows]
+    rows = {row["node_id"]: row for row in _by_ids(db, _WIDE_NODES, ids)}
+    gpus = _grouped(_by_ids(db, _GPUS, ids), "node_id")
+    return [render.node(rows[id], gpus.get(id, ()), scope.now, scope.balance) for id in ids if id in rows]
 
 
 def farms(db: Connection, where: Conditions, page: Page, rented_by: int | None = None) -> Found[shapes.Farm]:
@@ -137,15 +138,15 @@ def farms(db: Connection, where: Conditions, page: Page, rented_by: int | None =
         mine = exists().where(NODE.c.farm_id == FARM.c.farm_id, NODE.c.renter == rented_by)
         first = [case((mine, 1), else_=2)]
     rows = list(db.execute(_paged(select(FARM).where(*where), page, FARM_SORTS, [FARM.c.farm_id], first)).mappings())
-    ips = _grouped(db.execute(_FARMS_IPS, {"ids": [row["farm_id"] for row in rows]}).mappings(), "farm_id")
-    found = [shapes.farm(row, ips.get(row["farm_id"], ())) for row in rows]
+    ips = _grouped(_by_ids(db, _FARMS_IPS, [row["farm_id"] for row in rows]), "farm_id")
+    found = [render.farm(row, ips.get(row["farm_id"], ())) for row in rows]
     return Found(found, _count(db, FARM, where, page))
 
 
 def twins(db: Connection, where: Conditions, page: Page) -> Found[shapes.Twin]:
     """Twins."""
     rows = db.execute(_paged(select(TWIN).where(*where), page, TWIN_SORTS, [TWIN.c.twin_id])).mappings()
-    return Found([shapes.twin(row) for row in rows], _count(db, TWIN, where, page))
+    return Found([render.twin(row) for row in rows], _count(db, TWIN, where, page))
 
 
 def contracts(db: Connection, where: Conditions, page: Page) -> Found[shapes.Contract]:
@@ -164,8 +165,8 @@ def contract(db: Connection, id: int) -> shapes.Contract:
 
 
 def _contracts(db: Connection, ids: Sequence[int]) -> list[shapes.Contract]:
-    rows = {row["contract_id"]: row for row in db.execute(_WIDE_CONTRACTS, {"ids": ids}).mappings()}
-    return [shapes.contract(rows[id]) for id in ids if id in rows]
+    rows = {row["contract_id"]: row for row in _by_ids(db, _WIDE_CONTRACTS, ids)}
+    return [render.contract(rows[id]) for id in ids if id in rows]
 
 
 def bills(db: Connection, contract: int, page: Page) -> Found[shapes.Bill]:
@@ -183,7 +184,7 @@ def public_ips(db: Connection, where: Conditions, page: Page) -> Found[shapes.Pu
     """Farms' public addresses."""
     keys = [PUBLIC_IP.c.farm_id, PUBLIC_IP.c.ip]
     rows = db.execute(_paged(select(PUBLIC_IP).where(*where), page, IP_SORTS, keys)).mappings()
-    return Found([shapes.public_ip(row) for row in rows], _count(db, PUBLIC_IP, where, page))
+    return Found([render.public_ip(row) for row in rows], _count(db, PUBLIC_IP, where, page))
 
 
 def stats(db: Connection, where: Conditions) -> shapes.Stats:
@@ -246,6 +247,12 @@ def last_answers(db: Connection) -> shapes.Indexers:
 
 
 # Tools
+
+
+def _by_ids(db: Connection, query: Select[Any], ids: Sequence[int]) -> Iterator[Row]:
+    """Rows of these ids. Databases take only so many parameters at a time."""
+    for start in range(0, len(ids), _MOST_IDS):
+        yield from db.execute(query, {"ids": ids[start : start + _MOST_IDS]}).mappings()
 
 
 def _paged(

@@ -6,10 +6,10 @@ about letters beyond ASCII. Derived columns of `node` are filled by `zos.explore
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false, text
 
-VERSION = 1
-"""Of the tables; another one in the database means: read the chain again."""
+VERSION = 2
+"""Of the tables. They only ever grow: an older database gets what it lacks, and the chain is read whole again."""
 
 META = MetaData()
 # SQLite's own row id is only used for a key that is called INTEGER.
@@ -21,15 +21,15 @@ def _id(name: str) -> Column[int]:
 
 
 def _int(name: str, default: int = 0) -> Column[int]:
-    return Column(name, Number, nullable=False, default=default)
+    return Column(name, Number, nullable=False, default=default, server_default=text(str(default)))
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, default="")
+    return Column(name, Text, nullable=False, default="", server_default="")
 
 
 def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False, default=False)
+    return Column(name, Boolean, nullable=False, default=False, server_default=false())
 
 
 CURSOR = Table(
@@ -187,6 +187,25 @@ BILL = Table(
     _int("timestamp"),
     _int("amount"),
     _text("discount"),
+)
+
+UPTIME = Table(
+    "uptime",
+    META,
+    _id("node_id"),
+    _id("timestamp"),
+    _int("uptime"),
+    # One tree instead of two: this table is by far the longest.
+    sqlite_with_rowid=False,
+)
+
+COUNTRY = Table(
+    "country",
+    META,
+    _id("country_id"),
+    *(_text(name) for name in ("code", "name", "region", "subregion")),
+    # Nobody tells us where they lie.
+    *(Column(name, Text) for name in ("lat", "long")),
 )
 
 PRICING_POLICY = Table(

@@ -44,6 +44,8 @@ def application(api: Api) -> web.Application:
     document = msgspec.json.encode(openapi.document(ROUTES))
     for path in ("/openapi.json", "/swagger/doc.json"):
         app.router.add_get(path, _constant(document))
+    for path in ("/swagger", "/swagger/", "/swagger/index.html"):
+        app.router.add_get(path, _elsewhere("/openapi.json"))
     graph = Graph(api.readers)
     app.router.add_post("/graphql", _graphql(graph))
     return app
@@ -72,9 +74,19 @@ def _constant(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
     return handle
 
 
+def _elsewhere(path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": path})
+
+    return handle
+
+
 def _graphql(graph: Graph) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
-        status, body = await graph.answer(await request.read())
+        try:
+            status, body = await graph.answer(await request.read())
+        except ZosError as err:
+            status, body = _STATUSES.get(err.status, 500), {"errors": [{"message": str(err)}]}
         return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
 
     return handle

@@ -1,16 +1,13 @@
-"""What is answered: the JSON shapes that grid clients read, and rows as these shapes. Pure.
+"""What is answered: the JSON shapes that grid clients read. Pure.
 
 The classes give the names on the wire, the encoding and the schemas of OpenAPI, so that these cannot disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from msgspec import Struct, field
 
-from zos.explorer import derive, liveness
+from zos.explorer import liveness
 
 
 class Capacity(Struct):
@@ -97,7 +94,7 @@ class NodeGpu(Struct):
     contract: int
 
 
-class _Node(Struct, kw_only=True):
+class AnyNode(Struct, kw_only=True):
     id: str
     node_id: int = field(name="nodeId")
     farm_id: int = field(name="farmId")
@@ -134,14 +131,14 @@ class _Node(Struct, kw_only=True):
     features: list[str]
 
 
-class Node(_Node, kw_only=True):
+class Node(AnyNode, kw_only=True):
     """A node of a list."""
 
     total_resources: Capacity
     used_resources: Capacity
 
 
-class NodeWithNestedCapacity(_Node, kw_only=True):
+class NodeWithNestedCapacity(AnyNode, kw_only=True):
     """A node asked for alone: the same but for its resources."""
 
     capacity: NestedCapacity
@@ -206,7 +203,7 @@ class RentDetails(Struct):
     farm_id: int
 
 
-class _Contract(Struct):
+class AnyContract(Struct):
     contract_id: int
     twin_id: int
     state: str
@@ -214,15 +211,15 @@ class _Contract(Struct):
     type: str
 
 
-class NodeContract(_Contract):
+class NodeContract(AnyContract):
     details: NodeDetails
 
 
-class NameContract(_Contract):
+class NameContract(AnyContract):
     details: NameDetails
 
 
-class RentContract(_Contract):
+class RentContract(AnyContract):
     details: RentDetails
 
 
@@ -314,104 +311,3 @@ class Health(Struct):
 
 class Error(Struct):
     error: str
-
-
-Row = Mapping[Any, Any]
-
-
-def node(row: Row, gpus: Sequence[Row], now: int, balance: float = 0.0) -> Node:
-    """A row of nodes with farm and report."""
-    total, used = (
-        Capacity(**{unit: row[f"{what}_{unit}"] for unit in ("cru", "sru", "hru", "mru")}) for what in ("total", "used")
-    )
-    return Node(**_node(row, gpus, now, balance), total_resources=total, used_resources=used)
-
-
-def nested(node: Node) -> NodeWithNestedCapacity:
-    """The same node in the shape that is answered when it is asked for alone."""
-    common = {name: getattr(node, name) for name in _Node.__struct_fields__}
-    return NodeWithNestedCapacity(**common, capacity=NestedCapacity(node.total_resources, node.used_resources))
-
-
-def _node(row: Row, gpus: Sequence[Row], now: int, balance: float) -> dict[str, Any]:
-    return {
-        "id": f"node-{row['node_id']}",
-        **{name: row[name] for name in ("node_id", "farm_id", "twin_id", "country", "city", "region", "grid_version")},
-        **{name: row[name] for name in ("uptime", "created", "farming_policy_id", "updated_at", "serial_number")},
-        **{name: row[name] for name in ("rent_contract_id", "num_gpu", "extra_fee")},
-        "farm_name": row["farm_name"] or "",
-        "farm_free_ips": row["farm_free_ips"] or 0,
-        "location": Location(row["country"], row["city"], decimal(row["longitude"]), decimal(row["latitude"])),
-        "public_config": PublicConfig(*(row[name] for name in ("domain", "gw4", "gw6", "ipv4", "ipv6"))),
-        "status": liveness.status(row, now),
-        "certification_type": row["certification"],
-        "dedicated": derive.is_dedicated(row),
-        "in_dedicated_farm": row["farm_dedicated"],
-        "rented": bool(row["renter"]),
-        "rentable": derive.is_rentable(row),
-        "rented_by": row["renter"],
-        "power": Power(row["power_state"] or "", row["power_target"] or ""),
-        "healthy": bool(row["healthy"]),
-        "dmi": Dmi(
-            Bios(**(row["bios"] or {})),
-            Baseboard(**(row["baseboard"] or {})),
-            [Processor(**one) for one in row["processor"] or ()],
-            [Memory(**one) for one in row["memory"] or ()],
-        ),
-        "speed": Speed(row["upload"] or 0.0, row["download"] or 0.0),
-        "gpus": [Gpu(one["id"], one["vendor"], one["device"], one["contract"], one["updated_at"]) for one in gpus],
-        "price_usd": round(derive.discount(row["price_usd"], balance), 3),
-        "features": row["offered"] or [],
-    }
-
-
-def farm(row: Row, ips: Sequence[Row]) -> Farm:
-    """A row of `farm` with its addresses."""
-    return Farm(
-        name=row["name"],
-        farm_id=row["farm_id"],
-        twin_id=row["twin_id"],
-        pricing_policy_id=row["pricing_policy_id"],
-        certification_type=row["certification"],
-        stellar_address=row["stellar_address"],
-        dedicated=row["dedicated"],
-        public_ips=[FarmIp(ip_id(ip), ip["ip"], ip["gateway"], ip["contract_id"]) for ip in ips],
-    )
-
-
-def public_ip(row: Row) -> PublicIp:
-    """A row of `public_ip`."""
-    return PublicIp(ip_id(row), row["ip"], row["gateway"], row["contract_id"], row["farm_id"])
-
-
-def ip_id(row: Row) -> str:
-    """Addresses have no id on the chain."""
-    return f"{row['farm_id']}-{row['ip']}"
-
-
-def twin(row: Row) -> Twin:
-    """A row of `twin`."""
-    return Twin(row["twin_id"], row["account_id"], row["relay"] or "", row["public_key"] or "")
-
-
-def contract(row: Row) -> Contract:
-    """A row of `contract` with its node's farm."""
-    common = {name: row[name] for name in _Contract.__struct_fields__}
-    farm: dict[str, Any] = {"farm_name": row["farm_name"] or "", "farm_id": row["farm_id"] or 0}
-    match row["type"]:
-        case "node":
-            names = ("node_id", "deployment_data", "deployment_hash", "number_of_public_ips")
-            return NodeContract(**common, details=NodeDetails(**{name: row[name] for name in names}, **farm))
-        case "rent":
-            return RentContract(**common, details=RentDetails(row["node_id"], **farm))
-        case _:
-            return NameContract(**common, details=NameDetails(row["name"]))
-
-
-def decimal(text: str) -> float | None:
-    """A coordinate; None for words such as Unknown."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) <= 360 else None

@@ -14,6 +14,7 @@ from zos.explorer.project import UNITS, Row, Touched
 from zos.explorer.schema import (
     BILL,
     CONTRACT,
+    COUNTRY,
     CURSOR,
     FARM,
     FARMING_POLICY,
@@ -27,10 +28,13 @@ from zos.explorer.schema import (
     REPORT,
     SOLUTION_PROVIDER,
     TWIN,
+    UPTIME,
     VERSION,
 )
 
 CHUNK = 500
+KEEP = 62 * 24 * 3600
+"""Seconds for which uptime reports are kept: a month for which farmers are paid, and the one before."""
 ALIVE = ("Created", "GracePeriod")
 
 
@@ -45,6 +49,8 @@ class Cursor:
     hash: str
     time: int
     """Unix seconds of that block."""
+    version: int = VERSION
+    """Of the tables that were written."""
 
 
 @dataclass(slots=True)
@@ -73,12 +79,10 @@ class Store:
     # Reading what the follower needs
 
     def cursor(self) -> Cursor | None:
-        """Where it stopped; None when the chain has to be read from the beginning."""
+        """Where it stopped; None when no chain was read yet."""
         with self._engine.connect() as db:
             row = db.execute(select(CURSOR)).mappings().first()
-        if row is None or row["version"] != VERSION:
-            return None
-        return Cursor(row["genesis"], row["first"], row["number"], row["hash"], row["time"])
+        return None if row is None else Cursor(**{name: row[name] for name in Cursor.__slots__})
 
     def farms_of(self, nodes: Collection[int]) -> set[int]:
         """The farms that these nodes are in."""
@@ -102,10 +106,11 @@ class Store:
     # Writing
 
     def wipe(self) -> None:
-        """Forget everything."""
+        """Forget everything that a chain said."""
         with self._engine.begin() as db:
             for table in META.sorted_tables:
-                db.execute(delete(table))
+                if table is not COUNTRY:
+                    db.execute(delete(table))
 
     def apply(self, changes: Changes, touched: Touched, cursor: Cursor) -> None:
         """One step of the chain; all of it or nothing."""
@@ -123,9 +128,9 @@ class Store:
             stale |= self._contracts(db, changes)
             if changes.price is not None:
                 self._upsert(db, PRICE, [{"id": 1, **changes.price}])
-            self._told(db, touched)
+            self._told(db, touched, cursor.time)
             self._settle(db, None if changes.is_whole or changes.pricing else stale)
-            self._upsert(db, CURSOR, [{"id": 1, "version": VERSION, **asdict(cursor)}])
+            self._upsert(db, CURSOR, [{**asdict(cursor), "id": 1, "version": VERSION}])
         if changes.is_whole:
             self.measure()
 
@@ -158,7 +163,7 @@ class Store:
         self._rows(db, NODE, NODE.c.node_id, rows, changes.is_whole, keep=("updated_at", "uptime"))
         self._parts(db, INTERFACE, INTERFACE.c.node_id, changes.nodes, changes.is_whole)
         gone = sorted(id for id, row in rows.items() if row is None)
-        for table in (REPORT, GPU):
+        for table in (REPORT, GPU, UPTIME):
             for some in _chunks(gone):
                 db.execute(delete(table).where(table.c.node_id.in_(some)))
 
@@ -176,9 +181,16 @@ class Store:
             db.execute(update(CONTRACT).where(mine).values(state="Deleted"))
         return stale
 
-    def _told(self, db: Connection, touched: Touched) -> None:
+    def _told(self, db: Connection, touched: Touched, now: int) -> None:
         """What only events tell."""
         self._upsert(db, BILL, touched.bills)
+        if touched.beats:
+            beats = touched.beats.items()
+            rows = [{"node_id": node, "timestamp": time, "uptime": up} for (node, time), up in beats]
+            self._upsert(db, UPTIME, rows)
+            # Only of nodes that report: the others' last reports stay, and become no more.
+            old = delete(UPTIME).where(UPTIME.c.node_id == bindparam("_id"), UPTIME.c.timestamp < now - KEEP)
+            db.execute(old, [{"_id": id} for id in touched.uptimes])
         if touched.created:
             query = (
                 update(CONTRACT).where(CONTRACT.c.contract_id == bindparam("_id")).values(created_at=bindparam("_time"))

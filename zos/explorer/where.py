@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, true
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
 
-from zos.explorer.entities import BY_NAME, ENUMS, Entity, Link, LinkKind, Scalar
+from zos.explorer.entities import BY_NAME
+from zos.explorer.entity import ENUMS, Entity, Link, LinkKind, Scalar
 from zos.explorer.errors import BadRequest
 
 MOST_VALUES = 5000
+MOST_LINKS = 4
+"""One within the other: each multiplies what the database has to look at."""
 _EQUAL = ("eq", "not_eq", "isNull")
 _AMONG = ("in", "not_in")
 _ORDER = ("gt", "gte", "lt", "lte")
@@ -54,26 +57,26 @@ def condition(entity: Entity, where: Mapping[str, Any] | None) -> ColumnElement[
     return and_(only, _where(entity, where)) if where else only
 
 
-def _where(entity: Entity, where: Mapping[str, Any]) -> ColumnElement[bool]:
-    parts = [_one(entity, name, value) for name, value in where.items() if name not in ("AND", "OR")]
-    parts += [_where(entity, one) for one in where.get("AND") or ()]
+def _where(entity: Entity, where: Mapping[str, Any], links: int = 0) -> ColumnElement[bool]:
+    parts = [_one(entity, name, value, links) for name, value in where.items() if name not in ("AND", "OR")]
+    parts += [_where(entity, one, links) for one in where.get("AND") or ()]
     together = and_(true(), *parts)
-    others = [_where(entity, one) for one in where.get("OR") or ()]
+    others = [_where(entity, one, links) for one in where.get("OR") or ()]
     if not others:
         return together
     return or_(false(), *([together] if parts else []), *others)
 
 
-def _one(entity: Entity, name: str, value: Any) -> ColumnElement[bool]:
+def _one(entity: Entity, name: str, value: Any, links: int) -> ColumnElement[bool]:
     if name in entity.links:
-        return _linked(entity.links[name], entity, value, "some")
+        return _linked(entity.links[name], entity, value, "some", links + 1)
     field, _, operator = name.partition("_")
     if field in entity.links:
         link = entity.links[field]
         if operator == "isNull":
             is_there = _is_there(link)
             return not_(is_there) if value else is_there
-        return _linked(link, entity, value, operator)
+        return _linked(link, entity, value, operator, links + 1)
     column = entity.fields[field].sql
     if isinstance(value, list) and len(value) > MOST_VALUES:
         raise BadRequest(problem=f"{name} has {len(value)} values, at most {MOST_VALUES} are taken")
@@ -88,12 +91,16 @@ def _is_there(link: Link) -> ColumnElement[bool]:
     return link.is_there if link.is_there is not None else true()
 
 
-def _linked(link: Link, entity: Entity, where: Mapping[str, Any] | None, quantity: str) -> ColumnElement[bool]:
+def _linked(
+    link: Link, entity: Entity, where: Mapping[str, Any] | None, quantity: str, links: int
+) -> ColumnElement[bool]:
+    if links > MOST_LINKS:
+        raise BadRequest(problem=f"a where may follow {MOST_LINKS} links, one within the other")
     target = BY_NAME[link.target]
     if link.kind is LinkKind.SAME:
-        return and_(_is_there(link), _where(target, where or {}))
+        return and_(_is_there(link), _where(target, where or {}, links))
     joined = entity.table.c[link.local] == target.table.c[link.remote]
-    meant = _where(target, where or {})
+    meant = _where(target, where or {}, links)
     match quantity:
         case "none":
             return not_(exists().where(joined, meant))
@@ -104,11 +111,18 @@ def _linked(link: Link, entity: Entity, where: Mapping[str, Any] | None, quantit
 
 
 def orders(entity: Entity) -> dict[str, ColumnElement[Any]]:
-    """The words of `orderBy`, those of links in the same row too."""
+    """The words of `orderBy`, those of single links too."""
     columns = {name: field.sql for name, field in entity.fields.items() if field.kind != Scalar.JSON}
     for name, link in entity.links.items():
+        target = BY_NAME[link.target]
         if link.kind is LinkKind.SAME:
-            columns |= {f"{name}_{inner}": field.sql for inner, field in BY_NAME[link.target].fields.items()}
+            columns |= {f"{name}_{inner}": field.sql for inner, field in target.fields.items()}
+        elif link.kind is LinkKind.ONE:
+            joined = entity.table.c[link.local] == target.table.c[link.remote]
+            columns |= {
+                f"{name}_{inner}": select(field.sql).where(joined).correlate(entity.table).scalar_subquery()
+                for inner, field in target.fields.items()
+            }
     return {
         f"{name}_{way}": column.desc() if way == "DESC" else column.asc()
         for name, column in columns.items()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from zos.explorer.countries import region
 from zos.explorer.filters import FEATURES, features_mask
 from zos.explorer.project import POLICIES, Row, Touched
-from zos.explorer.regions import region
 from zos.explorer.store import Changes, Cursor, Store
 
 GiB = 1024**3

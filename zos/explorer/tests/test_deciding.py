@@ -12,11 +12,11 @@ from sqlalchemy import Engine, select
 from zos.explorer import derive, filters, liveness, params, project
 from zos.explorer.command import BadOptions
 from zos.explorer.command import settings as options
+from zos.explorer.countries import region
 from zos.explorer.database import url_of
 from zos.explorer.errors import BadDatabase, BadRequest
 from zos.explorer.params import Kind, Scope
 from zos.explorer.project import Touched
-from zos.explorer.regions import region
 from zos.explorer.schema import NODE
 from zos.explorer.store import Changes, Store
 from zos.explorer.tests import rows
