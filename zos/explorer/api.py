@@ -15,7 +15,7 @@ from zos.errors import ZosError
 from zos.explorer import ask, filters, queries, render, shapes
 from zos.explorer.ask import Ask
 from zos.explorer.database import Readers
-from zos.explorer.errors import NodeSilent, NotFound
+from zos.explorer.errors import Busy, NodeSilent, NotFound
 from zos.explorer.follow import Follower
 from zos.explorer.liveness import Now, Status
 from zos.explorer.params import Kind, Param, Scope, conditions
@@ -23,6 +23,7 @@ from zos.explorer.queries import Found, Page
 
 Values = Mapping[str, Any]
 ASK_DEADLINE = 20.0
+MOST_ASKED = 100
 LARGEST_PAGE = 100_000
 OK = "ok"
 
@@ -58,6 +59,8 @@ class Api:
     now: Now
     follower: Follower | None = None
     ask: Ask | None = None
+    asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_ASKED))
+    """One place for each question to a node that is under way for a client."""
 
     def _scope(self, values: Values) -> Scope:
         return Scope(self.now.time(), float(values.get("balance", 0.0)))
@@ -145,8 +148,10 @@ class Api:
             raise NodeSilent(problem=f"cannot fetch {what} from node {node.node_id} with status: {node.status}")
         if self.ask is None:
             raise NodeSilent(problem=f"cannot fetch {what} from node {node.node_id}: nodes cannot be asked from here")
+        if self.asking.locked():
+            raise Busy()
         try:
-            async with asyncio.timeout(ASK_DEADLINE):
+            async with self.asking, asyncio.timeout(ASK_DEADLINE):
                 return node, take(await self.ask.call(node.twin_id, command))
         except (ZosError, TimeoutError, ask.Strange) as err:
             problem = str(err) or "it did not answer in time"
@@ -171,12 +176,14 @@ class Api:
         except (SQLAlchemyError, ZosError):
             database = "the database does not answer"
         chain = "the chain is not followed" if self.follower is None else self.follower.detail or OK
+        nodes = "nodes cannot be asked from here" if self.ask is None else self.ask.trouble or OK
         cursor = self.follower.cursor if self.follower else None
         return Answer(
             shapes.Health(
-                total_state_ok=database == OK and chain == OK,
+                # An explorer that was given no relay is not worse for it.
+                total_state_ok=database == chain == OK and (self.ask is None or nodes == OK),
                 db_conn=database,
-                rmb_conn="nodes cannot be asked from here" if self.ask is None else OK,
+                rmb_conn=nodes,
                 indexers=answers,
                 chain_conn=chain,
                 block=cursor.number if cursor else 0,

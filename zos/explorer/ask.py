@@ -1,44 +1,37 @@
-"""Asks the nodes what the chain does not know: health, features, hardware, graphics cards, speed.
+"""What nodes are asked for because the chain does not know it: health, features, hardware, graphics cards, speed.
 
 How a node is reached is not decided here: somebody hands in an `Ask` (RMB). Nodes are strangers: what they answer is
-cut to the shape and size that it may have.
+cut to the shape and size that it may have. Pure.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, func, select
-
-from zos.errors import ZosError
-from zos.explorer import liveness
-from zos.explorer.database import Readers
 from zos.explorer.filters import features_mask
-from zos.explorer.liveness import Now
 from zos.explorer.project import MOST, Row, text
-from zos.explorer.schema import NODE, REPORT
-from zos.explorer.store import Store
 
-log = logging.getLogger("zos.explorer")
-
-DEADLINE = 30.0
-ABREAST = 20
-RETRY = 5 * 60
 LONGEST = 256
 MOST_ENTRIES = 64
 
 
 class Ask(Protocol):
-    """A way to a node."""
+    """A way to nodes."""
+
+    @property
+    def trouble(self) -> str:
+        """Why no node can be reached now; empty when they can. Then silence is theirs, else it is ours."""
+        ...
 
     async def call(self, twin: int, command: str, body: Any = None) -> Any:
-        """The decoded JSON answer to a command; a ZosError when there is none."""
+        """The decoded JSON answer to a command.
+
+        A ZosError when there is none: DEADLINE_EXCEEDED when the node is silent, UNAVAILABLE or RESOURCE_EXHAUSTED
+        when it was not asked at all, anything else for an answer that is of no use.
+        """
         ...
 
 
@@ -137,62 +130,6 @@ QUESTIONS = (
     Question("dmi", "zos.system.dmi", 24 * 3600, _dmi),
     Question("speed", "zos.perf.get", 3600, _speed, {"name": "iperf"}),
 )
-
-
-class Asker:
-    """Asks living nodes whatever is due."""
-
-    def __init__(self, ask: Ask, store: Store, readers: Readers, now: Now) -> None:
-        self._ask = ask
-        self._store = store
-        self._readers = readers
-        self._now = now
-        self._tried: dict[tuple[str, int], int] = {}
-
-    async def round(self) -> None:
-        """Ask each living node what is due, a few nodes at a time."""
-        now = self._now.time()
-        self._tried = {key: time for key, time in self._tried.items() if time > now - RETRY}
-        slots = asyncio.Semaphore(ABREAST)
-        for question in QUESTIONS:
-            due = await self._readers.run(partial(_due, question=question, now=now))
-            async with asyncio.TaskGroup() as group:
-                for node, twin in due:
-                    if (question.name, node) not in self._tried:
-                        group.create_task(self._one(question, node, twin, slots))
-
-    async def _one(self, question: Question, node: int, twin: int, slots: asyncio.Semaphore) -> None:
-        async with slots:
-            now = self._now.time()
-            self._tried[question.name, node] = now
-            answer = await self._asked(question, node, twin)
-            if answer is None:
-                return
-            report = {**answer.report, f"{question.name}_at": now}
-            await asyncio.to_thread(self._store.answered, node, answer.columns, report)
-            if answer.gpus is not None:
-                rows = [{**row, "node_id": node, "updated_at": now} for row in answer.gpus]
-                await asyncio.to_thread(self._store.gpus, node, rows)
-
-    async def _asked(self, question: Question, node: int, twin: int) -> Answer | None:
-        try:
-            async with asyncio.timeout(DEADLINE):
-                return question.take(await self._ask.call(twin, question.command, question.body))
-        except (ZosError, TimeoutError, Strange) as err:
-            log.debug("node %d does not answer %s: %s", node, question.command, err)
-            return question.silence
-
-
-def _due(db: Connection, question: Question, now: int) -> list[tuple[int, int]]:
-    """Living nodes and their twins that were not asked lately."""
-    asked = func.coalesce(REPORT.c[f"{question.name}_at"], 0)
-    query = (
-        select(NODE.c.node_id, NODE.c.twin_id)
-        .outerjoin(REPORT, REPORT.c.node_id == NODE.c.node_id)
-        .where(liveness.has_status([liveness.Status.UP], now), asked <= now - question.every)
-        .order_by(asked, NODE.c.node_id)
-    )
-    return [(int(node), int(twin)) for node, twin in db.execute(query)]
 
 
 def statistics(answer: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zos.errors import Status, ZosError
-from zos.explorer.ask import DEADLINE
+from zos.explorer.asker import DEADLINE
 from zos.rmb.account import Account
 from zos.substrate import Chain, LocalKey
 
@@ -39,6 +39,13 @@ class RmbAsk:
         except (OSError, UnicodeDecodeError) as err:
             raise NoKey(path=key, problem=err) from None
         self._peer = Account(chain, account, urlsplit(relay).hostname or "").peer((relay,), session="gridproxy")
+
+    @property
+    def trouble(self) -> str:
+        """Why no node can be reached: no relay is joined."""
+        if any(line.up.is_set() for line in self._peer.lines):
+            return ""
+        return "; ".join(f"{line.url}: {line.trouble}" for line in self._peer.lines)
 
     async def run(self) -> None:
         """Be on the bus; returns only by being cancelled."""

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from zos.explorer.api import Api
-from zos.explorer.ask import Ask, Asker
+from zos.explorer.ask import Ask
+from zos.explorer.asker import Asker
 from zos.explorer.command import Settings
 from zos.explorer.database import Readers, opened
 from zos.explorer.follow import Follower
@@ -27,7 +28,6 @@ log = logging.getLogger("zos.explorer")
 
 RECONNECT = 30.0
 """Seconds at most between two tries to reach the chain."""
-ASK_EVERY = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ async def running(settings: Settings, ask: Ask | None = None, clock: Clock | Non
         ask = RmbAsk(chain, settings.relay, settings.key)
         loops.append(Loop("being on the bus", ask.run, RECONNECT))
     if ask is not None:
-        loops.append(Loop("asking nodes", Asker(ask, store, readers, now).round, ASK_EVERY))
+        loops.append(Loop("asking nodes", Asker(ask, store, readers, now).run, RECONNECT))
     tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
     try:
         async with serving(Api(readers, now, follower, ask), settings.host, settings.port) as port:

@@ -111,7 +111,7 @@ class Silent(ZosError):
     """A node that does not answer."""
 
     reason = "tests.silent"
-    status = Status.UNAVAILABLE
+    status = Status.DEADLINE_EXCEEDED
     text = "no answer"
 
 
@@ -121,9 +121,22 @@ class FakeNode:
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.asked: list[tuple[int, str]] = []
+        self.trouble = ""
+        self.dead: dict[int, asyncio.Event] = {}
+        """Twins that do not answer before their event is set."""
+        self.holes: dict[str, asyncio.Event] = {}
+        """Commands that nobody answers before."""
+        self.loses = False
+        """Whether the way to them is lost while they are asked."""
 
     async def call(self, twin: int, command: str, body: Any = None) -> Any:
         self.asked.append((twin, command))
+        if twin in self.dead:
+            await self.dead[twin].wait()
+        if command in self.holes:
+            await self.holes[command].wait()
+        if self.loses:
+            self.trouble = "lost"
         if command not in self.answers:
             raise Silent()
         return self.answers[command]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from zos.explorer import ask
-from zos.explorer.ask import QUESTIONS, Asker, Strange
+from zos.explorer.ask import QUESTIONS, Strange
+from zos.explorer.asker import QUIET, RETRY, Asker
 from zos.explorer.database import Readers
 from zos.explorer.filters import features_mask
 from zos.explorer.liveness import Now
+from zos.explorer.project import Touched
 from zos.explorer.schema import GPU, NODE, REPORT
-from zos.explorer.store import Store
+from zos.explorer.store import Changes, Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import FakeNode
 from zos.runtime.clock import FakeClock
@@ -70,6 +73,11 @@ class World:
     node: FakeNode
     asker: Asker
 
+    async def round(self) -> None:
+        """Until everything that is due was asked."""
+        async with asyncio.TaskGroup() as group:
+            await self.asker.begin(group)
+
     def row(self, table: Any, node: int) -> Any:
         with self.engine.connect() as db:
             return db.execute(select(table).where(table.c.node_id == node)).mappings().first()
@@ -85,7 +93,7 @@ async def world(empty: Engine) -> AsyncIterator[World]:
 
 
 async def test_living_nodes_are_asked_everything_and_others_nothing(world: World) -> None:
-    await world.asker.round()
+    await world.round()
     assert {twin for twin, _ in world.node.asked} == {10_001, 10_002, 10_005}
     assert {command for twin, command in world.node.asked if twin == 10_001} == {one.command for one in QUESTIONS}
     row, report = world.row(NODE, 1), world.row(REPORT, 1)
@@ -100,20 +108,20 @@ async def test_living_nodes_are_asked_everything_and_others_nothing(world: World
 
 
 async def test_nobody_is_asked_again_before_it_is_time(world: World) -> None:
-    await world.asker.round()
+    await world.round()
     asked = len(world.node.asked)
-    await world.asker.round()
+    await world.round()
     assert len(world.node.asked) == asked
     world.clock.advance(5 * 60 + 1)
-    await world.asker.round()
+    await world.round()
     assert [command for _, command in world.node.asked[asked:]] == ["zos.system.diagnostics"] * 3
 
 
 async def test_a_silent_node_is_not_healthy_and_keeps_what_it_said_before(world: World) -> None:
-    await world.asker.round()
+    await world.round()
     world.node.answers.clear()
     world.clock.advance(3601)
-    await world.asker.round()
+    await world.round()
     row = world.row(NODE, 1)
     assert (row["healthy"], row["workloads"]) == (False, 7)
     assert world.row(REPORT, 1)["features"] == ["zmachine", "network", "flying"]
@@ -121,12 +129,91 @@ async def test_a_silent_node_is_not_healthy_and_keeps_what_it_said_before(world:
 
 
 async def test_a_card_that_was_taken_out_is_gone(world: World) -> None:
-    await world.asker.round()
+    await world.round()
     world.node.answers["zos.gpu.list"] = None
     world.clock.advance(3601)
-    await world.asker.round()
+    await world.round()
     assert world.row(GPU, 1) is None
     assert world.row(NODE, 1)["num_gpu"] == 0
+
+
+async def test_a_node_that_never_answers_delays_no_other(world: World) -> None:
+    world.node.dead[10_001] = asyncio.Event()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        await world.asker.begin(group)
+        while world.row(REPORT, 2) is None or not world.row(REPORT, 2)["speed_at"]:
+            await asyncio.sleep(0.01)
+        assert world.row(REPORT, 1) is None
+        # The others are asked again while it still is silent, and it is not asked twice.
+        world.clock.advance(RETRY + 1)
+        await world.asker.begin(group)
+        while world.row(REPORT, 2)["health_at"] < rows.NOW + RETRY:
+            await asyncio.sleep(0.01)
+        assert [twin for twin, _ in world.node.asked].count(10_001) == 1
+        world.node.dead.pop(10_001).set()
+    assert world.row(REPORT, 1)["features_at"]
+
+
+async def test_silent_nodes_wait_for_each_other_only(empty: Engine) -> None:
+    nodes: dict[int, Any] = {id: rows.node(id) for id in range(1, 101)}
+    reports = dict.fromkeys(nodes, (rows.NOW, 1))
+    store, clock = Store(empty), FakeClock(rows.NOW)
+    store.apply(Changes(nodes=nodes, farms={1: rows.farm(1)}, is_whole=True), Touched(uptimes=reports), rows.CURSOR)
+    node, readers = FakeNode(dict(ANSWERS)), Readers(empty)
+    silent = {10_000 + id: asyncio.Event() for id in range(1, 81)}
+    node.dead = dict(silent)
+    asker = Asker(node, store, readers, Now(clock), deadline=0.05)
+
+    def answered() -> int:
+        with empty.connect() as db:
+            return len(db.execute(select(REPORT.c.node_id).where(REPORT.c.features_at > 0)).all())
+
+    try:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            await asker.begin(group)
+        assert answered() == 20
+        # By now it is known who is silent: of these only a few are asked at a time, and nobody waits for them.
+        clock.advance(RETRY + 1)
+        node.asked.clear()
+        slow = Asker(node, store, readers, Now(clock))
+        slow._silent = asker._silent
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            await slow.begin(group)
+            while len({twin for twin, _ in node.asked} - silent.keys()) < 20:
+                await asyncio.sleep(0.01)
+            assert len({twin for twin, _ in node.asked} & silent.keys()) == QUIET
+            node.dead.clear()
+            for event in silent.values():
+                event.set()
+        assert answered() == 100
+    finally:
+        readers.close()
+
+
+async def test_a_question_that_silences_a_node_hides_no_other(world: World) -> None:
+    hole = asyncio.Event()
+    world.node.holes["zos.network.has_ipv6"] = hole
+    world.asker._deadline = 0.05
+    for _ in QUESTIONS:
+        await world.round()
+        world.clock.advance(RETRY + 1)
+    report = world.row(REPORT, 1)
+    assert [one.name for one in QUESTIONS if not report[f"{one.name}_at"]] == ["ipv6"]
+
+
+async def test_when_nobody_can_be_asked_nothing_is_concluded(world: World) -> None:
+    await world.round()
+    asked = len(world.node.asked)
+    world.clock.advance(3601)
+    world.node.trouble = "no relay"
+    await world.round()
+    assert len(world.node.asked) == asked
+    # The connection may be lost in the middle of asking.
+    world.node.trouble = ""
+    world.node.answers.clear()
+    world.node.loses = True
+    await world.round()
+    assert world.row(NODE, 1)["healthy"]
 
 
 JSON = st.recursive(

@@ -152,7 +152,7 @@ def written(world: World, store: Store) -> None:
         changes.farms[farm.id] = row, ips
     for node in world.nodes.values():
         state, target = node.power or (None, None)
-        more = {f"total_{unit}": node.total[unit] for unit in oracle.UNITS}
+        more: dict[str, Any] = {f"total_{unit}": node.total[unit] for unit in oracle.UNITS}
         more |= {"power_state": state, "power_target": target, "extra_fee": node.fee, **node.config}
         more |= {"certification": "Certified" if node.is_certified else "Diy", "twin_id": node.twin, "created": 5}
         place = next(number for number, (_, city) in enumerate(rows.PLACES) if city == node.city)
@@ -163,8 +163,8 @@ def written(world: World, store: Store) -> None:
         more |= {"created_at": one.created, **{f"used_{unit}": one.used.get(unit, 0) for unit in oracle.UNITS}}
         changes.contracts[one.id] = rows.contract(one.id, one.kind, **more)
     for twin in world.twins.values():
-        changes.twins[twin.id] = {"twin_id": twin.id, "account_id": twin.account}
-        changes.twins[twin.id] |= {"relay": twin.relay, "public_key": twin.key}
+        names = {"twin_id": twin.id, "account_id": twin.account, "relay": twin.relay, "public_key": twin.key}
+        changes.twins[twin.id] = names
     for id, (cu, su) in world.prices.items():
         changes.pricing[id] = rows.pricing() | {"pricing_policy_id": id, "cu": cu, "su": su}
     touched = Touched(uptimes={node.id: (node.reported, node.uptime) for node in world.nodes.values()})
