@@ -64,15 +64,18 @@ def url_of(text: str) -> URL:
 def opened(text: str) -> Engine:
     """An engine whose tables are those of this version: an older database gets what it lacks. Raises BadDatabase."""
     url = url_of(text)
-    try:
-        engine = _engine(url)
-        with engine.begin() as db:
-            _grow(db, url)
-    except ImportError as err:
-        raise BadDatabase(url=url.render_as_string(), problem=f"{err} (install zos[postgresql])") from None
-    except (SQLAlchemyError, OSError) as err:
-        raise BadDatabase(url=url.render_as_string(), problem=getattr(err, "orig", None) or err) from None
-    return engine
+    with contextlib.ExitStack() as undo:
+        try:
+            engine = _engine(url)
+            undo.callback(engine.dispose)
+            with engine.begin() as db:
+                _grow(db, url)
+        except ImportError as err:
+            raise BadDatabase(url=url.render_as_string(), problem=f"{err} (install zos[postgresql])") from None
+        except (SQLAlchemyError, OSError) as err:
+            raise BadDatabase(url=url.render_as_string(), problem=getattr(err, "orig", None) or err) from None
+        undo.pop_all()
+        return engine
 
 
 def _grow(db: Connection, url: URL) -> None:
@@ -165,7 +168,7 @@ def in_time() -> Iterator[None]:
         cause: Any = getattr(err, "orig", None)
         # 57014 is PostgreSQL's word for a cancelled query.
         if getattr(cause, "sqlite_errorname", "") == "SQLITE_INTERRUPT" or getattr(cause, "sqlstate", "") == "57014":
-            raise TooLong(seconds=LONGEST) from None
+            raise TooLong(seconds=round(LONGEST)) from None
         if isinstance(err, DatabaseError) and not _is_gone(cause):
             raise
         log.error("the database does not answer: %s", err)

@@ -43,7 +43,7 @@ class TooLong(ZosError):
 
     reason = "explorer.too_long"
     status = Status.UNAVAILABLE
-    text = "the question takes longer than {seconds:.0f} s to answer"
+    text = "the question takes longer than {seconds} s to answer"
     hint = "ask for less at a time"
 
 

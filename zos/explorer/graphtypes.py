@@ -92,7 +92,7 @@ class Rows:
     def _executed(self, query: Any) -> Any:
         # Each statement has a deadline, and so has all of them together.
         if time.monotonic() > self._until:
-            raise TooLong(seconds=database.LONGEST)
+            raise TooLong(seconds=round(database.LONGEST))
         with in_time():
             return self._db.execute(query)
 

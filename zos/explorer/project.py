@@ -36,6 +36,8 @@ class Touched:
     price: bool = False
     uptimes: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Node → newest report: unix seconds, seconds since boot."""
+    heard: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Node → block and position of the newest report: blocks may be folded in any order, and share a second."""
     beats: dict[tuple[int, int], int] = field(default_factory=dict)
     """All of these reports: node and unix seconds → seconds since boot."""
     stored: dict[int, int] = field(default_factory=dict)
@@ -62,9 +64,12 @@ class Touched:
         match event.name:
             case "NodeUptimeReported":
                 node, now, uptime = (min(int(one), MOST) for one in fields)
-                self.beats[node, now] = uptime
-                if now >= self.uptimes.get(node, (0, 0))[0]:
-                    self.uptimes[node] = (now, uptime)
+                is_newest = (block, position) >= self.heard.get(node, (0, 0))
+                if is_newest:
+                    self.heard[node] = block, position
+                    self.uptimes[node] = now, uptime
+                if is_newest or (node, now) not in self.beats:
+                    self.beats[node, now] = uptime
             case "NodeStored" | "NodeUpdated":
                 node = _id(fields, "id")
                 self.stored[node] = max(time, self.stored.get(node, 0))

@@ -9,11 +9,14 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from zos.explorer.api import Api
 from zos.explorer.ask import Ask
 from zos.explorer.asker import Asker
 from zos.explorer.command import Settings
 from zos.explorer.database import Readers, opened
+from zos.explorer.errors import BadDatabase
 from zos.explorer.follow import Follower
 from zos.explorer.liveness import Now
 from zos.explorer.rmbask import RmbAsk
@@ -43,8 +46,12 @@ async def running(settings: Settings, ask: Ask | None = None, clock: Clock | Non
     """Follow and serve until the block ends. Without `ask`, what only nodes know is left unknown."""
     engine = await asyncio.to_thread(opened, settings.database)
     readers, store, now = Readers(engine), Store(engine), Now(clock or SystemClock())
-    # A database that only ever grew block by block was never measured.
-    await asyncio.to_thread(store.measure)
+    try:
+        # A database that only ever grew block by block was never measured.
+        await asyncio.to_thread(store.measure)
+    except SQLAlchemyError as err:
+        engine.dispose()
+        raise BadDatabase(url=engine.url.render_as_string(), problem=getattr(err, "orig", None) or err) from None
     chain = Chain(settings.chain)
     follower = Follower(chain, store, now)
     loops = [Loop("following the chain", follower.follow, RECONNECT, follower.wake)]

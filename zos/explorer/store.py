@@ -136,10 +136,13 @@ class Store:
 
     def measure(self) -> None:
         """Let the database count its rows: without, it cannot tell which index serves a query best."""
-        # PostgreSQL also counts by an index alone once it knows that no row on a page is dead.
-        word = "VACUUM (ANALYZE)" if self._engine.dialect.name == "postgresql" else "ANALYZE"
+        words = ["ANALYZE"]
+        if self._engine.dialect.name == "postgresql":
+            # It also counts by an index alone once it knows that no row on a page is dead. This may take its time.
+            words = ["SET statement_timeout = 0", "VACUUM (ANALYZE)", "RESET statement_timeout"]
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.execute(text(word))
+            for word in words:
+                db.execute(text(word))
 
     def _stale(self, db: Connection, changes: Changes) -> set[int]:
         """Nodes whose derived columns may be wrong afterwards, as far as rows that still are here tell."""

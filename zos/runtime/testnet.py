@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-MARKED = ("root", "lab", "node", "net", "tools", "postgresql")
+MARKED = ("root", "lab", "node", "net", "tools", "process")
 SETTLE = 5.0
 _LOOP_ROOT = Path("/sys/block")
 

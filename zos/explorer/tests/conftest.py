@@ -15,16 +15,16 @@ from zos.explorer.tests import postgres, rows
 from zos.explorer.tests.grid import Web
 from zos.explorer.tests.served import database, served
 
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.process)]
 Place = Callable[[str], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def server(request: pytest.FixtureRequest) -> Iterator[postgres.Postgres | postgres.NoServer]:
-    """A PostgreSQL server, when a test of this session wants one. Where CI runs, a missing one is a failure."""
+    """A PostgreSQL server, when a test of this session may want one. Where CI runs, a missing one is a failure."""
     with contextlib.ExitStack() as stack:
         found: postgres.Postgres | postgres.NoServer = postgres.NoServer("no test of this session asked for one")
-        if any(item.get_closest_marker("postgresql") for item in request.session.items):
+        if any(item.get_closest_marker("process") for item in request.session.items):
             try:
                 found = stack.enter_context(postgres.server())
             except postgres.NoServer as err:
