@@ -69,6 +69,8 @@ class LocalKey:
     _secret: bytes = field(repr=False)
     _mini: bytes = field(default=b"", repr=False)
     """The seed that a mnemonic or hex text stands for; empty for a derived key."""
+    _signing: SigningKey | None = field(default=None, repr=False, compare=False)
+    """The key made of its secret, for ed25519."""
 
     @property
     def seed(self) -> bytes:
@@ -81,7 +83,8 @@ class LocalKey:
         if len(seed) != 32:
             raise BadKey(problem=f"a seed has 32 bytes, not {len(seed)}")
         if kind is KeyKind.ED25519:
-            return LocalKey(kind, bytes(SigningKey(seed).verify_key), seed, seed)
+            signing = SigningKey(seed)
+            return LocalKey(kind, bytes(signing.verify_key), seed, seed, signing)
         public, secret = sr25519.pair_from_seed(seed)
         return LocalKey(kind, bytes(public), bytes(secret), seed)
 
@@ -107,8 +110,8 @@ class LocalKey:
 
     def signed(self, payload: bytes) -> bytes:
         """The signature, at once."""
-        if self.kind is KeyKind.ED25519:
-            return bytes(SigningKey(self._secret).sign(payload).signature)
+        if self._signing is not None:
+            return bytes(self._signing.sign(payload).signature)
         return bytes(sr25519.sign((self.public, self._secret), payload))
 
 
