@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+import random
+import re
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -18,24 +22,55 @@ log = logging.getLogger("zos.relay")
 DEADLINE = 3.0
 PASSES = 3
 PAUSES = (0.1, 0.2)
-AT_ONCE = 64
+AGAIN, LONGEST = 2.0, 30.0
+"""Seconds before relays that all failed are tried again, and the most that this grows to."""
+PER_LANE = 4
+"""Posts at the same time to the same relays: what hangs holds up only its own."""
+RELAYS = 4
+"""Relays of a twin that are tried; clients write no more."""
 HOUR = 3600.0
 MEMORY = 1000
 ACCEPTED = 202
+_DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?")
+
+
+class Outcome(StrEnum):
+    """What became of a message; the words are for its sender."""
+
+    TAKEN = ""
+    REFUSED = "destination offline"
+    EXPIRED = "message has expired"
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What goes to the same relays."""
+
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_LANE))
+    users: int = 0
 
 
 class Federation:
     """Knows which relays failed lately, and asks them last."""
 
-    def __init__(self, clock: Clock, scheme: str = "https") -> None:
+    def __init__(
+        self, clock: Clock, scheme: str = "https", *, again: float = AGAIN, deadline: float = DEADLINE
+    ) -> None:
         self._clock = clock
         self._scheme = scheme
+        self._again = again
+        self._deadline = deadline
         self._failures: dict[str, deque[float]] = {}
-        self._few = asyncio.Semaphore(AT_ONCE)
+        self._lanes: dict[tuple[str, ...], _Lane] = {}
         self._session: aiohttp.ClientSession | None = None
+        self.counts: dict[str, Counter[str]] = {"success": Counter(), "error": Counter()}
+        """Messages by relay."""
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DEADLINE))
+        # How many posts there are is for the lanes and for who calls to say.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._deadline), connector=aiohttp.TCPConnector(limit=0)
+        )
         return self
 
     async def __aexit__(
@@ -44,20 +79,53 @@ class Federation:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, domains: Sequence[str], frame: bytes) -> bool:
-        """Whether one of the relays took it; a relay's 4xx is final, everything else is tried again."""
-        async with self._few:
-            for number in range(PASSES):
-                for domain in self.ranked(domains):
-                    status = await self._post(domain, frame)
-                    if status == ACCEPTED:
-                        return True
-                    if 400 <= status < 500:
-                        return False
-                    self._failed(domain)
-                if number < len(PAUSES):
-                    await asyncio.sleep(PAUSES[number])
-        return False
+    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
+        """Bring it to one of the relays within so many seconds.
+
+        A relay's 4xx is final, everything else is tried again until then.
+        """
+        known = tuple(sorted({one for one in domains if _DOMAIN.fullmatch(one)}))[:RELAYS]
+        if not known:
+            return Outcome.REFUSED
+        lane = self._lanes.setdefault(known, _Lane())
+        lane.users += 1
+        try:
+            async with asyncio.timeout(span):
+                outcome = await self._insist(lane.turns, known, frame)
+        except TimeoutError:
+            outcome = Outcome.EXPIRED
+        finally:
+            lane.users -= 1
+            if not lane.users:
+                del self._lanes[known]
+        if outcome is not Outcome.TAKEN:
+            for domain in known:
+                self._count("error", domain)
+        return outcome
+
+    async def _insist(self, turns: asyncio.Semaphore, domains: tuple[str, ...], frame: bytes) -> Outcome:
+        pause = self._again
+        while True:
+            async with turns:
+                outcome = await self._try(domains, frame)
+            if outcome is not None:
+                return outcome
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(2 * pause, LONGEST)
+
+    async def _try(self, domains: tuple[str, ...], frame: bytes) -> Outcome | None:
+        for number in range(PASSES):
+            for domain in self.ranked(domains):
+                status = await self._post(domain, frame)
+                if status == ACCEPTED:
+                    self._count("success", domain)
+                    return Outcome.TAKEN
+                if 400 <= status < 500:
+                    return Outcome.REFUSED
+                self._failed(domain)
+            if number < len(PAUSES):
+                await asyncio.sleep(PAUSES[number] * random.uniform(1.0, 1.5))
+        return None
 
     def ranked(self, domains: Sequence[str]) -> list[str]:
         """The relays, those with the fewest failures of the last hour first."""
@@ -76,10 +144,16 @@ class Federation:
             self._failures.pop(next(iter(self._failures)))
         self._failures.setdefault(domain, deque(maxlen=100)).append(self._clock.monotonic())
 
+    def _count(self, what: str, domain: str) -> None:
+        counts = self.counts[what]
+        # Whoever has a twin can name relays; so many are counted by name.
+        counts[domain if domain in counts or len(counts) < MEMORY else "others"] += 1
+
     async def _post(self, domain: str, frame: bytes) -> int:
         assert self._session is not None, "used outside its block"
         try:
-            async with self._session.post(f"{self._scheme}://{domain}/", data=frame) as answer:
+            # A relay that sends us on would choose whom we talk to.
+            async with self._session.post(f"{self._scheme}://{domain}/", data=frame, allow_redirects=False) as answer:
                 return answer.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as err:
             log.info("relay %s took no message: %s", domain, type(err).__name__)

@@ -8,36 +8,56 @@ import logging
 import re
 import ssl
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
 from zos.errors import ZosError
-from zos.relay.sessions import Address, Session, Sessions
+from zos.relay import metrics
+from zos.relay.federation import Outcome
+from zos.relay.sessions import MIB, Address, Session, Sessions
 from zos.rmb import envelope as env
 from zos.rmb import token
-from zos.rmb.envelope import LARGEST, Twins
-from zos.rmb.errors import ProtocolError
+from zos.rmb.envelope import LARGEST, TwinRecord
+from zos.rmb.errors import ProtocolError, WrongSignature
+from zos.rmb.limits import Once, Rate, Room, Share
+from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
 
 log = logging.getLogger("zos.relay")
 
 STALLED = 60.0
-"""Seconds that a connection may be a window behind before it is let go."""
+"""Seconds that a connection may take for one message before it is let go."""
 HEARTBEAT = 30.0
-ROUTING = 1024
-"""Deliveries that may be waiting for a lookup, a federation or a slow reader."""
+PACE, PACE_BURST = 1000.0, 2000.0
+"""Messages per second that are read from one twin, a large one counting for several; it is slowed down, not cut."""
+PACE_BYTES = 16 * 1024
+TURN = 16
+"""Messages of one connection after which others have a turn."""
+LOOKUPS, LOOKUPS_BURST = 50.0, 1000.0
+"""Destinations per second that one twin may have looked up on the chain."""
+STRANGERS, STRANGERS_BURST = 20.0, 200.0
+"""The same for who comes from one address and has not shown yet who it is."""
+ROUTING, ROUTING_EACH = 4096, 1024
+ROUTING_BYTES = 32 * MIB
+"""Messages, and bytes of them, that may be waiting for a lookup or another relay; of one twin half of what is free."""
+POSTS = 64
+"""Messages of other relays that are read at the same time."""
 MINUTE = 60.0
+READ = 10.0
 _SPLIT = re.compile(r"[,\s]+")
 
 
 class Away(Protocol):
     """The other relays."""
 
-    async def send(self, domains: list[str], frame: bytes) -> bool: ...
+    @property
+    def counts(self) -> Mapping[str, Counter[str]]: ...
+
+    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +68,43 @@ class Limit:
     bytes: int
 
 
+class _Undeliverable(Exception):
+    """What the sender is told; `later` when it may work in a moment."""
+
+    def __init__(self, text: str, later: bool = False) -> None:
+        super().__init__(text)
+        self.later = later
+
+
 class Relay:
     """One relay."""
 
-    def __init__(self, twins: Twins, domain: str, clock: Clock, away: Away, limit: Limit | None = None) -> None:
+    def __init__(
+        self,
+        twins: TwinCache,
+        domain: str,
+        clock: Clock,
+        away: Away,
+        limit: Limit | None = None,
+        pace: Rate[int] | None = None,
+    ) -> None:
         self._twins = twins
         self._domain = domain
         self._clock = clock
         self._away = away
         self._limit = limit
+        self._pace = pace or Rate(clock, PACE, PACE_BURST)
+        self._lookups: Rate[int] = Rate(clock, LOOKUPS, LOOKUPS_BURST)
+        self._strangers: Rate[str] = Rate(clock, STRANGERS, STRANGERS_BURST)
         self._spent: OrderedDict[int, tuple[float, int, int]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._few = asyncio.Semaphore(ROUTING)
+        self._routing: Room[int] = Room(Share(ROUTING, ROUTING_EACH), Share(ROUTING_BYTES, ROUTING_BYTES))
+        self._posts: Share[str] = Share(POSTS, POSTS)
+        self._once = Once(clock)
+        self.stalled = STALLED
         self.sessions = Sessions(clock)
         self.counts: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
 
     def application(self) -> web.Application:
         """The routes: `/` by WebSocket for twins, by POST for other relays; `/metrics`."""
@@ -85,157 +128,183 @@ class Relay:
             return web.Response(status=400, text="a token is needed: GET /?TOKEN\n")
         try:
             seen = token.parse(request.query_string)
-            twin = await self._twins.twin(seen.twin)
+            twin = await self._stranger(seen.twin, request)
             if twin is None:
                 return web.Response(status=401, text=f"twin {seen.twin} is not on the chain\n")
             seen.check(twin.account, self._clock.time())
         except token.BadToken as err:
             return web.Response(status=401, text=f"{err}\n")
-        except ZosError as err:
-            log.warning("twin lookup: %s", err.explain())
-            return web.Response(status=500, text="twins cannot be looked up at the moment\n")
+        except _Undeliverable as err:
+            return web.Response(status=503, text=f"{err}\n")
         if not socket.can_prepare(request).ok:
             return web.Response(status=400, text="this is a relay; join it by WebSocket\n")
-        await socket.prepare(request)
-        session, waiting = self.sessions.join((seen.twin, seen.session))
-        self.counts["joined"] += 1
-        writer = asyncio.create_task(self._write(socket, session, waiting))
+        session = self.sessions.join((seen.twin, seen.session))
+        try:
+            await socket.prepare(request)
+            self.counts["joined"] += 1
+            await self._serve(request, socket, session)
+        finally:
+            self.sessions.leave(session)
+        return socket
+
+    async def _stranger(self, twin: int, request: web.Request) -> TwinRecord | None:
+        """A twin that somebody says to be."""
+        if self._twins.knows(twin) or self._strangers.take(request.remote or ""):
+            return await self._look(twin)
+        if (known := self._twins.known(twin)) is None:
+            raise _Undeliverable("too many unknown twins; try again in a moment", later=True)
+        return known
+
+    async def _look(self, twin: int) -> TwinRecord | None:
+        try:
+            return await self._twins.twin(twin)
+        except ZosError as err:
+            log.warning("twin lookup: %s", err.explain())
+            raise _Undeliverable("twins cannot be looked up at the moment", later=True) from None
+
+    async def _serve(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
+        writing = asyncio.create_task(self._write(request, socket, session))
         try:
             await self._read(socket, session)
         finally:
             self.sessions.leave(session)
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
-        return socket
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
 
     async def _read(self, socket: web.WebSocketResponse, session: Session) -> None:
-        over = asyncio.create_task(session.ended.wait())
-        try:
-            while True:
-                reading = asyncio.create_task(socket.receive())
-                await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
-                if not reading.done():
-                    # A newer connection of the same address, or a reader that stalls.
-                    reading.cancel()
-                    await asyncio.gather(reading, return_exceptions=True)
-                    await socket.close()
-                    return
-                message = reading.result()
-                if message.type is not WSMsgType.BINARY:
-                    # Text is no envelope; the protocol's answer is to hang up, as at the end of the connection.
-                    await socket.close()
-                    return
-                await self._take(message.data, session)
-        finally:
-            over.cancel()
+        twin, count = session.address[0], 0
+        while True:
+            message = await socket.receive()
+            if message.type is not WSMsgType.BINARY:
+                # Text is no envelope; the protocol's answer is to hang up, as at the end of the connection.
+                await socket.close()
+                return
+            self._take(message.data, session)
+            count += 1
+            wait = self._pace.wait(twin, max(1.0, len(message.data) / PACE_BYTES))
+            if wait or not count % TURN:
+                await asyncio.sleep(wait)
 
-    async def _write(self, socket: web.WebSocketResponse, session: Session, waiting: list[bytes]) -> None:
-        frame = b""
-        left = list(reversed(waiting))
-        try:
-            while True:
-                frame = left.pop() if left else await session.outgoing.get()
-                async with asyncio.timeout(STALLED):
-                    await socket.send_bytes(frame)
-                self.counts["delivered"] += 1
-                frame = b""
-        except (ConnectionError, TimeoutError):
-            session.ended.set()
-        finally:
-            for one in ([frame] if frame else []) + left[::-1]:
-                self.sessions.keep(session.address, one, self._clock.time() + env.LONGEST_EXPIRATION)
+    async def _write(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
+        while (message := await self.sessions.next(session)) is not None:
+            given = False
+            try:
+                async with asyncio.timeout(self.stalled):
+                    await socket.send_bytes(message.frame)
+                given = True
+            except ConnectionError:
+                return
+            except TimeoutError:
+                self.ended["back_pressure_timeout"] += 1
+                if request.transport is not None:
+                    request.transport.abort()
+                return
+            finally:
+                if not given:
+                    self.sessions.again(session, message)
+            self.counts["relay_message_tx"] += 1
+            self.counts["relay_message_tx_bytes"] += len(message.frame)
+        # A newer connection took its place.
+        self.ended["replaced"] += 1
+        await socket.close()
 
     # Routing
 
-    async def _take(self, data: bytes, session: Session) -> None:
-        self.counts["received"] += 1
+    def _take(self, data: bytes, session: Session) -> None:
+        self.counts["relay_message_rx"] += 1
+        self.counts["relay_message_rx_bytes"] += len(data)
         try:
             seen = env.decode(data)
         except ProtocolError:
             self.counts["malformed"] += 1
             return
+        sender = session.address[0]
         if (seen.source.twin, seen.source.connection) != session.address:
-            await self._tell(session, seen, "message wrong source")
-            return
-        if self._limit is not None and not self._affordable(session.address[0], len(data)):
+            self._tell(session.address, seen, "message wrong source")
+        elif self._limit is not None and not self._affordable(sender, len(data)):
             self.counts["limited"] += 1
-            await self._tell(session, seen, "exceeded rate limits, dropping message")
-            return
-        if seen.WhichOneof("message") == "ping":
-            await self._pong(session, seen)
-            return
-        there = self.sessions.get(_to(seen))
-        if there is not None and not there.outgoing.full():
-            there.outgoing.put_nowait(data)
-            return
-        # What needs a lookup, another relay or patience must not hold up this sender's other messages.
-        await self._few.acquire()
-        task = asyncio.create_task(self._route(data, seen, session))
-        self._tasks.add(task)
-        task.add_done_callback(self._routed)
+            self._tell(session.address, seen, "exceeded rate limits, dropping message")
+        elif seen.WhichOneof("message") == "ping":
+            self._pong(session.address, seen)
+        elif self.sessions.get(_to(seen)) is not None:
+            self._put(data, seen, session.address)
+        elif not self._may_look(seen, sender):
+            self._tell(session.address, seen, "too many unknown destinations; try again in a moment")
+        elif not self._routing.take(sender, len(data)):
+            self._tell(session.address, seen, "too many messages to other relays; try again in a moment")
+        else:
+            # What needs a lookup, another relay or patience must not hold up this sender's other messages.
+            task = asyncio.create_task(self._route(data, seen, session.address))
+            self._tasks.add(task)
+            task.add_done_callback(self._routed)
+
+    def _may_look(self, seen: Envelope, sender: int) -> bool:
+        return self._twins.knows(seen.destination.twin) or self._lookups.take(sender)
+
+    def _put(self, data: bytes, seen: Envelope, sender: Address) -> None:
+        try:
+            self._keep(data, seen, sender[0])
+        except _Undeliverable as err:
+            self._tell(sender, seen, str(err))
+
+    def _keep(self, data: bytes, seen: Envelope, sender: int) -> None:
+        if not self.sessions.put(_to(seen), sender, data, env.span(seen)):
+            self.counts["full"] += 1
+            raise _Undeliverable("the queue of this twin is full", later=True)
 
     def _routed(self, task: asyncio.Task[None]) -> None:
-        self._few.release()
         self._tasks.discard(task)
         if not task.cancelled() and (err := task.exception()) is not None:
             log.error("routing: %s", err, exc_info=err)
 
-    async def _route(self, data: bytes, seen: Envelope, session: Session | None) -> None:
-        problem = await self._deliver(data, seen, session is not None)
-        if problem and session is not None:
-            await self._tell(session, seen, problem)
+    async def _route(self, data: bytes, seen: Envelope, sender: Address) -> None:
+        try:
+            domains = await self._local(data, seen, sender[0])
+            if domains:
+                self.counts["federated"] += 1
+                outcome = await self._away.send(domains, data, env.span(seen))
+                if outcome is not Outcome.TAKEN:
+                    raise _Undeliverable(outcome)
+        except _Undeliverable as err:
+            self._tell(sender, seen, str(err))
+        finally:
+            self._routing.give(sender[0], len(data))
 
-    async def _deliver(self, data: bytes, seen: Envelope, onward: bool) -> str:
-        """Bring it to its session, its queue or its relay; what cannot be done is said."""
+    async def _local(self, data: bytes, seen: Envelope, sender: int) -> list[str]:
+        """Bring it to its session or queue; otherwise give the relays where it belongs."""
         address = _to(seen)
-        there = self.sessions.get(address)
-        if there is not None:
-            return await self._push(there, data)
-        try:
-            twin = await self._twins.twin(address[0])
-        except ZosError:
-            return "twins cannot be looked up at the moment"
+        if self.sessions.get(address) is not None:
+            self._keep(data, seen, sender)
+            return []
+        twin = await self._look(address[0])
         if twin is None:
-            return "unknown twin destination"
+            raise _Undeliverable("unknown twin destination")
         if not twin.relay:
-            return "relay info is not set for this twin"
+            raise _Undeliverable("relay info is not set for this twin")
         domains = twin.relay.split("_")
-        if self._domain in domains:
-            if "fail-fast" in _SPLIT.split(seen.tags):
-                return "destination twin is not connected"
-            self.counts["queued"] += 1
-            return "" if self.sessions.keep(address, data, env.ends(seen)) else "the queue of this twin is full"
-        if not onward:
-            return "this relay is not one of the twin's"
-        self.counts["federated"] += 1
-        return "" if await self._away.send(domains, data) else "destination offline"
+        if self._domain not in domains:
+            return domains
+        if "fail-fast" in _SPLIT.split(seen.tags):
+            raise _Undeliverable("destination twin is not connected")
+        self.counts["queued"] += 1
+        self._keep(data, seen, sender)
+        return []
 
-    async def _push(self, there: Session, data: bytes) -> str:
-        try:
-            async with asyncio.timeout(STALLED):
-                await there.outgoing.put(data)
-        except TimeoutError:
-            self.counts["stalled"] += 1
-            there.ended.set()
-            return "the destination does not read its messages"
-        return ""
-
-    async def _pong(self, session: Session, seen: Envelope) -> None:
+    def _pong(self, sender: Address, seen: Envelope) -> None:
         back = Envelope(uid=seen.uid, timestamp=seen.timestamp, expiration=seen.expiration, plain=b"hello world")
         back.source.CopyFrom(seen.destination)
         back.destination.CopyFrom(seen.source)
         back.pong.SetInParent()
-        await self._push(session, back.SerializeToString())
+        self.sessions.put(sender, sender[0], back.SerializeToString(), env.span(seen))
 
-    async def _tell(self, session: Session, seen: Envelope, problem: str) -> None:
+    def _tell(self, sender: Address, seen: Envelope, problem: str) -> None:
         """An error for the sender of a request; answers that cannot be delivered are nobody's business."""
         self.counts["refused"] += 1
         if seen.WhichOneof("message") == "request":
             told = env.relay_error(seen, problem, self._clock.time())
-            told.destination.twin, told.destination.connection = session.address
-            with contextlib.suppress(asyncio.QueueFull):
-                session.outgoing.put_nowait(told.SerializeToString())
+            told.destination.twin, told.destination.connection = sender
+            # At the cost of its own room: who does not read its errors gets no more of them.
+            self.sessions.put(sender, sender[0], told.SerializeToString(), env.span(told))
 
     def _affordable(self, twin: int, size: int) -> bool:
         assert self._limit is not None
@@ -254,22 +323,51 @@ class Relay:
     # Other relays, and who measures
 
     async def _federated(self, request: web.Request) -> web.Response:
+        remote = request.remote or ""
+        if not self._posts.take(remote):
+            return web.Response(status=503, text="too many at once\n")
         try:
-            data = await request.read()
-            seen = env.decode(data)
+            async with asyncio.timeout(READ):
+                data = await request.read()
+            await self._posted(data, request)
         except (ProtocolError, web.HTTPRequestEntityTooLarge) as err:
             return web.Response(status=400, text=f"{err}\n")
-        problem = await self._deliver(data, seen, onward=False)
-        if problem:
-            return web.Response(status=404, text=f"{problem}\n")
+        except TimeoutError:
+            return web.Response(status=408, text="too slow\n")
+        except _Undeliverable as err:
+            return web.Response(status=503 if err.later else 404, text=f"{err}\n")
+        finally:
+            self._posts.give(remote)
         return web.Response(status=202)
 
+    async def _posted(self, data: bytes, request: web.Request) -> None:
+        """Take a message from another relay, or from whoever posts one: so its signature says whose it is."""
+        self.counts["posted"] += 1
+        seen = env.decode(data)
+        sender = await self._stranger(seen.source.twin, request) if seen.source.twin else None
+        if sender is None:
+            raise WrongSignature(twin=seen.source.twin)
+        env.check_signature(seen, sender)
+        env.check_time(seen, self._clock.time())
+        # What was captured once must not fill a queue in its sender's name.
+        name = (sender.id, f"{seen.source.connection} to {_to(seen)}", seen.uid)
+        if self._once.has(*name):
+            self.counts["repeated"] += 1
+            return
+        if self._limit is not None and not self._affordable(sender.id, len(data)):
+            self.counts["limited"] += 1
+            raise _Undeliverable("exceeded rate limits, dropping message")
+        if not self._may_look(seen, sender.id):
+            raise _Undeliverable("too many unknown destinations", later=True)
+        if await self._local(data, seen, sender.id):
+            raise _Undeliverable("this relay is not one of the twin's")
+        self._once.is_new(*name, env.ends(seen))
+
     async def _metrics(self, _: web.Request) -> web.Response:
-        lines = ["# TYPE relay_messages counter"]
-        lines += [f'relay_messages{{what="{what}"}} {count}' for what, count in sorted(self.counts.items())]
-        lines += ["# TYPE relay_sessions gauge", f"relay_sessions {len(self.sessions)}"]
-        lines += ["# TYPE relay_waiting_bytes gauge", f"relay_waiting_bytes {self.sessions.waiting}"]
-        return web.Response(text="\n".join(lines) + "\n", content_type="text/plain")
+        text = metrics.relay_values(
+            self.counts, self.ended, len(self.sessions), self.sessions.waiting, self._away.counts
+        )
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 def _to(seen: Envelope) -> Address:

@@ -1,25 +1,33 @@
-"""Who is connected, and what waits for whom: bounded queues that forget what has expired. Pure but for the clock."""
+"""Who is connected, and what waits for whom. Bounded, divided fairly, forgets what has expired. Pure but for the clock.
+
+A message is always put into the box of its address first, and a connection takes from its box: so nothing is lost
+between two connections, and a slow reader is the same as an absent one. In a box the senders take turns.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from zos.rmb.limits import Share
 from zos.runtime.clock import Clock
 
 Address = tuple[int, str]
 """A twin and its session; most nodes have none."""
 
-WINDOW = 256
-"""Messages that a connection may be behind."""
 KEEP = 3600.0
-"""Seconds that a message waits for a twin that is away."""
-PER_ADDRESS = 1000
-"""Messages that wait for one address."""
-TOTAL = 64 * 1024 * 1024
-"""Bytes that wait for all addresses together."""
+"""Seconds that a message waits at most."""
+MIB = 1024 * 1024
+OVERHEAD = 2048
+"""Bytes that a waiting message costs besides its own, with a box of its own."""
+TOTAL = 64 * MIB
+PER_TWIN = 16 * MIB
+"""Bytes that wait for all twins together, and for one: no sender has more than half of either."""
+SESSIONS = 64
+"""Sessions of one twin; the oldest makes room for the newest."""
+SWEEP = 5.0
+"""Seconds after which the boxes are looked through for what has expired."""
 
 
 @dataclass(eq=False, slots=True)
@@ -27,79 +35,158 @@ class Session:
     """One connection."""
 
     address: Address
-    outgoing: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(WINDOW))
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+
+    def end(self) -> None:
+        """It is over, or has to be."""
+        self.ended = True
+        self.wake.set()
 
 
-@dataclass(slots=True)
-class _Waiting:
-    until: float
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A frame that waits."""
+
     frame: bytes
+    sender: int
+    """The twin whose share of the room it takes."""
+    until: float
+
+    @property
+    def size(self) -> int:
+        """What it is charged with."""
+        return len(self.frame) + OVERHEAD
+
+
+_Box = OrderedDict[int, deque[Message]]
 
 
 class Sessions:
-    """All connections by address, and the messages of those that are away."""
+    """All connections by address, and the messages for them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, total: int = TOTAL, per_twin: int = PER_TWIN) -> None:
         self._clock = clock
+        self._per_twin = per_twin
         self._here: dict[Address, Session] = {}
-        self._away: OrderedDict[Address, deque[_Waiting]] = OrderedDict()
-        self._bytes = 0
+        self._of_twin: dict[int, OrderedDict[Address, Session]] = {}
+        self._boxes: dict[Address, _Box] = {}
+        self._room: Share[int] = Share(total, total)
+        self._rooms: dict[int, Share[int]] = {}
+        self._swept = clock.monotonic()
 
     def __len__(self) -> int:
         return len(self._here)
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for somebody."""
-        return self._bytes
+        """Bytes that are held for somebody."""
+        return self._room.used
 
     def get(self, address: Address) -> Session | None:
         """Who is connected under an address."""
         return self._here.get(address)
 
-    def join(self, address: Address) -> tuple[Session, list[bytes]]:
-        """Connect, in the place of an older connection of the same address; gives what waited for it."""
+    def join(self, address: Address) -> Session:
+        """Connect, in the place of an older connection of the same address."""
         if (old := self._here.get(address)) is not None:
-            old.ended.set()
+            self.leave(old)
+        mine = self._of_twin.get(address[0])
+        if mine is not None and len(mine) >= SESSIONS:
+            self.leave(next(iter(mine.values())))
         self._here[address] = session = Session(address)
-        return session, list(self._collect(address))
+        self._of_twin.setdefault(address[0], OrderedDict())[address] = session
+        return session
 
     def leave(self, session: Session) -> None:
-        """A connection is over; what it was not given yet waits for the next one."""
-        session.ended.set()
-        if self._here.get(session.address) is session:
-            del self._here[session.address]
-        while not session.outgoing.empty():
-            self.keep(session.address, session.outgoing.get_nowait(), self._clock.time() + KEEP)
+        """A connection is over; what waits goes on waiting."""
+        session.end()
+        if self._here.get(session.address) is not session:
+            return
+        del self._here[session.address]
+        mine = self._of_twin[session.address[0]]
+        del mine[session.address]
+        if not mine:
+            del self._of_twin[session.address[0]]
 
-    def keep(self, address: Address, frame: bytes, until: float) -> bool:
-        """Let a message wait; false when there is no room for it."""
-        self._forget_expired()
-        queue = self._away.setdefault(address, deque())
-        if len(queue) >= PER_ADDRESS or self._bytes + len(frame) > TOTAL:
-            if not queue:
-                del self._away[address]
+    def put(self, address: Address, sender: int, frame: bytes, span: float) -> bool:
+        """Let a message wait for so many seconds; False when its sender has no room left."""
+        message = Message(frame, sender, self._clock.time() + min(span, KEEP))
+        now = self._clock.monotonic()
+        if now - self._swept >= SWEEP:
+            self._swept = now
+            self._sweep()
+        room = self._rooms.setdefault(address[0], Share(self._per_twin, self._per_twin))
+        if not self._room.fits(sender, message.size) or not room.take(sender, message.size):
+            if not room.used:
+                del self._rooms[address[0]]
             return False
-        queue.append(_Waiting(min(until, self._clock.time() + KEEP), frame))
-        self._bytes += len(frame)
+        self._room.take(sender, message.size)
+        self._boxes.setdefault(address, OrderedDict()).setdefault(sender, deque()).append(message)
+        session = self._here.get(address)
+        if session is not None:
+            session.wake.set()
         return True
 
-    def _collect(self, address: Address) -> Iterable[bytes]:
-        now = self._clock.time()
-        for one in self._away.pop(address, ()):
-            self._bytes -= len(one.frame)
-            if one.until > now:
-                yield one.frame
+    async def next(self, session: Session) -> Message | None:
+        """The next message for a connection, its senders in turn; None once it is over."""
+        while not session.ended:
+            message = self._take(session.address)
+            if message is not None:
+                return message
+            session.wake.clear()
+            await session.wake.wait()
+        return None
 
-    def _forget_expired(self) -> None:
-        """Look at the address that waits longest; over many calls all are looked at."""
-        if not self._away:
-            return
-        address, queue = next(iter(self._away.items()))
+    def again(self, session: Session, message: Message) -> None:
+        """It could not be given; it waits on, before the others of its sender."""
+        address = session.address
+        room = self._rooms.setdefault(address[0], Share(self._per_twin, self._per_twin))
+        if room.take(message.sender, message.size):
+            if self._room.take(message.sender, message.size):
+                self._boxes.setdefault(address, OrderedDict()).setdefault(message.sender, deque()).appendleft(message)
+            else:
+                room.give(message.sender, message.size)
+        if not room.used:
+            del self._rooms[address[0]]
+
+    def _take(self, address: Address) -> Message | None:
+        box = self._boxes.get(address)
+        while box:
+            sender, messages = next(iter(box.items()))
+            message = messages.popleft()
+            self._give_back(address[0], message)
+            if messages:
+                box.move_to_end(sender)
+            else:
+                del box[sender]
+            if message.until > self._clock.time():
+                break
+        else:
+            self._boxes.pop(address, None)
+            return None
+        if not box:
+            del self._boxes[address]
+        return message
+
+    def _give_back(self, twin: int, message: Message) -> None:
+        self._room.give(message.sender, message.size)
+        room = self._rooms[twin]
+        room.give(message.sender, message.size)
+        if not room.used:
+            del self._rooms[twin]
+
+    def _sweep(self) -> None:
         now = self._clock.time()
-        kept = deque(one for one in queue if one.until > now)
-        self._bytes -= sum(len(one.frame) for one in queue) - sum(len(one.frame) for one in kept)
-        del self._away[address]
-        if kept:
-            self._away[address] = kept
+        for address, box in list(self._boxes.items()):
+            for sender, messages in list(box.items()):
+                for message in messages:
+                    if message.until <= now:
+                        self._give_back(address[0], message)
+                kept = deque(message for message in messages if message.until > now)
+                if kept:
+                    box[sender] = kept
+                else:
+                    del box[sender]
+            if not box:
+                del self._boxes[address]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
@@ -13,9 +14,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from zos.rmb.errors import Undecipherable
+from zos.runtime.clock import Clock
 
 NONCE = 12
 TAG = 16
+AGREED = 2048
+"""Shared keys that are remembered."""
+AGREED_FOR = 3600.0
+"""Seconds that one is."""
 
 
 class Secret(Protocol):
@@ -46,6 +52,33 @@ class LocalSecret:
         except ValueError:
             raise Undecipherable() from None
         return sha256(self._key().exchange(ec.ECDH(), other)).digest()
+
+
+class Agreed:
+    """The shared keys of late. An agreement costs a millisecond, and where the key is core-0's a question to it."""
+
+    def __init__(self, secret: Secret, clock: Clock, limit: int = AGREED) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._limit = limit
+        self._keys: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    async def shared(self, pk: bytes) -> bytes:
+        """As `Secret` has it."""
+        now = self._clock.monotonic()
+        kept = self._keys.get(pk)
+        if kept is not None and kept[0] > now:
+            self._keys.move_to_end(pk)
+            return kept[1]
+        key = await self._secret.shared(pk)
+        self._keys[pk] = (now + AGREED_FOR, key)
+        self._keys.move_to_end(pk)
+        if len(self._keys) > self._limit:
+            self._keys.popitem(last=False)
+        return key
 
 
 def seal(key: bytes, plain: bytes, nonce: bytes | None = None) -> bytes:

@@ -19,6 +19,10 @@ from zos.substrate.keys import KeyKind
 SCHEMA = "application/json"
 LARGEST = 2 * 1024 * 1024
 """Bytes of an envelope; a command's body may have one MiB."""
+WORD = 256
+"""Characters of a message's name and of a session's; clients have 36 and 10."""
+RELAYS = 16
+"""Relays that a message may name; a twin has four at most."""
 DEFAULT_EXPIRATION = 300
 LONGEST_EXPIRATION = 1800
 PREFIX = {KeyKind.ED25519: b"e", KeyKind.SR25519: b"s"}
@@ -47,22 +51,19 @@ class TwinRecord:
     """Host names of its relays, joined by `_`."""
 
 
-class Twins(Protocol):
-    """Where twins are looked up."""
-
-    async def twin(self, id: int) -> TwinRecord | None:
-        """A twin; None when the chain says that there is none. Raises when the chain does not answer."""
-        ...
-
-
 def decode(data: bytes) -> Envelope:
     """The envelope in a frame."""
     if len(data) > LARGEST:
         raise Malformed(problem=f"{len(data)} bytes are more than {LARGEST}")
     try:
-        return Envelope.FromString(data)
+        seen = Envelope.FromString(data)
     except (DecodeError, UnicodeDecodeError) as err:
         raise Malformed(problem=err) from None
+    # What is kept or looked through for each message must not be as long as its sender likes.
+    names = (seen.uid, seen.source.connection, seen.destination.connection)
+    if max(map(len, names)) > WORD or len(seen.relays) > RELAYS:
+        raise Malformed(problem="its name or addresses are too long")
+    return seen
 
 
 def challenge(envelope: Envelope) -> bytes:
@@ -96,10 +97,14 @@ def check_signature(envelope: Envelope, twin: TwinRecord) -> None:
         raise WrongSignature(twin=twin.id)
 
 
+def span(envelope: Envelope) -> int:
+    """The seconds after its timestamp in which it is good."""
+    return min(envelope.expiration or DEFAULT_EXPIRATION, LONGEST_EXPIRATION)
+
+
 def ends(envelope: Envelope) -> float:
     """When it expires (Unix seconds)."""
-    span = min(envelope.expiration or DEFAULT_EXPIRATION, LONGEST_EXPIRATION)
-    return float(min(envelope.timestamp, 2**53) + span)
+    return float(min(envelope.timestamp, 2**53) + span(envelope))
 
 
 def check_time(envelope: Envelope, now: float) -> None:

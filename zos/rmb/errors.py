@@ -37,6 +37,16 @@ class Expired(ProtocolError):
     code = 102
 
 
+class Forgotten(ProtocolError):
+    """From before our start, so it may have been dealt with already."""
+
+    reason = "rmb.forgotten"
+    status = Status.ABORTED
+    text = "the message was sent before this end of the bus started, and may have been answered then"
+    hint = "send it again"
+    code = 102
+
+
 class UnknownTwin(ProtocolError):
     """The chain has no such twin."""
 

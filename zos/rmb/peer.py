@@ -6,13 +6,14 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from zos.errors import ZosError
 from zos.rmb import envelope as env
-from zos.rmb.cipher import Secret, seal, unseal
-from zos.rmb.envelope import SCHEMA, Signer, TwinRecord, Twins
+from zos.rmb.cipher import Agreed, Secret, seal, unseal
+from zos.rmb.envelope import SCHEMA, Signer, TwinRecord
 from zos.rmb.errors import (
     HANDLER,
     Busy,
@@ -25,7 +26,8 @@ from zos.rmb.errors import (
     WrongSchema,
     WrongSignature,
 )
-from zos.rmb.limits import Once, Rate
+from zos.rmb.gate import Gate, Verdict
+from zos.rmb.limits import Rate
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
 from zos.rmb.wireline import Wireline
@@ -36,17 +38,20 @@ log = logging.getLogger("zos.rmb")
 Handler = Callable[[int, str, bytes], Awaitable[bytes]]
 """Answers `(caller's twin, command, body)` with JSON bytes, or raises a ZosError whose text is for the caller."""
 
-AT_ONCE = 64
 PER_TWIN = 8
-"""Requests that are answered at the same time, of all twins and of one."""
+"""Requests of one twin that are answered at the same time; of more it is told to wait."""
 WAITING = 1024
 """Own requests that may be open."""
 
 
 @dataclass(slots=True)
 class _Asked:
-    twin: int
-    answer: asyncio.Future[bytes] = field(repr=False)
+    twin: TwinRecord
+    line: Wireline
+    answer: asyncio.Future[Envelope | ZosError | None] = field(repr=False)
+    """The other twin's; or what the relay said instead; or None when the relay went away."""
+    doubted: bool = False
+    """Whether the twin's key was looked up again for it."""
 
 
 class Peer:
@@ -57,29 +62,27 @@ class Peer:
         twin: Callable[[], Awaitable[int]],
         signer: Signer,
         secret: Secret,
-        twins: Twins,
+        twins: TwinCache,
         relays: Sequence[str],
         handler: Handler | None = None,
         *,
         session: str = "",
         clock: Clock | None = None,
-        rate: Rate | None = None,
+        rate: Rate[int] | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._twin = twin
         self._signer = signer
-        self._secret = secret
+        self._secret = Agreed(secret, self._clock)
         self._twins = twins
         self._handler = handler
         self._session = session
-        self._rate = rate or Rate(self._clock)
-        self._once = Once(self._clock)
+        self._gate = Gate(twins, self._clock, rate)
         self._asked: dict[str, _Asked] = {}
-        self._busy: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
-        """Messages that were not answered: over the rate, seen before, not for us, or not readable."""
-        self.lines = [Wireline(url, twin, signer, session, self._clock, self._take) for url in relays]
+        """Messages that were not dealt with: over a limit, seen before, not for us, or not readable."""
+        self.lines = [Wireline(url, twin, signer, session, self._clock, self._take, self._lost) for url in relays]
 
     async def run(self) -> None:
         """Be connected to every relay; returns only by being cancelled."""
@@ -112,27 +115,63 @@ class Peer:
         """
         if len(self._asked) >= WAITING:
             raise Busy(twin=twin)
-        other = await self._twins.twin(twin)
-        if other is None:
-            raise UnknownTwin(twin=twin)
-        uid = str(uuid.uuid4())
-        made = env.request(uid, await self._me(), twin, command, self._clock.time(), max(1, round(deadline)))
-        if session:
-            made.destination.connection = session
-        await self._close(made, other, body)
-        asked = _Asked(twin, asyncio.get_running_loop().create_future())
-        self._asked[uid] = asked
         try:
             async with asyncio.timeout(deadline):
-                await self._send(made)
-                return await asked.answer
+                other = await self._twins.twin(twin)
+                if other is None:
+                    raise UnknownTwin(twin=twin)
+                uid = str(uuid.uuid4())
+                me, now = self._me(await self._twin()), self._clock.time()
+                made = env.request(uid, me, twin, command, now, max(1, round(deadline)))
+                if session:
+                    made.destination.connection = session
+                await self._close(made, other, body)
+                seen = await self._ask(made, other)
+                if seen.WhichOneof("message") == "error":
+                    raise Refused(message=seen.error.message[:2000])
+                return await self._open(seen, other)
         except TimeoutError:
             raise NoAnswer(twin=twin, command=command, deadline=deadline) from None
-        finally:
-            del self._asked[uid]
 
-    async def _me(self) -> Address:
-        me = Address(twin=await self._twin())
+    async def _ask(self, made: Envelope, other: TwinRecord) -> Envelope:
+        """Send by one relay after the other until one brings it; gives the answer, checked."""
+        frame = made.SerializeToString()
+        tried: dict[Wireline, ZosError] = {}
+        sent = False
+        while True:
+            ways = [line for line in self._ways() if line not in tried]
+            if not ways and sent and not tried:
+                await self.connected()
+                continue
+            if not ways:
+                raise next(reversed(tried.values()), self._nobody())
+            asked = _Asked(other, ways[0], asyncio.get_running_loop().create_future())
+            self._asked[made.uid] = asked
+            try:
+                await ways[0].send(frame)
+                sent = True
+                said = await asked.answer
+            except NoRelay as err:
+                said = err
+            finally:
+                del self._asked[made.uid]
+            if isinstance(said, Envelope):
+                return said
+            if said is not None:
+                tried[ways[0]] = said
+
+    def _ways(self, preferred: Wireline | None = None) -> list[Wireline]:
+        lines = [line for line in self.lines if line.up.is_set()]
+        random.shuffle(lines)
+        if preferred is not None:
+            lines.sort(key=lambda line: line is not preferred)
+        return lines
+
+    def _nobody(self) -> NoRelay:
+        return NoRelay(problem="; ".join(f"{line.url}: {line.trouble}" for line in self.lines) or "none")
+
+    def _me(self, twin: int) -> Address:
+        me = Address(twin=twin)
         if self._session:
             me.connection = self._session
         return me
@@ -146,99 +185,6 @@ class Peer:
             made.plain = body
         await env.signed(made, self._signer)
 
-    async def _send(self, made: Envelope, preferred: Wireline | None = None) -> None:
-        lines = [line for line in self.lines if line.up.is_set()]
-        random.shuffle(lines)
-        if preferred in lines:
-            lines.sort(key=lambda line: line is not preferred)
-        problem: ZosError = NoRelay(problem="; ".join(f"{line.url}: {line.trouble}" for line in self.lines) or "none")
-        frame = made.SerializeToString(deterministic=True)
-        for line in lines:
-            try:
-                return await line.send(frame)
-            except NoRelay as err:
-                problem = err
-        raise problem
-
-    # Being asked, and answered
-
-    async def _take(self, frame: bytes, line: Wireline) -> None:
-        try:
-            seen = env.decode(frame)
-        except ProtocolError as err:
-            # There is nobody to answer: who sent it stood in it.
-            log.debug("relay %s: %s", line.url, err)
-            self.dropped += 1
-            return
-        match seen.WhichOneof("message"):
-            case "request":
-                self._request(seen, line)
-            case "response" | "error":
-                await self._answered(seen)
-            case _:
-                pass
-
-    def _request(self, seen: Envelope, line: Wireline) -> None:
-        twin = seen.source.twin
-        # The cheap checks first: a flood must cost no signature, no lookup and no task.
-        if self._handler is None or not twin or not self._rate.take(twin):
-            self.dropped += 1
-            return
-        if len(self._tasks) >= AT_ONCE * 4 or self._busy.get(twin, 0) >= PER_TWIN * 4:
-            self.dropped += 1
-            return
-        self._busy[twin] = self._busy.get(twin, 0) + 1
-        task = asyncio.create_task(self._serve(seen, line), name=f"request {seen.uid[:36]}")
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._served(done, twin))
-
-    def _served(self, task: asyncio.Task[None], twin: int) -> None:
-        self._tasks.discard(task)
-        self._busy[twin] -= 1
-        if not self._busy[twin]:
-            del self._busy[twin]
-        if not task.cancelled() and (err := task.exception()) is not None:
-            log.error("a request of twin %d: %s", twin, err, exc_info=err)
-
-    async def _serve(self, seen: Envelope, line: Wireline) -> None:
-        other: TwinRecord | None = None
-        try:
-            if seen.destination.twin != await self._twin():
-                self.dropped += 1
-                return
-            env.check_time(seen, self._clock.time())
-            other = await self._sender(seen)
-            if not self._once.is_new(other.id, seen.source.connection, seen.uid, env.ends(seen)):
-                self.dropped += 1
-                return
-            body = await self._open(seen, other)
-            if self._busy.get(other.id, 0) > PER_TWIN:
-                raise Busy(twin=other.id)
-            assert self._handler is not None
-            text = await self._handler(other.id, seen.request.command, body)
-        except ZosError as err:
-            await self._refuse(seen, other, err, line)
-            return
-        made = env.answer(seen, await self._me(), self._clock.time())
-        made.response.SetInParent()
-        await self._reply(made, other, text or b"null", line)
-
-    async def _sender(self, seen: Envelope) -> TwinRecord:
-        """The twin that signed it."""
-        for attempt in (1, 2):
-            other = await self._twins.twin(seen.source.twin)
-            if other is None:
-                raise UnknownTwin(twin=seen.source.twin)
-            try:
-                env.check_signature(seen, other)
-            except WrongSignature:
-                if attempt == 2 or not isinstance(self._twins, TwinCache):
-                    raise
-                self._twins.forget(other.id)
-            else:
-                return other
-        raise AssertionError("unreachable")
-
     async def _open(self, seen: Envelope, other: TwinRecord) -> bytes:
         if seen.schema and seen.schema != SCHEMA:
             raise WrongSchema(schema=seen.schema[:64])
@@ -248,8 +194,85 @@ class Peer:
             raise NoEncryptionKey(twin=other.id)
         return unseal(await self._secret.shared(other.pk), seen.cipher)
 
+    # What relays bring. Nothing here waits: a message that needs patience gets a task, or is dropped.
+
+    def _take(self, frame: bytes, line: Wireline) -> None:
+        try:
+            self._sort(env.decode(frame), len(frame), line)
+        except ProtocolError as err:
+            # There is nobody to answer: who sent it stood in it.
+            log.debug("relay %s: %s", line.url, err)
+            self.dropped += 1
+        except Exception:
+            # A bug of ours must not be a way to cut the node off.
+            log.exception("a message by the relay %s", line.url)
+            self.dropped += 1
+
+    def _sort(self, seen: Envelope, size: int, line: Wireline) -> None:
+        match seen.WhichOneof("message"):
+            case "request":
+                self._request(seen, size, line)
+            case "response" | "error":
+                self._answered(seen, line)
+            case _:
+                pass
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (err := task.exception()) is not None:
+            log.error("%s: %s", task.get_name(), err, exc_info=err)
+
+    # Being asked
+
+    def _request(self, seen: Envelope, size: int, line: Wireline, looked: bool = False) -> None:
+        if self._handler is None or not seen.source.twin or seen.destination.twin != line.twin:
+            self.dropped += 1
+            return
+        said = (self._gate.looked if looked else self._gate.ask)(seen, size, line.url)
+        match said.verdict:
+            case Verdict.ENTER:
+                assert said.twin is not None
+                self._start(self._serve(seen, size, said.twin, line), f"request {seen.uid[:36]}")
+            case Verdict.LOOK:
+                self._start(self._look(seen, size, line), f"lookup of twin {seen.source.twin}")
+            case Verdict.DROP:
+                self.dropped += 1
+                if said.refusal is not None:
+                    self._start(self._refuse(seen, None, said.refusal, line), "a refusal")
+
+    async def _look(self, seen: Envelope, size: int, line: Wireline) -> None:
+        try:
+            await self._twins.twin(seen.source.twin)
+        except ZosError as err:
+            if self._gate.may_tell(line.url):
+                await self._refuse(seen, None, err, line)
+            return
+        finally:
+            self._gate.is_over(seen, size, line.url)
+        self._request(seen, size, line, looked=True)
+
+    async def _serve(self, seen: Envelope, size: int, other: TwinRecord, line: Wireline) -> None:
+        try:
+            if self._gate.held.messages.holds(other.id) > PER_TWIN:
+                raise Busy(twin=other.id)
+            body = await self._open(seen, other)
+            assert self._handler is not None
+            text = await self._handler(other.id, seen.request.command, body)
+            made = env.answer(seen, self._me(line.twin), self._clock.time())
+            made.response.SetInParent()
+            await self._reply(made, other, text or b"null", line)
+        except ZosError as err:
+            await self._refuse(seen, other, err, line)
+        finally:
+            self._gate.held.give(other.id, size)
+
     async def _refuse(self, seen: Envelope, other: TwinRecord | None, err: ZosError, line: Wireline) -> None:
-        made = env.answer(seen, await self._me(), self._clock.time())
+        made = env.answer(seen, self._me(line.twin), self._clock.time())
         made.error.code = err.code if isinstance(err, ProtocolError) else HANDLER
         made.error.message = err.explain()
         # An error says all in its text; a payload of `null` stands beside it as other peers put it there.
@@ -258,32 +281,60 @@ class Peer:
     async def _reply(self, made: Envelope, other: TwinRecord | None, body: bytes, line: Wireline) -> None:
         try:
             await self._close(made, other or TwinRecord(made.destination.twin, b""), body)
-            await self._send(made, line)
+            await self._send(made.SerializeToString(), line)
         except ZosError as err:
             log.warning("an answer to twin %d is lost: %s", made.destination.twin, err.explain())
 
-    async def _answered(self, seen: Envelope) -> None:
+    async def _send(self, frame: bytes, preferred: Wireline) -> None:
+        problem: ZosError | None = None
+        for line in self._ways(preferred):
+            try:
+                return await line.send(frame)
+            except NoRelay as err:
+                problem = err
+        raise problem or self._nobody()
+
+    # Being answered
+
+    def _answered(self, seen: Envelope, line: Wireline) -> None:
         asked = self._asked.get(seen.uid)
         if asked is None or asked.answer.done():
             self.dropped += 1
             return
-        try:
-            if seen.WhichOneof("message") == "error" and not seen.source.twin:
-                # A relay's own word is unsigned; it can only be believed or waited out.
-                raise Refused(message=f"the relay says: {seen.error.message[:500]}")
-            if seen.source.twin != asked.twin:
+        if not seen.source.twin:
+            # A relay's own word is unsigned. Only the relay that we gave the request to can know what became of it;
+            # should it lie, another is asked to bring it.
+            if line is asked.line and seen.WhichOneof("message") == "error":
+                asked.answer.set_result(Refused(message=f"the relay says: {seen.error.message[:500]}"))
+            else:
                 self.dropped += 1
-                return
-            other = await self._sender(seen)
-            if seen.WhichOneof("message") == "error":
-                raise Refused(message=seen.error.message[:2000])
-            body = await self._open(seen, other)
+            return
+        if seen.source.twin != asked.twin.id or not self._gate.may_check(line.url):
+            self.dropped += 1
+            return
+        try:
+            env.check_signature(seen, asked.twin)
         except WrongSignature:
             self.dropped += 1  # somebody else's; the true answer may still come
+            if not asked.doubted and self._twins.may_have_changed(asked.twin.id):
+                asked.doubted = True
+                self._start(self._doubt(seen, asked, line), f"second look at twin {asked.twin.id}")
             return
-        except ZosError as err:
-            if not asked.answer.done():
-                asked.answer.set_exception(err)
+        asked.answer.set_result(seen)
+
+    async def _doubt(self, seen: Envelope, asked: _Asked, line: Wireline) -> None:
+        """Look whether the twin has a new key."""
+        self._twins.forget(asked.twin.id)
+        try:
+            changed = await self._twins.twin(asked.twin.id)
+        except ZosError:
             return
-        if not asked.answer.done():
-            asked.answer.set_result(body)
+        if changed is not None and changed != asked.twin:
+            asked.twin = changed
+            self._answered(seen, line)
+
+    def _lost(self, line: Wireline) -> None:
+        """A relay went away, perhaps with a request; it is sent again. Who gets it twice deals with it once."""
+        for asked in self._asked.values():
+            if asked.line is line and not asked.answer.done():
+                asked.answer.set_result(None)

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from zos.rmb.cipher import LocalSecret
-from zos.rmb.envelope import TwinRecord
+from zos.rmb.cipher import LocalSecret, Secret
+from zos.rmb.envelope import Signer, TwinRecord
 from zos.rmb.limits import Rate
 from zos.rmb.peer import Handler, Peer
-from zos.runtime.clock import Clock
+from zos.rmb.twins import TwinCache
+from zos.runtime.clock import Clock, SystemClock
 from zos.substrate.keys import KeyKind, LocalKey
 
 
@@ -59,7 +60,7 @@ class Chain:
         self.records.update({twin.id: twin.record for twin in twins})
 
     async def twin(self, id: int) -> TwinRecord | None:
-        """As `Twins` has it."""
+        """As the chain would say it."""
         self.asked += 1
         return self.records.get(id)
 
@@ -71,15 +72,20 @@ async def joined(
     *urls: str,
     handler: Handler | None = None,
     session: str = "",
-    rate: Rate | None = None,
+    rate: Rate[int] | None = None,
     clock: Clock | None = None,
+    signer: Signer | None = None,
+    secret: Secret | None = None,
 ) -> AsyncIterator[Peer]:
-    """A peer that is connected to one relay at least, until the block ends."""
+    """A peer that is connected to one relay at least, until the block ends; its keys may be elsewhere."""
 
     async def me() -> int:
         return twin.id
 
-    peer = Peer(me, twin.key, twin.secret, chain, urls, handler, session=session, rate=rate, clock=clock)
+    clock = clock or SystemClock()
+    twins = TwinCache(chain.twin, clock)
+    keys = signer or twin.key, secret or twin.secret
+    peer = Peer(me, *keys, twins, urls, handler, session=session, rate=rate, clock=clock)
     for line in peer.lines:
         line.again = 0.05
     running = asyncio.create_task(peer.run())

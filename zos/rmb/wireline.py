@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import ssl
 from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import websockets
@@ -19,32 +21,55 @@ from zos.runtime.clock import Clock
 
 log = logging.getLogger("zos.rmb")
 
-OPEN = 10.0
-SEND = 10.0
+OPEN, CLOSE = 10.0, 2.0
 PING, SILENCE = 20.0, 20.0
 """Seconds between pings, and how long a pong may take: a relay that says nothing for 40 s is given up."""
 AGAIN = 2.0
 """Seconds before the next try, as every client of the grid has it."""
+BEHIND = 16
+"""Frames that are read ahead. They are looked at as they come, so there are hardly ever any."""
+TURN = 32
+"""Frames after which others have a turn: one chunk from a socket may hold a thousand."""
 
-Take = Callable[[bytes, "Wireline"], Awaitable[None]]
+Take = Callable[[bytes, "Wireline"], None]
+Lost = Callable[["Wireline"], None]
+
+
+class _Connect(connect):
+    """A relay's twins know it by its name; it does not send us elsewhere, with a token of ours in hand."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class Wireline:
     """To one relay, for ever."""
 
     def __init__(
-        self, url: str, twin: Callable[[], Awaitable[int]], signer: Signer, session: str, clock: Clock, take: Take
+        self,
+        url: str,
+        twin: Callable[[], Awaitable[int]],
+        signer: Signer,
+        session: str,
+        clock: Clock,
+        take: Take,
+        lost: Lost,
     ) -> None:
         self.url = url
         self.trouble = "not connected yet"
         self.up = asyncio.Event()
-        self._twin = twin
+        self.twin = 0
+        """As whom we joined last."""
+        self._whose = twin
         self._signer = signer
         self._session = session
         self._clock = clock
         self._take = take
+        self._lost = lost
         self._socket: ClientConnection | None = None
         self.again = AGAIN
+        self.patience = OPEN
+        """Seconds for joining, and for a message to be taken."""
 
     async def run(self) -> None:
         """Be connected; returns only by being cancelled."""
@@ -53,19 +78,22 @@ class Wireline:
             if problem != self.trouble:
                 log.warning("relay %s: %s", self.url, problem)
             self.trouble = problem
-            await asyncio.sleep(self.again)
+            # Not all in the same moment when a relay comes back.
+            await asyncio.sleep(self.again * random.uniform(0.8, 1.2))
 
     async def _once(self) -> str:
         try:
-            text = await token.make(await self._twin(), self._signer, self._clock.time(), self._session)
-            async with connect(
+            self.twin = await self._whose()
+            text = await token.make(self.twin, self._signer, self._clock.time(), self._session)
+            async with _Connect(
                 f"{self.url.rstrip('/')}/?{text}",
                 max_size=LARGEST,
-                max_queue=64,
-                open_timeout=OPEN,
+                max_queue=BEHIND,
+                open_timeout=self.patience,
                 ping_interval=PING,
                 ping_timeout=SILENCE,
-                close_timeout=2.0,
+                close_timeout=min(CLOSE, self.patience),
+                compression=None,
                 # A relay is named by its own URL; the environment's proxy is for web pages.
                 proxy=None,
                 ssl=ssl.create_default_context() if urlsplit(self.url).scheme == "wss" else None,
@@ -74,9 +102,7 @@ class Wireline:
                 self.trouble = ""
                 self.up.set()
                 log.info("joined the relay %s", self.url)
-                async for frame in socket:
-                    if isinstance(frame, bytes):
-                        await self._take(frame, self)
+                await self._read(socket)
             return "it hung up"
         except websockets.InvalidStatus as err:
             return _refusal(err, self._clock.time())
@@ -88,8 +114,20 @@ class Wireline:
             # Never the URL: websockets' own words may quote it, and the token is in it.
             return type(err).__name__ if "?" in str(err) else str(err) or type(err).__name__
         finally:
-            self.up.clear()
             self._socket = None
+            if self.up.is_set():
+                self.up.clear()
+                self._lost(self)
+
+    async def _read(self, socket: ClientConnection) -> None:
+        count = 0
+        async for frame in socket:
+            # Text is no envelope.
+            if isinstance(frame, bytes):
+                self._take(frame, self)
+            count += 1
+            if not count % TURN:
+                await asyncio.sleep(0)
 
     async def send(self, frame: bytes) -> None:
         """One frame; raises NoRelay when it cannot be sent in time."""
@@ -97,9 +135,12 @@ class Wireline:
         if socket is None:
             raise NoRelay(problem=f"{self.url} is not connected: {self.trouble}")
         try:
-            async with asyncio.timeout(SEND):
+            async with asyncio.timeout(self.patience):
                 await socket.send(frame)
         except (TimeoutError, OSError, websockets.WebSocketException) as err:
+            if isinstance(err, TimeoutError):
+                # It does not read. Whoever comes next need not find that out again.
+                socket.transport.abort()
             raise NoRelay(problem=f"{self.url} takes no message: {type(err).__name__}") from None
 
 
@@ -111,11 +152,10 @@ def _refusal(err: websockets.InvalidStatus, now: float) -> str:
         return text
     date = err.response.headers.get("Date", "")
     try:
-        from email.utils import parsedate_to_datetime
-
         skew = round(now - parsedate_to_datetime(date).timestamp())
     except ValueError:
         return f"{text}: it does not accept our token"
     if abs(skew) > 30:
-        return f"{text}: our clock is {abs(skew)} s {'ahead' if skew > 0 else 'behind'}"
+        # In tens of seconds: each new text is logged.
+        return f"{text}: our clock is some {abs(round(skew, -1))} s {'ahead' if skew > 0 else 'behind'}"
     return f"{text}: it does not know our twin or key (yet)"

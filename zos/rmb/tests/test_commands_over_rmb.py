@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 
 from zos.model.deployment import decode
 from zos.provisiond.tests import users as u
+from zos.relay.federation import Outcome
 from zos.relay.server import Relay, serving
 from zos.rmb.errors import Refused
 from zos.rmb.peer import Peer
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.world import USER, World, world
+from zos.rmb.twins import TwinCache
 from zos.runtime.clock import SystemClock
 from zos.substrate.keys import KeyKind
 
@@ -28,7 +31,9 @@ CLIENT, OTHER, NODE = Twin(USER), Twin(27), Twin(2, KeyKind.ED25519)
 class Nobody:
     """No other relay is asked."""
 
-    async def send(self, domains: list[str], frame: bytes) -> bool:
+    counts: Mapping[str, Counter[str]] = field(default_factory=dict)
+
+    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
         raise AssertionError("everybody is here")
 
 
@@ -48,7 +53,7 @@ class Bus:
 async def bus(folder: Path) -> AsyncIterator[Bus]:
     chain = Chain()
     chain.add(CLIENT, OTHER, NODE)
-    relay = Relay(chain, "relay.lab", SystemClock(), Nobody())
+    relay = Relay(TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nobody())
     async with world(folder) as w, serving(relay, "127.0.0.1", 0) as port:
         url = f"ws://127.0.0.1:{port}"
         async with (

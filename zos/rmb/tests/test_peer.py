@@ -4,116 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
 
-from zos.errors import ZosError
 from zos.rmb import envelope as env
-from zos.rmb.cipher import seal, unseal
+from zos.rmb.cipher import seal
 from zos.rmb.errors import NoAnswer, NoRelay, Refused, UnknownTwin
-from zos.rmb.limits import Once, Rate
+from zos.rmb.limits import Rate
 from zos.rmb.peer import Peer
 from zos.rmb.testing import Chain, Twin, joined
+from zos.rmb.tests.played import NODE, PLAIN, USER, Change, Line, asked, handler, line, node, opened
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
-from zos.runtime.clock import FakeClock, SystemClock
-from zos.substrate.keys import KeyKind
-
-USER, NODE, PLAIN = Twin(1), Twin(3, KeyKind.ED25519), Twin(6, encrypts=False)
-
-
-class Said(ZosError):
-    """What the test's handler refuses with."""
-
-    reason = "test.said"
-    text = "no such deployment"
-
-
-async def handler(twin: int, command: str, body: bytes) -> bytes:
-    match command:
-        case "refuse":
-            raise Said()
-        case "nothing":
-            return b""
-        case _:
-            return b'["%d","%s",%s]' % (twin, command.encode(), body or b'"empty"')
-
-
-class Line:
-    """A relay that the test plays itself."""
-
-    def __init__(self) -> None:
-        self.sockets: asyncio.Queue[ServerConnection] = asyncio.Queue()
-        self.url = ""
-        self._socket: ServerConnection | None = None
-
-    async def socket(self) -> ServerConnection:
-        if self._socket is None:
-            self._socket = await asyncio.wait_for(self.sockets.get(), 5)
-        return self._socket
-
-    async def again(self) -> None:
-        self._socket = None
-        await self.socket()
-
-    async def send(self, frame: bytes | str) -> None:
-        await (await self.socket()).send(frame)
-
-    async def heard(self) -> Envelope:
-        return Envelope.FromString(await asyncio.wait_for((await self.socket()).recv(decode=False), 5))
-
-
-@asynccontextmanager
-async def line() -> AsyncIterator[Line]:
-    played = Line()
-
-    async def accept(socket: ServerConnection) -> None:
-        await played.sockets.put(socket)
-        await socket.wait_closed()
-
-    async with serve(accept, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        played.url = f"ws://127.0.0.1:{port}"
-        yield played
-
-
-@asynccontextmanager
-async def node(**more: Any) -> AsyncIterator[tuple[Line, Peer]]:
-    chain = Chain()
-    chain.add(USER, NODE, PLAIN)
-    async with line() as relay, joined(NODE, chain, relay.url, handler=handler, **more) as peer:
-        yield relay, peer
-
-
-Change = Callable[[Envelope], None]
-
-
-async def asked(
-    twin: Twin = USER, command: str = "do", body: bytes = b"1", uid: str = "u", change: Change | None = None
-) -> Envelope:
-    made = env.request(uid, Address(twin=twin.id, connection="s"), 3, command, SystemClock().time(), 20)
-    if twin.encrypts:
-        made.cipher = seal(await twin.secret.shared(NODE.secret.public), body)
-    else:
-        made.plain = body
-    if change is not None:
-        change(made)
-    return await env.signed(made, twin.key)
-
-
-async def opened(seen: Envelope, twin: Twin = USER) -> bytes:
-    env.check_signature(seen, NODE.record)
-    assert seen.schema == "application/json"
-    assert (seen.source.twin, seen.destination.twin, seen.destination.connection) == (3, twin.id, "s")
-    return seen.plain if seen.WhichOneof("payload") == "plain" else await _unsealed(seen, twin)
-
-
-async def _unsealed(seen: Envelope, twin: Twin) -> bytes:
-    return unseal(await twin.secret.shared(NODE.secret.public), seen.cipher)
+from zos.runtime.clock import SystemClock
 
 
 async def test_an_encrypted_request_is_answered_encrypted_to_the_session_that_asked() -> None:
@@ -321,45 +225,6 @@ async def test_silence_absence_and_refusal_are_different_errors() -> None:
     async def twin() -> int:
         return 1
 
-    alone = Peer(twin, USER.key, USER.secret, chain, [])
+    alone = Peer(twin, USER.key, USER.secret, TwinCache(chain.twin, SystemClock()), [])
     with pytest.raises(NoRelay):
         await alone.call(3, "x")
-
-
-async def test_a_changed_key_is_looked_up_again_and_not_for_every_message() -> None:
-    clock, chain = FakeClock(), Chain()
-    chain.add(USER)
-    cache = TwinCache(chain.twin, clock)
-    assert await cache.twin(1) == USER.record
-    cache.forget(1)
-    await cache.twin(1)
-    assert chain.asked == 1, "too soon"
-    clock.advance(10)
-    cache.forget(1)
-    await cache.twin(1)
-    assert chain.asked == 2
-    assert await cache.twin(50) is None
-    await cache.twin(50)
-    assert chain.asked == 3
-
-
-def test_a_rate_is_per_twin_and_fills_up_again() -> None:
-    clock = FakeClock()
-    rate = Rate(clock, rate=2.0, burst=3.0)
-    assert [rate.take(1) for _ in range(4)] == [True, True, True, False]
-    assert rate.take(2)
-    clock.advance(1)
-    assert [rate.take(1) for _ in range(3)] == [True, True, False]
-
-
-def test_messages_are_remembered_until_they_expire_and_no_more_than_there_is_room_for() -> None:
-    clock = FakeClock()
-    once = Once(clock, limit=3)
-    assert once.is_new(1, "", "a", clock.time() + 10)
-    assert not once.is_new(1, "", "a", clock.time() + 10)
-    assert once.is_new(2, "", "a", clock.time() + 10)
-    clock.advance(11)
-    assert once.is_new(1, "", "a", clock.time() + 10)
-    for uid in "bcdefg":
-        assert once.is_new(1, "", uid, clock.time() + 10)
-    assert len(once._seen) <= 3

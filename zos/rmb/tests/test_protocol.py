@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,8 +57,13 @@ def test_the_keys_are_those_of_the_public_clients() -> None:
         "46ebddef8cd9bb167dc30878d7113b7e168e6f0646beffd77d69d39bad76b47a",
         "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV",
     )
-    assert address(NODE.public) == "5CpQ5tmsKY2WWjPGSDKwXmJFwDRFektPY7wdY8ZK1yNoCAVo"
+    assert (NODE.public.hex(), address(NODE.public)) == (
+        "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
+        "5CpQ5tmsKY2WWjPGSDKwXmJFwDRFektPY7wdY8ZK1yNoCAVo",
+    )
+    assert USER.seed == USER_SEED, "of the mnemonic's entropy"
     assert LocalSecret(USER_SEED).public.hex() == "035b26108e8b97479c547da4860d862dc08ab2c29ada449c74d5a9a58a6c46a8c4"
+    assert LocalSecret(NODE.seed).public.hex() == "0324653eac434488002cc06bbfb7f10fe18991e35f9fe4302dbea6d2353dc0ab1c"
 
 
 async def test_both_sides_share_a_key_and_what_is_sealed_is_the_vector() -> None:
@@ -101,6 +108,40 @@ def test_a_signed_response_is_the_vector() -> None:
     assert challenge(seen).hex() == "af877d835a48d7d2c031382f2566fea2"
     check_signature(seen, TwinRecord(3, NODE.public))
     assert seen.SerializeToString(deterministic=True) == RESPONSE
+
+
+async def test_the_response_is_made_as_it_is_in_the_vector() -> None:
+    made = Envelope(uid="9b2f6c1e-0000-4000-8000-000000000001", timestamp=1_700_000_000, expiration=300)
+    made.source.twin, made.destination.twin, made.destination.connection = 3, 1, "sess"
+    made.response.SetInParent()
+    made.schema, made.cipher = SCHEMA, seal(SHARED, b"null", bytes(range(12)))
+    made.relays.append("relay.lab")
+    assert (await signed(made, NODE)).SerializeToString() == RESPONSE
+
+
+def test_the_request_is_read_as_the_public_client_wrote_it() -> None:
+    seen = decode(REQUEST)
+    assert (seen.uid, seen.timestamp, seen.expiration) == ("u1", 1_700_000_000, 20)
+    assert (seen.source.twin, seen.source.connection, seen.destination.twin) == (1, "sess", 3)
+    assert (seen.WhichOneof("message"), seen.request.command) == ("request", "zos.system.version")
+    assert (seen.WhichOneof("payload"), seen.plain, list(seen.relays)) == ("plain", b"", ["relay.lab"])
+    assert all(seen.HasField(name) for name in ("tags", "signature")), "present and empty"
+    assert seen.SerializeToString() == REQUEST
+
+
+async def test_the_request_signed_by_its_user_is_believed_and_by_another_is_not() -> None:
+    seen = decode(REQUEST)
+    signature = (
+        "7a8034a360b413e96105bd31e66bfa35ff25a4dea640dfa31552ee9d4993c148"
+        "4b4886b49e5974940dc1124a50007e482516210cc3f1711136c6045b1f26638d"
+    )
+    seen.signature = b"s" + bytes.fromhex(signature)
+    check_signature(seen, TwinRecord(1, USER.public))
+    with pytest.raises(WrongSignature):
+        check_signature(seen, TwinRecord(1, NODE.public))
+    seen.signature = b"e" + seen.signature[1:]
+    with pytest.raises(WrongSignature):
+        check_signature(seen, TwinRecord(1, USER.public))
 
 
 def test_empty_and_absent_are_the_same_in_what_is_signed() -> None:
@@ -178,6 +219,46 @@ def test_an_answer_goes_back_to_the_session_that_asked() -> None:
 def test_more_than_the_limit_is_no_envelope() -> None:
     with pytest.raises(Malformed):
         decode(bytes(LARGEST + 1))
+
+
+ADDRESSES = st.builds(Address, twin=st.integers(0, 2**32 - 1), connection=st.text(max_size=12) | st.none())
+ENVELOPES = st.builds(
+    Envelope,
+    uid=st.text(max_size=40),
+    tags=st.text(max_size=8) | st.none(),
+    timestamp=st.integers(0, 2**64 - 1),
+    expiration=st.integers(0, 2**64 - 1),
+    source=ADDRESSES | st.none(),
+    destination=ADDRESSES | st.none(),
+    schema=st.text(max_size=8) | st.none(),
+    federation=st.text(max_size=8) | st.none(),
+    relays=st.lists(st.text(max_size=8), max_size=4),
+)
+KINDS = st.sampled_from(["request", "response", "error", "ping", "pong"])
+
+
+@given(ENVELOPES, KINDS, st.text(max_size=20), st.integers(0, 2**32 - 1), st.booleans(), st.binary(max_size=40))
+def test_whatever_is_sent_is_read_as_it_was_and_hashes_as_the_protocol_says(
+    made: Envelope, kind: str, word: str, code: int, sealed: bool, body: bytes
+) -> None:
+    getattr(made, kind).SetInParent()
+    if kind == "request":
+        made.request.command = word
+    elif kind == "error":
+        made.error.code, made.error.message = code, word
+    setattr(made, "cipher" if sealed else "plain", body)
+    seen = decode(made.SerializeToString())
+    assert seen == made
+    # The rule of the protocol once more, part by part.
+    hashed = hashlib.md5(usedforsecurity=False)
+    hashed.update(made.uid.encode() + made.tags.encode() + b"%d%d" % (made.timestamp, made.expiration))
+    for end in (made.source, made.destination):
+        hashed.update(b"%d" % end.twin + end.connection.encode())
+    hashed.update({"request": word.encode(), "error": b"%d" % code + word.encode()}.get(kind, b""))
+    hashed.update(made.schema.encode() + made.federation.encode() + body)
+    for relay in made.relays:
+        hashed.update(relay.encode())
+    assert challenge(seen) == hashed.digest()
 
 
 @given(st.binary(max_size=400))

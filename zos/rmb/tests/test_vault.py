@@ -19,6 +19,7 @@ from zos.rmb.peer import Peer
 from zos.rmb.service import RmbService
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.test_commands_over_rmb import Nobody
+from zos.rmb.twins import TwinCache
 from zos.runtime.clock import SystemClock
 from zos.substrate.keys import KeyKind
 
@@ -31,7 +32,9 @@ DOCUMENTS = {(NODE.id, HASH): b'{"version":0}'}
 async def relay(*twins: Twin) -> AsyncIterator[tuple[Chain, str]]:
     chain = Chain()
     chain.add(*twins)
-    async with serving(Relay(chain, "relay.lab", SystemClock(), Nobody()), "127.0.0.1", 0) as port:
+    async with serving(
+        Relay(TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nobody()), "127.0.0.1", 0
+    ) as port:
         yield chain, f"ws://127.0.0.1:{port}"
 
 
