@@ -1,4 +1,4 @@
-"""Turns a stranger's `.fl` into what a mount needs: a checked index, and what is to know about it.
+"""Turns a stranger's flist, a `.fl` or 0-fs' archive, into what a mount needs: a checked index, and what is to know.
 
 Run as a program (`python -m zos.flist.compile`), with limits on memory and time, since SQLite meets a hostile file
 here: whatever goes wrong, goes wrong in this process.
@@ -25,7 +25,8 @@ from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, Info
 from zos.flist.policy import Policy
 from zos.flist.source import Source
-from zos.flist.store import Stores
+from zos.flist.store import DEFAULT, Stores
+from zos.flist.unpack import is_archive
 
 MEMORY = 3 << 30
 CPU_SECONDS = 120
@@ -89,7 +90,7 @@ def check_routes(flist: Flist, policy: Policy) -> None:
     refusal: ZosError | None = None
     for route in flist.routes:
         try:
-            policy.check_url(route.url)
+            policy.check_store(route.url)
         except ZosError as err:
             refusal = err
         else:
@@ -98,9 +99,24 @@ def check_routes(flist: Flist, policy: Policy) -> None:
         raise refusal or FlistBroken(flist="it", problem="no route says where its blocks are")
 
 
-def compile_flist(path: Path, out: Path, cache: Path, policy: Policy, *, name: str = "") -> Info:
-    """Write `index` and `info.json` of a flist into the folder `out`."""
-    flist = read(path)
+def read_any(path: Path, out: Path, store: str) -> Flist:
+    """Read and check a flist of either kind, whatever it is called; drafts are written to the folder `out`."""
+    if not is_archive(path):
+        return read(path)
+    # Here, since it takes a library that `.fl` does not need.
+    from zos.flist.archive import convert
+
+    converted = out / ".converted.fl"
+    try:
+        convert(path, converted, store)
+        return read(converted)
+    finally:
+        converted.unlink(missing_ok=True)
+
+
+def compile_flist(path: Path, out: Path, cache: Path, policy: Policy, *, name: str = "", store: str = DEFAULT) -> Info:
+    """Write `index` and `info.json` of a flist into the folder `out`; `store` as in `archive.convert`."""
+    flist = read_any(path, out, store)
     check_routes(flist, policy)
     write_durably(out / INDEX, index.build(flist.nodes, flist.blocks, flist.targets, flist.xattrs))
     with Index(out / INDEX) as tree, contextlib.closing(Stores(flist.routes, policy)) as stores:
@@ -117,12 +133,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--policy", default=Policy().to_json())
     parser.add_argument("--name", default="")
+    parser.add_argument("--store", default=DEFAULT)
     wanted = parser.parse_args(argv)
     for limit, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU_SECONDS)):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(limit, (value, value))
     try:
-        compile_flist(wanted.flist, wanted.out, wanted.cache, Policy.from_json(wanted.policy), name=wanted.name)
+        policy = Policy.from_json(wanted.policy)
+        compile_flist(wanted.flist, wanted.out, wanted.cache, policy, name=wanted.name, store=wanted.store)
     except ZosError as err:
         sys.stdout.write(json.dumps({"reason": err.reason, "facts": err.facts}))
         return REFUSED

@@ -1,27 +1,25 @@
 """Reads and writes `.fl`, rfs' flist: one SQLite file with the tables inode, extra, block, tag and route.
 
-A file from a stranger is read without believing anything in it: no schema code runs, only SELECT on known tables, all
-values are looked at, everything is bounded. The result is a tree that cannot be wrong: one root, names that are names,
-no cycles, every file exactly as many blocks as its size takes. Our own table `xattr` is passed over by other readers.
+A file from a stranger is read without believing anything in it (`stranger.py`): all values are looked at, everything is
+bounded. The result is a tree that cannot be wrong: one root, names that are names, no cycles, every file exactly as many
+blocks as its size takes. Our own table `xattr` is passed over by other readers.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import sqlite3
 import stat
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
 
 from zos.flist.errors import FlistBroken
 from zos.flist.layout import DIGEST, MAX_NAME, MAX_TARGET, MAX_URL, ROOT, Node, Route, block_count
+from zos.flist.stranger import MAGIC, TROUBLE, Stranger
 
 SCHEMA = """
 CREATE TABLE inode (ino INTEGER PRIMARY KEY AUTOINCREMENT, parent INTEGER, name VARCHAR(255), size INTEGER,
@@ -73,59 +71,23 @@ def read(path: Path, limits: Limits | None = None) -> Flist:
     """Read and check a flist; FlistBroken says what is wrong with it."""
     bounds = limits or Limits()
     with path.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(b"\x1f\x8b"):
-        raise FlistBroken(flist=path.name, problem="it is of the old kind (.flist), which is not read here")
-    if start != b"SQLite format 3\0":
-        raise FlistBroken(flist=path.name, problem="it is another kind of file")
+        if file.read(len(MAGIC)) != MAGIC:
+            raise FlistBroken(flist=path.name, problem="it is another kind of file")
     try:
-        with contextlib.closing(_open(path, bounds)) as database:
-            return _Reader(path.name, database, bounds).read()
-    except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError, UnicodeError) as err:
-        # UnicodeError: SQLite's own message may quote the file's bytes.
+        with Stranger(path, path.name, KNOWN, seconds=bounds.seconds) as database:
+            return _Reader(database, bounds).read()
+    except TROUBLE as err:
         raise FlistBroken(flist=path.name, problem=str(err) or type(err).__name__) from None
 
 
-def _open(path: Path, limits: Limits) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-    database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1 << 20)
-    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    database.text_factory = bytes
-    for pragma in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0", "cache_size=-4096"):
-        database.execute(f"PRAGMA {pragma}")
-    database.set_authorizer(_allow)
-    end = time.monotonic() + limits.seconds
-    database.set_progress_handler(lambda: time.monotonic() > end, 100_000)
-    return database
-
-
-def _allow(action: int, table: str | None, *_: object) -> int:
-    """SELECT of the known tables and nothing else (sqlite_master has two names)."""
-    if action == sqlite3.SQLITE_SELECT:
-        return sqlite3.SQLITE_OK
-    known = table in (*KNOWN, "sqlite_master", "sqlite_schema")
-    return sqlite3.SQLITE_OK if action == sqlite3.SQLITE_READ and known else sqlite3.SQLITE_DENY
-
-
 class _Reader:
-    def __init__(self, name: str, database: sqlite3.Connection, limits: Limits) -> None:
-        self._name = name
-        self._database = database
+    def __init__(self, database: Stranger, limits: Limits) -> None:
+        self._rows = database.rows
+        self._broken = database.broken
         self._limits = limits
-        self._tables: set[str] = set()
-
-    def _broken(self, problem: str) -> FlistBroken:
-        return FlistBroken(flist=self._name, problem=problem)
-
-    def _rows(self, sql: str, limit: int) -> Iterator[tuple[object, ...]]:
-        for count, row in enumerate(self._database.execute(sql)):
-            if count >= limit:
-                raise self._broken(f"it has more than {limit} rows in a table")
-            yield row
+        self._tables = database.tables("inode", "extra", "block", "tag", "route")
 
     def read(self) -> Flist:
-        self._look_at_schema()
         inodes = self._inodes()
         order = self._order(inodes)
         numbers = {ino: number for number, ino in enumerate(order, ROOT)}
@@ -134,17 +96,6 @@ class _Reader:
         nodes, packed = self._number(inodes, order, numbers, targets, blocks)
         links = {numbers[ino]: target for ino, target in targets.items()}
         return Flist(nodes, packed, links, self._xattrs(numbers), self._tags(), self._routes())
-
-    def _look_at_schema(self) -> None:
-        for kind, name in self._rows("SELECT type, name FROM sqlite_master", 1000):
-            text = name.decode(errors="replace") if isinstance(name, bytes) else ""
-            if kind in (b"view", b"trigger"):
-                raise self._broken(f"it holds a {kind.decode() if isinstance(kind, bytes) else kind}, {text}")
-            if kind == b"table":
-                self._tables.add(text)
-        missing = sorted({"inode", "extra", "block", "tag", "route"} - self._tables)
-        if missing:
-            raise self._broken(f"it has no table {missing[0]}")
 
     def _number_in(self, value: object, what: str, high: int, low: int = 0) -> int:
         if type(value) is not int or not low <= value <= high:
@@ -307,10 +258,14 @@ _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 
 class Writer:
-    """Writes a flist row by row; on leaving without an error it stands complete at its path."""
+    """Writes a flist row by row; on leaving without an error it stands complete at its path.
 
-    def __init__(self, path: Path) -> None:
+    With `raw_names`, names that are no UTF-8 stay as they are; rfs could not read them.
+    """
+
+    def __init__(self, path: Path, *, raw_names: bool = False) -> None:
         self._path = path
+        self._raw_names = raw_names
         self._draft = path.with_name(f".{path.name}.draft")
         self._draft.unlink(missing_ok=True)
         self._database = sqlite3.connect(self._draft, isolation_level=None)
@@ -336,7 +291,8 @@ class Writer:
 
     def add(self, node: Node, target: bytes = b"", xattrs: Mapping[bytes, bytes] | None = None) -> int:
         """A node below an earlier one (the root first, with parent 0); returns its inode number."""
-        name = "/" if node.parent == 0 else node.name.decode(errors="replace")
+        name: str | bytes = node.name if self._raw_names else node.name.decode(errors="replace")
+        name = "/" if node.parent == 0 else name
         row = (node.parent, name, node.size, node.uid, node.gid, node.mode, node.rdev, node.ctime, node.mtime)
         sql = "INSERT INTO inode (parent, name, size, uid, gid, mode, rdev, ctime, mtime) VALUES (?,?,?,?,?,?,?,?,?)"
         ino = int(self._database.execute(sql, row).lastrowid or 0)

@@ -6,14 +6,14 @@ Synchronous, on the standard library: it runs in the mount processes' threads, w
 from __future__ import annotations
 
 import http.client
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from zos.flist.dial import dial, left
 from zos.flist.errors import StoreUnreachable
-from zos.flist.policy import Policy
+from zos.flist.policy import Policy, shown
 
 _PIECE = 256 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -28,25 +28,6 @@ class Answer:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
-
-
-def dial(host: str, port: int, timeout: float, policy: Policy) -> socket.socket:
-    """A TCP connection to the first address that answers and that the policy lets through."""
-    end = time.monotonic() + timeout
-    problem: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        policy.check_address(host, str(address[0]))
-        link = socket.socket(family, kind, protocol)
-        try:
-            link.settimeout(max(0.1, end - time.monotonic()))
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link.connect(address)
-        except OSError as err:
-            link.close()
-            problem = err
-        else:
-            return link
-    raise problem
 
 
 class _Plain(http.client.HTTPConnection):
@@ -102,7 +83,7 @@ class Client:
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return answer
             url = urljoin(url, answer.headers["location"])
-        raise StoreUnreachable(url=_shown(url), problem="it redirects for ever")
+        raise StoreUnreachable(url=shown(url), problem="it redirects for ever")
 
     def _ask(
         self, url: str, limit: int, end: float, headers: Mapping[str, str], sink: Callable[[bytes], object] | None
@@ -120,10 +101,10 @@ class Client:
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as err:
                 self.close()
                 if fresh or not kept:
-                    raise StoreUnreachable(url=_shown(url), problem=err or "it hung up") from None
+                    raise StoreUnreachable(url=shown(url), problem=err or "it hung up") from None
             except (OSError, http.client.HTTPException, ValueError) as err:
                 self.close()
-                raise StoreUnreachable(url=_shown(url), problem=err or type(err).__name__) from None
+                raise StoreUnreachable(url=shown(url), problem=err or type(err).__name__) from None
             except BaseException:
                 self.close()
                 raise
@@ -136,9 +117,9 @@ class Client:
         if self._kept is None:
             self._kept = (where, _connection(scheme, host, port, self._policy))
         link = self._kept[1]
-        link.timeout = _left(end)
+        link.timeout = left(end)
         if link.sock is not None:
-            link.sock.settimeout(_left(end))
+            link.sock.settimeout(left(end))
         return link
 
     def _read(
@@ -156,14 +137,14 @@ class Client:
         size = 0
         while True:
             if link.sock is not None:
-                link.sock.settimeout(_left(end))
+                link.sock.settimeout(left(end))
             piece = response.read1(_PIECE)
             if not piece:
                 break
             size += len(piece)
             if size > (limit if wanted else _PIECE):
                 self.close()
-                raise StoreUnreachable(url=_shown(url), problem=f"it sends more than {limit} bytes")
+                raise StoreUnreachable(url=shown(url), problem=f"it sends more than {limit} bytes")
             if sink is not None and wanted:
                 sink(piece)
             else:
@@ -176,16 +157,3 @@ class Client:
         if response.will_close:
             self.close()
         return Answer(response.status, headers, b"".join(pieces))
-
-
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("it is too slow")
-    return left
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be secret in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"[:300]

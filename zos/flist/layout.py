@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 BLOCK_SIZE = 512 * 1024
 DIGEST = 32
+OLD_DIGEST = 16
+"""Of 0-fs' archives. Their ids and keys stand everywhere among the others, filled up with zeros to 32 bytes."""
 ROOT = 1
 """The number of the root in every tree; FUSE's too."""
 MAX_NAME = 255
@@ -55,3 +57,13 @@ class Route:
 def block_count(size: int) -> int:
     """How many blocks a file of this size has."""
     return -(-size // BLOCK_SIZE)
+
+
+def is_old(digest: bytes) -> bool:
+    """Whether an id or key is one of 0-fs: no real hash of 32 bytes ends with 16 zeros."""
+    return digest[OLD_DIGEST:] == bytes(DIGEST - OLD_DIGEST)
+
+
+def stored_as(id: bytes) -> bytes:
+    """What stores call a block."""
+    return id[:OLD_DIGEST] if is_old(id) else id

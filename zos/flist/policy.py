@@ -33,6 +33,21 @@ _CLOSED = (
 )
 
 
+WEB = ("http", "https")
+REDIS = ("zdb", "redis", "ardb")
+"""Stores that speak redis' protocol; ardb is what 0-fs' first store was."""
+
+
+def shown(url: str) -> str:
+    """A URL without what may be secret in it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url.rpartition("@")[2][:200]
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{port}' if port else ''}{parts.path}"[:300]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What may be connected to."""
@@ -43,17 +58,24 @@ class Policy:
     """Whether `dir://` may be read: for the command line and tests, never for a stranger's flist."""
 
     def check_url(self, url: str) -> None:
-        """Refuse what is wrong before anything is connected."""
+        """Refuse a URL to fetch from that is wrong before anything is connected."""
+        self._check(url, WEB, "only http and https are spoken here")
+
+    def check_store(self, url: str) -> None:
+        """Refuse the URL of a block store that is wrong before anything is connected."""
+        self._check(url, WEB + REDIS, f"only {', '.join(WEB + REDIS)} are spoken here")
+
+    def _check(self, url: str, schemes: tuple[str, ...], problem: str) -> None:
         try:
             parts = urlsplit(url)
             _ = parts.port
         except ValueError as err:
-            raise StoreForbidden(url=url[:200], problem=err) from None
+            raise StoreForbidden(url=shown(url), problem=err) from None
         if parts.scheme == "dir":
             if not self.folders:
-                raise StoreForbidden(url=url[:200], problem="it is a folder of this machine")
-        elif parts.scheme not in ("http", "https") or not parts.hostname:
-            raise StoreForbidden(url=url[:200], problem="only http and https are spoken here")
+                raise StoreForbidden(url=shown(url), problem="it is a folder of this machine")
+        elif parts.scheme not in schemes or not parts.hostname:
+            raise StoreForbidden(url=shown(url), problem=problem)
 
     def check_address(self, host: str, address: str) -> None:
         """Refuse an address that a host name turned out to be."""

@@ -1,4 +1,4 @@
-"""Where blocks lie: folders and HTTP servers, by the routes of a flist; a block is asked of all that may have it."""
+"""Where blocks lie: folders, HTTP servers, 0-dbs, by a flist's routes; a block is asked of all that may have it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from zos.errors import ZosError
 from zos.flist.errors import BlockMissing, StoreForbidden, StoreUnreachable
-from zos.flist.layout import Route
-from zos.flist.policy import Policy
+from zos.flist.layout import Route, stored_as
+from zos.flist.policy import REDIS, Policy
 
 if TYPE_CHECKING:
     from zos.flist.http import Client
 
+DEFAULT = "zdb://hub.grid.tf:9900"
+"""The public hub's, for the archives of 0-fs that name none."""
 MAX_BLOB = 640 * 1024
 """More than any sealed block has."""
 BAD_FOR = 15.0
@@ -110,10 +112,15 @@ class HttpStore:
 
 def open_store(url: str, policy: Policy) -> Store:
     """The store of a route's URL."""
-    policy.check_url(url)
+    policy.check_store(url)
     parts = urlsplit(url)
     if parts.scheme == "dir":
         return FolderStore(Path(unquote(parts.path)))
+    if parts.scheme in REDIS:
+        # Here, since most flists name none.
+        from zos.flist.redis import RedisStore
+
+        return RedisStore(url, policy, MAX_BLOB)
     return HttpStore(url, policy)
 
 
@@ -139,7 +146,7 @@ class Stores:
         for asked, url in enumerate(urls):
             try:
                 # What is left is shared, so that a silent store leaves time for the others.
-                blob = self._store(url).get(id, max(0.5, (end - time.monotonic()) / (len(urls) - asked)))
+                blob = self._store(url).get(stored_as(id), max(0.5, (end - time.monotonic()) / (len(urls) - asked)))
                 if blob is not None:
                     return check(blob)
             except ZosError as err:
@@ -150,7 +157,7 @@ class Stores:
             for trouble in troubles:
                 if trouble.reason == reason:
                     raise trouble
-        raise BlockMissing(block=id.hex())
+        raise BlockMissing(block=stored_as(id).hex())
 
     def close(self) -> None:
         """Let go of connections."""

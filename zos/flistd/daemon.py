@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from zos.flist.policy import Policy
+from zos.flist.store import DEFAULT
 from zos.flistd.api.flistd_pb2_grpc import add_FlistdServicer_to_server
 from zos.flistd.host import LinuxHost
 from zos.flistd.host.contract import Host
@@ -31,6 +32,9 @@ class Config:
     """Flists up to this size (and a quarter of the cache) are fetched whole once they are mounted; 0 is none."""
     allowed: tuple[str, ...] = ()
     """Networks and host names that flists may be fetched from although they are not public (the node's hub may be)."""
+    store: str = DEFAULT
+    """Where blocks of 0-fs' archives are that name no store: a URL without a password, of a public host or an `allowed`
+    one. Looked at when a flist is fetched."""
     every: float = 15.0
     """Seconds between two looks at everything, when nothing else asks for one."""
     tidy_every: float = 300.0
@@ -47,8 +51,8 @@ class Flistd(Daemon):
         config: Config = rt.config
         hub = urlsplit(rt.node.hub).hostname
         policy = Policy((*((hub,) if hub else ()), *config.allowed))
-        sizes = (config.cache_size, config.fill_size)
-        self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, *sizes)
+        rest = (config.cache_size, config.fill_size, config.store)
+        self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, *rest)
         wake = Wake()
         self._host.listen(wake.set)
         keeper = Keeper(self._host, rt.ledger("mounts", Kept, version=1), config.mounts, rt.node.hub, wake.set)

@@ -1,6 +1,6 @@
 """The flists that this node has: fetched, checked, compiled, kept by their hash and by the URL they came from.
 
-<cache>/flists/<hash>/flist.fl, index, info.json      one flist; whole when all three are there
+<cache>/flists/<hash>/flist.fl, index, info.json      one flist, of either kind; whole when all three are there
 <cache>/urls/<hash of the URL>.json                   what was at a URL last, and its ETag
 """
 
@@ -26,6 +26,7 @@ from zos.flist.errors import FlistBroken, StoreUnreachable
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, ORIGINAL, Info
 from zos.flist.policy import Policy
+from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import FlistMismatch, FlistUnreachable
 from zos.flistd.host.contract import Content
 from zos.runtime import proc
@@ -53,8 +54,9 @@ class Remembered:
 class Library:
     """Flists by hash and by URL."""
 
-    def __init__(self, cache: Path, policy: Policy, limit: int = 0) -> None:
+    def __init__(self, cache: Path, policy: Policy, limit: int = 0, store: str = DEFAULT) -> None:
         self.cache = cache
+        self._store = store
         self._policy = policy
         self._limit = limit
         self._working: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -92,7 +94,7 @@ class Library:
             return self.known(flist) or await self._compile(flist, url)
 
     async def _fetch(self, url: str, expected: str) -> str:
-        """Bring the `.fl` here; returns its hash. With the hub gone, what the URL gave last must do."""
+        """Bring the flist here; returns its hash. With the hub gone, what the URL gave last must do."""
         before = self._remembered(url)
         whole = before is not None and (self.folder(before.flist) / ORIGINAL).exists()
         try:
@@ -160,6 +162,7 @@ class Library:
         folder = self.folder(flist)
         words: list[str | Path] = [sys.executable, "-m", "zos.flist.compile", folder / ORIGINAL, folder]
         words += ["--cache", self.cache, "--policy", self._policy.to_json(), "--name", url]
+        words += ["--store", self._store]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), "MALLOC_ARENA_MAX": "1"}
         async with self._few:
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)

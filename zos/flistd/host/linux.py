@@ -14,6 +14,7 @@ from zos.flist.index import Index
 from zos.flist.info import INDEX
 from zos.flist.layout import ROOT
 from zos.flist.policy import Policy
+from zos.flist.store import DEFAULT
 from zos.flistd import model
 from zos.flistd.api.errors import MountFailed
 from zos.flistd.fuse import kernel
@@ -32,11 +33,20 @@ _OVERLAY = "redirect_dir=on,metacopy=off,index=off,xino=auto"
 class LinuxHost:
     """This machine, or the namespaces that stand for one."""
 
-    def __init__(self, mounts: Path, run_dir: Path, cache: Path, policy: Policy, limit: int = 0, fill: int = 0) -> None:
+    def __init__(
+        self,
+        mounts: Path,
+        run_dir: Path,
+        cache: Path,
+        policy: Policy,
+        limit: int = 0,
+        fill: int = 0,
+        store: str = DEFAULT,
+    ) -> None:
         self._mounts = mounts
         self._folder = run_dir / "flistd"
         self._policy = policy
-        self._library = Library(cache, policy, limit)
+        self._library = Library(cache, policy, limit, store)
         self._fill = fill
         self._watch = servers.Watch()
 
