@@ -15,10 +15,12 @@ from netns import Node, node, until
 
 from zos.bus import Unreachable
 from zos.core0.units import UNITS
+from zos.flist.tests.archives import Archive
 from zos.flistd.api import FlistdClient, Mount, MountId, MountInfo
 from zos.hub import Built, build
 
 HUB = "http://127.0.0.1:8080"
+STORE = "zdb://127.0.0.1:9900"
 A, B = MountId("26-7-a"), MountId("26-7-b")
 
 # As core-0's zygote does: the daemon runs with what its unit may keep, and nothing else.
@@ -61,6 +63,25 @@ class FlNode:
         root = self.folder / "hub"
         self.built[name] = build(source, root / f"{name}.fl", root=root, url=HUB)
         return self.built[name]
+
+    def make_old(self, name: str, source: Path) -> Archive:
+        """Put an archive of 0-fs on the hub, and its blocks where its store takes them from."""
+        made = Archive().take(source)
+        path = self.folder / "hub" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.write(path)
+        blocks = self.folder / "old"
+        blocks.mkdir(exist_ok=True)
+        for id, blob in made.blobs.items():
+            (blocks / id.hex()).write_bytes(blob)
+        return made
+
+    def start_store(self) -> subprocess.Popen[bytes]:
+        """A store that gives the blocks of archives."""
+        words = ("-m", "zos.flist.tests.blockserver", f"{self.folder}/old", "9900")
+        store = self.node.start(sys.executable, *words, log="store.log")
+        until(lambda: self.node.ok("ss -Hlnt 'sport = 9900' | grep -q ."))
+        return store
 
     def start_hub(self, listen: str = "127.0.0.1:8080") -> None:
         """Serve."""

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from flnode import A, B, a_source, fl_node, spoil
+from flnode import STORE, A, B, a_source, fl_node, spoil
 from netns import until
 
 from zos.flist.fl import read
@@ -62,6 +62,49 @@ async def test_a_mounted_flist_is_its_source(tmp_path: Path):
             (root / "nobody").stat()
         with pytest.raises(OSError, match="Read-only"):
             (root / "new").write_bytes(b"x")
+
+
+async def test_an_archive_of_0_fs_is_mounted_as_its_source_and_then_needs_no_store(tmp_path: Path):
+    source = a_source(tmp_path)
+    (source / "pipe").unlink()  # which the archive calls a socket
+    async with fl_node(f'store = "{STORE}"') as here:
+        here.make_old("tf-official-apps/base:latest.flist", source)
+        store = here.start_store()
+        mount = Mount(A, "tf-official-apps/base:latest.flist", here.upper)
+        info = await here.client.ensure_mount(mount)
+        assert (info.kind, info.kernel, info.entrypoint, info.env, info.detail) == (
+            MountKind.CONTAINER,
+            "/boot/vmlinuz-6",
+            "/bin/sh -c 'run me'",
+            {"HOME": "/root"},
+            "",
+        )
+        here.node.sh(f"diff -r --no-dereference {source} {info.path}; echo new > {info.path}/etc/new")
+        for name in (".", "setuid", "etc/hosts", "etc/deep", "big"):
+            ours, theirs = (here.inside(info.path) / name).lstat(), (source / name).lstat()
+            for what in ("st_mode", "st_uid", "st_gid"):
+                assert getattr(ours, what) == getattr(theirs, what), name
+        assert int((here.inside(info.path) / "setuid").stat().st_mtime) == int((source / "setuid").stat().st_mtime)
+        here.reboot()
+        here.stop_hub()
+        here.node.kill(store)
+        await here.start()
+        await eventually(lambda: len(here.mounts()) == 2)
+        here.node.sh(f"cmp {source}/big {info.path}/big && cat {info.path}/etc/new")
+        assert await here.client.list_mounts() == (info,)
+
+
+async def test_an_archive_that_sends_the_node_inwards_or_is_spoilt_is_refused(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node('store = "zdb://10.9.9.9:9900"') as here:
+        here.make_old("a.fl", source)
+        with pytest.raises(StoreForbidden, match=r"10\.9\.9\.9 is not a public address"):
+            await here.ensure("a")
+        path = here.folder / "hub/a.fl"
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(FlistBroken, match=r"/a\.fl is no usable flist: it is cut off"):
+            await here.ensure("a")
+        assert [path.name for path in (here.folder / "cache/flists").glob("*/.*")] == []
 
 
 async def test_reads_at_any_place_give_the_right_bytes(tmp_path: Path):

@@ -4,9 +4,9 @@ An archive is a gzip'd tar with an SQLite database of Cap'n Proto records: a fol
 lists under a hash of theirs, and metadata. It is a stranger's: everything is looked at and bounded, folders are found
 once only, and what is wrong is said with its path. The result still goes through `fl.read`.
 
-Modes are kept whole, although 0-fs showed them without setuid, setgid and sticky: programs such as sudo need theirs, and
-flists are mounted nosuid on the node. Who is only known by name is root or 1000, as with 0-fs on a node. Times are whole
-seconds; hard links, attributes and what a device is (0-fs' writer calls everything special a socket) are not told.
+Modes are kept whole, although 0-fs showed them without setuid, setgid and sticky: programs such as sudo need theirs,
+and flists are mounted nosuid on the node. Who is only known by name is root or 1000, as with 0-fs on a node. Hard links
+and attributes are not told, nor is what a device is: 0-fs' writer calls everything special a socket.
 """
 
 from __future__ import annotations

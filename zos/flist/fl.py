@@ -1,8 +1,8 @@
 """Reads and writes `.fl`, rfs' flist: one SQLite file with the tables inode, extra, block, tag and route.
 
-A file from a stranger is read without believing anything in it (`stranger.py`): all values are looked at, everything is
-bounded. The result is a tree that cannot be wrong: one root, names that are names, no cycles, every file exactly as many
-blocks as its size takes. Our own table `xattr` is passed over by other readers.
+A file from a stranger is read without believing anything in it (`stranger.py`): all values are looked at, everything
+is bounded. The result is a tree that cannot be wrong: one root, names that are names, no cycles, every file exactly as
+many blocks as its size takes. Our own table `xattr` is passed over by other readers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sqlite3
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType

@@ -90,10 +90,10 @@ class Acl:
 def listing(data: bytes) -> Listing:
     """A folder's record."""
     with _message("Listing", data) as record:
-        if len(record.entries) > len(data) // ENTRY:
-            raise BadRecord(f"it says that it has {len(record.entries)} entries")
-        entries = tuple(_entry(one, len(data)) for one in record.entries)
-        return Listing(entries, _text(record.acl), record.mtime, record.ctime)
+        entries = record.entries
+        if len(entries) > len(data) // ENTRY:
+            raise BadRecord(f"it says that it has {len(entries)} entries")
+        return Listing(tuple(_entry(one, len(data)) for one in entries), _text(record.acl), record.mtime, record.ctime)
 
 
 def acl(data: bytes) -> Acl:
@@ -112,12 +112,15 @@ def _schema() -> Any:
 
 @contextmanager
 def _message(kind: str, data: bytes) -> Iterator[Any]:
+    if len(data) % 8:
+        raise BadRecord(f"it has {len(data)} bytes, which are no whole words")
     schema = getattr(_schema(), kind)
     from capnp import KjException
 
     try:
-        # Eight times its size is more than honest records take, and keeps the others short.
-        with schema.from_bytes(data, traversal_limit_in_words=len(data) + 1024, nesting_limit=NESTING) as record:
+        # Honest records are read once from end to end; twice their size keeps the others short.
+        words = len(data) // 4 + 1024
+        with schema.from_bytes(data, traversal_limit_in_words=words, nesting_limit=NESTING) as record:
             yield record
     except KjException as err:
         raise BadRecord(str(err.description).splitlines()[0][:200] if err.description else "it is torn") from None
@@ -129,9 +132,11 @@ def _entry(record: Any, size: int) -> Entry:
 
 
 def _what(what: Any, name: bytes, size: int) -> Folder | File | Link | Special:
+    from capnp import KjException
+
     try:
         kind = what.which()
-    except ValueError:  # of a union's member that the schema does not know
+    except KjException:
         raise BadRecord(f"{name!r:.100} in it is of an unknown kind") from None
     if kind == "folder":
         return Folder(_text(what.folder.key))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import yaml
 
@@ -18,11 +18,16 @@ from zos.flist.layout import MAX_URL, Route
 from zos.flist.redis import PORTS
 
 MAX_ROUTES = 1000
+MAX_BRACKETS = 100
+"""The YAML parser looks ahead at each, which takes seconds for thousands."""
+_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9a-fA-F:]+")
 _RANGE = re.compile(r"([0-9a-fA-F]{1,32})(?::([0-9a-fA-F]{1,32}))?")
 
 
 def from_router(data: bytes) -> tuple[Route, ...]:
     """The routes of a `router.yaml`."""
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+        raise ValueError(f"its router.yaml has more than {MAX_BRACKETS} brackets")
     try:
         # Everything is text: `10:59` is a range here, not a time of day.
         document = yaml.load(data.decode(), Loader=yaml.BaseLoader)  # noqa: S506 - it makes text, lists and mappings
@@ -69,10 +74,6 @@ def from_backend(data: bytes) -> Route:
     name = f"[{host}]" if ":" in host else host
     secret = f":{quote(password, safe='')}@" if password else ""
     url = f"zdb://{secret}{name}:{port or PORTS['zdb']}" + (f"/{quote(namespace, safe='')}" if namespace else "")
-    try:
-        parts = urlsplit(url)
-        if parts.hostname != host.lower() or not parts.port or len(url) > MAX_URL:
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"its metadata `backend` names {host!r:.100}, which is no host") from None
+    if not _HOST.fullmatch(host) or not 0 <= (port or 0) <= 0xFFFF or len(url) > MAX_URL:
+        raise ValueError(f"its metadata `backend` names {host!r:.100}, {port}, which is no server")
     return Route(0, 255, url)
