@@ -1,4 +1,7 @@
-"""A guest whose root is a flist: virtiofs over an overlay over FUSE, all real."""
+"""A guest whose root is a flist: virtiofs over an overlay over FUSE, all real.
+
+The flist is one of 0-fs' archives; the lab's machines start from `.fl`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from flnode import A, FlNode
+from flnode import STORE, A, FlNode
 from netns import until
 from vmnode import tree, vm_node
 
@@ -31,11 +34,12 @@ async def test_a_guest_starts_from_a_flist_writes_to_its_layer_and_outlives_its_
     with vm_node("flg") as node:
         node.vmd()
         async with node.bus() as bus:
-            here = FlNode(node.node, FlistdClient(bus), config="")
+            here = FlNode(node.node, FlistdClient(bus), config=f'store = "{STORE}"')
             node.node.sh(
                 f"mkdir {here.folder}/volume && mount -t tmpfs tmpfs {here.folder}/volume && mkdir {here.upper}"
             )
-            here.make("guest", tree(tmp_path))
+            here.make_old("guest.fl", tree(tmp_path))
+            here.start_store()
             here.start_hub()
             await here.start()
             info = await here.ensure("guest", A, here.upper)
