@@ -16,7 +16,7 @@ import os
 import re
 import stat
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from zos.flist import records, routing
@@ -174,26 +174,30 @@ class _Converter:
             self._waiting.append(_Waiting(entry.what.key, path, parent))
             return
         access = self._access(path, entry.acl, 0o444)
-        base = Node(parent, entry.name, access.mode, access.uid, access.gid, mtime=entry.mtime, ctime=entry.ctime)
+        size, rdev, target = 0, 0, b""
+        pairs: tuple[tuple[bytes, bytes], ...] = ()
         match entry.what:
-            case records.File():
-                self._add_file(path, replace(base, mode=stat.S_IFREG | base.mode), entry.size, entry.what)
+            case records.File(pairs):
+                mode, size = stat.S_IFREG | access.mode, entry.size
+                self._check_blocks(path, size, len(pairs))
             case records.Link(target):
-                if not 0 < len(target) <= MAX_TARGET or b"\0" in target:
+                mode, size = stat.S_IFLNK | 0o777, len(target)
+                if not 0 < size <= MAX_TARGET or b"\0" in target:
                     raise self._broken(path, f"points to {target!r:.100}")
-                self._writer.add(replace(base, mode=stat.S_IFLNK | 0o777, size=len(target)), target)
-            case records.Special():
-                mode, rdev = self._special(path, entry.what)
-                self._writer.add(replace(base, mode=mode | base.mode, rdev=rdev))
+            case special:
+                kind, rdev = self._special(path, special)
+                mode = kind | access.mode
+        node = Node(parent, entry.name, mode, access.uid, access.gid, size, rdev, entry.mtime, entry.ctime)
+        ino = self._writer.add(node, target)
+        if pairs:
+            self._writer.blocks(ino, size, ((id + _PADDING, key + _PADDING) for id, key in pairs))
 
-    def _add_file(self, path: bytes, node: Node, size: int, file: records.File) -> None:
-        count = len(file.blocks)
+    def _check_blocks(self, path: bytes, size: int, count: int) -> None:
         if size > self._limits.size or count != block_count(size):
             raise self._broken(path, f"of {size} bytes has {count} blocks")
         self._blocks += count
         if self._blocks > self._limits.blocks:
             raise self._entries.broken(f"it has more than {self._limits.blocks} blocks")
-        self._writer.blocks(self._writer.add(node), size, ((id + _PADDING, key + _PADDING) for id, key in file.blocks))
 
     def _special(self, path: bytes, special: records.Special) -> tuple[int, int]:
         kind = _KINDS.get(special.kind)
