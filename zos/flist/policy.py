@@ -45,7 +45,8 @@ def shown(url: str) -> str:
         port = parts.port
     except ValueError:
         return url.rpartition("@")[2][:200]
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{port}' if port else ''}{parts.path}"[:300]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"[:300]
 
 
 @dataclass(frozen=True, slots=True)
