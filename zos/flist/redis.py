@@ -39,8 +39,7 @@ class RedisStore:
         """The stored form, unchecked."""
         end = time.monotonic() + deadline
         # A kept connection may have been closed over there while it was idle: then once more, on a new one.
-        while self._idle:
-            link = self._idle.pop()
+        while (link := self._kept()) is not None:
             try:
                 return self._ask(link, id, end)
             except (ConnectionError, EOFError):
@@ -54,8 +53,15 @@ class RedisStore:
 
     def close(self) -> None:
         """Let go of the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        while (link := self._kept()) is not None:
+            link.close()
+
+    def _kept(self) -> _Link | None:
+        # Asked first whether there is one, another thread may take it meanwhile.
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _unreachable(self, err: Exception) -> StoreUnreachable:
         return StoreUnreachable(url=self._shown, problem=str(err) or type(err).__name__)

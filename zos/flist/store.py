@@ -92,7 +92,11 @@ class HttpStore:
 
         name = id.hex()
         end = time.monotonic() + deadline
-        client = self._idle.pop() if self._idle else Client(self._policy)
+        try:
+            # Asked first whether there is one, another thread may take it meanwhile.
+            client = self._idle.pop()
+        except IndexError:
+            client = Client(self._policy)
         try:
             for path in (f"{name[:2]}/{name}", name):
                 answer = client.get(f"{self._base}/{path}", limit=MAX_BLOB, deadline=max(0.1, end - time.monotonic()))

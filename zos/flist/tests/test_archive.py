@@ -222,6 +222,7 @@ def test_what_cannot_be_is_refused_with_its_path(tmp_path: Path, make: Callable[
         (Item(b"x", acl=b"gone"), 0o100444, (0, 0)),
         (Item(b"x", acl=b"named"), 0o100640, (0, 1000)),
         (Item(b"x", acl=b"numbered"), 0o100600, (12, 1000)),
+        (Item(b"x", acl=b"older"), 0o100604, (0, 1000)),
         (Item(b"x", acl=b"bits"), 0o107777, (1, 2)),
         (Item(b"x", SPECIAL, acl=b"named", kind=2, text=b"1,3"), 0o20640, (0, 1000)),
         (Item(b"x", SPECIAL, acl=b"named", kind=1, text=b"8,0"), 0o60640, (0, 1000)),
@@ -237,6 +238,7 @@ def test_modes_and_owners_are_whole_and_names_of_people_mean_root_or_1000(
         b"named": archives.acl(0o640, -1, -1, b"root", b"adm"),
         b"numbered": archives.acl(0o600, -1, -1, b"12", b""),
         b"bits": archives.acl(0o177777, 1, 2),
+        b"older": without_ids(0o604),
         key(b""): archives.listing([item]),
     }
     root, node = read(made.write(tmp_path / "a.flist")).nodes
@@ -244,6 +246,15 @@ def test_modes_and_owners_are_whole_and_names_of_people_mean_root_or_1000(
     assert root.mode == stat.S_IFDIR | 0o755
     if item.text in (b"1,3", b"8,0"):
         assert (os.major(node.rdev), os.minor(node.rdev)) == tuple(map(int, item.text.split(b",")))
+
+
+def without_ids(mode: int) -> bytes:
+    """An access list from before ids were written."""
+    message = archives.Message()
+    pointers = message.struct(0, struct.pack("<HxxI", mode, 0), 3)
+    message.text(pointers, b"root")
+    message.text(pointers + 1, b"staff")
+    return message.framed()
 
 
 def test_a_folder_nested_without_end_is_refused(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -139,6 +140,28 @@ def test_no_answer_is_worse_than_unreachable(raw: bytes):
             made.get(b"a", 5.0)
         except StoreUnreachable:
             return
+
+
+def test_many_threads_share_a_store():
+    ids = [bytes([number]) * 16 for number in range(64)]
+    found: list[bool] = []
+    interval = sys.getswitchinterval()
+    with serving({id: id * 10 for id in ids}) as server, store(server) as made:
+
+        def work() -> None:
+            found.extend(made.get(id, 10.0) == id * 10 for id in ids * 3)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        sys.setswitchinterval(1e-6)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sys.setswitchinterval(interval)
+        assert found == [True] * 8 * 3 * 64
+        assert len(made._idle) <= 8
 
 
 def test_a_silent_or_dripping_store_costs_no_more_than_the_deadline():
