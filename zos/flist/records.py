@@ -123,7 +123,7 @@ def _message(kind: str, data: bytes) -> Iterator[Any]:
         with schema.from_bytes(data, traversal_limit_in_words=words, nesting_limit=NESTING) as record:
             yield record
     except KjException as err:
-        raise BadRecord(str(err.description).splitlines()[0][:200] if err.description else "it is torn") from None
+        raise BadRecord(f"it is damaged, {str(err.description).partition(';')[0]:.150}") from None
 
 
 def _entry(record: Any, size: int) -> Entry:
