@@ -23,8 +23,8 @@ def listener(path: Path) -> int:
             client.settimeout(1)
             client.connect(str(path))
             credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    except (FileNotFoundError, ConnectionRefusedError):
-        return 0
+    except (FileNotFoundError, ConnectionRefusedError, BlockingIOError, TimeoutError):
+        return 0  # the last two: whoever listened hangs, and more already wait for him
     return int(struct.unpack("3i", credentials)[0])
 
 

@@ -90,7 +90,7 @@ class Yggdrasil:
         """Who is connected; None when it does not answer or its link is gone."""
         try:
             answer = await self._ask("getpeers")
-        except (OSError, TimeoutError, ValueError):
+        except (OSError, TimeoutError, ValueError, KernelRefused):
             return None
         if not await nsthread.run(_has_link):
             return None
@@ -123,6 +123,7 @@ class Yggdrasil:
         os.chown(self._folder, user.pw_uid, user.pw_gid)
         if self._log.exists() and self._log.stat().st_size > _LOG_LIMIT:
             self._log.unlink()
+        said = self._log.stat().st_size if self._log.exists() else 0
         # Nothing runs now: a process is always one of the configuration that is written here.
         secret.write(self._config, config.encode())
         argv = [*_RUN, str(self._config), *_DROPPED, PROGRAM, "-useconf", "-loglevel", "error"]
@@ -130,13 +131,13 @@ class Yggdrasil:
         deadline = time.monotonic() + _START
         while await self.peers() is None:
             if time.monotonic() > deadline or not Path(f"/proc/{pid}").exists():
-                raise KernelRefused(action="start yggdrasil", problem=self._last_words() or f"see {self._log}")
+                raise KernelRefused(action="start yggdrasil", problem=self._last_words(said) or f"see {self._log}")
             await asyncio.sleep(0.02)
 
-    def _last_words(self) -> str:
-        """What it said when it ended; a Go program puts the reason before a long trace."""
-        lines = self._log.read_text(errors="replace").splitlines()[-200:] if self._log.exists() else []
-        return next((line for line in reversed(lines) if line.startswith(("panic", "fatal")) or "Failed" in line), "")
+    def _last_words(self, since: int) -> str:
+        """Why it ended; a Go program says so before a long trace."""
+        lines = self._log.read_bytes()[since:].decode(errors="replace").splitlines()
+        return next((line for line in lines if line.startswith(("panic", "fatal")) or "Failed" in line), "")
 
     async def stop(self) -> None:
         """End whatever runs; its link goes with it."""
