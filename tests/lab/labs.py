@@ -21,7 +21,7 @@ from zos.vmd.api import VmdClient
 
 LAYOUT = Layout()
 HUB = LAYOUT.box_state("hub") / "data"
-UNITS = ["storaged", "networkd", "chain", "flistd", "vmd", "provisiond", "capacityd", "rmb"]
+UNITS = ["storaged", "networkd", "mycelium", "chain", "flistd", "vmd", "provisiond", "capacityd", "rmb"]
 
 
 def command(*argv: str) -> list[str]:

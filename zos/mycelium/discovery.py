@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zos.mycelium import routerid
-from zos.mycelium.links import Endpoint
+from zos.mycelium.links import CannotListen, Endpoint
 
 log = logging.getLogger("zos.mycelium")
 
@@ -62,7 +62,11 @@ async def run(interfaces: tuple[str, ...], port: int, router: bytes, found: Call
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-    sock.bind(("::", PORT))
+    try:
+        sock.bind(("::", PORT))
+    except OSError as err:
+        sock.close()
+        raise CannotListen(where=f"UDP {PORT}", problem=err.strerror or err) from None
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: _Ear(router, found), sock=sock)
     shouted: dict[int, float] = {}

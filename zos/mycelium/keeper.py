@@ -7,7 +7,9 @@ import re
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address
 
+from zos.errors import ZosError
 from zos.model import mycelium
+from zos.mycelium import tun
 from zos.mycelium.api.errors import BadIdentity, KeyTaken, NoMycelium
 from zos.mycelium.api.types import Identity, IdentityId, IdentityInfo, Overlay
 from zos.mycelium.links import Endpoint
@@ -43,6 +45,8 @@ class Keeper:
         self._interfaces = interfaces
         self._node: Node | None = None
         self._troubles: dict[str, str] = {}
+        self._failure = ""
+        """Why the router ended last."""
 
     # Wishes
 
@@ -73,6 +77,15 @@ class Keeper:
 
     # Making it so
 
+    def problem(self) -> str:
+        """Why the node is not in the overlay; empty when it is, or will be in a moment."""
+        if not self._on:
+            return OFF
+        return tun.problem() or ("" if self._is_up() else self._failure)
+
+    def _is_up(self) -> bool:
+        return self._node is not None and self._node.links.is_open
+
     async def run(self) -> None:
         """Be in the overlay until cancelled."""
         if not self._on:
@@ -82,6 +95,10 @@ class Keeper:
             self._node = node
             await self.reconcile()
             await node.run(self._port, self._peers, self._interfaces)
+        except ExceptionGroup as group:
+            first = group.exceptions[0]
+            self._failure = first.explain() if isinstance(first, ZosError) else type(first).__name__
+            raise first from None
         finally:
             self._node = None
             node.close()
@@ -108,8 +125,8 @@ class Keeper:
     def get(self, id: IdentityId) -> IdentityInfo:
         """One identity of a node that is in the overlay."""
         wish = self._wishes.get(id)
-        if not self._on:
-            raise NoMycelium(problem=OFF)
+        if problem := self.problem():
+            raise NoMycelium(problem=problem)
         if wish is None:
             raise NoMycelium(problem="the network has no mycelium key")
         return self._info(wish)
@@ -121,10 +138,12 @@ class Keeper:
     def overlay(self) -> Overlay:
         """The node in the overlay."""
         node = self._node
+        problem = self.problem()
         if node is None:
-            return Overlay(False, WAITING if self._on else OFF)
+            return Overlay(False, problem or WAITING)
         return Overlay(
-            offered=True,
+            offered=self._is_up() and not problem,
+            detail=problem,
             address=str(IPv6Address(node.own.address)),
             subnet=str(mycelium.network(node.own.prefix)),
             port=self._port,

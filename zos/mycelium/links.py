@@ -45,6 +45,14 @@ class BadPeer(ZosError):
     hint = "write tcp://ADDRESS:PORT, an IPv6 address in brackets"
 
 
+class CannotListen(ZosError):
+    """A socket of ours cannot be had; it is tried again."""
+
+    reason = "mycelium.cannot_listen"
+    status = Status.UNAVAILABLE
+    text = "cannot listen on {where}: {problem}"
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a peer listens."""
@@ -176,7 +184,8 @@ class Links:
         self._numbers = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._dialled: set[Endpoint] = set()
-        self._server: asyncio.Server | None = None
+        self.is_open = False
+        """Whoever may connect can."""
 
     def opened(self, link: Link) -> None:
         """A connection stands."""
@@ -195,15 +204,19 @@ class Links:
 
     async def run(self, port: int, peers: tuple[Endpoint, ...]) -> None:
         """Accept and dial until cancelled."""
-        server = await asyncio.get_running_loop().create_server(self._new, None, port) if port else None
         try:
+            server = await asyncio.get_running_loop().create_server(self._new, None, port) if port else None
+        except OSError as err:
+            raise CannotListen(where=f"TCP {port}", problem=err.strerror or err) from None
+        try:
+            self.is_open = True
             async with asyncio.TaskGroup() as self._group:
                 for endpoint in peers:
                     self._dialled.add(endpoint)
                     self._group.create_task(self._keep(endpoint, None))
                 await asyncio.Event().wait()
         finally:
-            self._group = None
+            self._group, self.is_open = None, False
             self._dialled.clear()
             if server is not None:
                 server.close()

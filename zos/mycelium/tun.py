@@ -19,11 +19,12 @@ from pathlib import Path
 from zos.errors import Status, ZosError
 
 NETNS = Path("/run/netns")
-MTU = 1400
+TUN = Path("/dev/net/tun")
+IPV6_OFF = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 BATCH = 32
 """Packets per turn of the loop, so that no device starves the others."""
 _SETIFF = 0x400454CA
-_TUN, _NO_PI, _NO_FILTER = 0x0001, 0x1000, 0
+_TUN, _NO_PI = 0x0001, 0x1000
 _NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -34,6 +35,13 @@ class NoDevice(ZosError):
     reason = "mycelium.no_device"
     status = Status.UNAVAILABLE
     text = "no TUN {device} in namespace {namespace}: {problem}"
+
+
+def problem() -> str:
+    """What this machine lacks; empty when nothing."""
+    if not TUN.exists():
+        return f"{TUN} is missing"
+    return "" if IPV6_OFF.exists() and IPV6_OFF.read_text().strip() == "0" else "IPv6 is off"
 
 
 def namespace_inode(namespace: str) -> int:
@@ -81,7 +89,7 @@ def _enter(namespace: str) -> None:
 
 
 def _open(device: str) -> int:
-    handle = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    handle = os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         fcntl.ioctl(handle, _SETIFF, struct.pack("16sH22x", device.encode(), _TUN | _NO_PI))
     except OSError:

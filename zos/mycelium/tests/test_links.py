@@ -110,7 +110,7 @@ async def test_data_for_a_peer_that_does_not_read_is_dropped_and_at_last_it_is_h
     async with ends(1) as (server,):
         port = free_port()
         server.run(port)
-        await asyncio.sleep(0.01)
+        await becomes(lambda: server.links.is_open)
         with socket.create_connection(("127.0.0.1", port)):
             await becomes(lambda: server.links.all)
             link, big = server.one, encode_data(DATA._replace(payload=bytes(60_000)))
@@ -130,7 +130,7 @@ async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch):
     async with ends(1) as (server,):
         port = free_port()
         server.run(port)
-        await asyncio.sleep(0.01)
+        await becomes(lambda: server.links.is_open)
         with contextlib.ExitStack() as stack:
             for _ in range(6):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port)))

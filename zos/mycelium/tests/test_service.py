@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from nacl.signing import SigningKey
 
 from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.service import Core0Service
+from zos.mycelium import tun
 from zos.mycelium.api import BadIdentity, Identity, IdentityId, KeyTaken, MyceliumClient, NoMycelium
 from zos.mycelium.daemon import Config, Mycelium
 from zos.runtime.daemon import Daemon, Runtime
@@ -23,6 +25,16 @@ from zos.runtime.testing import running
 WISH = Identity(IdentityId("B3gDSpMoHJXdF"), bytes(range(32)), "n-none", "my")
 OTHER = Identity(IdentityId("Vp6mnP5Nd8BVD"), bytes(range(1, 33)), "n-none", "my")
 ALONE = Config(port=0, discovery=(), every=0.05)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that can, whatever this one can; returns its TUN."""
+    (tmp_path / "ipv6").write_text("0\n")
+    (tmp_path / "tun").touch()
+    monkeypatch.setattr(tun, "IPV6_OFF", tmp_path / "ipv6")
+    monkeypatch.setattr(tun, "TUN", tmp_path / "tun")
+    return tmp_path / "tun"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +132,33 @@ async def test_a_node_that_is_off_keeps_what_networks_say_and_gives_machines_not
         assert (overlay.offered, overlay.address) == (False, "")
         with pytest.raises(NoMycelium, match="turned it off"):
             await client.identity(WISH.id)
+
+
+async def test_a_node_that_cannot_listen_says_so_and_comes_when_it_can(tmp_path: Path):
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
+        port = other.getsockname()[1]
+        async with mycelium(tmp_path, dataclasses.replace(ALONE, port=port)) as client:
+            await client.ensure_identity(WISH)
+            async with asyncio.timeout(10):
+                while "cannot listen" not in (await client.overlay()).detail:
+                    assert not (await client.overlay()).offered
+                    await asyncio.sleep(0.01)
+            with pytest.raises(NoMycelium, match="cannot listen"):
+                await client.identity(WISH.id)
+            other.close()
+            await up(client)
+            assert (await client.identity(WISH.id)).id == WISH.id
+
+
+async def test_a_node_without_tun_or_ipv6_offers_nothing_and_says_why(tmp_path: Path, machine: Path):
+    async with mycelium(tmp_path) as client:
+        await up(client)
+        machine.unlink()
+        assert (await client.overlay()).detail == f"{machine} is missing"
+        machine.touch()
+        (tmp_path / "ipv6").write_text("1\n")
+        overlay = await client.overlay()
+        assert (overlay.offered, overlay.detail) == (False, "IPv6 is off")
 
 
 def test_a_key_is_in_no_text_of_an_identity():

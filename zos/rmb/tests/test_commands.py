@@ -19,6 +19,7 @@ from zos.core0.api.types import UnitState
 from zos.errors import ZosError
 from zos.model.decode import Malformed
 from zos.model.units import Bytes, GiB, MiB
+from zos.mycelium import tun
 from zos.networkd.api import NetId, Network, NetworkdClient, Planetary
 from zos.networkd.model import Address
 from zos.provisiond.api import BadUpdate, DeploymentExists, NoSuchDeployment, TwinMismatch
@@ -131,7 +132,8 @@ async def test_a_node_that_cannot_be_in_the_planetary_network_does_not_offer_it(
         assert (await w.ask("zos.network.interfaces"))["ygg"] == []
 
 
-async def test_mycelium_is_a_feature_while_the_node_is_in_the_overlay(tmp_path: Path):
+async def test_mycelium_is_a_feature_while_the_node_is_in_the_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tun, "problem", lambda: "")
     async with world(tmp_path) as w:
         async with asyncio.timeout(10):
             while not (await w.node.mycelium.overlay()).offered:
