@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import stat
 import struct
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zos.flist import records, unpack
+from zos.flist import records, routing, unpack
 from zos.flist.archive import convert
 from zos.flist.block import unseal
 from zos.flist.compile import compile_flist, read_any
@@ -556,6 +557,27 @@ def test_a_backend_of_another_shape_is_refused(tmp_path: Path, backend: str):
     made.metadata["backend"] = backend
     with pytest.raises(FlistBroken, match="its metadata `backend`"):
         read(made.write(tmp_path / "a.flist"))
+
+
+_WORDS = st.text(max_size=20) | st.sampled_from(
+    ["pools", "lookup", "a", "00:FF", "zdb://h", "host", "port", "password"]
+)
+_SHAPES = st.recursive(
+    _WORDS | st.integers() | st.none(),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(_WORDS, inside, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(_SHAPES | st.text(max_size=100))
+@settings(max_examples=150, deadline=None)
+def test_no_shape_of_routing_is_more_than_refused(shape: object):
+    text = (shape if isinstance(shape, str) else json.dumps(shape)).encode(errors="replace")
+    for parse in (routing.from_router, routing.from_backend):
+        try:
+            parse(text)
+        except ValueError:
+            continue
 
 
 @pytest.mark.parametrize(
