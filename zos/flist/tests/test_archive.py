@@ -432,7 +432,7 @@ RECORD = archives.listing(
     st.lists(st.tuples(st.integers(0, len(RECORD) - 1), st.integers(0, 255)), max_size=8),
     st.integers(0, len(RECORD)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_spoilt_record_is_refused_or_bounded(changes: list[tuple[int, int]], cut: int):
     data = bytearray(RECORD)
     for at, value in changes:
@@ -445,7 +445,7 @@ def test_a_spoilt_record_is_refused_or_bounded(changes: list[tuple[int, int]], c
 
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=20), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_spoilt_archive_is_refused_or_still_a_tree(tmp_path: Path, changes: list[tuple[int, int]], in_database: bool):
     database = bytearray(small_database(tmp_path))
     if in_database:
@@ -465,7 +465,7 @@ def test_a_spoilt_archive_is_refused_or_still_a_tree(tmp_path: Path, changes: li
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_survives(tmp_path: Path, data: st.DataObject):
     names = st.binary(min_size=1, max_size=20).filter(lambda name: not {b"/", b"\0"} & {*map(bytes, zip(name))})
     made, want, waiting = Archive(), {b""}, [b""]
@@ -570,7 +570,7 @@ _SHAPES = st.recursive(
 
 
 @given(_SHAPES | st.text(max_size=100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_shape_of_routing_is_more_than_refused(shape: object):
     text = (shape if isinstance(shape, str) else json.dumps(shape)).encode(errors="replace")
     for parse in (routing.from_router, routing.from_backend):
@@ -638,14 +638,14 @@ def test_a_block_of_another_length_or_under_another_key_is_noticed():
 
 
 @given(st.binary(min_size=1, max_size=5000))
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_block_that_was_sealed_comes_back(plain: bytes):
     id, secret, blob = archives.seal(plain)
     assert unseal(blob, wide(id), wide(secret), len(plain)) == plain
 
 
 @given(st.binary(max_size=300), st.binary(min_size=16, max_size=16))
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_garbage_is_no_block(blob: bytes, secret: bytes):
     with pytest.raises(BlockCorrupt):
         unseal(blob, wide(bytes(15) + b"i"), wide(secret), 100)
