@@ -67,6 +67,10 @@ def _components(routes: Sequence[Route]) -> dict[str, Any]:
     answers = {struct for route in routes for struct in _structs(route.answer)} | {shapes.Error}
     ordered = sorted(answers, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
+    for schema in components.values():
+        # Nothing is answered that is not described.
+        if schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
     return dict(sorted(components.items()))
 
 

@@ -98,7 +98,7 @@ class Param:
     def schema(self) -> dict[str, Any]:
         """For OpenAPI."""
         whole = {"type": "integer", "minimum": self.least, "maximum": self.most}
-        word: dict[str, Any] = {"type": "string", "maxLength": LONGEST, "minLength": 1}
+        word: dict[str, Any] = {"type": "string", "maxLength": LONGEST, "pattern": "^[^\\u0000]+$"}
         if self.choices:
             word = {"type": "string", "enum": list(self.choices)}
         match self.kind:
@@ -119,7 +119,7 @@ class Param:
         """As a parameter of OpenAPI."""
         body: dict[str, Any] = {"name": self.name, "in": self.place, "description": self.doc, "schema": self.schema()}
         if self.place == "path":
-            return body | {"required": True}
+            return body | {"required": True, "example": 1}
         body["allowEmptyValue"] = True
         if self.kind in (Kind.NUMBERS, Kind.TEXTS):
             body |= {"style": "form", "explode": False}

@@ -148,6 +148,7 @@ def small(store: Store, now: int = NOW) -> None:
     }
     touched = Touched(
         uptimes={1: (now - 60, 500), 2: (now - 60, 600), 3: (now - 3 * 3600, 700), 5: (now - 60, 800)},
+        beats={(1, now - 60): 500, (1, now - 10_000): 400, (2, now - 60): 600},
         bills=[bill(1, 1, 5_000_000, now - 3600), bill(2, 1, 20_000_000, now), bill(3, 2, 7)],
     )
     changes = Changes(

@@ -100,6 +100,63 @@ async def test_links_are_followed(web: Web) -> None:
     assert [twin["twinID"] for twin in data["twins"]] == [1, 3]
 
 
+# What the npm client of GraphQL makes of `uptimeEvents`, `countries`, `interfaces` and `nodeById`, variables and all.
+LISTED = """query TFGridClientQuery($limit{0}: Int, $offset{0}: Int, $orderBy{0}: [{1}OrderByInput!],
+  $where{0}: {1}WhereInput) {{ {0}(limit: $limit{0}, offset: $offset{0}, orderBy: $orderBy{0}, where: $where{0},) {{ {2} }} }}"""
+
+
+async def test_a_dashboard_works_out_how_long_a_node_was_up(web: Web) -> None:
+    query = LISTED.format("uptimeEvents", "UptimeEvent", "timestamp,uptime")
+    where = {"nodeID_eq": 1, "timestamp_gt": rows.NOW - 3600}
+    data = await asked(web, query, whereuptimeEvents=where, orderByuptimeEvents=["timestamp_ASC"])
+    assert data == {"uptimeEvents": [{"timestamp": str(rows.NOW - 60), "uptime": "500"}]}
+
+
+async def test_a_dashboard_lists_countries_by_region(web: Web) -> None:
+    data = await asked(web, LISTED.format("countries", "Country", "name,region,subregion,code,lat"))
+    found = {one["name"]: one for one in data["countries"]}
+    assert found["Belgium"] == {
+        "name": "Belgium",
+        "region": "Europe",
+        "subregion": "Western Europe",
+        "code": "BE",
+        "lat": None,
+    }
+    assert {"United States", "United Kingdom", "Czechia"} <= set(found)
+    assert all(one["region"] and one["subregion"] and len(one["code"]) == 2 for one in data["countries"])
+
+
+async def test_a_dashboard_shows_a_nodes_interfaces(web: Web) -> None:
+    query = LISTED.format("interfaces", "Interfaces", "name,ips,mac")
+    data = await asked(web, query, whereinterfaces={"node": {"nodeID_eq": 2}})
+    assert data == {"interfaces": [{"name": "zos", "ips": "10.0.0.5,fe80::1", "mac": "54:b2:03:12:34:56"}]}
+
+
+async def test_ids_may_be_declared_as_ids_or_as_texts(web: Web) -> None:
+    for kind in ("ID", "String"):
+        query = f"query($id: {kind}!) {{ nodeById(id: $id) {{ nodeID }} }}"
+        assert await asked(web, query, id="node-2") == {"nodeById": {"nodeID": 2}}
+
+
+async def test_lists_are_ordered_by_what_they_link_to(web: Web) -> None:
+    query = "{ interfaces(orderBy: [node_city_DESC, id_ASC]) { node { city } } }"
+    cities = [one["node"]["city"] for one in (await asked(web, query))["interfaces"]]
+    assert sorted(cities) == sorted(city for _, city in rows.PLACES)
+    assert cities[0] == "İzmir"
+
+
+async def test_consumption_is_asked_for_with_a_number_as_id(web: Web) -> None:
+    query = """query getConsumption($contractId: BigInt!){
+      contractBillReports(where: {contractID_eq: $contractId}, limit: 2 , orderBy: timestamp_DESC) {
+        amountBilled timestamp }
+      nodeContracts(where: {contractID_eq: $contractId}) { createdAt }
+      nameContracts(where: {contractID_eq: $contractId}) { createdAt }
+      rentContracts(where: {contractID_eq: $contractId}) { createdAt } }"""
+    data = await asked(web, query, contractId=1)
+    assert [one["timestamp"] for one in data["contractBillReports"]] == [str(rows.NOW), str(rows.NOW - 3600)]
+    assert [data["nodeContracts"], data["nameContracts"]] == [[{"createdAt": str(rows.NOW - 3600)}], []]
+
+
 WHERES = [
     ("nodes", "nodeID", "{nodeID_gt: 3}", [4, 5]),
     ("nodes", "nodeID", "{nodeID_gte: 3, nodeID_lt: 5}", [3, 4]),
@@ -212,6 +269,7 @@ async def test_what_cannot_be_meant_is_refused_at_once(web: Web, body: bytes) ->
         ("query($x: Int!) { nodes(where: {nodeID_eq: $x}) { id } }", {"x": "one"}),
         ("query($x: BigInt!) { nodes(where: {uptime_eq: $x}) { id } }", {"x": 2**80}),
         ("query a { farms { id } } query b { farms { id } }", {}),
+        (f"{{ farms(where: {'{publicIPs_some: {farm: ' * 3 + '{}' + '}}' * 3}) {{ id }} }}", {}),
     ],
 )
 async def test_wrong_values_are_told_and_are_no_failure_of_ours(

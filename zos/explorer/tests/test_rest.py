@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from zos.explorer import derive, filters, openapi, params, queries
+from zos.explorer import api, derive, filters, openapi, params, queries
 from zos.explorer.api import ROUTES
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import FakeNode, GiB, Web
@@ -291,6 +292,38 @@ async def test_small_pages_are_as_clients_expect(web: Web) -> None:
     assert (health["db_conn"], health["indexers"]["features"]["updated_at"]) == ("ok", rows.NOW)
     assert "[/nodes/{node_id}/status]" in await web.get("/")
     assert (await web.get("/gateways/1/status")) == {"status": "up"}
+
+
+async def test_health_says_whether_nodes_can_be_asked(filled: Engine, web: Web) -> None:
+    assert "cannot be asked" in (await web.get("/health"))["rmb_conn"]
+    node = FakeNode({})
+    async with served(filled, node) as asking:
+        assert (await asking.get("/health"))["rmb_conn"] == "ok"
+        node.trouble = "ws://relay: refused"
+        health = await asking.get("/health")
+        assert (health["rmb_conn"], health["total_state_ok"]) == ("ws://relay: refused", False)
+
+
+async def test_only_so_many_questions_to_nodes_are_under_way(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "MOST_ASKED", 3)
+    node = FakeNode({"zos.gpu.list": []})
+    node.dead[10_001] = asyncio.Event()
+    async with served(filled, node) as web, asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(web.get("/nodes/1/gpu"))
+        async with asyncio.timeout(20):
+            while len(node.asked) < 3:
+                await asyncio.sleep(0.01)
+        assert "too many" in (await web.get("/nodes/2/gpu", 503))["error"]
+        node.dead.pop(10_001).set()
+
+
+async def test_the_document_is_where_people_look_for_it(web: Web) -> None:
+    document = await web.get("/openapi.json")
+    for path in ("/swagger/doc.json", "/swagger/", "/swagger/index.html"):
+        assert await web.get(path) == document
+    async with web.session.head(f"{web.url}/nodes?ret_count=true") as answer:
+        assert (answer.status, answer.headers["count"], await answer.read()) == (200, "5", b"")
 
 
 async def test_what_only_the_node_knows_is_asked_of_it(filled: Engine, web: Web) -> None:
