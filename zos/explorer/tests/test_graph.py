@@ -102,7 +102,8 @@ async def test_links_are_followed(web: Web) -> None:
 
 # What the npm client of GraphQL makes of `uptimeEvents`, `countries`, `interfaces` and `nodeById`, variables and all.
 LISTED = """query TFGridClientQuery($limit{0}: Int, $offset{0}: Int, $orderBy{0}: [{1}OrderByInput!],
-  $where{0}: {1}WhereInput) {{ {0}(limit: $limit{0}, offset: $offset{0}, orderBy: $orderBy{0}, where: $where{0},) {{ {2} }} }}"""
+  $where{0}: {1}WhereInput) {{
+  {0}(limit: $limit{0}, offset: $offset{0}, orderBy: $orderBy{0}, where: $where{0},) {{ {2} }} }}"""
 
 
 async def test_a_dashboard_works_out_how_long_a_node_was_up(web: Web) -> None:
