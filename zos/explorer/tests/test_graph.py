@@ -177,6 +177,7 @@ WHERES = [
     ("nodes", "nodeID", '{country_contains: "G"}', []),
     ("nodes", "nodeID", '{country_containsInsensitive: "E", country_not_containsInsensitive: "EGY"}', [1, 3, 4, 5]),
     ("nodes", "nodeID", '{city_endsWith: "%_sure"}', [4]),
+    ("nodes", "nodeID", '{OR: [{city_startsWith: "10_"}, {city_startsWith: "1%_"}, {city_endsWith: "0_sure"}]}', []),
     ("nodes", "nodeID", "{dedicated_eq: true}", [2, 4]),
     ("nodes", "nodeID", "{extraFee_gt: 4999}", [4]),
     ("nodes", "nodeID", '{id_in: ["node-3"]}', [3]),
