@@ -14,12 +14,12 @@ from zos.devchain.farming import rewards
 from zos.devchain.minting import LENGTH, Period
 from zos.devchain.node import Node
 from zos.devchain.runtime import parse
+from zos.devchain.session import Session, Watch
 from zos.errors import ZosError
 from zos.scale.types import BYTES
 from zos.substrate.keys import public_key
 
 MOST_KEYS = 1000
-MOST_SUBSCRIPTIONS = 256
 LONGEST = 10 * 366 * 24 * 3600
 FAIR = 50
 """Blocks that are made before others get a turn."""
@@ -31,47 +31,6 @@ PRUNED = "State already discarded"
 def bad_params(why: str) -> Invalid:
     """Wrong arguments."""
     return Invalid(-32602, f"Invalid params: {why}")
-
-
-PAUSE = 0.3
-"""Seconds between `inBlock` and `finalized`: polkadot.js reads the block in between, and drops the first when the
-second comes meanwhile; no real chain is final at once."""
-
-
-class Session:
-    """One connection's subscriptions; `send` never blocks and never grows without bound."""
-
-    def __init__(self, node: Node, send: Callable[[dict[str, Any]], None]) -> None:
-        self.node = node
-        self._send = send
-        self._ends: dict[str, Callable[[], None]] = {}
-        self._count = 0
-
-    def notify(self, method: str, id: str, result: Any) -> None:
-        """One notification."""
-        self._send({"jsonrpc": "2.0", "method": method, "params": {"subscription": id, "result": result}})
-
-    def begin(self, start: Callable[[str], Callable[[], None]]) -> str:
-        """A new subscription; `start` gets its id and returns how to end it."""
-        if len(self._ends) >= MOST_SUBSCRIPTIONS:
-            raise Invalid(-32000, f"more than {MOST_SUBSCRIPTIONS} subscriptions")
-        self._count += 1
-        id = f"s{self._count}"
-        self._ends[id] = lambda: None
-        self._ends[id] = start(id)
-        return id
-
-    def end(self, id: str) -> bool:
-        """End one."""
-        stop = self._ends.pop(id, None)
-        if stop is not None:
-            stop()
-        return stop is not None
-
-    def close(self) -> None:
-        """End all."""
-        for id in tuple(self._ends):
-            self.end(id)
 
 
 Method = Callable[..., Any]
@@ -100,7 +59,10 @@ class Methods:
                 answer = handler(session, *params)
             else:
                 answer = handler(*params)
-            return await answer if isinstance(answer, Awaitable) else answer
+            result = await answer if isinstance(answer, Awaitable) else answer
+            if session is not None and name in STATE:
+                session.read(params)
+            return result
         except (TypeError, ValueError, OverflowError) as err:
             raise bad_params(str(err)) from None
 
@@ -189,6 +151,8 @@ class Methods:
         return self._node.generation.version
 
     def state_subscribeRuntimeVersion(self, session: Session) -> str:
+        session.is_reader = True
+
         def start(id: str) -> Callable[[], None]:
             session.notify("state_runtimeVersion", id, self._node.generation.version)
             return lambda: None
@@ -279,21 +243,13 @@ class Methods:
         raw = _bytes(extrinsic)
 
         def start(id: str) -> Callable[[], None]:
-            later: list[asyncio.TimerHandle] = []
-
-            def watcher(status: Any) -> None:
-                if isinstance(status, dict) and "finalized" in status:
-                    loop = asyncio.get_running_loop()
-                    later.append(loop.call_later(PAUSE, session.notify, "author_extrinsicUpdate", id, status))
-                else:
-                    session.notify("author_extrinsicUpdate", id, status)
+            watch = Watch(session, id)
+            self._node.submit(raw, watch.hear)
 
             def stop() -> None:
-                self._node.forget(watcher)
-                for handle in later:
-                    handle.cancel()
+                self._node.forget(watch.hear)
+                watch.end()
 
-            self._node.submit(raw, watcher)
             return stop
 
         return session.begin(start)
@@ -419,6 +375,8 @@ SUBSCRIBING = frozenset(
         "author_submitAndWatchExtrinsic",
     }
 )
+STATE = frozenset({"state_getStorage", "state_queryStorageAt"})
+"""What clients read a block's events with."""
 _GROUPS = ("rpc", "system", "chain", "state", "payment", "author", "dev")
 NAMES = frozenset(name for name in vars(Methods) if name.partition("_")[0] in _GROUPS)
 _ALIASES = {

@@ -13,7 +13,8 @@ from aiohttp import WSMsgType, web
 
 from zos.devchain.errors import Invalid
 from zos.devchain.node import Node
-from zos.devchain.rpc import Methods, Session
+from zos.devchain.rpc import Methods
+from zos.devchain.session import Session
 from zos.errors import ZosError
 from zos.substrate.keys import public_key
 

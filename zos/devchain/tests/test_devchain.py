@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zos.devchain import session
 from zos.devchain.errors import Invalid
 from zos.devchain.genesis import ENDOWED, Genesis, author
 from zos.devchain.node import Node
+from zos.devchain.rpc import Methods
 from zos.devchain.runtime import METADATA, parse
 from zos.devchain.testing import devchain
 from zos.substrate import Chain, LocalKey
@@ -97,6 +99,37 @@ def test_a_used_nonce_is_stale_and_a_future_one_waits() -> None:
     assert any("inBlock" in one for one in heard[1:])
     with pytest.raises(Invalid, match="outdated"):
         node.submit(remark(node, 0))
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_watcher_hears_of_finality_after_he_read_the_block_or_had_his_time(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PAUSE", 0.0)
+    monkeypatch.setattr(session, "PATIENCE", 60.0 if reads else 0.0)
+    node, final = Node(Genesis()), asyncio.Event()
+    heard: list[Any] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        heard.append(message["params"]["result"])
+        if "finalized" in heard[-1]:
+            final.set()
+
+    methods, one = Methods(node), session.Session(node, hear)
+    await methods.call(one, "state_subscribeRuntimeVersion", [])
+    heard.clear()
+    await methods.call(one, "author_submitAndWatchExtrinsic", ["0x" + remark(node, 0).hex()])
+    node.make_block()
+    node.make_block()
+    if reads:
+        await asyncio.sleep(0)
+        assert list(heard[-1]) == ["inBlock"]
+        await methods.call(one, "state_queryStorageAt", [["0x00"], heard[-1]["inBlock"]])
+    async with asyncio.timeout(5):
+        await final.wait()
+    assert heard[-1] == {"finalized": heard[-2]["inBlock"]}
+    assert not one.watches
+    one.close()
 
 
 def test_a_higher_tip_takes_the_place_of_a_waiting_one() -> None:

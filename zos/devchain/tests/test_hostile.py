@@ -18,9 +18,10 @@ from zos.devchain import pool as pool_module
 from zos.devchain.errors import Invalid
 from zos.devchain.genesis import ENDOWED, Genesis
 from zos.devchain.node import Node
-from zos.devchain.rpc import NAMES, Methods, Session
+from zos.devchain.rpc import NAMES, Methods
 from zos.devchain.runtime import MODERN, parse
 from zos.devchain.server import Outgoing
+from zos.devchain.session import Session
 from zos.devchain.testing import Devchain, devchain
 from zos.substrate import KeyKind, LocalKey
 from zos.substrate.errors import RpcFailed
