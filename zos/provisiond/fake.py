@@ -327,7 +327,7 @@ class FakeFlistd(Faulty):
     async def ensure_mount(self, mount: Mount) -> MountInfo:
         self.called("ensure_mount")
         if mount.url.endswith("gone.fl"):
-            raise FlistUnreachable(url=mount.url, problem="HTTP status 404")
+            raise FlistUnreachable(url=mount.url, problem="nobody answers")
         self.mounts[mount.id] = mount
         is_image = mount.url.endswith("image.fl")
         return MountInfo(

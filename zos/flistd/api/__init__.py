@@ -2,7 +2,7 @@
 
 from zos.flist.errors import BlockCorrupt, BlockMissing, FlistBroken, StoreForbidden, StoreUnreachable
 from zos.flistd.api.client import FlistdClient
-from zos.flistd.api.errors import BadMount, FlistMismatch, FlistUnreachable, MountFailed
+from zos.flistd.api.errors import BadMount, FlistMismatch, FlistUnreachable, MountFailed, NoSuchFlist
 from zos.flistd.api.types import Mount, MountId, MountInfo, MountKind
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "MountId",
     "MountInfo",
     "MountKind",
+    "NoSuchFlist",
     "StoreForbidden",
     "StoreUnreachable",
 ]

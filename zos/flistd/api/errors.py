@@ -20,6 +20,15 @@ class FlistUnreachable(ZosError):
     hint = "the node goes on trying; check that the URL can be reached from the node"
 
 
+class NoSuchFlist(ZosError):
+    """The server says that there is none, or that it is not for us; and this node has no copy."""
+
+    reason = "flistd.no_such_flist"
+    status = Status.NOT_FOUND
+    text = "there is no flist at {url}: the server answers {status}"
+    hint = "check the URL of the flist"
+
+
 class FlistMismatch(ZosError):
     """What lies at the URL is not what was asked for."""
 

@@ -27,7 +27,7 @@ from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, ORIGINAL, Info
 from zos.flist.policy import Policy
 from zos.flist.store import DEFAULT
-from zos.flistd.api.errors import FlistMismatch, FlistUnreachable
+from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, NoSuchFlist
 from zos.flistd.host.contract import Content
 from zos.runtime import proc
 from zos.runtime.files import write_atomic
@@ -38,6 +38,8 @@ MAX_FLIST = 512 << 20
 FETCH = 60.0
 COMPILE = 70.0
 REFUSED = 65
+NOT_NOW = (408, 425, 429)
+"""Statuses of a refusal that passes."""
 UNUSED = 30 * 24 * 3600.0
 DRAFT_AGE = 3600.0
 
@@ -101,10 +103,12 @@ class Library:
             return await asyncio.wait_for(
                 asyncio.to_thread(self._download, url, expected, before if whole else None), FETCH + 5
             )
-        except (StoreUnreachable, TimeoutError) as err:
+        except (StoreUnreachable, NoSuchFlist, TimeoutError) as err:
             if before is not None and whole and expected in ("", before.flist):
                 log.warning("%s cannot be asked, the copy of before is used: %s", url, err)
                 return before.flist
+            if isinstance(err, NoSuchFlist):
+                raise
             problem = err.facts["problem"] if isinstance(err, StoreUnreachable) else "it is too slow"
             raise FlistUnreachable(url=url, problem=problem) from None
 
@@ -131,6 +135,8 @@ class Library:
                 found = before.flist
             elif answer.status == 200:
                 found = digest.hexdigest()
+            elif 400 <= answer.status < 500 and answer.status not in NOT_NOW:
+                raise NoSuchFlist(url=url, status=answer.status)
             else:
                 raise StoreUnreachable(url=url, problem=f"the server answers {answer.status}")
             if expected and found != expected:
