@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import aiohttp
 import msgspec
 
 from zos.bus.client import Bus
@@ -21,7 +22,7 @@ from zos.lab import plan as planning
 from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherShape, TooLarge, TooSlow
 from zos.lab.host import LinuxHost
 from zos.lab.plan import Wish
-from zos.lab.topology import CHAIN_URL, HUB_URL, LIMIT_OF_NODES, Box, Kind, Layout, Topology
+from zos.lab.topology import CHAIN_URL, HUB_URL, LIMIT_OF_NODES, PROXY_URL, Box, Kind, Layout, Topology
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.rmb.account import ensure_twin
@@ -147,6 +148,26 @@ class Lab:
                         # The node looks at the chain every few seconds, and tells nobody when it has done.
                         while not (await NetworkdClient(bus).public_config()).addresses:  # noqa: ASYNC110
                             await asyncio.sleep(0.1)
+
+    async def wait_for_proxy(self, topology: Topology, say: Say) -> None:
+        """Return when clients find every node by its features: the grid proxy asks new nodes in its own time."""
+        say("waiting for the grid proxy to know the nodes")
+        deadline, seen = time.monotonic() + READY, "no answer"
+        query = {"features": "wireguard", "ipv4": "true", "size": str(LIMIT_OF_NODES)}
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session:
+            while True:
+                try:
+                    async with session.get(f"{PROXY_URL}/nodes", params=query) as answer:
+                        found = await answer.json() if answer.status == 200 else []
+                        seen = f"it lists {len(found)} of {topology.nodes}"
+                        if len(found) >= topology.nodes:
+                            return
+                except (aiohttp.ClientError, TimeoutError) as err:
+                    seen = str(err)
+                if time.monotonic() > deadline:
+                    logs = self.layout.log("gridproxy", "gridproxy")
+                    raise TooSlow(what="the grid proxy's list of nodes", deadline=round(READY), seen=seen, logs=logs)
+                await asyncio.sleep(0.2)
 
     def _farm(self) -> int:
         record = self.record()

@@ -1,9 +1,10 @@
-"""Stands in for the grid's KYC service, for clients that have its address built in.
+"""Stands in for what grid clients have built in beside the grid itself: the KYC service, and a page of terms.
 
-    python -m zos.lab.kyc --listen ADDRESS:PORT --cert FILE --cert-key FILE --verdict FILE
+    python -m zos.lab.kyc --listen ADDRESS:PORT --cert FILE --key FILE --verdict FILE
 
-It is a forward proxy (CONNECT) for the names of that service alone: it ends the TLS there with the lab's certificate
-and answers `GET /api/v1/status` for everybody with what the verdict's file holds.
+It is a forward proxy (CONNECT) for the names of those alone: it ends the TLS there with the lab's certificate. KYC says
+what the verdict's file holds (JSON: address or twin → status; "" for everybody else), and says so without TLS and proxy
+too, for nodes that are told to ask.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl
 
-from zos.lab.topology import KYC_NAMES
+import msgspec
+
+from zos.lab.topology import KYC_NAMES, TERMS_NAME
 from zos.runtime.daemon import set_up_journal
 from zos.runtime.notify import notify
 
@@ -27,6 +31,7 @@ log = logging.getLogger("zos.lab")
 DEADLINE = 15.0
 LARGEST = 16 * 1024
 VERIFIED = "VERIFIED"
+TERMS = b"# Terms and conditions\n\nThis is a lab. Nothing in it is for sale.\n"
 
 
 class Kyc:
@@ -37,22 +42,22 @@ class Kyc:
         self._verdict = verdict
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: CONNECT, then TLS, then one question."""
+        """One connection: a question, or CONNECT, then TLS, then one question."""
         try:
             async with asyncio.timeout(DEADLINE):
-                target = await _request(reader)
-                name = target.removeprefix("CONNECT ").rpartition(":")[0]
-                if not target.startswith("CONNECT ") or name not in KYC_NAMES:
-                    await _say(writer, "403 Forbidden", {"error": f"this lab is a proxy for {KYC_NAMES[0]} alone"})
-                    return
-                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await writer.drain()
-                await writer.start_tls(self._tls)
-                path = (await _request(reader)).partition(" ")[2]
-                if path.partition("?")[0] != "/api/v1/status":
-                    await _say(writer, "404 Not Found", {"error": "there is only /api/v1/status"})
-                    return
-                await _say(writer, "200 OK", {"result": {"status": self.verdict()}})
+                method, target = await _request(reader)
+                name = ""
+                if method == "CONNECT":
+                    name = target.rpartition(":")[0]
+                    if name not in (*KYC_NAMES, TERMS_NAME):
+                        problem = f"this lab is a proxy for {KYC_NAMES[0]} and {TERMS_NAME} alone, not for {name}"
+                        await _say(writer, "403 Forbidden", json.dumps({"error": problem}).encode())
+                        return
+                    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    await writer.drain()
+                    await writer.start_tls(self._tls)
+                    method, target = await _request(reader)
+                await _say(writer, *self.answer(name, target))
         except (TimeoutError, OSError, ssl.SSLError, ValueError, asyncio.IncompleteReadError) as err:
             log.info("a connection ended: %s", err or type(err).__name__)
         finally:
@@ -61,25 +66,45 @@ class Kyc:
                 async with asyncio.timeout(2):
                     await writer.wait_closed()
 
-    def verdict(self) -> str:
-        """What everybody is."""
-        try:
-            return self._verdict.read_text().strip() or VERIFIED
-        except OSError:
-            return VERIFIED
+    def answer(self, name: str, target: str) -> tuple[str, bytes]:
+        """What a server answers to GET."""
+        path, _, query = target.partition("?")
+        if name == TERMS_NAME:
+            return "200 OK", TERMS
+        match path:
+            case "/api/v1/status":
+                return "200 OK", json.dumps({"result": {"status": self.verdict(query)}}).encode()
+            case "/api/v1/health":
+                return "200 OK", json.dumps({"result": {"status": "Healthy", "errors": []}}).encode()
+            case _:
+                return "404 Not Found", json.dumps({"error": "there are only /api/v1/status and /health"}).encode()
+
+    def verdict(self, query: str) -> str:
+        """What somebody is: clients ask by address (`client_id`), nodes by twin (`twin_id`)."""
+        asked = dict(parse_qsl(query))
+        known = verdicts(self._verdict)
+        return known.get(asked.get("client_id") or asked.get("twin_id", ""), known.get("", VERIFIED))
 
 
-async def _request(reader: asyncio.StreamReader) -> str:
-    """`METHOD TARGET` of a request without a body."""
+def verdicts(path: Path) -> dict[str, str]:
+    """What the file holds; nothing when there is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+async def _request(reader: asyncio.StreamReader) -> tuple[str, str]:
+    """Method and target of a request without a body."""
     head = await reader.readuntil(b"\r\n\r\n")
     method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-    return f"{method} {target}"
+    return method, target
 
 
-async def _say(writer: asyncio.StreamWriter, status: str, body: object) -> None:
-    text = json.dumps(body).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n"
-    writer.write(head.encode() + b"Connection: close\r\n\r\n" + text)
+async def _say(writer: asyncio.StreamWriter, status: str, body: bytes) -> None:
+    kind = "text/plain" if body is TERMS else "application/json"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
     await writer.drain()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from zos.lab import steps as s
 from zos.lab.nodeconfig import node_config
 from zos.lab.script import COPIED, NODE_FOLDERS, hosts
-from zos.lab.topology import INTERNET, KYC_NAMES, Box, Kind, Layout, Topology
+from zos.lab.topology import INTERNET, KYC_NAMES, TERMS_NAME, Box, Kind, Layout, Topology
 from zos.lab.units import own_units
 
 FIRST_SERVER = Kind.CHAIN
@@ -107,7 +107,7 @@ def _prepare(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Ste
             yield s.MakeFolder(state)
         if box.kind is FIRST_SERVER and layout.tls not in have.folders:
             servers = (one.address for one in wish.topology.boxes() if one.kind in SERVERS)
-            yield s.MakeCertificates(layout.tls, (*servers, *KYC_NAMES))
+            yield s.MakeCertificates(layout.tls, (*servers, *KYC_NAMES, TERMS_NAME))
         return
     for name, target in NODE_FOLDERS.items():
         folder = state / name

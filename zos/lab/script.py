@@ -14,10 +14,10 @@ from zos.lab.topology import EXIT_ADDRESS, PREFIX, PUBLIC_NET, Box, Kind, Layout
 
 NODE_FOLDERS: Mapping[str, str] = {
     "lib-zos": "/var/lib/zos",
-    "cache-zos": "/var/cache/zos",
+    # Not /var/cache/zos alone: that is where storaged mounts its cache volume, and it never mounts over a mount.
+    "cache": "/var/cache",
     "lib-libvirt": "/var/lib/libvirt",
     "log-libvirt": "/var/log/libvirt",
-    "cache-libvirt": "/var/cache/libvirt",
     "etc-zos": "/etc/zos",
     "etc-libvirt": "/etc/libvirt",
     "mnt": "/mnt",

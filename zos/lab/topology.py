@@ -30,6 +30,8 @@ WEB_PORT = 80
 FORWARD_PORT = 3128
 KYC_NAMES = tuple(f"kyc.{network}grid.tf" for network in ("dev.", "qa.", "test.", ""))
 """What clients ask whether a user is verified; the lab answers in their place."""
+TERMS_NAME = "raw.githubusercontent.com"
+"""Where clients fetch the terms and conditions that a new account accepts; the lab answers in its place too."""
 TLS_PORT = 443
 DESK_LINK = "zoslab0"
 INTERNET = "internet"
@@ -169,8 +171,8 @@ class Layout:
 
     @property
     def kyc(self) -> Path:
-        """A file that holds what KYC says of everybody (VERIFIED, REJECTED …); absent: VERIFIED."""
-        return self.state / "kyc.txt"
+        """A file that holds what KYC says, of whom (zos.lab.kyc); absent: everybody is VERIFIED."""
+        return self.state / "kyc.json"
 
     @property
     def tls(self) -> Path:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
+import json
 import os
+import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from zos.cli.client import demo
 from zos.cli.context import Context
 from zos.cli.render import table
+from zos.lab.errors import NoLab
 from zos.lab.keeper import BoxStatus, Lab
+from zos.lab.kyc import verdicts
 from zos.lab.topology import (
     ACTIVATION_URL,
     CHAIN_TLS_URL,
@@ -24,7 +30,9 @@ from zos.lab.topology import (
     RELAY_TLS_URL,
     Layout,
 )
+from zos.runtime.files import write_atomic
 
+STATUSES = ("VERIFIED", "UNVERIFIED", "PENDING", "REJECTED")
 SERVERS = (CHAIN_URL, PROXY_URL, RELAY_TLS_URL, HUB_URL)
 
 
@@ -36,6 +44,12 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     up.add_argument("--nodes", type=int, default=2)
     up.add_argument("--clients", action="store_true", help="make it usable by public grid clients, and tell how")
     up.set_defaults(action=_up)
+    shell = verbs.add_parser("env", parents=[common], help='eval "$(zos lab env)" for public clients')
+    shell.set_defaults(action=_env)
+    kyc = verbs.add_parser("kyc", parents=[common], help="what KYC says of a user, or of everybody")
+    kyc.add_argument("status", choices=STATUSES)
+    kyc.add_argument("who", nargs="?", default="", help="an address (clients ask so) or a twin (nodes do)")
+    kyc.set_defaults(action=_kyc)
     verbs.add_parser("down", parents=[common], help="remove all of it").set_defaults(action=_down)
     verbs.add_parser("status", parents=[common], help="what runs").set_defaults(action=_status)
     for name, words in (("off", "cut the power of boxes"), ("on", "give power to boxes that are off")):
@@ -56,6 +70,9 @@ async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
         topology = await lab.up(arguments.nodes, step.at)
         if arguments.clients:
             await lab.publish_nodes(topology, step.at)
+            step.at("the demo's guest on the hub")
+            await asyncio.to_thread(demo.publish_guest, ctx.layout.box_state("hub") / "data")
+            await lab.wait_for_proxy(topology, step.at)
     status = await lab.status()
     body = {
         "nodes": {one.name: one.node for one in status if one.node},
@@ -67,7 +84,7 @@ async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
     if arguments.clients:
         environment = clients(ctx.layout)
         body["clients"] = environment
-        text += "\n\nFor public clients:\n" + "\n".join(f"export {name}={value}" for name, value in environment.items())
+        text += f"\n\nFor public clients (again with zos lab env):\n{_exports(environment)}"
     ctx.out.result(body, text)
 
 
@@ -82,15 +99,37 @@ def clients(layout: Layout) -> dict[str, str]:
         "RELAY_URL": RELAY_TLS_URL,
         "ACTIVATION_URL": ACTIVATION_URL,
         "HUB_URL": HUB_URL,
+        "FLIST": f"{HUB_URL}/{demo.FLIST}",
         # For clients that accept nothing but TLS: Go's and Terraform's.
         "SUBSTRATE_TLS_URL": CHAIN_TLS_URL,
         "PROXY_TLS_URL": PROXY_TLS_URL,
+        "KYC_URL": FORWARD_URL,
         # KYC's address is built into clients: they reach the lab's by a forward proxy, with the lab's certificate.
         "HTTPS_PROXY": FORWARD_URL,
         "NO_PROXY": own,
         "NODE_EXTRA_CA_CERTS": str(layout.tls / "ca.pem"),
         "SSL_CERT_FILE": str(layout.tls / "ca.pem"),
     }
+
+
+def _exports(environment: Mapping[str, str]) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+async def _env(arguments: argparse.Namespace, ctx: Context) -> None:
+    if Lab(ctx.layout).record() is None:
+        raise NoLab()
+    environment = clients(ctx.layout)
+    ctx.out.result(environment, _exports(environment))
+
+
+async def _kyc(arguments: argparse.Namespace, ctx: Context) -> None:
+    if Lab(ctx.layout).record() is None:
+        raise NoLab()
+    known = verdicts(ctx.layout.kyc) if arguments.who else {}
+    known[arguments.who] = arguments.status
+    write_atomic(ctx.layout.kyc, json.dumps(known).encode())
+    ctx.out.result({"kyc": known}, f"KYC says {arguments.status} of {arguments.who or 'everybody'}")
 
 
 async def _down(arguments: argparse.Namespace, ctx: Context) -> None:

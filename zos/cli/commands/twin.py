@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
+
+import aiohttp
 
 from zos.cli.context import Context
 from zos.cli.render import fields, table
@@ -11,6 +14,8 @@ from zos.errors import Status, ZosError
 from zos.rmb.account import ensure_twin
 from zos.rmb.cipher import LocalSecret
 from zos.substrate import address
+
+ACTIVATION = 60.0
 
 
 class NoSuch(ZosError):
@@ -22,6 +27,14 @@ class NoSuch(ZosError):
     hint = "zos {what} list shows what there is"
 
 
+class NotActivated(ZosError):
+    """The account gets no first TFT."""
+
+    reason = "cli.not_activated"
+    status = Status.UNAVAILABLE
+    text = "{url} does not activate your account: {problem}"
+
+
 def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     """The parser."""
     verbs = subparsers.add_parser("twin", help="chain identities").add_subparsers(required=True, metavar="VERB")
@@ -31,6 +44,12 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     show.set_defaults(action=_show)
     create = verbs.add_parser("create", parents=[common], help="make yours (terms accepted)")
     create.add_argument("--relay", help="your RMB relay's host name")
+    create.add_argument(
+        "--activation",
+        metavar="URL",
+        default=os.environ.get("ACTIVATION_URL", ""),
+        help="the service that gives an empty account its first TFT (or ACTIVATION_URL)",
+    )
     create.set_defaults(action=_create)
 
 
@@ -55,5 +74,22 @@ async def _show(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _create(arguments: argparse.Namespace, ctx: Context) -> None:
+    if arguments.activation:
+        account = await ctx.chain().query("System", "Account", ctx.key().public)
+        if not int(account["data"]["free"]):
+            await _activate(arguments.activation, address(ctx.key().public))
     twin = await ensure_twin(ctx.chain(), ctx.key(), arguments.relay, LocalSecret(ctx.key().seed).public)
     ctx.out.result({"twin": twin}, f"you are twin {twin}")
+
+
+async def _activate(url: str, account: str) -> None:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ACTIVATION)) as session,
+            session.post(url, json={"substrateAccountID": account}) as answer,
+        ):
+            # Somebody who has money already is no problem.
+            if answer.status not in (200, 409):
+                raise NotActivated(url=url, problem=f"it answers {answer.status}")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as err:
+        raise NotActivated(url=url, problem=str(err) or type(err).__name__) from None
