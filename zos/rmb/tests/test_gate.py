@@ -151,6 +151,7 @@ async def test_a_twin_over_its_rate_is_dropped_and_others_and_later_ones_are_not
             entered += 1
             w.gate.held.give(1, 300)
     assert entered == 200
+    assert w.gate._checks._filled("a").tokens == CHECKS_BURST - 200, "what is over the rate is not even checked"
     assert (await w.asks("polite", OTHER)).verdict is ENTER
     w.clock.advance(1)
     assert (await w.asks("later")).verdict is ENTER

@@ -88,6 +88,8 @@ async def test_what_one_relay_says_of_a_request_it_never_had_is_nothing() -> Non
         assert not call.done()
         await bearer.send(await answer(seen))
         assert await call == b'"true"'
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(liar.heard(), 0.05)
 
 
 async def test_a_relay_that_says_it_cannot_is_passed_over_for_the_other() -> None:
