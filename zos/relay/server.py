@@ -135,7 +135,7 @@ class Relay:
         except token.BadToken as err:
             return web.Response(status=401, text=f"{err}\n")
         except _Undeliverable as err:
-            return web.Response(status=503, text=f"{err}\n")
+            return web.Response(status=500, text=f"{err}\n")
         if not socket.can_prepare(request).ok:
             return web.Response(status=400, text="this is a relay; join it by WebSocket\n")
         session = self.sessions.join((seen.twin, seen.session))

@@ -12,13 +12,15 @@ import pytest
 from zos.relay import metrics
 from zos.relay.federation import Outcome
 from zos.relay.server import Limit
-from zos.relay.tests.world import NODE, USER, World, echo, heard, message, raw, world
+from zos.relay.tests.world import FAR, NODE, USER, World, echo, heard, message, raw, world
 from zos.rmb import envelope as env
 from zos.rmb import token
-from zos.rmb.errors import Refused
+from zos.rmb.envelope import TwinRecord
+from zos.rmb.errors import NoAnswer, Refused
 from zos.rmb.testing import Twin, joined
+from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
-from zos.runtime.clock import SystemClock
+from zos.runtime.clock import FakeClock, SystemClock
 
 
 @pytest.mark.parametrize("encrypts", [True, False])
@@ -45,6 +47,26 @@ async def test_only_a_good_token_of_a_known_twin_gets_in() -> None:
         assert await status(w, "?" + await token.make(99, USER.key, now)) == 401
         assert await status(w, "?" + await token.make(1, USER.key, now)) == 400, "no WebSocket"
         assert await status(w, "nowhere") == 404
+
+
+async def test_who_is_known_gets_in_and_is_served_while_the_chain_is_silent() -> None:
+    clock = FakeClock(SystemClock().time())
+
+    async def silent(id: int) -> TwinRecord | None:
+        raise NoAnswer(twin=id, command="twins", deadline=1)
+
+    async with world() as w:
+        w.relay._twins = cache = TwinCache(w.chain.twin, clock, 60.0)
+        async with raw(w, USER), raw(w, NODE):
+            pass
+        cache._look = silent
+        clock.advance(3600)
+        async with raw(w, USER) as user, raw(w, NODE) as node:
+            await user.send_bytes(message(USER, 3).SerializeToString())
+            assert (await heard(node)).uid == "u1"
+            await user.send_bytes(message(USER, 4).SerializeToString())
+            assert (await heard(user)).error.message == "twins cannot be looked up at the moment"
+        assert await status(w, "?" + await token.make(4, FAR.key, SystemClock().time())) == 500
 
 
 async def test_a_newer_connection_takes_the_place_of_the_older() -> None:

@@ -149,6 +149,23 @@ async def test_a_flood_of_one_twin_is_dropped_and_another_is_served() -> None:
         assert peer.dropped <= 10_000
 
 
+async def test_a_message_on_which_we_stumble_does_not_cut_us_off(caplog: pytest.LogCaptureFixture) -> None:
+    class Stumbles(Rate[int]):
+        def has(self, key: int) -> bool:
+            if key == PLAIN.id:
+                raise KeyError(key)
+            return super().has(key)
+
+    async with node(rate=Stumbles(SystemClock())) as (relay, peer):
+        # Twice: the first one is looked up in a task of its own, the second one is dealt with on the line.
+        for uid in ("one", "two"):
+            await relay.send((await asked(PLAIN, uid=uid)).SerializeToString())
+            await relay.send((await asked(uid=uid)).SerializeToString())
+            assert (await relay.heard()).uid == uid
+        assert peer.dropped == 1
+    assert "KeyError" in caplog.text
+
+
 async def test_a_relay_that_dies_is_joined_again() -> None:
     async with node() as (relay, _):
         await (await relay.socket()).close()
