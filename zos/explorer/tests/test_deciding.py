@@ -153,15 +153,18 @@ def test_what_only_events_tell_is_kept() -> None:
     touched = Touched()
     bill = {"contract_id": 1, "timestamp": 5, "amount_billed": 9, "discount_level": "Gold"}
     events = [
+        Event("TfgridModule", "NodeUptimeReported", (1, 100, 40), 1),
         Event("TfgridModule", "NodeUptimeReported", (1, 100, 50), 1),
-        Event("TfgridModule", "NodeUptimeReported", (1, 90, 40), 1),
         Event("SmartContractModule", "ContractBilled", bill, 1),
         Event("SmartContractModule", "ContractCreated", CONTRACT, 1),
         Event("TFTPriceModule", "PriceStored", 50, 1),
         Event("Balances", "Transfer", (1, 2), 1),
     ]
     touched.fold(events, 7, 1000)
+    # A whole state is read with the events of the blocks before it, the newest first.
+    touched.fold([Event("TfgridModule", "NodeUptimeReported", (1, time, 30), 1) for time in (90, 100)], 6, 900)
     assert touched.uptimes == {1: (100, 50)}
+    assert touched.beats == {(1, 100): 50, (1, 90): 30}
     assert [(one["block"], one["position"], one["amount"]) for one in touched.bills] == [(7, 2, 9)]
     assert (touched.created, touched.price, touched.seen[5][0]) == ({5: 1000}, True, 7)
 
