@@ -197,7 +197,7 @@ async def test_it_may_be_killed_at_any_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "zos.explorer", "--listen", f"127.0.0.1:{port}"]
     killed, calm = tmp_path / "killed", tmp_path / "calm"
     calm.mkdir()
-    async with grid() as g, aiohttp.ClientSession() as session, explorer(calm, g.chain) as other:
+    async with grid(block_time=0.1) as g, aiohttp.ClientSession() as session, explorer(calm, g.chain) as other:
         command += ["--chain", g.dev.url, "--database", str(killed / "gridproxy.sqlite")]
         await g.everybody()
         made = 0
@@ -214,6 +214,7 @@ async def test_it_may_be_killed_at_any_time(tmp_path: Path) -> None:
                     if made % 3 == 0:
                         await g.do(USER, "SmartContractModule", "cancel_contract", contract_id=contract)
                     await g.uptime(made)
+                    await other.to(g.chain)
                 await asyncio.sleep(chance.uniform(0, 0.1))
             finally:
                 process.kill()
