@@ -68,6 +68,7 @@ def programs() -> Path:
 def server() -> Iterator[Postgres]:
     """A server until the block ends; nothing of it stays. Raises NoServer."""
     bin = programs()
+    _sweep()
     folder = Path(tempfile.mkdtemp(prefix="zos-postgres-", dir="/tmp"))
     # It ends with the tests, even when these are killed.
     as_nobody = ["setpriv", "--pdeathsig", "INT"]
@@ -101,6 +102,15 @@ def server() -> Iterator[Postgres]:
                 process.wait(20)
     finally:
         shutil.rmtree(folder)
+
+
+def _sweep() -> None:
+    """Remove what tests that were killed left behind: their servers ended with them, which takes the pid file away."""
+    for folder in Path("/tmp").glob("zos-postgres-*"):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            is_old = time.time() - folder.stat().st_mtime > 10 * UP_WITHIN
+            if is_old and not (folder / "data" / "postmaster.pid").exists():
+                shutil.rmtree(folder)
 
 
 def _wait(postgres: Postgres, process: subprocess.Popen[bytes]) -> None:
