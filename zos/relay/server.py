@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 from zos.errors import ZosError
 from zos.relay import metrics
 from zos.relay.federation import Outcome
-from zos.relay.sessions import MIB, Address, Session, Sessions
+from zos.relay.sessions import MIB, Address, Message, Session, Sessions
 from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.envelope import LARGEST, TwinRecord
@@ -31,6 +31,7 @@ log = logging.getLogger("zos.relay")
 
 STALLED = 60.0
 """Seconds that a connection may take for one message before it is let go."""
+CLOSE = 2.0
 HEARTBEAT = 30.0
 PACE, PACE_BURST = 1000.0, 2000.0
 """Messages per second that are read from one twin, a large one counting for several; it is slowed down, not cut."""
@@ -164,11 +165,15 @@ class Relay:
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
         writing = asyncio.create_task(self._write(request, socket, session))
+        # What was cancelled before it began would not close anything; and a newer connection may have come by now.
+        await asyncio.sleep(0)
+        session.stop = writing.cancel
+        if session.ended:
+            writing.cancel()
         try:
             await self._read(socket, session)
         finally:
             self.sessions.leave(session)
-            writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
 
     async def _read(self, socket: web.WebSocketResponse, session: Session) -> None:
@@ -186,27 +191,35 @@ class Relay:
                 await asyncio.sleep(wait)
 
     async def _write(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
-        while (message := await self.sessions.next(session)) is not None:
-            given = False
-            try:
-                async with asyncio.timeout(self.stalled):
-                    await socket.send_bytes(message.frame)
-                given = True
-            except ConnectionError:
-                return
-            except TimeoutError:
-                self.ended["back_pressure_timeout"] += 1
-                if request.transport is not None:
-                    request.transport.abort()
-                return
-            finally:
-                if not given:
-                    self.sessions.again(session, message)
-            self.counts["relay_message_tx"] += 1
-            self.counts["relay_message_tx_bytes"] += len(message.frame)
-        # A newer connection took its place.
-        self.ended["replaced"] += 1
-        await socket.close()
+        """Give a connection its messages until it ends, or has to: then it is closed, and with it its reader."""
+        try:
+            while True:
+                await self._give(socket, session, await self.sessions.next(session))
+        except ConnectionError:
+            self.ended["closed"] += 1
+        except TimeoutError:
+            self.ended["back_pressure_timeout"] += 1
+        except asyncio.CancelledError:
+            # By its reader, or because a newer connection took its place.
+            self.ended["closed" if socket.closed else "cancelled"] += 1
+        finally:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(CLOSE):
+                    await socket.close()
+            if not socket.closed and request.transport is not None:
+                request.transport.abort()
+
+    async def _give(self, socket: web.WebSocketResponse, session: Session, message: Message) -> None:
+        given = False
+        try:
+            async with asyncio.timeout(self.stalled):
+                await socket.send_bytes(message.frame)
+            given = True
+        finally:
+            if not given:
+                self.sessions.again(session, message)
+        self.counts["relay_message_tx"] += 1
+        self.counts["relay_message_tx_bytes"] += len(message.frame)
 
     # Routing
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zos.rmb.limits import Share
@@ -37,11 +38,13 @@ class Session:
     address: Address
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+    stop: Callable[[], object] = lambda: None
+    """Ends whoever gives it its messages, also in the middle of one that is not read."""
 
     def end(self) -> None:
         """It is over, or has to be."""
         self.ended = True
-        self.wake.set()
+        self.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +131,12 @@ class Sessions:
             session.wake.set()
         return True
 
-    async def next(self, session: Session) -> Message | None:
-        """The next message for a connection, its senders in turn; None once it is over."""
-        while not session.ended:
-            message = self._take(session.address)
-            if message is not None:
-                return message
+    async def next(self, session: Session) -> Message:
+        """The next message for a connection, its senders in turn."""
+        while (message := self._take(session.address)) is None:
             session.wake.clear()
             await session.wake.wait()
-        return None
+        return message
 
     def again(self, session: Session, message: Message) -> None:
         """It could not be given; it waits on, before the others of its sender."""

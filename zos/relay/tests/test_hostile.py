@@ -203,6 +203,28 @@ async def test_a_reader_that_stalls_is_let_go_and_finds_its_messages_when_it_com
         assert uids[0] < 9
 
 
+async def test_a_newer_connection_gets_at_once_what_the_older_one_does_not_read() -> None:
+    """As after a node lost its way to the relay: the old connection is dead, and nobody has told us."""
+    async with world() as w, raw(w, USER) as sender:
+        dead = await Wire.join(w, NODE)
+        large = message(USER, 3)
+        for number in range(12):
+            large.uid, large.plain = f"{number}", bytes(MIB // 2)
+            await sender.send_bytes(large.SerializeToString())
+        async with asyncio.timeout(5):
+            while w.relay.counts["relay_message_rx"] < 12:
+                await asyncio.sleep(0.01)
+        async with raw(w, NODE) as back:
+            uids = [int((await heard(back)).uid) for _ in range(2)]
+            async with asyncio.timeout(5):
+                while not w.relay.ended["cancelled"]:
+                    await asyncio.sleep(0.01)
+            while uids[-1] != 11:
+                uids.append(int((await heard(back)).uid))
+        assert sorted(uids) == list(range(min(uids), 12)), "none is lost but what the dead one had taken"
+        dead.close()
+
+
 async def test_lookups_for_one_sender_are_few_and_another_is_served() -> None:
     async with world(pace=Rate(SystemClock(), 1e6, 1e6)) as w, raw(w, USER) as polite:
         w.chain.add(LOUD)

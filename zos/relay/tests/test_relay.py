@@ -76,6 +76,22 @@ async def test_a_newer_connection_takes_the_place_of_the_older() -> None:
         assert not other.closed
 
 
+async def test_of_many_connections_at_once_one_is_left() -> None:
+    async with world() as w, aiohttp.ClientSession() as http:
+        text = await token.make(1, USER.key, SystemClock().time())
+        sockets = await asyncio.gather(*(http.ws_connect(f"{w.url}/?{text}") for _ in range(20)))
+        reading = [asyncio.create_task(socket.receive()) for socket in sockets]
+        async with asyncio.timeout(5):
+            while sum(task.done() for task in reading) < 19:
+                await asyncio.sleep(0.01)
+        assert len(w.relay.sessions) == 1
+        (left,) = (socket for socket, task in zip(sockets, reading, strict=True) if not task.done())
+        await left.send_bytes(message(USER, 99).SerializeToString())
+        async with asyncio.timeout(5):
+            told = Envelope.FromString(next(iter(await asyncio.gather(*(t for t in reading if not t.done())))).data)
+        assert told.error.message == "unknown twin destination"
+
+
 async def test_nobody_speaks_for_another_twin_or_session() -> None:
     async with world() as w, raw(w, USER, "mine") as socket:
         for forged in (message(NODE, 1), message(USER, 3), message(USER, 3, "yours")):
