@@ -39,7 +39,7 @@ Handler = Callable[[int, str, bytes], Awaitable[bytes]]
 """Answers `(caller's twin, command, body)` with JSON bytes, or raises a ZosError whose text is for the caller."""
 
 PER_TWIN = 8
-"""Requests of one twin that are answered at the same time; of more it is told to wait."""
+"""Requests of one twin that are answered at the same time; more wait, as many as the gate holds."""
 WAITING = 1024
 """Own requests that may be open."""
 
@@ -78,6 +78,7 @@ class Peer:
         self._handler = handler
         self._session = session
         self._gate = Gate(twins, self._clock, rate)
+        self._turns: dict[int, asyncio.Semaphore] = {}
         self._asked: dict[str, _Asked] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
@@ -258,11 +259,12 @@ class Peer:
 
     async def _serve(self, seen: Envelope, size: int, other: TwinRecord, line: Wireline) -> None:
         try:
-            if self._gate.held.messages.holds(other.id) > PER_TWIN:
-                raise Busy(twin=other.id)
-            body = await self._open(seen, other)
-            assert self._handler is not None
-            text = await self._handler(other.id, seen.request.command, body)
+            async with self._turns.setdefault(other.id, asyncio.Semaphore(PER_TWIN)):
+                # It may have waited for long.
+                env.check_time(seen, self._clock.time())
+                body = await self._open(seen, other)
+                assert self._handler is not None
+                text = await self._handler(other.id, seen.request.command, body)
             made = env.answer(seen, self._me(line.twin), self._clock.time())
             made.response.SetInParent()
             await self._reply(made, other, text or b"null", line)
@@ -270,6 +272,8 @@ class Peer:
             await self._refuse(seen, other, err, line)
         finally:
             self._gate.held.give(other.id, size)
+            if not self._gate.held.messages.holds(other.id):
+                self._turns.pop(other.id, None)
 
     async def _refuse(self, seen: Envelope, other: TwinRecord | None, err: ZosError, line: Wireline) -> None:
         made = env.answer(seen, self._me(line.twin), self._clock.time())

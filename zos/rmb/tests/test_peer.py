@@ -12,7 +12,7 @@ from zos.rmb import envelope as env
 from zos.rmb.cipher import seal
 from zos.rmb.errors import NoAnswer, NoRelay, Refused, UnknownTwin
 from zos.rmb.limits import Rate
-from zos.rmb.peer import Peer
+from zos.rmb.peer import PER_TWIN, Peer
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.played import NODE, PLAIN, USER, Change, Line, asked, handler, line, node, opened
 from zos.rmb.twins import TwinCache
@@ -164,6 +164,34 @@ async def test_a_message_on_which_we_stumble_does_not_cut_us_off(caplog: pytest.
             assert (await relay.heard()).uid == uid
         assert peer.dropped == 1
     assert "KeyError" in caplog.text
+
+
+async def test_a_twin_may_ask_much_at_once_and_is_answered_in_turns() -> None:
+    inside, most, full = 0, 0, asyncio.Event()
+
+    async def slow(twin: int, command: str, body: bytes) -> bytes:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        if inside == PER_TWIN:
+            full.set()
+        if command == "do":
+            await full.wait()
+        await asyncio.sleep(0)
+        inside -= 1
+        return b"1"
+
+    chain = Chain()
+    chain.add(USER, NODE)
+    async with line() as relay, joined(NODE, chain, relay.url, handler=slow):
+        # Of a twin that was never seen, few messages wait until it was looked up.
+        await relay.send((await asked(command="first", uid="first")).SerializeToString())
+        assert (await relay.heard()).uid == "first"
+        for number in range(4 * PER_TWIN):
+            await relay.send((await asked(uid=f"u{number}")).SerializeToString())
+        seen = [await relay.heard() for _ in range(4 * PER_TWIN)]
+    assert {one.WhichOneof("message") for one in seen} == {"response"}
+    assert most == PER_TWIN
 
 
 async def test_a_relay_that_dies_is_joined_again() -> None:
