@@ -62,6 +62,8 @@ class Question:
     body: Any = None
     silence: Answer | None = None
     """What no answer means; None: nothing."""
+    soon: int = 0
+    """Seconds until a node that is not healthy is asked again; 0: as any other."""
 
 
 def _health(answer: Any) -> Answer:
@@ -122,7 +124,7 @@ def _gpus(answer: Any) -> Answer:
 
 
 QUESTIONS = (
-    Question("health", "zos.system.diagnostics", 5 * 60, _health, silence=Answer({"healthy": False})),
+    Question("health", "zos.system.diagnostics", 5 * 60, _health, silence=Answer({"healthy": False}), soon=30),
     Question("features", "zos.system.node_features_get", 3600, _features),
     Question("ipv6", "zos.network.has_ipv6", 24 * 3600, _ipv6),
     Question("workloads", "zos.statistics.get", 3600, _workloads),

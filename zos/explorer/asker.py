@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from zos.errors import Status, ZosError
 from zos.explorer import liveness
@@ -64,12 +64,16 @@ class Asker:
         longest = max(question.every for question in QUESTIONS)
         self._tried = {key: time for key, time in self._tried.items() if time > now - longest}
         for node, twin, questions in await self._readers.run(partial(_due, now=now)):
-            wanted = [one for one in questions if self._when(node, one) <= now - RETRY]
+            wanted = [one for one in questions if self._when(node, one) <= now - self._pause(node, one)]
             if wanted and node not in self._busy:
                 self._busy.add(node)
                 # What was not put for longest comes first: a question that silences a node must not hide the others.
                 wanted.sort(key=lambda one: self._when(node, one))
                 group.create_task(self._node(node, twin, wanted))
+
+    def _pause(self, node: int, question: Question) -> int:
+        # Who is silent costs a whole deadline each time.
+        return RETRY if node in self._silent else question.soon or RETRY
 
     def _when(self, node: int, question: Question) -> int:
         return self._tried.get((node, question.name), 0)
@@ -114,10 +118,18 @@ class Asker:
             self._store.gpus(node, [{**row, "node_id": node, "updated_at": now} for row in answer.gpus])
 
 
+def _is_late(question: Question, asked: ColumnElement[int], now: int) -> ColumnElement[bool]:
+    late = asked <= now - question.every
+    if not question.soon:
+        return late
+    # A node that only just started would be called unhealthy for as long as a healthy one is believed.
+    return or_(late, and_(NODE.c.healthy.is_(False), asked <= now - question.soon))
+
+
 def _due(db: Connection, now: int) -> list[Due]:
     """Living nodes with what they were not asked lately, those first that were never asked."""
     asked = [func.coalesce(REPORT.c[f"{question.name}_at"], 0) for question in QUESTIONS]
-    late = [time <= now - question.every for time, question in zip(asked, QUESTIONS, strict=True)]
+    late = [_is_late(question, time, now) for time, question in zip(asked, QUESTIONS, strict=True)]
     query = (
         select(NODE.c.node_id, NODE.c.twin_id, *late)
         .outerjoin(REPORT, REPORT.c.node_id == NODE.c.node_id)

@@ -128,6 +128,18 @@ async def test_a_silent_node_is_not_healthy_and_keeps_what_it_said_before(world:
     assert world.row(GPU, 1)["device"] == "RTX"
 
 
+async def test_a_node_that_is_not_well_is_asked_for_its_health_soon_again(world: World) -> None:
+    world.node.answers["zos.system.diagnostics"] = {"healthy": False}
+    await world.round()
+    assert world.row(NODE, 1)["healthy"] is False
+    world.node.answers["zos.system.diagnostics"] = {"healthy": True}
+    asked = len(world.node.asked)
+    world.clock.advance(31)
+    await world.round()
+    assert world.row(NODE, 1)["healthy"] is True
+    assert [command for _, command in world.node.asked[asked:]] == ["zos.system.diagnostics"] * 3
+
+
 async def test_a_card_that_was_taken_out_is_gone(world: World) -> None:
     await world.round()
     world.node.answers["zos.gpu.list"] = None
