@@ -13,6 +13,8 @@ from zos.model.deployment import Deployment, Signature, SignatureRequest
 
 POLKA_STYLE = "polka-wallet"
 SR25519 = "sr25519"
+MOST_EACH = 16
+"""Signatures of one twin that are looked at."""
 
 
 class BadSignature(ZosError):
@@ -57,8 +59,8 @@ def signers(deployment: Deployment) -> tuple[int, ...]:
 def check(deployment: Deployment, digest: bytes, keys: Mapping[int, bytes]) -> None:
     """Refuse a deployment that is not signed as it says itself; `keys` are the signers' account keys by twin.
 
-    Optional signers may be absent; a signature that is there must be right. Of several by one twin the first
-    counts, and a twin is listed once.
+    Optional signers may be absent; who signed must have signed this. Of several signatures by one twin one must be
+    right, and a twin is listed once.
     """
     requirement = deployment.signature_requirement
     by_twin = _by_twin(requirement.signatures)
@@ -78,26 +80,38 @@ def check(deployment: Deployment, digest: bytes, keys: Mapping[int, bytes]) -> N
         raise BadSignature(problem=problem)
 
 
-def _by_twin(signatures: tuple[Signature, ...]) -> dict[int, Signature]:
-    """The first of each twin: the TypeScript client sends its own twice when it updates."""
-    found: dict[int, Signature] = {}
+def _by_twin(signatures: tuple[Signature, ...]) -> dict[int, list[Signature]]:
+    """Of each twin in their order. Clients that update what they read from a node send several: the TypeScript one
+    its new signature twice, Go's the old one and behind it the new one (when it takes a failed update back).
+    """
+    found: dict[int, list[Signature]] = {}
     for signature in signatures:
-        found.setdefault(signature.twin_id, signature)
+        of_twin = found.setdefault(signature.twin_id, [])
+        if len(of_twin) < MOST_EACH:
+            of_twin.append(signature)
     return found
 
 
 def _check_one(
-    request: SignatureRequest, owner: int, by_twin: Mapping[int, Signature], signed: bytes, keys: Mapping[int, bytes]
+    request: SignatureRequest,
+    owner: int,
+    by_twin: Mapping[int, list[Signature]],
+    signed: bytes,
+    keys: Mapping[int, bytes],
 ) -> bool:
-    one = by_twin.get(request.twin_id)
-    if one is None:
+    given = by_twin.get(request.twin_id)
+    if given is None:
         if request.required or request.twin_id == owner:
             raise BadSignature(problem=f"missing required signature for twin '{request.twin_id}'")
         return False
-    try:
-        raw = bytes.fromhex(one.signature)
-    except ValueError:
-        raise BadSignature(problem=f"the signature of twin {request.twin_id} is not hexadecimal") from None
-    if not verify(keys.get(request.twin_id, b""), signed, raw, one.signature_type):
+    key = keys.get(request.twin_id, b"")
+    if not any(verify(key, signed, _raw(one), one.signature_type) for one in given):
         raise BadSignature(problem=f"failed to verify signature of twin {request.twin_id}")
     return True
+
+
+def _raw(one: Signature) -> bytes:
+    try:
+        return bytes.fromhex(one.signature)
+    except ValueError:
+        raise BadSignature(problem=f"the signature of twin {one.twin_id} is not hexadecimal") from None

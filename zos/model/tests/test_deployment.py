@@ -103,8 +103,12 @@ def test_an_optional_signer_may_be_absent():
     checked(requirement(1, (26, True, 1), (27, False, 1)), (26, SEED))
 
 
-def test_of_two_signatures_of_a_twin_the_first_counts_once():
+def test_of_several_signatures_of_a_twin_one_must_hold_and_it_counts_once():
     checked(requirement(1, (26, True, 1)), (26, SEED), (26, OTHER))
+    checked(requirement(1, (26, True, 1)), (26, OTHER), (26, SEED))
+    checked(requirement(1, (26, True, 1)), *[(26, OTHER)] * (signing.MOST_EACH - 1), (26, SEED))
+    with pytest.raises(signing.BadSignature, match="failed to verify signature of twin 26"):
+        checked(requirement(1, (26, True, 1)), *[(26, OTHER)] * signing.MOST_EACH, (26, SEED))
     with pytest.raises(signing.BadSignature, match="weight is not reached: 1 of 2"):
         checked(requirement(2, (26, True, 1)), (26, SEED), (26, SEED))
 
@@ -121,7 +125,7 @@ def test_an_optional_signer_that_signs_counts():
         (requirement(2, (26, True, 1), (27, False, 1)), ((26, SEED),), "weight is not reached: 1 of 2"),
         (requirement(1, (26, True, 1)), ((26, OTHER),), "failed to verify signature of twin 26"),
         (requirement(1, (27, True, 1)), ((27, OTHER),), "originator twin id must be in the signature requests"),
-        (requirement(1, (26, True, 1)), ((26, OTHER), (26, SEED)), "failed to verify signature of twin 26"),
+        (requirement(1, (26, True, 1)), ((26, OTHER), (26, OTHER)), "failed to verify signature of twin 26"),
         (requirement(2, (26, True, 1), (26, True, 1)), ((26, SEED),), "twin 26 is listed twice"),
         (requirement(1, (26, True, 1), (27, False, 1)), ((26, SEED), (27, SEED)), "verify signature of twin 27"),
     ],
