@@ -24,12 +24,13 @@ CLAIMS = 4.0
 """Times a twin's rate that signatures in its name are checked for one relay: a forger does not use the rate up."""
 LOOKUPS, LOOKUPS_BURST = 5.0, 50.0
 """Twins per second that one relay may make us look up on the chain."""
-STRANGERS, STRANGERS_BYTES = 64, 4 * MIB
-"""Messages of one relay that wait for such a look; of one twin there are an eighth."""
+STRANGERS, STRANGERS_BYTES = 256, 4 * MIB
+"""Messages of one relay that wait for such a look; of one twin there are half as many."""
 TOLD, TOLD_BURST = 10.0, 50.0
 """Refusals per second of what nobody signed, or signed long ago, by relay: they go to whom a forger names."""
-AT_ONCE, PER_TWIN = 256, 32
-"""Requests that are held at the same time, of all twins and of one."""
+AT_ONCE, PER_TWIN = 1024, 128
+"""Requests that are held at the same time, worked on or waiting their turn, of all twins and of one. Go's grid client
+sends a batch of deployments to a node all at once, and takes back each that is not answered."""
 HELD_BYTES, HELD_PER_TWIN = 32 * MIB, 4 * MIB
 
 BEFORE = 60.0
@@ -72,7 +73,7 @@ class Gate:
         self._lookups: Rate[str] = Rate(clock, LOOKUPS, LOOKUPS_BURST)
         self._told: Rate[str] = Rate(clock, TOLD, TOLD_BURST)
         self._strangers: Room[str] = Room(Share(4 * STRANGERS, STRANGERS), Share(4 * STRANGERS_BYTES, STRANGERS_BYTES))
-        self._alike: Share[tuple[str, int]] = Share(4 * STRANGERS, STRANGERS // 8)
+        self._alike: Share[tuple[str, int]] = Share(4 * STRANGERS, STRANGERS // 2)
         self.held: Room[int] = Room(Share(AT_ONCE, PER_TWIN), Share(HELD_BYTES, HELD_PER_TWIN))
         self.once = Once(clock)
 

@@ -39,7 +39,7 @@ Handler = Callable[[int, str, bytes], Awaitable[bytes]]
 """Answers `(caller's twin, command, body)` with JSON bytes, or raises a ZosError whose text is for the caller."""
 
 PER_TWIN = 8
-"""Requests of one twin that are answered at the same time; more wait, as many as the gate holds."""
+"""Requests of one twin that are worked on at the same time; the others wait their turn."""
 WAITING = 1024
 """Own requests that may be open."""
 
@@ -78,8 +78,8 @@ class Peer:
         self._handler = handler
         self._session = session
         self._gate = Gate(twins, self._clock, rate)
-        self._turns: dict[int, asyncio.Semaphore] = {}
         self._asked: dict[str, _Asked] = {}
+        self._turns: dict[int, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
         """Messages that were not dealt with: over a limit, seen before, not for us, or not readable."""

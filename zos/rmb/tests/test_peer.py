@@ -166,31 +166,31 @@ async def test_a_message_on_which_we_stumble_does_not_cut_us_off(caplog: pytest.
     assert "KeyError" in caplog.text
 
 
-async def test_a_twin_may_ask_much_at_once_and_is_answered_in_turns() -> None:
-    inside, most, full = 0, 0, asyncio.Event()
+async def test_what_a_twin_asks_all_at_once_is_all_answered_in_turns_and_another_does_not_wait_for_it() -> None:
+    """A client's batch of deployments, each with its own deadline and none asked twice."""
+    free = asyncio.Event()
+    open = most = 0
 
     async def slow(twin: int, command: str, body: bytes) -> bytes:
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        if inside == PER_TWIN:
-            full.set()
-        if command == "do":
-            await full.wait()
-        await asyncio.sleep(0)
-        inside -= 1
-        return b"1"
+        nonlocal open, most
+        if twin == USER.id:
+            open += 1
+            most = max(most, open)
+            await free.wait()
+            open -= 1
+        return body
 
     chain = Chain()
-    chain.add(USER, NODE)
+    chain.add(USER, NODE, PLAIN)
     async with line() as relay, joined(NODE, chain, relay.url, handler=slow):
-        # Of a twin that was never seen, few messages wait until it was looked up.
-        await relay.send((await asked(command="first", uid="first")).SerializeToString())
-        assert (await relay.heard()).uid == "first"
-        for number in range(4 * PER_TWIN):
-            await relay.send((await asked(uid=f"u{number}")).SerializeToString())
-        seen = [await relay.heard() for _ in range(4 * PER_TWIN)]
-    assert {one.WhichOneof("message") for one in seen} == {"response"}
+        for number in range(100):
+            await relay.send((await asked(uid=f"batch {number}")).SerializeToString())
+        await relay.send((await asked(PLAIN, uid="other")).SerializeToString())
+        assert (await relay.heard()).uid == "other"
+        free.set()
+        answers = [await relay.heard() for _ in range(100)]
+    assert {seen.uid for seen in answers} == {f"batch {number}" for number in range(100)}
+    assert {seen.WhichOneof("message") for seen in answers} == {"response"}
     assert most == PER_TWIN
 
 
