@@ -33,6 +33,9 @@ STALLED = 60.0
 """Seconds that a connection may take for one message before it is let go."""
 CLOSE = 2.0
 HEARTBEAT = 30.0
+PONGS = 10.0
+"""Seconds between pongs that nobody asked for. Go's peer hears a pong only while it waits for one, on the same machine
+ours comes sooner than that now and then, and after one that it did not hear it gives the relay up."""
 PACE, PACE_BURST = 1000.0, 2000.0
 """Messages per second that are read from one twin, a large one counting for several; it is slowed down, not cut."""
 PACE_BYTES = 16 * 1024
@@ -103,6 +106,7 @@ class Relay:
         self._posts: Share[str] = Share(POSTS, POSTS)
         self._once = Once(clock)
         self.stalled = STALLED
+        self.pongs = PONGS
         self.sessions = Sessions(clock)
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
@@ -170,11 +174,19 @@ class Relay:
         session.stop = writing.cancel
         if session.ended:
             writing.cancel()
+        beating = asyncio.create_task(self._beat(socket))
         try:
             await self._read(socket, session)
         finally:
             self.sessions.leave(session)
-            await asyncio.gather(writing, return_exceptions=True)
+            beating.cancel()
+            await asyncio.gather(writing, beating, return_exceptions=True)
+
+    async def _beat(self, socket: web.WebSocketResponse) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(self.pongs)
+                await socket.pong()
 
     async def _read(self, socket: web.WebSocketResponse, session: Session) -> None:
         twin, count = session.address[0], 0

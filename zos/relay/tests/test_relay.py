@@ -114,6 +114,15 @@ async def test_a_ping_comes_back_as_a_pong() -> None:
         )
 
 
+async def test_a_client_that_missed_its_pong_hears_another_unasked() -> None:
+    async with world() as w, aiohttp.ClientSession() as http:
+        w.relay.pongs = 0.01
+        text = await token.make(USER.id, USER.key, SystemClock().time())
+        async with http.ws_connect(f"{w.url}/?{text}", autoping=False) as socket:
+            for _ in range(2):
+                assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.PONG
+
+
 async def test_bytes_arrive_as_they_were_sent() -> None:
     async with world() as w, raw(w, USER) as one, raw(w, NODE) as other:
         sent = message(USER, 3)
