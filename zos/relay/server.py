@@ -36,9 +36,11 @@ HEARTBEAT = 30.0
 PONGS = 10.0
 """Seconds between pongs that nobody asked for. Go's peer hears a pong only while it waits for one, on the same machine
 ours comes sooner than that now and then, and after one that it did not hear it gives the relay up."""
-PACE, PACE_BURST = 1000.0, 2000.0
+PACE, PACE_BURST = 500.0, 2000.0
 """Messages per second that are read from one twin, a large one counting for several; it is slowed down, not cut."""
 PACE_BYTES = 16 * 1024
+PAUSE = 0.01
+"""Seconds that it is ahead before it waits: a few messages at a time cost less than one by one."""
 TURN = 16
 """Messages of one connection after which others have a turn."""
 LOOKUPS, LOOKUPS_BURST = 50.0, 1000.0
@@ -199,8 +201,8 @@ class Relay:
             self._take(message.data, session)
             count += 1
             wait = self._pace.wait(twin, max(1.0, len(message.data) / PACE_BYTES))
-            if wait or not count % TURN:
-                await asyncio.sleep(wait)
+            if wait > PAUSE or not count % TURN:
+                await asyncio.sleep(wait if wait > PAUSE else 0)
 
     async def _write(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
         """Give a connection its messages until it ends, or has to: then it is closed, and with it its reader."""
