@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from ipaddress import ip_interface
@@ -18,6 +19,8 @@ from zos.storaged.api.types import Pool, PoolKind, PoolState
 
 MOST_INTERFACES = 10
 MOST_ADDRESSES = 10
+MOST_CITY, MOST_COUNTRY = 58, 56
+"""Bytes that the chain takes."""
 UPLINK = "zos"
 
 
@@ -73,10 +76,12 @@ def interfaces(uplinks: Iterable[Uplink]) -> tuple[Interface, ...]:
     return tuple(found[:MOST_INTERFACES])
 
 
-def node_record(farm: int, inventory: Inventory, cards: tuple[Interface, ...]) -> NodeRecord:
-    """What the chain is to keep."""
+def node_record(
+    farm: int, inventory: Inventory, cards: tuple[Interface, ...], where: Location | None = None
+) -> NodeRecord:
+    """What the chain is to keep; without a location it keeps the one that it has."""
     total = inventory.total
-    return NodeRecord(
+    record = NodeRecord(
         farm=farm,
         cru=total.cru,
         mru=total.mru,
@@ -87,6 +92,20 @@ def node_record(farm: int, inventory: Inventory, cards: tuple[Interface, ...]) -
         virtualized=inventory.virtualized,
         serial_number=re.sub(r"[^\x20-\x7e]", "", inventory.serial_number)[:128],
     )
+    if where is None:
+        return record
+    return dataclasses.replace(
+        record,
+        city=_cut(where.city_name, MOST_CITY),
+        country=_cut(where.country_name, MOST_COUNTRY),
+        latitude=f"{where.latitude:.6g}",
+        longitude=f"{where.longitude:.6g}",
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many bytes of UTF-8, in whole characters."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def location(answer: bytes) -> Location:

@@ -68,11 +68,18 @@ class Reporter:
     async def register(self) -> None:
         """Make the chain's record of this node what the node is."""
         cards = record.interfaces(await self._networkd.uplinks())
-        status = await self._chain.register(record.node_record(self._farm, await self.inventory(), cards))
+        found = record.node_record(self._farm, await self.inventory(), cards, await self._place())
+        status = await self._chain.register(found)
         if status.node and status.node != self._node:
             log.info("this is node %d of farm %d (twin %d)", status.node, self._farm, status.twin)
             self._node = status.node
             self._registered.set()
+
+    async def _place(self) -> Location | None:
+        try:
+            return await self.location()
+        except NoLocation:
+            return None
 
     async def apply_public_config(self) -> None:
         """Have the public addresses that the farmer set on the chain."""

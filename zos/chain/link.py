@@ -195,7 +195,10 @@ class Link:
             await self._make_node(record)
             return
         stored = await self.chain.query(GRID, "Nodes", self.node)
-        if stored is not None and not records.same_node(stored, record):
+        if stored is None:
+            return
+        record = records.located(record, stored)
+        if not records.same_node(stored, record):
             await self._call(GRID, "update_node", {"node_id": self.node, **records.node_arguments(record)})
 
     async def _activate(self) -> None:

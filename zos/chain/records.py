@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from zos.chain.api.errors import BadRelay, NotANodeContract
 from zos.chain.api.types import (
+    UNKNOWN,
     Block,
     ContractEvent,
     ContractState,
@@ -133,6 +135,20 @@ def node_arguments(record: NodeRecord) -> dict[str, Any]:
         "virtualized": record.virtualized,
         "serial_number": record.serial_number or None,
     }
+
+
+def located(record: NodeRecord, stored: Mapping[str, Any]) -> NodeRecord:
+    """A record that does not know where the node is says what the chain has: not to know is no news."""
+    if record.latitude != UNKNOWN:
+        return record
+    place = {name: _text(value) for name, value in stored["location"].items()}
+    return dataclasses.replace(
+        record,
+        city=place["city"],
+        country=place["country"],
+        latitude=place["latitude"],
+        longitude=place["longitude"],
+    )
 
 
 def same_node(stored: Mapping[str, Any], record: NodeRecord) -> bool:

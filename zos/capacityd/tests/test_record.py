@@ -81,6 +81,14 @@ def test_a_serial_number_is_printable() -> None:
     assert (record.farm, record.serial_number, record.virtualized) == (7, "Srial-1", True)
 
 
+def test_the_chain_is_told_where_the_node_is_in_the_bounds_it_has() -> None:
+    record = node_record(7, machine(), (), Location(-4.35, 50.8466123, "Europe", "é" * 30, "BE", "Brussels"))
+    assert (record.city, record.country) == ("Brussels", "é" * 28)
+    assert (record.latitude, record.longitude) == ("50.8466", "-4.35")
+    nowhere = node_record(7, machine(), ())
+    assert {nowhere.city, nowhere.country, nowhere.latitude, nowhere.longitude} == {"Unknown"}
+
+
 def test_a_location_is_what_the_service_says_and_unknown_where_it_does_not() -> None:
     answer = b'{"Longitude": -4, "latitude": 50.85, "country_name": "Bel\\u0000gium", "city_name": null, "x": []}'
     assert location(answer) == Location(-4.0, 50.85, "Unknown", "Belgium", "", "Unknown")

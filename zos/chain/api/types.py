@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+UNKNOWN = "Unknown"
+"""The chain's word for a place that nobody told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -127,10 +130,11 @@ class NodeRecord:
     sru: int
     hru: int
     interfaces: tuple[Interface, ...] = ()
-    city: str = "Unknown"
-    country: str = "Unknown"
-    latitude: str = "Unknown"
-    longitude: str = "Unknown"
+    city: str = UNKNOWN
+    country: str = UNKNOWN
+    latitude: str = UNKNOWN
+    longitude: str = UNKNOWN
+    """Degrees, in decimal."""
     secure_boot: bool = False
     virtualized: bool = False
     serial_number: str = ""

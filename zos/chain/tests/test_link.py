@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -110,6 +111,20 @@ async def test_a_node_that_changed_is_updated(generation: str) -> None:
         await b.link.register(RECORD)
         await b.link.register(NodeRecord(1, 16, 32 * GiB, 512 * GiB, 0, RECORD.interfaces))
         assert (await b.user.query("TfgridModule", "Nodes", 1))["resources"]["cru"] == 16
+
+
+async def test_a_place_is_kept_until_another_is_known(generation: str) -> None:
+    placed = dataclasses.replace(RECORD, city="Ghent", country="Belgium", latitude="51.05", longitude="3.71667")
+    async with bench(generation) as b:
+        await b.link.register(RECORD)
+        assert (await b.user.query("TfgridModule", "Nodes", 1))["location"]["city"] == b"Unknown"
+        await b.link.register(placed)
+        await b.link.register(dataclasses.replace(RECORD, cru=4))
+        node = await b.user.query("TfgridModule", "Nodes", 1)
+        assert node["resources"]["cru"] == 4
+        assert {name: bytes(value).decode() for name, value in node["location"].items()} == {
+            name: getattr(placed, name) for name in ("city", "country", "latitude", "longitude")
+        }
 
 
 async def test_an_orphan_registers_nowhere_and_a_poor_node_says_so(generation: str) -> None:
