@@ -7,15 +7,15 @@ import contextlib
 import logging
 import re
 import ssl
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
 from zos.errors import ZosError
 from zos.relay import metrics
+from zos.relay.allowance import Allowance, Limit
 from zos.relay.federation import Outcome
 from zos.relay.sessions import MIB, Address, Message, Session, Sessions
 from zos.rmb import envelope as env
@@ -52,7 +52,6 @@ ROUTING_BYTES = 32 * MIB
 """Messages, and bytes of them, that may be waiting for a lookup or another relay; of one twin half of what is free."""
 POSTS = 64
 """Messages of other relays that are read at the same time."""
-MINUTE = 60.0
 READ = 10.0
 _SPLIT = re.compile(r"[,\s]+")
 
@@ -64,14 +63,6 @@ class Away(Protocol):
     def counts(self) -> Mapping[str, Counter[str]]: ...
 
     async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """Per twin and minute."""
-
-    count: int
-    bytes: int
 
 
 class _Undeliverable(Exception):
@@ -98,11 +89,10 @@ class Relay:
         self._domain = domain
         self._clock = clock
         self._away = away
-        self._limit = limit
+        self._allowance = Allowance(limit, clock)
         self._pace = pace or Rate(clock, PACE, PACE_BURST)
         self._lookups: Rate[int] = Rate(clock, LOOKUPS, LOOKUPS_BURST)
         self._strangers: Rate[str] = Rate(clock, STRANGERS, STRANGERS_BURST)
-        self._spent: OrderedDict[int, tuple[float, int, int]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._routing: Room[int] = Room(Share(ROUTING, ROUTING_EACH), Share(ROUTING_BYTES, ROUTING_BYTES))
         self._posts: Share[str] = Share(POSTS, POSTS)
@@ -248,7 +238,7 @@ class Relay:
         sender = session.address[0]
         if (seen.source.twin, seen.source.connection) != session.address:
             self._tell(session.address, seen, "message wrong source")
-        elif self._limit is not None and not self._affordable(sender, len(data)):
+        elif not self._allowance.take(sender, len(data)):
             self.counts["limited"] += 1
             self._tell(session.address, seen, "exceeded rate limits, dropping message")
         elif seen.WhichOneof("message") == "ping":
@@ -333,20 +323,6 @@ class Relay:
             # At the cost of its own room: who does not read its errors gets no more of them.
             self.sessions.put(sender, sender[0], told.SerializeToString(), env.span(told))
 
-    def _affordable(self, twin: int, size: int) -> bool:
-        assert self._limit is not None
-        now = self._clock.monotonic()
-        began, count, spent = self._spent.get(twin, (now, 0, 0))
-        if now - began >= MINUTE:
-            began, count, spent = now, 0, 0
-        if count + 1 > self._limit.count or spent + size > self._limit.bytes:
-            return False
-        self._spent[twin] = (began, count + 1, spent + size)
-        self._spent.move_to_end(twin)
-        while len(self._spent) > 10_000:
-            self._spent.popitem(last=False)
-        return True
-
     # Other relays, and who measures
 
     async def _federated(self, request: web.Request) -> web.Response:
@@ -381,7 +357,7 @@ class Relay:
         if self._once.has(*name):
             self.counts["repeated"] += 1
             return
-        if self._limit is not None and not self._affordable(sender.id, len(data)):
+        if not self._allowance.take(sender.id, len(data)):
             self.counts["limited"] += 1
             raise _Undeliverable("exceeded rate limits, dropping message")
         if not self._may_look(seen, sender.id):

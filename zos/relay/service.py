@@ -6,9 +6,10 @@ import asyncio
 import signal
 import ssl
 
+from zos.relay.allowance import Limit
 from zos.relay.command import BadOptions, Settings
 from zos.relay.federation import Federation
-from zos.relay.server import Limit, Relay, serving
+from zos.relay.server import Relay, serving
 from zos.rmb.account import chain_twins
 from zos.rmb.twins import TwinCache
 from zos.runtime.clock import SystemClock

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from zos.relay.allowance import Limit
 from zos.relay.federation import Outcome
-from zos.relay.server import Limit, Relay, serving
+from zos.relay.server import Relay, serving
 from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.limits import Rate
