@@ -21,7 +21,7 @@ from zos.bus import Unreachable
 from zos.core0.api import Core0Client
 from zos.model import mycelium, names
 from zos.mycelium.api import Identity, IdentityId, MyceliumClient
-from zos.networkd.api import MyceliumTap, NetId, Network, NetworkdClient, PlanetaryTapInfo, TapId
+from zos.networkd.api import MyceliumTap, NetId, Network, NetworkdClient, OverlayTapInfo, TapId
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
@@ -51,7 +51,7 @@ class Side:
     async def attached(self, id: str) -> bool:
         return any(one.attached for one in await self.mycelium.identities() if one.id == id)
 
-    async def machine(self, name: str, network: Network) -> PlanetaryTapInfo:
+    async def machine(self, name: str, network: Network) -> OverlayTapInfo:
         """A guest: a namespace with what the seed would give it on `eth1`."""
         id = TapId(names.unique(f"1-1-{name}", "mycelium"))
         seed = name.encode().rjust(6, b"-")

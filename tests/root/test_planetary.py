@@ -25,9 +25,9 @@ from zos.model import names
 from zos.networkd.api import (
     NetworkdClient,
     NoPlanetary,
+    OverlayTapInfo,
     PlanetaryNotUp,
     PlanetaryTap,
-    PlanetaryTapInfo,
     TapId,
 )
 
@@ -78,7 +78,7 @@ class Side:
                         return
                 await asyncio.sleep(0.05)
 
-    async def machine(self, name: str) -> PlanetaryTapInfo:
+    async def machine(self, name: str) -> OverlayTapInfo:
         """A guest: a namespace with what the seed would give it on `eth1`."""
         id = TapId(names.unique(f"1-1-{name}", "ygg"))
         info = await self.client.ensure_planetary_tap(PlanetaryTap(id, names.mac(f"ygg:{id}")))

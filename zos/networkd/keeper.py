@@ -23,7 +23,7 @@ from zos.networkd.api.types import (
     NetId,
     Network,
     NetworkInfo,
-    PlanetaryTapInfo,
+    OverlayTapInfo,
     PublicConfig,
     Tap,
     TapId,
@@ -115,7 +115,7 @@ class Keeper:
                 raise
             return layout.tap_info(tap, wish.network, have.host.links.get(model.tap(tap.id)))
 
-    async def ensure_mycelium_tap(self, asked: MyceliumTap) -> PlanetaryTapInfo:
+    async def ensure_mycelium_tap(self, asked: MyceliumTap) -> OverlayTapInfo:
         """Accept a tap in its network's part of the Mycelium overlay and make it so."""
         tap = check.canonical_mycelium_tap(asked)
         async with self._locks[tap.network]:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from zos.model import mycelium, names
 from zos.networkd import check, model, nft
-from zos.networkd.api.types import MYCELIUM_DEVICE, MyceliumTap, Network, PlanetaryTapInfo, Tap, TapInfo
+from zos.networkd.api.types import MYCELIUM_DEVICE, MyceliumTap, Network, OverlayTapInfo, Tap, TapInfo
 from zos.networkd.model import Address, Link, LinkKind, PeerWish, Route, Space, TunnelWish, Want, Wish
 
 
@@ -124,10 +124,10 @@ def tap_info(tap: Tap, network: Network, seen: Link | None) -> TapInfo:
     )
 
 
-def mycelium_tap_info(tap: MyceliumTap, network: Network) -> PlanetaryTapInfo:
+def mycelium_tap_info(tap: MyceliumTap, network: Network) -> OverlayTapInfo:
     """What the guest behind a tap in the Mycelium overlay must be told."""
     subnet = IPv6Network(network.mycelium)
-    return PlanetaryTapInfo(
+    return OverlayTapInfo(
         id=tap.id,
         device=model.tap(tap.id),
         bridge=model.mycelium_bridge(network.id),

@@ -19,7 +19,7 @@ from nacl.signing import SigningKey
 
 from zos.model import names
 from zos.networkd import model, nft
-from zos.networkd.api.types import PlanetaryTap, PlanetaryTapInfo
+from zos.networkd.api.types import OverlayTapInfo, PlanetaryTap
 from zos.networkd.model import PLANETARY_BRIDGE, PLANETARY_LINK, UPLINK_BRIDGE, Address, Link, LinkKind
 from zos.networkd.steps import (
     HOST,
@@ -138,9 +138,9 @@ def digest(config: str) -> str:
     return hashlib.sha256(config.encode()).hexdigest()
 
 
-def tap_info(place: Place, tap: PlanetaryTap) -> PlanetaryTapInfo:
+def tap_info(place: Place, tap: PlanetaryTap) -> OverlayTapInfo:
     """What the guest behind a tap must be told."""
-    return PlanetaryTapInfo(
+    return OverlayTapInfo(
         id=tap.id,
         device=model.tap(tap.id),
         bridge=PLANETARY_BRIDGE,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from zos.errors import Kind, ZosError
 from zos.networkd import check, model
 from zos.networkd.api.errors import AddressTaken, NoPlanetary, PlanetaryNotUp
-from zos.networkd.api.types import Planetary, PlanetaryTap, PlanetaryTapInfo, TapId
+from zos.networkd.api.types import OverlayTapInfo, Planetary, PlanetaryTap, TapId
 from zos.networkd.host.contract import Host
 from zos.networkd.planetary import LISTEN, Place, PlanetaryWish, YggdrasilSeen, plan, process, tap_info
 from zos.runtime.ledger import Ledger
@@ -62,7 +62,7 @@ class PlanetaryKeeper:
         """The taps that are wished for."""
         return frozenset(model.tap(tap.id) for tap in self._all())
 
-    async def ensure_tap(self, asked: PlanetaryTap) -> PlanetaryTapInfo:
+    async def ensure_tap(self, asked: PlanetaryTap) -> OverlayTapInfo:
         """Accept a tap and make it so; it is there at once, with or without peers.
 
         One that was accepted before is made whatever became of the process.

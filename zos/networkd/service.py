@@ -42,13 +42,13 @@ class NetworkService(NetworkdServicer):
     async def ListTaps(self, request: pb.ListTapsRequest, context: Any) -> pb.Taps:
         return pb.Taps(taps=[convert.encode(tap, pb.TapInfo) for tap in await self._keeper.taps()])
 
-    async def EnsurePlanetaryTap(self, request: pb.PlanetaryTap, context: Any) -> pb.PlanetaryTapInfo:
+    async def EnsurePlanetaryTap(self, request: pb.PlanetaryTap, context: Any) -> pb.OverlayTapInfo:
         info = await self._planetary.ensure_tap(convert.decode(request, PlanetaryTap))
-        return convert.encode(info, pb.PlanetaryTapInfo)
+        return convert.encode(info, pb.OverlayTapInfo)
 
-    async def EnsureMyceliumTap(self, request: pb.MyceliumTap, context: Any) -> pb.PlanetaryTapInfo:
+    async def EnsureMyceliumTap(self, request: pb.MyceliumTap, context: Any) -> pb.OverlayTapInfo:
         info = await self._keeper.ensure_mycelium_tap(convert.decode(request, MyceliumTap))
-        return convert.encode(info, pb.PlanetaryTapInfo)
+        return convert.encode(info, pb.OverlayTapInfo)
 
     async def GetPlanetary(self, request: pb.GetPlanetaryRequest, context: Any) -> pb.Planetary:
         return convert.encode(self._planetary.planetary(), pb.Planetary)

@@ -24,8 +24,8 @@ from zos.networkd.api.types import (
     MyceliumTap,
     Network,
     NetworkInfo,
+    OverlayTapInfo,
     PlanetaryTap,
-    PlanetaryTapInfo,
     Tap,
     TapInfo,
 )
@@ -239,16 +239,16 @@ class FakeNetworkd(Faulty):
         self.called("drop_network")
         self.networks.pop(id, None)
 
-    async def ensure_planetary_tap(self, tap: PlanetaryTap) -> PlanetaryTapInfo:
+    async def ensure_planetary_tap(self, tap: PlanetaryTap) -> OverlayTapInfo:
         self.called("ensure_planetary_tap")
         if self.lacks:
             raise NoPlanetary(problem=self.lacks)
         self.planetary_taps[tap.id] = tap
         ip = str(planetary_guest(SUBNET, tap.mac))
         gateway = str(SUBNET.network_address + 1)
-        return PlanetaryTapInfo(tap.id, f"t-{tap.id}", "br-ygg", tap.mac, ip, 64, gateway, "200::/7")
+        return OverlayTapInfo(tap.id, f"t-{tap.id}", "br-ygg", tap.mac, ip, 64, gateway, "200::/7")
 
-    async def ensure_mycelium_tap(self, tap: MyceliumTap) -> PlanetaryTapInfo:
+    async def ensure_mycelium_tap(self, tap: MyceliumTap) -> OverlayTapInfo:
         self.called("ensure_mycelium_tap")
         network = self.networks.get(tap.network)
         if network is None:
@@ -256,7 +256,7 @@ class FakeNetworkd(Faulty):
         self.mycelium_taps[tap.id] = tap
         net = IPv6Network(network.mycelium)
         ip, gateway = str(mycelium.machine(net, tap.seed)), str(mycelium.gateway(net))
-        return PlanetaryTapInfo(tap.id, f"t-{tap.id}", f"m-{network.id}", tap.mac, ip, 64, gateway, "400::/7")
+        return OverlayTapInfo(tap.id, f"t-{tap.id}", f"m-{network.id}", tap.mac, ip, 64, gateway, "400::/7")
 
     async def ensure_tap(self, tap: Tap) -> TapInfo:
         self.called("ensure_tap")

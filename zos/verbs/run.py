@@ -12,7 +12,7 @@ from zos.flistd.api.types import Mount, MountInfo, MountKind
 from zos.mycelium.api import MyceliumClient
 from zos.mycelium.api.types import Identity, IdentityId
 from zos.networkd.api import NetworkdClient
-from zos.networkd.api.types import MYCELIUM_DEVICE, PlanetaryTapInfo, TapInfo
+from zos.networkd.api.types import MYCELIUM_DEVICE, OverlayTapInfo, TapInfo
 from zos.storaged.api import StoragedClient
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
 from zos.verbs import steps as s
@@ -137,7 +137,7 @@ def nic(tap: TapInfo) -> Nic:
     return Nic(tap.device, tap.mac, tuple(addresses), tap.gateway, tap.gateway6, tuple(routes))
 
 
-def planetary_nic(tap: PlanetaryTapInfo) -> Nic:
+def planetary_nic(tap: OverlayTapInfo) -> Nic:
     """A guest's interface in the planetary network or the Mycelium overlay, which is no way to anywhere else."""
     return Nic(tap.device, tap.mac, (f"{tap.ip}/{tap.prefix}",), routes=(Route(tap.range, tap.gateway),))
 

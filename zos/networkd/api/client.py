@@ -11,9 +11,9 @@ from zos.networkd.api.types import (
     NetId,
     Network,
     NetworkInfo,
+    OverlayTapInfo,
     Planetary,
     PlanetaryTap,
-    PlanetaryTapInfo,
     PublicConfig,
     Tap,
     TapId,
@@ -55,15 +55,15 @@ class NetworkdClient(Door):
         answer = await self.call("ListTaps", pb.ListTapsRequest())
         return tuple(convert.decode(tap, TapInfo) for tap in answer.taps)
 
-    async def ensure_planetary_tap(self, tap: PlanetaryTap, *, deadline: float = 30.0) -> PlanetaryTapInfo:
+    async def ensure_planetary_tap(self, tap: PlanetaryTap, *, deadline: float = 30.0) -> OverlayTapInfo:
         """A tap in the planetary network, ready for a guest; whether there are peers is not waited for."""
         answer = await self.call("EnsurePlanetaryTap", convert.encode(tap, pb.PlanetaryTap), deadline=deadline)
-        return convert.decode(answer, PlanetaryTapInfo)
+        return convert.decode(answer, OverlayTapInfo)
 
-    async def ensure_mycelium_tap(self, tap: MyceliumTap, *, deadline: float = 30.0) -> PlanetaryTapInfo:
+    async def ensure_mycelium_tap(self, tap: MyceliumTap, *, deadline: float = 30.0) -> OverlayTapInfo:
         """A tap in its network's part of the Mycelium overlay, ready for a guest."""
         answer = await self.call("EnsureMyceliumTap", convert.encode(tap, pb.MyceliumTap), deadline=deadline)
-        return convert.decode(answer, PlanetaryTapInfo)
+        return convert.decode(answer, OverlayTapInfo)
 
     async def planetary(self) -> Planetary:
         """The node in the planetary network, and whether it offers it."""

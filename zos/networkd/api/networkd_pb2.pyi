@@ -173,7 +173,7 @@ class PlanetaryTap(_message.Message):
     mac: str
     def __init__(self, id: _Optional[str] = ..., mac: _Optional[str] = ...) -> None: ...
 
-class PlanetaryTapInfo(_message.Message):
+class OverlayTapInfo(_message.Message):
     __slots__ = ("id", "device", "bridge", "mac", "ip", "prefix", "gateway", "range")
     ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]

@@ -68,12 +68,12 @@ class NetworkdStub:
         self.EnsurePlanetaryTap = channel.unary_unary(
                 '/zos.networkd.v1.Networkd/EnsurePlanetaryTap',
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.SerializeToString,
-                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
+                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
                 _registered_method=True)
         self.EnsureMyceliumTap = channel.unary_unary(
                 '/zos.networkd.v1.Networkd/EnsureMyceliumTap',
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.SerializeToString,
-                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
+                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
                 _registered_method=True)
         self.GetPlanetary = channel.unary_unary(
                 '/zos.networkd.v1.Networkd/GetPlanetary',
@@ -219,12 +219,12 @@ def add_NetworkdServicer_to_server(servicer, server):
             'EnsurePlanetaryTap': grpc.unary_unary_rpc_method_handler(
                     servicer.EnsurePlanetaryTap,
                     request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.FromString,
-                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.SerializeToString,
+                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.SerializeToString,
             ),
             'EnsureMyceliumTap': grpc.unary_unary_rpc_method_handler(
                     servicer.EnsureMyceliumTap,
                     request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.FromString,
-                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.SerializeToString,
+                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.SerializeToString,
             ),
             'GetPlanetary': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlanetary,
@@ -440,7 +440,7 @@ class Networkd:
             target,
             '/zos.networkd.v1.Networkd/EnsurePlanetaryTap',
             zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.SerializeToString,
-            zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
+            zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
             options,
             channel_credentials,
             insecure,
@@ -467,7 +467,7 @@ class Networkd:
             target,
             '/zos.networkd.v1.Networkd/EnsureMyceliumTap',
             zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.SerializeToString,
-            zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTapInfo.FromString,
+            zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
             options,
             channel_credentials,
             insecure,

@@ -140,7 +140,7 @@ class MyceliumTap:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanetaryTapInfo:
+class OverlayTapInfo:
     """A tap in the planetary network or the Mycelium overlay, and what the guest behind it must be told."""
 
     id: TapId

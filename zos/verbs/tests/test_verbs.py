@@ -10,7 +10,7 @@ import pytest
 
 from zos.flistd.api.types import MountId, MountInfo, MountKind
 from zos.model.units import MiB
-from zos.networkd.api.types import NetId, PlanetaryTapInfo, TapId, TapInfo
+from zos.networkd.api.types import NetId, OverlayTapInfo, TapId, TapInfo
 from zos.verbs.primitive import Primitive, ordered
 from zos.verbs.run import machine, ssh_keys
 from zos.verbs.steps import Attached, EnsureMachine
@@ -99,7 +99,7 @@ def test_the_whole_network_is_routed_and_not_only_the_subnet() -> None:
 
 
 def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
-    ygg = PlanetaryTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
+    ygg = OverlayTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
     step = dataclasses.replace(STEP, planetary=ygg.id)
     first, second = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg}).nics
     assert first.gateway == "10.20.2.1"
@@ -107,8 +107,8 @@ def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
 
 
 def test_the_mycelium_overlay_comes_after_the_planetary_network() -> None:
-    ygg = PlanetaryTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
-    my = PlanetaryTapInfo(TapId("m"), "t-m", "m-n", "52:54:00:00:00:03", "500::9", 64, "500::1", "400::/7")
+    ygg = OverlayTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
+    my = OverlayTapInfo(TapId("m"), "t-m", "m-n", "52:54:00:00:00:03", "500::9", 64, "500::1", "400::/7")
     step = dataclasses.replace(STEP, planetary=ygg.id, mycelium=my.id)
     nics = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg, my.id: my}).nics
     assert [nic.tap for nic in nics] == ["t1", "t-y", "t-m"]
