@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from flnode import HUB, A, B, fl_node
 
 from zos.flist.info import Info
-from zos.flistd.api import FlistdClient, FlistMismatch, FlistUnreachable, Mount, MountKind
+from zos.flistd.api import FlistdClient, FlistMismatch, FlistUnreachable, Mount, MountKind, NoSuchFlist
 from zos.flistd.daemon import Config, Flistd
 from zos.flistd.fake import FakeHost
 from zos.flistd.host.contract import Content
@@ -54,7 +54,8 @@ async def real(folder: Path) -> AsyncIterator[Side]:
 async def fake(folder: Path) -> AsyncIterator[Side]:
     container = Content("c" * 64, Info(entrypoint="/init", env={"A": "b"}))
     image = Content("1" * 64, Info(image="/image.raw", image_size=1000))
-    host = FakeHost(web={f"{HUB}/container.fl": container, f"{HUB}/image.fl": image})
+    nothing = NoSuchFlist(url=f"{HUB}/nothing.fl", status=404)
+    host = FakeHost(web={f"{HUB}/container.fl": container, f"{HUB}/image.fl": image, f"{HUB}/nothing.fl": nothing})
     async with running(Flistd, folder, host=host, config=Config(every=0.2), node=NodeConfig(hub=HUB)) as rt:
         yield Side(FlistdClient(rt.bus), Path("/volume/root"), container.flist, image.flist, host.web.clear)
 
@@ -93,9 +94,16 @@ async def test_another_content_than_asked_for_is_refused(side: Side):
     assert await side.client.list_mounts() == ()
 
 
+async def test_what_the_hub_does_not_have_is_refused(side: Side):
+    with pytest.raises(NoSuchFlist, match="404"):
+        await side.client.ensure_mount(Mount(A, "nothing.fl"))
+    assert await side.client.list_mounts() == ()
+
+
 async def test_what_cannot_be_fetched_now_stays_wished(side: Side):
+    side.stop_hub()
     with pytest.raises(FlistUnreachable):
-        await side.client.ensure_mount(Mount(A, "nobody.fl"))
+        await side.client.ensure_mount(Mount(A, "container.fl"))
     (waiting,) = await side.client.list_mounts()
     assert waiting.flist == ""
     assert "cannot be fetched" in waiting.detail
