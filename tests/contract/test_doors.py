@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.bus.generate import ROOT, generate, protos
 from zos.errors import ZosError
 
@@ -49,7 +49,9 @@ def test_the_service_answers_every_call_of_its_door(proto: Path):
 def test_the_client_is_a_door_of_the_right_name(proto: Path):
     client = importlib.import_module(f"zos.{proto.stem}.api.client")
     doors = [
-        cls for cls in vars(client).values() if isinstance(cls, type) and issubclass(cls, Door) and cls is not Door
+        cls
+        for cls in vars(client).values()
+        if isinstance(cls, type) and issubclass(cls, DaemonClient) and cls is not DaemonClient
     ]
     assert [door.name for door in doors] == [proto.stem]
 

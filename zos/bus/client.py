@@ -1,4 +1,4 @@
-"""The client's half of the bus: `Bus` knows the sockets, `Door` is the base of every daemon's client."""
+"""The client's half of the bus: `Bus` knows the sockets, `DaemonClient` is the base of every daemon's client."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Bus:
         await self.close()
 
 
-class Door:
+class DaemonClient:
     """Base of a daemon's client: calls with a deadline, errors as the class that was raised over there."""
 
     name: ClassVar[str]

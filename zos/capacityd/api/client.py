@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.capacityd.api import capacityd_pb2 as pb
 from zos.capacityd.api.capacityd_pb2_grpc import CapacitydStub
 from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
 
 
-class CapacitydClient(Door):
+class CapacitydClient(DaemonClient):
     """Inventory and counters."""
 
     name = "capacityd"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.chain.api import chain_pb2 as pb
 from zos.chain.api.chain_pb2_grpc import ChainStub
 from zos.chain.api.types import (
@@ -21,7 +21,7 @@ from zos.chain.api.types import (
 )
 
 
-class ChainClient(Door):
+class ChainClient(DaemonClient):
     """Contracts, twins, registration, reports."""
 
     name = "chain"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.core0.api import core0_pb2 as pb
 from zos.core0.api.core0_pb2_grpc import Core0Stub
 from zos.core0.api.types import Identity, KeyUse, Purpose, UnitInfo
 
 
-class Core0Client(Door):
+class Core0Client(DaemonClient):
     """Identity, signatures, units."""
 
     name = "core0"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.flistd.api import flistd_pb2 as pb
 from zos.flistd.api.flistd_pb2_grpc import FlistdStub
 from zos.flistd.api.types import Mount, MountId, MountInfo
 
 
-class FlistdClient(Door):
+class FlistdClient(DaemonClient):
     """Mounts of flists."""
 
     name = "flistd"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.mycelium.api import mycelium_pb2 as pb
 from zos.mycelium.api.mycelium_pb2_grpc import MyceliumStub
 from zos.mycelium.api.types import Identity, IdentityId, IdentityInfo, Overlay
 
 
-class MyceliumClient(Door):
+class MyceliumClient(DaemonClient):
     """Identities in the overlay."""
 
     name = "mycelium"

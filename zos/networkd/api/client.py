@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdStub
 from zos.networkd.api.types import (
@@ -22,7 +22,7 @@ from zos.networkd.api.types import (
 )
 
 
-class NetworkdClient(Door):
+class NetworkdClient(DaemonClient):
     """Networks, taps, uplinks."""
 
     name = "networkd"

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.provisiond.api import provisiond_pb2 as pb
 from zos.provisiond.api.provisiond_pb2_grpc import ProvisiondStub
 from zos.provisiond.api.types import Progress, Usage, Why
 
 
-class ProvisiondClient(Door):
+class ProvisiondClient(DaemonClient):
     """Deployments, their results and their stories."""
 
     name = "provisiond"

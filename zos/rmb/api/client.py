@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.rmb.api import rmb_pb2 as pb
 from zos.rmb.api.rmb_pb2_grpc import RmbStub
 
 
-class RmbClient(Door):
+class RmbClient(DaemonClient):
     """Other twins, as the node's daemons ask them."""
 
     name = "rmb"

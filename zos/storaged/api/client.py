@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.model.evidence import Evidence
 from zos.storaged.api import storaged_pb2 as pb
 from zos.storaged.api.storaged_pb2_grpc import StoragedStub
 from zos.storaged.api.types import Disk, DiskId, DiskInfo, Pool, Tombstone, Volume, VolumeId, VolumeInfo
 
 
-class StoragedClient(Door):
+class StoragedClient(DaemonClient):
     """Disks, volumes, pools, tombstones."""
 
     name = "storaged"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from zos.bus import convert
-from zos.bus.client import Door
+from zos.bus.client import DaemonClient
 from zos.vmd.api import vmd_pb2 as pb
 from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo
 from zos.vmd.api.vmd_pb2_grpc import VmdStub
@@ -14,7 +14,7 @@ PAST = 16 * 1024
 """How much of a console's past a watcher gets first, in bytes."""
 
 
-class VmdClient(Door):
+class VmdClient(DaemonClient):
     """Machines, consoles, acceleration."""
 
     name = "vmd"
