@@ -7,6 +7,8 @@ plain literals in range. Hashes are taken over what was decoded here, so these r
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -23,18 +25,81 @@ class Malformed(ZosError):
     text = "{path}: {problem}"
 
 
+MOST_DIGITS = 400
+"""Of a number; a float64 has 309 before its point. Python takes quadratic time to read long ones."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_FOLDED = {**{upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}, 0x17F: ord("s"), 0x212A: ord("k")}
+"""Go folds single characters: beside ASCII only the long s and the Kelvin sign lead to a letter of our names."""
+
+
+class _MinusZero(int):
+    """`-0`: zero where a signed number stands, refused where an unsigned one does, as in Go."""
+
+
 def parse(data: bytes) -> Any:
-    """JSON bytes as Python values; invalid UTF-8 becomes U+FFFD, non-finite numbers are refused."""
+    """JSON bytes as Python values, as Go's decoder reads them.
 
-    def refuse(word: str) -> NoReturn:
-        raise Malformed(path="document", problem=f"{word} is not JSON")
-
+    Each byte that is not UTF-8 becomes one U+FFFD, and so does each half of a surrogate pair. Keys twice in an object,
+    numbers that no float64 holds, and constants such as NaN are refused.
+    """
+    text = _SURROGATES.sub("\ufffd", data.decode(errors="surrogateescape"))
     try:
-        return json.loads(data.decode(errors="replace"), parse_constant=refuse)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_fraction,
+            object_pairs_hook=_object,
+        )
+        return _without_surrogates(value) if _ESCAPED_SURROGATE.search(text) else value
     except RecursionError:
         raise Malformed(path="document", problem="nested too deeply") from None
     except ValueError as err:
         raise Malformed(path="document", problem=f"not valid JSON: {err}") from None
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise Malformed(path="document", problem=f"{word} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise Malformed(path="document", problem=f"a number has {len(digits)} digits; at most {MOST_DIGITS} are read")
+    return _MinusZero() if digits == "-0" else int(digits)
+
+
+def _fraction(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise Malformed(path="document", problem=f"the number {digits[:20]} is too large")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Malformed(path="document", problem=f"the key `{twice[:40]}` is there twice in one object")
+    return found
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with each half of a surrogate pair, which JSON can escape and UTF-8 cannot hold, as U+FFFD."""
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(entry) for entry in value]
+    if isinstance(value, dict):
+        return _object([(_without_surrogates(key), _without_surrogates(entry)) for key, entry in value.items()])
+    return value
+
+
+def fold(key: str) -> str:
+    """A key as Go compares it with a field's name, which is ASCII: without case."""
+    return key.translate(_FOLDED)
 
 
 class Fields:
@@ -48,15 +113,18 @@ class Fields:
         self.path = path
         self._values: dict[str, Any] = {}
         for key, entry in value.items():
-            if entry is not None:
-                self._values[key.casefold()] = entry
+            if entry is None:
+                continue
+            if fold(key) in self._values:
+                raise Malformed(path=self.at(key), problem="is there twice, in upper and lower case")
+            self._values[fold(key)] = entry
 
     def __contains__(self, name: str) -> bool:
-        return name.casefold() in self._values
+        return fold(name) in self._values
 
     def raw(self, name: str) -> Any:
         """The value as it came, None when missing or null."""
-        return self._values.get(name.casefold())
+        return self._values.get(fold(name))
 
     def at(self, name: str) -> str:
         """The path of a field."""
@@ -86,6 +154,8 @@ class Fields:
 
     def uint(self, name: str, bits: int = 64) -> int:
         """An unsigned integer of so many bits; 0 when missing."""
+        if isinstance(self.raw(name), _MinusZero):
+            self.refuse(name, "must be a whole number without a sign, not -0")
         return self._integer(name, 0, 2**bits - 1)
 
     def integer(self, name: str, bits: int = 64) -> int:
@@ -107,9 +177,9 @@ class Fields:
         value = self.raw(name)
         if isinstance(value, str):
             try:
-                return int(datetime.fromisoformat(value).timestamp())
+                return _rfc3339(value)
             except (ValueError, OverflowError):
-                self.refuse(name, f"`{value}` is neither Unix seconds nor an RFC 3339 time")
+                self.refuse(name, f"`{value[:40]}` is neither Unix seconds nor an RFC 3339 time")
         return self.integer(name)
 
     def list(self, name: str) -> list[Any]:
@@ -180,11 +250,13 @@ class Fields:
         try:
             parsed = _address(address)
             limit = 32 if isinstance(ip_address(address), IPv4Address) else 128
-            if not slash or not length.isdigit() or not length.isascii() or int(length) > limit:
+            if not slash or not length.isdigit() or not length.isascii() or len(length) > 3 or int(length) > limit:
                 raise ValueError
         except ValueError:
             self.refuse(name, f"`{text}` is not an address with a prefix length, like 10.1.2.0/24")
-        return f"{show_address(parsed)}/{int(length)}"
+        # Go shows an IPv4-mapped prefix by the last four bytes of its mask.
+        is_mapped = getattr(parsed, "ipv4_mapped", None) is not None
+        return f"{show_address(parsed)}/{max(0, int(length) - 96) if is_mapped else int(length)}"
 
     def address(self, name: str) -> str:
         """An IP address in canonical text; "" when unset."""
@@ -195,6 +267,14 @@ class Fields:
             return show_address(_address(text))
         except ValueError:
             self.refuse(name, f"`{text}` is not an IP address")
+
+
+def _rfc3339(text: str) -> int:
+    """Unix seconds of a time with its zone; a fraction is cut off downwards."""
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return int(datetime.fromisoformat(found[1] + found[2]).timestamp())
 
 
 def _address(text: str) -> IPv4Address | IPv6Address:

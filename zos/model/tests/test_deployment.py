@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
 from zos.model import challenge, deployment, signing
-from zos.model.decode import Fields, Malformed, parse
+from zos.model.decode import Fields, Malformed
 from zos.model.deployment import Signature, Workload
 from zos.model.tests import vectors
 
@@ -290,7 +290,3 @@ def test_no_data_crashes_a_challenge(vector: Any, value: Any, data: st.DataObjec
 def test_lone_surrogates_are_hashed_as_replacement_characters():
     whole = deployment.decode(b'{"metadata": "\\ud800x"}')
     assert "\ufffdx".encode() in challenge.deployment_challenge(whole)
-
-
-def test_duplicate_keys_are_last_wins():
-    assert parse(b'{"a": 1, "a": 2}') == {"a": 2}
