@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zos.vmd.api.types import Accelerator, Machine, MachineId, MachineKind, Nic, Share
-from zos.vmd.model import digest
+from zos.vmd.digest import digest
 from zos.vmd.plan import ROOT_TAG
 from zos.vmd.seed import INIT, disk_name, words_of
 

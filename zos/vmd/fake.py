@@ -8,8 +8,9 @@ from pathlib import Path
 
 from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, StartFailed
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineId
+from zos.vmd.digest import digest
 from zos.vmd.host.contract import Bell
-from zos.vmd.model import GuestState, Seen, digest
+from zos.vmd.model import GuestState, Seen
 
 BOOT = "[zos] phase userland 0.60\r\n[zos] phase root 0.70\r\n[zos] phase entrypoint 0.90\r\n"
 

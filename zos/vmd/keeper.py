@@ -24,6 +24,7 @@ from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, NoSuchMach
 from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, MachineKind, MachineState
 from zos.vmd.board import Board
 from zos.vmd.console import Consoles
+from zos.vmd.digest import digest
 from zos.vmd.host.contract import Host
 from zos.vmd.model import GuestState, Run, Seen, Wish
 from zos.vmd.plan import ID, Forget, GrowDisk, Pause, Resume, Start, Step, Stop, check, check_alone, plan, report
@@ -78,7 +79,7 @@ class Keeper:
         before = self._wishes.get(machine.id)
         self._wishes.put(machine.id, Wish(machine))
         self._new.set()
-        if before is None or model.digest(before.machine) != model.digest(machine):
+        if before is None or digest(before.machine) != digest(machine):
             # A new definition deserves a try at once, whatever became of the old one.
             self._write(machine.id, dataclasses.replace(self._run(machine.id), next_try=0.0))
         await self._turn(machine.id)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-
-import msgspec
 
 from zos.runtime.backoff import Backoff
 from zos.vmd.api.types import Machine
@@ -72,12 +69,6 @@ class Run:
     def believed_running(self) -> bool:
         """A start succeeded and no end was noticed yet."""
         return self.started > self.ended
-
-
-def digest(machine: Machine) -> str:
-    """Identifies what a guest is started from; pausing does not need a restart."""
-    same = dataclasses.replace(machine, paused=False)
-    return hashlib.blake2b(msgspec.json.encode(same, enc_hook=str, order="deterministic"), digest_size=16).hexdigest()
 
 
 def after_start(run: Run, now: float, offset: int | None = None) -> Run:

@@ -12,7 +12,8 @@ from pathlib import Path
 from zos.model.units import MiB, show
 from zos.vmd.api.errors import BadMachine
 from zos.vmd.api.types import Machine, MachineId, MachineInfo, MachineKind, MachineState
-from zos.vmd.model import GuestState, Run, Seen, Wish, digest, is_due
+from zos.vmd.digest import digest
+from zos.vmd.model import GuestState, Run, Seen, Wish, is_due
 
 LEAST_MEMORY = MiB(250)
 MOST_DISKS = 16

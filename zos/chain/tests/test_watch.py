@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -219,3 +220,12 @@ async def test_nothing_that_goes_wrong_is_the_end_of_a_contract(wrong: str, gene
             dev.node.mischief.unfinal = False
             dev.node.finalize()
             assert (await link.contract(id)).id == id
+
+
+def test_ledgers_of_version_1_are_read(tmp_path: Path):
+    for name, records in json.loads((Path(__file__).parent / "ledger/v1.json").read_text()).items():
+        (tmp_path / name).mkdir()
+        for record in records:
+            (tmp_path / name / f"{record['key']}.json").write_text(json.dumps(record))
+    assert Ledger(tmp_path / "cursor", Block).get(CURSOR) == Block(1234, "0x" + "ab" * 32)
+    assert Ledger(tmp_path / "chain", Identity).get(IDENTITY) == Identity("0x" + "cd" * 32)

@@ -13,8 +13,8 @@ import pytest
 from zos.model.units import GiB, MiB
 from zos.vmd import domain
 from zos.vmd.api import Accelerator, Machine, MachineDisk, MachineId, MachineKind, Nic, Share
+from zos.vmd.digest import digest
 from zos.vmd.domain import Files, Firmware
-from zos.vmd.model import digest
 
 GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/vmd"
 RUN, STATE = Path("/run/zos/vmd/m/0123456789abcdef"), Path("/var/lib/zos/vmd")

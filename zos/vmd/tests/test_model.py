@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +19,6 @@ from zos.vmd.model import (
     after_failed_start,
     after_start,
     after_stop,
-    digest,
     is_due,
 )
 
@@ -38,17 +35,9 @@ MACHINE = Machine(
 times = st.floats(min_value=0, max_value=4e9, allow_nan=False)
 
 
-def test_the_digest_is_of_what_a_guest_is_started_from():
-    assert digest(MACHINE) == digest(dataclasses.replace(MACHINE, paused=True))
-    assert digest(MACHINE) == digest(dataclasses.replace(MACHINE, env={"B": "2", "A": "1"}))
-    assert digest(MACHINE) != digest(dataclasses.replace(MACHINE, cpu=1))
-    assert digest(MACHINE) != digest(dataclasses.replace(MACHINE, env={"A": "1"}))
-
-
 def test_a_wish_is_the_same_after_a_restart_of_vmd(tmp_path: Path):
     Ledger(tmp_path, Wish).put("a", Wish(MACHINE, dropping=True))
     assert Ledger(tmp_path, Wish).get("a") == Wish(MACHINE, dropping=True)
-    assert msgspec.json.encode(digest(MACHINE))
 
 
 def test_a_crash_loop_waits_ever_longer_up_to_the_cap():

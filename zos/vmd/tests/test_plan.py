@@ -21,7 +21,8 @@ from zos.vmd.api import (
     Route,
     Share,
 )
-from zos.vmd.model import GuestState, Run, Seen, Wish, after_end, after_start, digest
+from zos.vmd.digest import digest
+from zos.vmd.model import GuestState, Run, Seen, Wish, after_end, after_start
 from zos.vmd.plan import (
     Forget,
     GrowDisk,
