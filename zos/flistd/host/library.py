@@ -29,8 +29,9 @@ from zos.flist.policy import Policy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, NoSuchFlist
 from zos.flistd.host.contract import Content
-from zos.runtime import proc
+from zos.runtime import proc, threads
 from zos.runtime.files import write_atomic
+from zos.runtime.threads import CallTooSlow
 
 log = logging.getLogger("zos.flistd")
 
@@ -100,10 +101,10 @@ class Library:
         before = self._remembered(url)
         whole = before is not None and (self.folder(before.flist) / ORIGINAL).exists()
         try:
-            return await asyncio.wait_for(
-                asyncio.to_thread(self._download, url, expected, before if whole else None), FETCH + 5
-            )
-        except (StoreUnreachable, NoSuchFlist, TimeoutError) as err:
+            # A thread of its own: one that a slow server holds up takes no other mount's turn.
+            what, known = f"fetch {url}", before if whole else None
+            return await threads.run(what, lambda: self._download(url, expected, known), FETCH + 5)
+        except (StoreUnreachable, NoSuchFlist, CallTooSlow) as err:
             if before is not None and whole and expected in ("", before.flist):
                 log.warning("%s cannot be asked, the copy of before is used: %s", url, err)
                 return before.flist

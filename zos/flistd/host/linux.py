@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -24,6 +23,13 @@ from zos.flistd.host.contract import Content
 from zos.flistd.host.library import Library
 from zos.flistd.model import Have
 from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step, describe
+from zos.runtime import threads
+from zos.runtime.threads import Threads
+
+MOUNT = 30.0
+"""Seconds for one mount or unmount; it takes milliseconds unless a file server below it hangs."""
+TIDY = 600.0
+"""Seconds for a walk over the cache."""
 
 _FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
 # A rename of a folder is then as everywhere; only we and the kernel write below `upper`, so redirects can be believed.
@@ -48,6 +54,7 @@ class LinuxHost:
         self._policy = policy
         self._library = Library(cache, policy, limit, store)
         self._fill = fill
+        self._threads = Threads()
         self._watch = servers.Watch()
 
     def listen(self, bell: Callable[[], None]) -> None:
@@ -68,7 +75,7 @@ class LinuxHost:
 
     async def tidy(self, wanted: Collection[str]) -> None:
         """Keep the cache within its bounds."""
-        await asyncio.to_thread(self._library.tidy, wanted)
+        await threads.run("tidy the cache", lambda: self._library.tidy(wanted), TIDY)
 
     async def observe(self) -> Have:
         """What is mounted, and whether it is served."""
@@ -84,14 +91,17 @@ class LinuxHost:
             match step:
                 case MountTree():
                     await self._serve(step)
-                case DropTree():
-                    await asyncio.to_thread(_clear, self._tree(step.source))
-                case PutMount():
-                    await asyncio.to_thread(self._put, step)
-                case DropMount():
-                    await asyncio.to_thread(_clear, self._mounts / step.id)
+                case DropTree(source):
+                    await self._take(source, step, lambda: _clear(self._tree(source)))
+                case PutMount(id):
+                    await self._take(id, step, lambda: self._put(step))
+                case DropMount(id):
+                    await self._take(id, step, lambda: _clear(self._mounts / id))
         except OSError as err:
             raise MountFailed(action=describe(step), problem=err.strerror or err) from err
+
+    async def _take(self, place: str, step: Step, work: Callable[[], None]) -> None:
+        await self._threads.run(place, describe(step), work, MOUNT)
 
     def _tree(self, source: str) -> Path:
         return self._mounts / model.TREES / source

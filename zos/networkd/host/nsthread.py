@@ -6,8 +6,6 @@ namespace, and no process has to be forked.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ctypes
 import errno
 import os
@@ -16,10 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from zos.runtime import threads
+
 T = TypeVar("T")
 
 FOLDER = Path("/run/netns")
 """Where `ip netns` looks."""
+DEADLINE = 60.0
+"""Seconds for one batch of netlink calls, of which each takes milliseconds."""
 
 _NEWNET = 0x40000000
 _BIND, _REC, _SHARED, _DETACH = 0x1000, 0x4000, 1 << 20, 2
@@ -39,7 +41,8 @@ async def run(work: Callable[[], T], namespace: str = "") -> T:
         enter(namespace)
         return work()
 
-    return await _in_new_thread(entered if namespace else work)
+    where = f"work in the namespace {namespace}" if namespace else "work in the node's namespace"
+    return await threads.run(where, entered if namespace else work, DEADLINE)
 
 
 async def run_in_scratch(work: Callable[[], T]) -> T:
@@ -49,34 +52,7 @@ async def run_in_scratch(work: Callable[[], T]) -> T:
         _call("unshare", _NEWNET)
         return work()
 
-    return await _in_new_thread(unshared)
-
-
-async def _in_new_thread(work: Callable[[], T]) -> T:
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def settle(value: T | None, err: BaseException | None) -> None:
-        if result.cancelled():
-            return
-        if err is not None:
-            result.set_exception(err)
-        else:
-            result.set_result(value)  # type: ignore[arg-type]
-
-    def body() -> None:
-        value: T | None = None
-        failure: BaseException | None = None
-        try:
-            value = work()
-        except Exception as err:  # noqa: BLE001 - it is raised again where it is awaited
-            failure = err
-        # The loop may be closed by now; then nobody waits.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, value, failure)
-
-    threading.Thread(target=body, daemon=True).start()
-    return await result
+    return await threads.run("work in a scratch namespace", unshared, DEADLINE)
 
 
 def enter(namespace: str) -> None:

@@ -6,17 +6,16 @@ import asyncio
 import errno
 import os
 import threading
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from typing import TypeVar, assert_never
 
-from zos.runtime import proc
+from zos.runtime import proc, threads
+from zos.runtime.threads import CallTooSlow, Threads
 from zos.storaged import plan
 from zos.storaged.api.errors import DeviceRefused, DiskFull
 from zos.storaged.host import block, btrfs, image, mounts
 from zos.storaged.host.contract import Item
 from zos.storaged.host.files import Files
-from zos.storaged.host.lane import Lane, in_thread
 from zos.storaged.model import Content, DeviceSeen, Fill, Layout, PoolSeen
 from zos.storaged.steps import (
     Bury,
@@ -39,6 +38,8 @@ from zos.storaged.steps import (
     describe,
 )
 
+T = TypeVar("T")
+
 PATIENCE = 20.0
 """Seconds for one piece of work on a device; btrfs answers in microseconds, a dying disk in tens of seconds."""
 FORMAT_PATIENCE = 300.0
@@ -52,11 +53,12 @@ class BtrfsHost:
         self._layout = layout
         self._entries = tuple(entries)
         self._files = Files(layout)
-        self._lanes: dict[str, Lane] = defaultdict(Lane)
+        # By pool or device: one that is dead holds up nobody but its own callers.
+        self._threads = Threads()
 
     async def devices(self) -> tuple[DeviceSeen, ...]:
         """The devices that may be pools."""
-        found = await in_thread(lambda: block.candidates(self._entries))
+        found = await threads.run("list the devices", lambda: block.candidates(self._entries), PATIENCE)
         return tuple(await asyncio.gather(*(self._look(path, entry) for path, entry in found)))
 
     async def _look(self, path: str, entry: str) -> DeviceSeen:
@@ -64,7 +66,7 @@ class BtrfsHost:
             return block.look(path, entry, self._layout)
 
         try:
-            device = await self._lanes[path].run(work, f"read {path}", PATIENCE)
+            device = await self._on(path, f"read {path}", work)
         except DeviceRefused as err:
             return DeviceSeen(path, 0, Content.UNREADABLE, detail=err.facts["problem"], entry=entry)
         if device.content is Content.BLANK and (signature := await _signature(path)):
@@ -79,7 +81,7 @@ class BtrfsHost:
 
         action = f"look at pool {pool}"
         try:
-            return await self._lanes[pool].run(work, action, PATIENCE)
+            return await self._on(pool, action, work)
         except OSError as err:
             raise DeviceRefused(action=action, problem=err.strerror or err) from err
 
@@ -90,9 +92,17 @@ class BtrfsHost:
                 if isinstance(step, Format):
                     await _format(step)
                 else:
-                    await self._lanes[step.pool].run(lambda step=step: self._take(step), describe(step), PATIENCE)  # type: ignore[misc]
+                    await self._on(step.pool, describe(step), lambda step=step: self._take(step))  # type: ignore[misc]
             except (OSError, proc.ProgramFailed) as err:
                 raise _refusal(err, step.pool, describe(step)) from err
+
+    async def _on(self, device: str, action: str, work: Callable[[], T], deadline: float = PATIENCE) -> T:
+        """Do blocking work on a pool or device, one piece at a time."""
+        try:
+            return await self._threads.run(device, action, work, deadline)
+        except CallTooSlow as err:
+            problem = f"the device did not answer within {float(err.facts['seconds']):.0f} s"
+            raise DeviceRefused(action=action, problem=problem) from None
 
     async def fill(self, fill: Fill, stop: threading.Event) -> None:
         """Copy an image to the disk's part file, to its end and synced; ends early when told to stop."""
@@ -106,8 +116,8 @@ class BtrfsHost:
                     os.close(target)
 
         try:
-            # Not in the pool's lane: a long copy must not hold up the others.
-            await in_thread(work)
+            # Not one of the pool's calls: a long copy must not hold up the others. `stop` ends it.
+            await threads.run(f"copy image {fill.image}", work, deadline=None)
         except OSError as err:
             raise _refusal(err, fill.pool, f"copy image {fill.image} to disk {fill.id}") from err
 

@@ -1,8 +1,7 @@
-"""The parts of the host that need no device: superblocks, the mount table, copies, lanes."""
+"""The parts of the host that need no device: superblocks, the mount table, copies, deadlines."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import struct
 import threading
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from zos.storaged.api import DeviceRefused
 from zos.storaged.host import block, image, mounts
-from zos.storaged.host.lane import Lane
+from zos.storaged.host.linux import BtrfsHost
 from zos.storaged.model import Content, Layout
 
 
@@ -119,33 +118,13 @@ def test_a_copy_stops_when_it_is_told_and_an_image_that_ends_early_is_an_error(t
         assert not image.copy(source.fileno(), target.fileno(), 100, stop)
 
 
-async def test_a_lane_does_one_thing_at_a_time_and_gives_errors_back():
-    lane, seen = Lane(), list[str]()
-
-    def work(name: str) -> str:
-        seen.append(f"{name} in")
-        seen.append(f"{name} out")
-        return name
-
-    answers = await asyncio.gather(*(lane.run(lambda n=n: work(n), "work", 5) for n in ("a", "b")))  # type: ignore[misc]
-    assert answers == ["a", "b"]
-    assert seen == ["a in", "a out", "b in", "b out"]
-    with pytest.raises(OSError, match="broken"):
-        await lane.run(lambda: _fail(), "work", 5)
-
-
-def _fail() -> None:
-    raise OSError("broken")
-
-
-async def test_a_device_that_does_not_answer_holds_up_its_own_lane_and_no_other():
-    stuck, lane, other = threading.Event(), Lane(), Lane()
+async def test_a_device_that_does_not_answer_holds_up_its_own_callers_and_no_others():
+    stuck, host = threading.Event(), BtrfsHost(Layout())
     try:
         with pytest.raises(DeviceRefused, match="could not look: the device did not answer within 0 s"):
-            await lane.run(lambda: stuck.wait(10), "look", 0.05)
+            await host._on("a", "look", lambda: stuck.wait(10), 0.05)
         with pytest.raises(DeviceRefused):
-            await lane.run(lambda: None, "look", 0.05)
-        assert await other.run(lambda: "fine", "look", 5) == "fine"
+            await host._on("a", "look", lambda: None)
+        assert await host._on("b", "look", lambda: "fine") == "fine"
     finally:
         stuck.set()
-    assert await lane.run(lambda: "again", "look", 5) == "again"

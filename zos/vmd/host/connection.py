@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import libvirt
 
 from zos.errors import ZosError
+from zos.runtime.threads import CallTooSlow, Threads
 from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable
 from zos.vmd.api.types import MachineId
-from zos.vmd.host.calls import Calls, TooSlow
 
 log = logging.getLogger("zos.vmd")
 
@@ -53,14 +53,14 @@ class Connection:
     def __init__(self, uri: str, bell: Callable[[MachineId | None], None]) -> None:
         self._uri = uri
         self._bell = bell
-        self._calls = Calls()
+        self._threads = Threads()
         self._open: Any = None
 
     async def run(self, id: MachineId, what: str, action: Callable[[Any], T], deadline: float) -> T:
         """Do something with the connection (a `virConnect`), on behalf of one machine."""
         connection = self._open if self._open is not None else await self._opened()
         try:
-            return await self._calls.run(f"machine {id}", f"{what} {id}", lambda: action(connection), deadline)
+            return await self._threads.run(f"machine {id}", f"{what} {id}", lambda: action(connection), deadline)
         except libvirt.libvirtError as err:
             # Asks the local end only; its socket is closed when the peer is gone.
             if not connection.isAlive():
@@ -70,8 +70,8 @@ class Connection:
 
     async def _opened(self) -> Any:
         try:
-            connection = await self._calls.run("connection", "connect", self._connect, OPEN_DEADLINE)
-        except (libvirt.libvirtError, TooSlow) as err:
+            connection = await self._threads.run("connection", "connect", self._connect, OPEN_DEADLINE)
+        except (libvirt.libvirtError, CallTooSlow) as err:
             raise LibvirtUnreachable(uri=self._uri, problem=err) from None
         if self._open is None:
             self._open = connection
@@ -105,6 +105,6 @@ class Connection:
         if connection is None:
             return
         try:
-            await self._calls.run("connection", "disconnect", connection.close, OPEN_DEADLINE)
+            await self._threads.run("connection", "disconnect", connection.close, OPEN_DEADLINE)
         except (libvirt.libvirtError, ZosError) as err:
             log.warning("disconnecting from libvirt: %s", err)

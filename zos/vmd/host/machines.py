@@ -18,11 +18,11 @@ import msgspec
 
 from zos.errors import ZosError
 from zos.runtime import proc
+from zos.runtime.threads import Threads
 from zos.vmd import domain, seed
 from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRunning, StartFailed
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineDisk, MachineId, MachineKind
 from zos.vmd.host import kvm
-from zos.vmd.host.calls import Calls
 from zos.vmd.host.connection import Connection
 from zos.vmd.host.contract import Bell
 from zos.vmd.host.files import BootFiles, format_disk
@@ -64,7 +64,7 @@ class LibvirtHost:
         self.processors = os.cpu_count() or 1
         self._files = BootFiles(run_dir, state_dir, guest)
         self._connection = Connection(uri, self._ring)
-        self._calls = Calls()
+        self._threads = Threads()
         self._forced = forced
         self._acceleration: Acceleration | None = None
         self._probing = asyncio.Lock()
@@ -149,7 +149,9 @@ class LibvirtHost:
 
     async def _disk_work(self, machine: Machine, what: str, action: Callable[[Machine], T]) -> T:
         # Even a look at a path can hang, when a file server behind a mount does.
-        return await self._calls.run(f"files of {machine.id}", f"{what} {machine.id}", lambda: action(machine), CHANGE)
+        return await self._threads.run(
+            f"files of {machine.id}", f"{what} {machine.id}", lambda: action(machine), CHANGE
+        )
 
     async def stop(self, id: MachineId) -> None:
         """Cut the guest's power."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from pathlib import Path
 
 import libvirt
@@ -14,7 +12,6 @@ from zos.model.units import MiB
 from zos.vmd import libvirtd
 from zos.vmd.api import GuestAssetsMissing, Machine, MachineDisk, MachineId, MachineKind, Share, StartFailed
 from zos.vmd.host import kvm
-from zos.vmd.host.calls import Calls, TooSlow
 from zos.vmd.host.files import BootFiles, copy_out, is_blank
 from zos.vmd.host.machines import dead_shares, judge, pid_of
 from zos.vmd.model import GuestState
@@ -22,31 +19,6 @@ from zos.vmd.model import GuestState
 
 def container(root: Path, **more: object) -> Machine:
     return Machine(MachineId("a"), "a", MachineKind.CONTAINER, 1, MiB(256), root=root, **more)  # type: ignore[arg-type]
-
-
-async def test_a_call_that_hangs_holds_up_only_its_own_machine():
-    calls, release = Calls(), threading.Event()
-    with pytest.raises(TooSlow, match="look at a"):
-        await calls.run("a", "look at a", release.wait, 0.05)
-    with pytest.raises(TooSlow, match="look at a"):
-        await calls.run("a", "start a", lambda: None, 5)
-    assert await calls.run("b", "look at b", lambda: 7, 5) == 7
-    release.set()
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                assert await calls.run("a", "look at a", lambda: 8, 5) == 8
-                return
-            except TooSlow:
-                await asyncio.sleep(0.01)
-
-
-async def test_a_calls_error_is_its_callers():
-    def fail() -> None:
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        await Calls().run("a", "fail", fail, 5)
 
 
 def test_a_disk_is_blank_only_when_nothing_was_written(tmp_path: Path):
