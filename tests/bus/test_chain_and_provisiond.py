@@ -21,7 +21,7 @@ from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
 from zos.runtime.config import NodeConfig
 from zos.runtime.testing import running
-from zos.substrate import Chain, Key, KeyKind, LocalKey
+from zos.substrate import Chain, Key, KeyKind, LocalKey, websocket
 
 GiB = 1024**3
 TERMS = {"document_link": "http://zos.tf/terms/v0.1", "document_hash": "9021d4dee05a661e2cb6838152c67f25"}
@@ -30,6 +30,8 @@ URL = "http://hub/deployments/1"
 
 class Keys:
     """A node's key without core-0."""
+
+    connect = staticmethod(websocket)
 
     async def key(self) -> Key:
         return LocalKey.of_seed(bytes(range(32)), KeyKind.ED25519)

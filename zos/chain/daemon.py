@@ -13,7 +13,7 @@ from zos.chain.service import ChainService
 from zos.chain.watch import IDENTITY, Identity, Watch
 from zos.core0.api import Core0Client
 from zos.runtime.daemon import Daemon, Runtime
-from zos.substrate import Chain, Key
+from zos.substrate import Chain, Connect, Key, websocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,10 @@ class Config:
     """URL of the service that gives a new account its first TFT; empty: somebody sends some."""
 
 
-class Keys:
-    """Where the node's key is: in core-0."""
+class NodeHost:
+    """What the daemon has of the node: its key, which is in core-0, and a way to a chain's URL."""
+
+    connect: Connect = staticmethod(websocket)
 
     def __init__(self, bus: Bus) -> None:
         self._core0 = Core0Client(bus)
@@ -48,11 +50,11 @@ class ChainDaemon(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         # core-0 starts its door before its daemons; without the node's key there is nothing to do here.
-        keys = rt.host(Keys, rt.bus)
-        key = await keys.key()
+        host = rt.host(NodeHost, rt.bus)
+        key = await host.key()
         chains = rt.ledger("chain", Identity, version=1)
-        self._chain = Chain(rt.node.chain, genesis=(chains.get(IDENTITY) or Identity()).genesis)
-        contact = Contact(relay_text(rt.node.relay), await keys.e2e_key()) if rt.node.relay else None
+        self._chain = Chain(rt.node.chain, genesis=(chains.get(IDENTITY) or Identity()).genesis, connect=host.connect)
+        contact = Contact(relay_text(rt.node.relay), await host.e2e_key()) if rt.node.relay else None
         link = Link(self._chain, key, rt.node.farm_id, config.activation, contact)
         watch = Watch(link, rt.ledger("cursor", Block, version=1), chains)
         rt.serve(ChainService(link, watch), add_ChainServicer_to_server)

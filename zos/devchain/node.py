@@ -63,6 +63,7 @@ class Node:
         data: Path | None = None,
         lag: int = 0,
         generation: Generation = MODERN,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.genesis_config = start
         self._is_modern = generation is MODERN
@@ -72,6 +73,7 @@ class Node:
         self.finalized = 0
         self.pool = Pool()
         self._lag = lag
+        self._clock = clock
         self._included: dict[int, list[Pending]] = {}
         self._gifts: list[tuple[bytes, int]] = []
         self._runtime = Runtime(start.billing, surcharge=start.certified_surcharge)
@@ -188,7 +190,7 @@ class Node:
 
     def now(self) -> int:
         """The next block's time in milliseconds; strictly later than the last one's."""
-        wall = int((time.time() + self._offset) * 1000)
+        wall = int((self._clock() + self._offset) * 1000)
         return max(wall, self.head.now + 1)
 
     def make_block(self, now: int | None = None) -> Block:
@@ -282,10 +284,11 @@ class Node:
 
     async def run(self, block_time: float) -> None:
         """Make blocks for ever."""
-        due = time.monotonic()
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
-            due = max(due + block_time, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            due = max(due + block_time, loop.time())
+            await asyncio.sleep(due - loop.time())
             if not self.mischief.stalled:
                 self.make_block()
 

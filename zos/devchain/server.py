@@ -75,7 +75,7 @@ class Server:
         return app
 
     async def _post(self, request: web.Request) -> web.Response:
-        answer = await self._answer(None, await request.text())
+        answer = await self.answer(None, await request.text())
         return web.Response(text=answer or "", content_type="application/json")
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
@@ -91,7 +91,7 @@ class Server:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     data = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
-                    answer = await self._answer(session, data)
+                    answer = await self.answer(session, data)
                     if answer is not None:
                         await outgoing.put(answer)
         finally:
@@ -117,7 +117,8 @@ class Server:
         if request.transport is not None:
             request.transport.abort()
 
-    async def _answer(self, session: Session | None, text: str) -> str | None:
+    async def answer(self, session: Session | None, text: str) -> str | None:
+        """The answer to a JSON-RPC text, which may be a batch; None when nothing is to be said."""
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zos.core0.api import Core0Client, KeyUse
 from zos.mycelium.api.mycelium_pb2_grpc import add_MyceliumServicer_to_server
 from zos.mycelium.api.types import Identity
+from zos.mycelium.host import LinuxHost
 from zos.mycelium.keeper import Keeper
 from zos.mycelium.links import PORT, parse_endpoint
 from zos.mycelium.service import MyceliumService
@@ -41,6 +42,7 @@ class Mycelium(Daemon):
         keeper = Keeper(
             rt.ledger("identities", Identity, version=1),
             lambda: core0.derive(KeyUse.MYCELIUM),
+            rt.host(LinuxHost),
             on=config.on,
             port=config.port,
             peers=tuple(parse_endpoint(text) for text in config.peers),

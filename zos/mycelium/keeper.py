@@ -9,9 +9,9 @@ from ipaddress import IPv6Address
 
 from zos.errors import ZosError
 from zos.model import mycelium
-from zos.mycelium import tun
 from zos.mycelium.api.errors import BadIdentity, KeyTaken, NoMycelium
 from zos.mycelium.api.types import Identity, IdentityId, IdentityInfo, Overlay
+from zos.mycelium.host import LinuxHost
 from zos.mycelium.links import Endpoint
 from zos.mycelium.node import Node
 from zos.mycelium.plane import identity
@@ -31,6 +31,7 @@ class Keeper:
         self,
         wishes: Ledger[Identity],
         seed: Callable[[], Awaitable[bytes]],
+        host: LinuxHost,
         *,
         on: bool = True,
         port: int = 0,
@@ -39,6 +40,7 @@ class Keeper:
     ) -> None:
         self._wishes = wishes
         self._seed = seed
+        self._host = host
         self._on = on
         self._port = port
         self._peers = peers
@@ -81,7 +83,7 @@ class Keeper:
         """Why the node is not in the overlay; empty when it is, or will be in a moment."""
         if not self._on:
             return OFF
-        return tun.problem() or ("" if self._is_up() else self._failure)
+        return self._host.problem() or ("" if self._is_up() else self._failure)
 
     def _is_up(self) -> bool:
         return self._node is not None and self._node.links.is_open
@@ -90,7 +92,7 @@ class Keeper:
         """Be in the overlay until cancelled."""
         if not self._on:
             await asyncio.Event().wait()
-        node = Node(await self._seed())
+        node = self._host.node(await self._seed())
         try:
             self._node = node
             await self.reconcile()

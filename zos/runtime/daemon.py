@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -65,6 +66,7 @@ class Runtime:
         *,
         clock: Clock | None = None,
         host: object | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self.name = name
         self.config: Any = config
@@ -72,7 +74,7 @@ class Runtime:
         self.run_dir = node.run_dir
         self.state_dir = node.state_dir / name
         self.clock: Clock = clock or SystemClock()
-        self.bus = Bus(node.run_dir)
+        self.bus = bus or Bus(node.run_dir)
         self.log = logging.getLogger(f"zos.{name}")
         self.loops: list[Loop] = []
         self._host = host
@@ -93,9 +95,11 @@ class Runtime:
         version: int = 1,
         upgrades: Mapping[int, Upgrade] | None = None,
         keep_history: bool = False,
+        volatile: bool = False,
     ) -> Ledger[T]:
-        """The ledger of this name in the daemon's state folder."""
-        return Ledger(self.state_dir / name, body, version, upgrades, keep_history)
+        """The ledger of this name in the daemon's state folder; a `volatile` one ends with the node's uptime."""
+        folder = self.run_dir / self.name if volatile else self.state_dir
+        return Ledger(folder / name, body, version, upgrades, keep_history)
 
     def serve(self, servicer: Any, add: Add) -> None:
         """Offer a gRPC service on the daemon's socket."""
@@ -121,7 +125,7 @@ class Runtime:
 
     async def run(self, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve and loop until `stopping`; then stop taking calls and cancel what runs."""
-        async with listening(self.bus.socket(self.name), self._services, self._health), asyncio.TaskGroup() as group:
+        async with self.listening(self._services, self._health), asyncio.TaskGroup() as group:
             running = [group.create_task(loop.run(), name=loop.name) for loop in self.loops]
             running += [group.create_task(_forever(name, action)) for name, action in self._tasks]
             await self._health.set(True)
@@ -131,6 +135,10 @@ class Runtime:
             await self._health.set(False)
             for task in running:
                 task.cancel()
+
+    def listening(self, services: list[tuple[Any, Add]], health: Health) -> AbstractAsyncContextManager[None]:
+        """Serve on the daemon's socket while the block runs; the simulator serves without one."""
+        return listening(self.bus.socket(self.name), services, health)
 
     async def aclose(self) -> None:
         """Close the channels to the siblings."""

@@ -17,6 +17,7 @@ from zos.substrate.errors import (
     Unreadable,
 )
 from zos.substrate.keys import BadKey, Key, KeyKind, LocalKey, address, public_key
+from zos.substrate.rpc import Connect, Connection, websocket
 from zos.substrate.runtime import Event
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "CallFailed",
     "Chain",
     "ChainUnreachable",
+    "Connect",
+    "Connection",
     "Event",
     "Included",
     "Key",
@@ -38,4 +41,5 @@ __all__ = [
     "Unreadable",
     "address",
     "public_key",
+    "websocket",
 ]

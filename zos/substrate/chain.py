@@ -13,6 +13,7 @@ from typing import Any
 from zos.substrate.endpoints import Block, Endpoints
 from zos.substrate.errors import CallFailed, ChainUnreachable, NotIncluded
 from zos.substrate.keys import Key
+from zos.substrate.rpc import Connect, websocket
 from zos.substrate.runtime import Event, Runtime
 from zos.substrate.sending import Sending
 
@@ -43,8 +44,16 @@ class Chain:
     new final block, `quiet` without news of a call that was sent.
     """
 
-    def __init__(self, urls: Sequence[str], *, genesis: str = "", patience: float = 90.0, quiet: float = 15.0) -> None:
-        self._endpoints = Endpoints(urls, genesis)
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        genesis: str = "",
+        patience: float = 90.0,
+        quiet: float = 15.0,
+        connect: Connect = websocket,
+    ) -> None:
+        self._endpoints = Endpoints(urls, genesis, connect=connect)
         self._sending = Sending(self._endpoints, quiet)
         self._patience = patience
         self._writers: dict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)

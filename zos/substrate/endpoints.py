@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from zos.errors import ZosError
 from zos.runtime.backoff import Backoff
 from zos.substrate.errors import ChainUnreachable, NotOnThisChain, OtherChain, StatePruned
-from zos.substrate.rpc import Rpc
+from zos.substrate.rpc import Connect, Rpc, websocket
 from zos.substrate.runtime import Runtime
 
 log = logging.getLogger("zos.substrate")
@@ -37,11 +36,14 @@ class Endpoints:
     `genesis` and `anchor` (a block that was final once) tell the chain from others; both are learnt when not given.
     """
 
-    def __init__(self, urls: Sequence[str], genesis: str = "", backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, urls: Sequence[str], genesis: str = "", backoff: Backoff | None = None, connect: Connect = websocket
+    ) -> None:
         self.urls = tuple(urls)
         self.anchor: Block | None = None
         self.genesis = bytes.fromhex(genesis.removeprefix("0x"))
         self._backoff = backoff or Backoff(first=0.2, cap=5.0)
+        self._connect_to = connect
         self._next = 0
         self._strikes = 0
         self._rpc: Rpc | None = None
@@ -121,7 +123,7 @@ class Endpoints:
         async with self._connecting:
             if self._rpc is not None and not self._rpc.closed:
                 return self._rpc
-            if time.monotonic() < self._again_at:
+            if asyncio.get_running_loop().time() < self._again_at:
                 raise self._problem
             if self._rpc is not None:
                 # Lost, not left: the others are asked first.
@@ -141,11 +143,11 @@ class Endpoints:
             self._failures, self._strikes = 0, 0
             return self._rpc
         self._failures += 1
-        self._again_at = time.monotonic() + self._backoff.delay(self._failures)
+        self._again_at = asyncio.get_running_loop().time() + self._backoff.delay(self._failures)
         raise self._problem
 
     async def _open(self, url: str) -> Rpc:
-        rpc = await Rpc.open(url)
+        rpc = await Rpc.open(url, connect=self._connect_to)
         try:
             await self._check(rpc)
             await self.learn(rpc)

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
 
 import websockets
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from zos.substrate.errors import ChainUnreachable, RpcFailed, StatePruned
 
@@ -20,10 +20,29 @@ EARLY = 64
 PRUNED = -32000
 
 
+class Connection(Protocol):
+    """Texts in both directions, as a WebSocket carries them."""
+
+    async def send(self, text: str, /) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+    async def close(self) -> None: ...
+
+
+Connect = Callable[[str, float], Awaitable[Connection]]
+"""Makes a connection to a URL within so many seconds; raises OSError or WebSocketException."""
+
+
+async def websocket(url: str, deadline: float) -> Connection:
+    """A WebSocket. The environment's proxy is for web pages; a chain is named by its own URL."""
+    return await connect(url, max_size=LARGEST, open_timeout=deadline, ping_interval=20, proxy=None)
+
+
 class Rpc:
     """A connection; when it breaks, every waiting caller gets ChainUnreachable and `closed` is true."""
 
-    def __init__(self, url: str, socket: ClientConnection) -> None:
+    def __init__(self, url: str, socket: Connection) -> None:
         self.url = url
         self.closed = False
         self._socket = socket
@@ -34,12 +53,11 @@ class Rpc:
         self._reader = asyncio.create_task(self._read(), name=f"rpc {url}")
 
     @staticmethod
-    async def open(url: str, deadline: float = 10.0) -> Rpc:
+    async def open(url: str, deadline: float = 10.0, connect: Connect = websocket) -> Rpc:
         """Connect."""
         try:
             async with asyncio.timeout(deadline):
-                # The environment's proxy is for web pages; a chain is named by its own URL.
-                socket = await connect(url, max_size=LARGEST, open_timeout=deadline, ping_interval=20, proxy=None)
+                socket = await connect(url, deadline)
         except (OSError, TimeoutError, websockets.WebSocketException, ValueError) as err:
             raise ChainUnreachable(url=url, problem=str(err) or type(err).__name__) from None
         return Rpc(url, socket)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zos.runtime.daemon import Daemon, Runtime
-from zos.runtime.ledger import Ledger
 from zos.vmd.api.vmd_pb2_grpc import add_VmdServicer_to_server
 from zos.vmd.console import Consoles
 from zos.vmd.host.contract import Host
@@ -48,7 +47,7 @@ class Vmd(Daemon):
         self._host = rt.host(LibvirtHost, config.uri, config.guest, forced, run_dir / "m", rt.state_dir / "machines")
         wishes = rt.ledger("wishes", Wish, version=1)
         # What was tried since the node booted; a boot begins afresh.
-        runs = Ledger(run_dir / "runs", Run)
+        runs = rt.ledger("runs", Run, volatile=True)
         keeper = Keeper(self._host, Consoles(rt.state_dir / "consoles"), wishes, runs, rt.clock, config.every)
         rt.serve(VmService(keeper), add_VmdServicer_to_server)
         # It also notices a libvirtd that is new (and knows nothing of QEMU yet) before a tenant's machine does.

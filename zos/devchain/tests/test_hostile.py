@@ -232,7 +232,7 @@ async def test_no_parameters_break_a_method(method: str, params: list[Any]) -> N
 @given(message=json_values)
 async def test_no_json_is_answered_with_less_than_json_rpc(message: Any) -> None:
     front = server.Server(NODES["spec145"])
-    answer = await front._answer(None, json.dumps(message))
+    answer = await front.answer(None, json.dumps(message))
     assert answer is not None
     for one in [told] if isinstance(told := json.loads(answer), dict) else told:
         assert one["jsonrpc"] == "2.0"
