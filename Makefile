@@ -2,8 +2,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+UV := uv==0.13.9
+LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root lint proto clean
+.PHONY: help setup run test unit root lint wheel lock proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +18,7 @@ run: setup ## a lab of two nodes, a signed contract, two machines that answer ov
 	@.ci/rooted $(PY) -m zos.cli.main lab demo
 
 test: setup ## everything that CI runs: unit, contract, bus, root and lab tests
-	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/clients tests/root tests/lab
+	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/clients tests/wheel tests/root tests/lab
 
 unit: setup ## the tests that need neither root nor network
 	@$(PY) -m pytest -q
@@ -28,6 +31,14 @@ lint: setup ## ruff, mypy --strict, the floors
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+
+wheel: setup ## the wheel, built and tried as a user installs it
+	@$(PY) -m pytest -q tests/wheel
+
+lock: ## pin every dependency anew, with hashes (after a change of pyproject.toml)
+	@python3 -m venv .cache/lock && .cache/lock/bin/pip install -q --disable-pip-version-check $(UV)
+	@$(LOCK) --extra dev -o requirements.lock pyproject.toml
+	@$(LOCK) --group build -o requirements-build.lock
 
 proto: setup ## generate the doors again
 	@$(PY) -m zos.bus.generate

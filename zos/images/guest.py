@@ -24,10 +24,10 @@ from pathlib import Path
 import cramjam
 
 from zos.errors import Status, ZosError
-from zos.runtime import cpio, proc
+from zos.runtime import cpio, data, proc
 from zos.runtime.files import write_atomic
 
-RECIPE = Path(__file__).resolve().parents[2] / "images" / "guest"
+RECIPE = data.folder("images") / "guest"
 OUT = Path("/usr/lib/zos/guest")
 """Beside the programs: every node of a lab sees the same one, and vmd looks there by default."""
 CACHE = Path("/var/cache/zos-images")

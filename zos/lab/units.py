@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import zos
 from zos.lab.init import METAL_PYTHON
 from zos.lab.topology import (
     CHAIN_PORT,
@@ -22,8 +20,9 @@ from zos.lab.topology import (
     Layout,
     Topology,
 )
+from zos.runtime import data
 
-NODE_UNITS = Path(zos.__file__).resolve().parent.parent / "systemd"
+NODE_UNITS = data.folder("systemd")
 """The same files that a node of metal is installed with."""
 
 

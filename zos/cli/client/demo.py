@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zos
 from zos import hub
 from zos.cli.client import deploy, spec
 from zos.cli.client.deploy import Deployed
@@ -24,12 +23,12 @@ from zos.lab.keeper import Lab
 from zos.lab.topology import HUB_URL
 from zos.model.names import workload_id
 from zos.provisiond.api import ProvisiondClient
-from zos.runtime import proc
+from zos.runtime import data, proc
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId
 
 NODES = 2
-FILE = Path(zos.__file__).resolve().parent.parent / "examples" / "vm.yaml"
+FILE = data.folder("examples") / "vm.yaml"
 FLIST = "demo/web.fl"
 BUSYBOX = Path("/bin/busybox")
 APPLETS = """sh hostname date mkdir chmod echo printf nc httpd cat ip ls ping ps mount df free top vi id uname sleep
