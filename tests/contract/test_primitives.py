@@ -52,13 +52,12 @@ def test_every_type_has_a_page_and_an_example() -> None:
 
 
 @pytest.mark.parametrize(("folder", "path"), examples(), ids=lambda value: getattr(value, "stem", value))
-def test_an_example_plans_nothing_when_it_is_in_force_and_only_drops_when_it_goes(folder: str, path: Path) -> None:
+def test_an_example_drops_nothing_while_it_is_in_force_and_only_drops_when_it_goes(folder: str, path: Path) -> None:
     one, body = by_folder(folder), json.loads(path.read_text())
     spec = one.parse(Fields(body["data"]))
     id = workload_id(26, 5, body["name"])
-    assert one.plan(id, spec, spec, facts(body["name"])) == ()
-    assert one.plan(id, spec, None, facts(body["name"]))
-    assert all(isinstance(step, DROPS) for step in one.plan(id, None, spec, facts(body["name"])))
+    assert not any(isinstance(step, DROPS) for step in one.make(id, spec, facts(body["name"]), spec))
+    assert all(isinstance(step, DROPS) for step in one.drop(id, spec, facts(body["name"])))
     assert "".join(one.challenge(Fields(body["data"])))
 
 
@@ -66,7 +65,7 @@ def test_an_example_plans_nothing_when_it_is_in_force_and_only_drops_when_it_goe
 def test_capacity_covers_what_the_plan_takes(folder: str, path: Path) -> None:
     one, body = by_folder(folder), json.loads(path.read_text())
     spec = one.parse(Fields(body["data"]))
-    steps = one.plan(workload_id(26, 5, body["name"]), spec, None, facts(body["name"]))
+    steps = one.make(workload_id(26, 5, body["name"]), spec, facts(body["name"]))
     stored = sum(step.size for step in steps if isinstance(step, EnsureDisk | EnsureVolume))
     machines = [step for step in steps if isinstance(step, EnsureMachine)]
     taken = Capacity(cru=sum(step.cpu for step in machines), sru=stored, mru=sum(step.memory for step in machines))
@@ -122,13 +121,14 @@ class Blocks(Primitive):
     def capacity(self, spec):
         return Capacity(sru=spec * 4096)
 
-    def plan(self, id, want, have, facts):
-        if want is None:
-            return (DropDisk(DiskId(id), facts.proof()),)
-        return () if want == have else (EnsureDisk(DiskId(id), want * 4096),)
+    def make(self, id, spec, facts, previous=None):
+        return (EnsureDisk(DiskId(id), spec * 4096),)
 
-    def result(self, id, want, done, facts):
-        return {"blocks": want}
+    def drop(self, id, spec, facts):
+        return (DropDisk(DiskId(id), facts.proof()),)
+
+    def result(self, id, spec, done, facts):
+        return {"blocks": spec}
 
 
 PRIMITIVE = Blocks()

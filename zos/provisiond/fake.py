@@ -18,7 +18,7 @@ from zos.model import mycelium
 from zos.model.evidence import Evidence
 from zos.model.names import planetary_guest
 from zos.mycelium.api import Identity, IdentityId, IdentityInfo, NoMycelium
-from zos.networkd.api import NoPlanetary, NoSuchNetwork
+from zos.networkd.api import AddressTaken, NoPlanetary, NoSuchNetwork
 from zos.networkd.api.types import (
     Backend,
     MyceliumTap,
@@ -263,6 +263,9 @@ class FakeNetworkd(Faulty):
         network = self.networks.get(tap.network)
         if network is None:
             raise NoSuchNetwork(network=tap.network)
+        for other in self.taps.values():
+            if other.id != tap.id and (other.network, other.ip) == (tap.network, tap.ip):
+                raise AddressTaken(what="address", address=tap.ip, tap=other.id, network=tap.network)
         self.taps[tap.id] = tap
         gateway = tap.ip.rpartition(".")[0] + ".1"
         return TapInfo(

@@ -13,14 +13,14 @@ from zos.model.decode import Fields
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.names import WorkloadId, workload_id
-from zos.provisiond import model, order
+from zos.provisiond import model, needs, order
 from zos.provisiond.api.errors import NoMemory
 from zos.provisiond.api.types import Progress
 from zos.provisiond.book import Book, progress
 from zos.provisiond.host import NodeHost
 from zos.provisiond.model import LIVE, Item, Record
 from zos.provisiond.order import Do, Op
-from zos.verbs.primitive import Facts, Primitive, Sibling, Unchanged
+from zos.verbs.primitive import Facts, Primitive, Sibling, Unchanged, Waiting
 from zos.verbs.run import perform
 
 log = logging.getLogger("zos.provisiond")
@@ -73,7 +73,7 @@ class Maker:
         facts = self._facts(record, item, evidence)
         have = one.parse(Fields(item.applied if item.applied is not None else item.data))
         # A workload that was refused before anything was made has nothing to take away, and dropping is repeatable.
-        await self._steps(record, item, one.plan(_id(record, item), None, have, facts), quiet=True)
+        await self._steps(record, item, one.drop(_id(record, item), have, facts), quiet=True)
         text = record.ending.detail if record.ending else "deleted by an update"
         gone = model.settled(item, ResultState.DELETED, self._book.now(), text)
         self._book.put(self._book.fresh(record).logged(gone).without_item(item.name))
@@ -83,11 +83,13 @@ class Maker:
         one = self._types[item.type]
         spec = one.parse(Fields(item.data, f"{item.name}.data"))
         facts = self._facts(record, item)
+        previous = one.parse(Fields(item.applied)) if item.applied is not None else None
         if do is Do.CHANGE:
-            one.change(spec, one.parse(Fields(item.applied)), facts)
+            one.change(spec, previous, facts)
+        needs.check(one.needs(spec), record, self._book.all(), self._types, is_made=do is Do.KEEP)
         if do is Do.MAKE:
             self._check_memory(record, item, one.capacity(spec))
-        done = await self._steps(record, item, one.plan(_id(record, item), spec, None, facts), quiet=do is Do.KEEP)
+        done = await self._steps(record, item, one.make(_id(record, item), spec, facts, previous), quiet=do is Do.KEEP)
         state = ResultState.PAUSED if record.paused else ResultState.OK
         if do is Do.KEEP and item.state is state:
             return
@@ -122,6 +124,8 @@ class Maker:
         item = record.item(op.name)
         if item is None:
             return
+        if op.do is Do.MAKE and needs.is_passing(err, record.twin, self._book.all(), self._types):
+            err = _later(err)
         now, text = self._book.now(), err.explain()
         if err.kind is Kind.NOT_NOW:
             if item.state is ResultState.INIT and item.message != text:
@@ -173,6 +177,13 @@ class Maker:
         """What a workload takes."""
         one = self._types.get(item.type)
         return one.capacity(one.parse(Fields(item.applied or item.data))) if one else Capacity()
+
+
+def _later(err: ZosError) -> Waiting:
+    """What is refused while something else is being removed may be possible after it."""
+    later = Waiting(what="what is being removed")
+    later.__cause__ = err
+    return later
 
 
 def _id(record: Record, item: Item) -> WorkloadId:

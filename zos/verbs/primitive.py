@@ -64,6 +64,15 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """A workload that another one cannot be made without."""
+
+    name: str
+    shared: bool = False
+    """Of a sharable type: it may live in any deployment of the twin on this node."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Read-only surroundings of a plan."""
 
@@ -87,7 +96,7 @@ Outcomes = Mapping[str, Any]
 
 
 class Primitive(Generic[S]):
-    """One workload type. Pure: it parses, counts and plans; the runner acts."""
+    """One workload type. Pure: it parses, counts and plans; the executor acts."""
 
     wire_type: ClassVar[str]
     after: ClassVar[tuple[str, ...]] = ()
@@ -119,11 +128,22 @@ class Primitive(Generic[S]):
     def change(self, want: S, have: S, facts: Facts) -> None:
         """Raise Unchanged when the one cannot become the other in place."""
 
-    def plan(self, id: WorkloadId, want: S | None, have: S | None, facts: Facts) -> tuple[Step, ...]:
-        """Steps from `have` (None after a boot) to `want` (None to be gone)."""
+    def needs(self, spec: S) -> tuple[Need, ...]:
+        """What has to be there first: the workload waits while one of these is being made."""
+        return ()
+
+    def make(self, id: WorkloadId, spec: S, facts: Facts, previous: S | None = None) -> tuple[Step, ...]:
+        """All steps that make or heal it; each is safe to repeat, and its daemon compares with what is there.
+
+        `previous` is the spec that was in force before, for the rare part that only the old one had.
+        """
         raise NotImplementedError
 
-    def result(self, id: WorkloadId, want: S, done: Outcomes, facts: Facts) -> Any:
+    def drop(self, id: WorkloadId, spec: S, facts: Facts) -> tuple[Step, ...]:
+        """All steps that remove what `make` made of this spec."""
+        raise NotImplementedError
+
+    def result(self, id: WorkloadId, spec: S, done: Outcomes, facts: Facts) -> Any:
         """`result.data`, as clients read it."""
         return None
 

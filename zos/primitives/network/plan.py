@@ -22,20 +22,23 @@ class UserNetwork(Primitive[NetworkSpec]):
     def parse(self, data: Fields) -> NetworkSpec:
         return parse(data)
 
-    def plan(
-        self, id: WorkloadId, want: NetworkSpec | None, have: NetworkSpec | None, facts: Facts
+    def make(
+        self, id: WorkloadId, spec: NetworkSpec, facts: Facts, previous: NetworkSpec | None = None
     ) -> tuple[Step, ...]:
         network = NetId(net_id(facts.twin, facts.name))
-        is_known = have is None or bool(have.mycelium_key)
-        leave = (DropIdentity(IdentityId(network)),) if is_known else ()
-        if want is None:
-            return (*leave, DropNetwork(network))
-        if want == have:
-            return ()
-        ensure = EnsureNetwork(_network(network, want, facts))
-        if want.mycelium_key:
-            return (ensure, EnsureIdentity(network, want.mycelium_key))
-        return (*leave, ensure)
+        ensure = EnsureNetwork(_network(network, spec, facts))
+        if spec.mycelium_key:
+            return (ensure, EnsureIdentity(network, spec.mycelium_key))
+        return (*(_drop_identity(network, previous) if previous else ()), ensure)
+
+    def drop(self, id: WorkloadId, spec: NetworkSpec, facts: Facts) -> tuple[Step, ...]:
+        network = NetId(net_id(facts.twin, facts.name))
+        return (*_drop_identity(network, spec), DropNetwork(network))
+
+
+def _drop_identity(network: NetId, spec: NetworkSpec) -> tuple[Step, ...]:
+    """A network without a key sends nothing to the mycelium daemon, which may be away or switched off."""
+    return (DropIdentity(IdentityId(network)),) if spec.mycelium_key else ()
 
 
 def _network(id: NetId, want: NetworkSpec, facts: Facts) -> Network:

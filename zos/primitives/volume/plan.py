@@ -29,10 +29,13 @@ class Volume(Primitive[VolumeSpec]):
             problem = "cannot shrink volume to be less than provisioned space. "
             raise Unchanged(problem=f"{problem}old: {have.size}, requested: {want.size}")
 
-    def plan(self, id: WorkloadId, want: VolumeSpec | None, have: VolumeSpec | None, facts: Facts) -> tuple[Step, ...]:
-        if want is None:
-            return (DropVolume(VolumeId(id), facts.proof()),)
-        return () if want == have else (EnsureVolume(VolumeId(id), want.size),)
+    def make(
+        self, id: WorkloadId, spec: VolumeSpec, facts: Facts, previous: VolumeSpec | None = None
+    ) -> tuple[Step, ...]:
+        return (EnsureVolume(VolumeId(id), spec.size),)
 
-    def result(self, id: WorkloadId, want: VolumeSpec, done: Outcomes, facts: Facts) -> Any:
+    def drop(self, id: WorkloadId, spec: VolumeSpec, facts: Facts) -> tuple[Step, ...]:
+        return (DropVolume(VolumeId(id), facts.proof()),)
+
+    def result(self, id: WorkloadId, spec: VolumeSpec, done: Outcomes, facts: Facts) -> Any:
         return {"id": id}

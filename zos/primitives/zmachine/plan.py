@@ -14,7 +14,7 @@ from zos.mycelium.api.types import IdentityId
 from zos.networkd.api.types import MyceliumTap, NetId, PlanetaryTap, Tap, TapId
 from zos.primitives.zmachine.spec import MyceliumSpec, ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
-from zos.verbs.primitive import BadWorkload, Facts, NotReady, Outcomes, Primitive, Waiting
+from zos.verbs.primitive import BadWorkload, Facts, Need, Outcomes, Primitive
 from zos.verbs.steps import (
     Attached,
     DropMachine,
@@ -63,47 +63,61 @@ class Zmachine(Primitive[ZmachineSpec]):
     def capacity(self, spec: ZmachineSpec) -> Capacity:
         return Capacity(cru=spec.cpu, mru=spec.memory, sru=spec.root)
 
-    def plan(
-        self, id: WorkloadId, want: ZmachineSpec | None, have: ZmachineSpec | None, facts: Facts
+    def needs(self, spec: ZmachineSpec) -> tuple[Need, ...]:
+        networks = (spec.network, *((spec.mycelium.network,) if spec.mycelium else ()))
+        return (
+            *(Need(name, shared=True) for name in dict.fromkeys(networks)),
+            *(Need(mount.name) for mount in spec.mounts),
+        )
+
+    def drop(self, id: WorkloadId, spec: ZmachineSpec, facts: Facts) -> tuple[Step, ...]:
+        return (
+            DropMachine(MachineId(id)),
+            *map(DropTap, _taps(id, spec)),
+            DropMount(MountId(id)),
+            DropVolume(_root(id), facts.proof()),
+        )
+
+    def make(
+        self, id: WorkloadId, spec: ZmachineSpec, facts: Facts, previous: ZmachineSpec | None = None
     ) -> tuple[Step, ...]:
-        mount, root = MountId(id), VolumeId(f"rootfs-{id}")
-        if want is None:
-            taps = _taps(id, have) if have else ()
-            return (DropMachine(MachineId(id)), *map(DropTap, taps), DropMount(mount), DropVolume(root, facts.proof()))
-        if want == have:
-            return ()
-        attached = tuple(_attached(one.name, one.target, facts) for one in want.mounts)
+        mount, root = MountId(id), _root(id)
+        attached = tuple(_attached(one.name, one.target, facts) for one in spec.mounts)
         boot = next((one for one in attached if not one.is_volume), None)
-        tap, planetary, overlay = _tap(id, want.network), _tap(id, PLANETARY), _tap(id, MYCELIUM)
-        network = NetId(net_id(facts.twin, want.network))
+        tap, planetary, overlay = _tap(id, spec.network), _tap(id, PLANETARY), _tap(id, MYCELIUM)
+        network = NetId(net_id(facts.twin, spec.network))
         return (
             # First, so that a node that is not in these networks refuses before anything is made.
-            *(_planetary(planetary) if want.planetary else ()),
-            *(_overlay(overlay, want.mycelium, facts) if want.mycelium else ()),
-            EnsureTap(Tap(tap, network, want.ip, mac(tap))),
-            EnsureVolume(root, want.root),
-            EnsureMount(mount, want.flist, root),
+            *(_planetary(planetary) if spec.planetary else ()),
+            *(_overlay(overlay, spec.mycelium, facts) if spec.mycelium else ()),
+            EnsureTap(Tap(tap, network, spec.ip, mac(tap))),
+            EnsureVolume(root, spec.root),
+            EnsureMount(mount, spec.flist, root),
             *((FillDisk(DiskId(boot.id), mount),) if boot else ()),
             EnsureMachine(
                 id=MachineId(id),
                 hostname=re.sub(r"[^A-Za-z0-9-]", "-", facts.name).strip("-") or "vm",
-                cpu=want.cpu,
-                memory=want.memory,
+                cpu=spec.cpu,
+                memory=spec.memory,
                 mount=mount,
                 tap=tap,
-                planetary=planetary if want.planetary else None,
-                mycelium=overlay if want.mycelium else None,
+                planetary=planetary if spec.planetary else None,
+                mycelium=overlay if spec.mycelium else None,
                 attached=attached,
-                env=want.env,
-                entrypoint=want.entrypoint,
+                env=spec.env,
+                entrypoint=spec.entrypoint,
                 paused=facts.paused,
             ),
         )
 
-    def result(self, id: WorkloadId, want: ZmachineSpec, done: Outcomes, facts: Facts) -> Any:
-        planetary = done[_tap(id, PLANETARY)].ip if want.planetary else ""
-        overlay = done[_tap(id, MYCELIUM)].ip if want.mycelium else ""
-        return {"id": id, "ip": want.ip, "planetary_ip": planetary, "mycelium_ip": overlay, "console_url": ""}
+    def result(self, id: WorkloadId, spec: ZmachineSpec, done: Outcomes, facts: Facts) -> Any:
+        planetary = done[_tap(id, PLANETARY)].ip if spec.planetary else ""
+        overlay = done[_tap(id, MYCELIUM)].ip if spec.mycelium else ""
+        return {"id": id, "ip": spec.ip, "planetary_ip": planetary, "mycelium_ip": overlay, "console_url": ""}
+
+
+def _root(id: WorkloadId) -> VolumeId:
+    return VolumeId(f"rootfs-{id}")
 
 
 def _taps(id: WorkloadId, spec: ZmachineSpec) -> tuple[TapId, ...]:
@@ -127,10 +141,5 @@ def _overlay(tap: TapId, want: MyceliumSpec, facts: Facts) -> tuple[Step, ...]:
 
 
 def _attached(name: str, target: str, facts: Facts) -> Attached:
-    sibling = facts.siblings.get(name)
-    if sibling is not None and sibling.state == "init":
-        raise Waiting(what=name)
-    if sibling is None or sibling.state not in ("ok", "paused"):
-        state = sibling.state if sibling else "missing"
-        raise NotReady(what=f"the machine needs `{name}`, which is {state}")
-    return Attached(name, workload_id(facts.twin, facts.contract, name), sibling.type in VOLUMES, target)
+    is_volume = facts.siblings[name].type in VOLUMES
+    return Attached(name, workload_id(facts.twin, facts.contract, name), is_volume, target)

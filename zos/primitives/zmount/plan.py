@@ -36,12 +36,15 @@ class Zmount(Primitive[ZmountSpec]):
     def _mounts(machine: Any, name: str) -> bool:
         return any(mount.text("name") == name for mount in Fields(machine).objects("mounts"))
 
-    def plan(self, id: WorkloadId, want: ZmountSpec | None, have: ZmountSpec | None, facts: Facts) -> tuple[Step, ...]:
-        if want is None:
-            return (DropDisk(DiskId(id), facts.proof()),)
-        return () if want == have else (EnsureDisk(DiskId(id), want.size),)
+    def make(
+        self, id: WorkloadId, spec: ZmountSpec, facts: Facts, previous: ZmountSpec | None = None
+    ) -> tuple[Step, ...]:
+        return (EnsureDisk(DiskId(id), spec.size),)
 
-    def result(self, id: WorkloadId, want: ZmountSpec, done: Outcomes, facts: Facts) -> Any:
+    def drop(self, id: WorkloadId, spec: ZmountSpec, facts: Facts) -> tuple[Step, ...]:
+        return (DropDisk(DiskId(id), facts.proof()),)
+
+    def result(self, id: WorkloadId, spec: ZmountSpec, done: Outcomes, facts: Facts) -> Any:
         return {"volume_id": id}
 
 

@@ -34,6 +34,7 @@ from zos.provisiond.api.errors import NotVerified, TooManyWaiting
 from zos.provisiond.daemon import Config, Provisiond
 from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
+from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 from zos.substrate import ChainUnreachable, KeyKind, LocalKey
 
@@ -731,3 +732,110 @@ async def test_a_stranger_deploys_nothing_and_what_he_has_runs_on(tmp_path: Path
         with pytest.raises(NotVerified):
             await door.deploy(u.signed(u.document(6, *VM)), u.TWIN)
         assert await state(door, 5, "vm1") == "ok"
+
+
+def the_machine(name: str, contract: int) -> dict[str, Any]:
+    body = {"public_ip": "", "planetary": False, "interfaces": [{"network": name, "ip": "10.20.2.5"}]}
+    return u.document(contract, u.zmachine(network=body))
+
+
+async def test_a_plain_network_needs_nothing_of_mycelium(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network())
+    host.mycelium.trouble = ChainUnreachable(url="mycelium", problem="is off")
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "net1", "ok")
+        u.cancel(host, 5)
+        await removed(door, 5)
+    assert not host.mycelium.calls
+
+
+async def test_a_network_that_loses_its_mycelium_key_is_dropped_there_once(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, OVERLAY[0])
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "net1", "ok")
+        plain = u.document(5, {**u.network(), "version": 1}, version=1)
+        u.contract(host, 5, plain)
+        await door.update(u.signed(plain), u.TWIN)
+        async with asyncio.timeout(5):
+            while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "net1") != "ok":
+                await asyncio.sleep(0.01)
+        assert not host.mycelium.keys
+        turns = host.networkd.calls.count("ensure_network")
+        async with asyncio.timeout(5):
+            while host.networkd.calls.count("ensure_network") < turns + 2:
+                await asyncio.sleep(0.01)
+    assert host.mycelium.calls.count("drop_identity") == 1
+
+
+async def test_a_machine_waits_for_a_network_that_is_on_its_way(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network(), u.zmachine())
+    u.contract(host, 5, body)
+    host.networkd.trouble = ChainUnreachable(url="networkd", problem="restarting")
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        async with asyncio.timeout(5):
+            while "waiting for net1" not in (await door.why(5, "vm1")).sentence:
+                await asyncio.sleep(0.01)
+        assert "ensure_tap" not in host.networkd.calls
+        host.networkd.trouble = None
+        await becomes(door, 5, "vm1", "ok")
+
+
+async def test_a_machine_waits_for_a_network_of_another_deployment(tmp_path: Path) -> None:
+    host, net, machine = FakeHost(), u.document(7, u.network()), the_machine("net1", 6)
+    u.contract(host, 6, machine)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(net), u.TWIN)
+        await door.deploy(u.signed(machine), u.TWIN)
+        async with asyncio.timeout(5):
+            while "waiting for net1" not in (await door.why(6, "vm1")).sentence:
+                await asyncio.sleep(0.01)
+        u.contract(host, 7, net)
+        await becomes(door, 7, "net1", "ok")
+        await becomes(door, 6, "vm1", "ok")
+
+
+async def test_a_machine_whose_network_never_comes_is_refused_by_name(tmp_path: Path) -> None:
+    host, machine = FakeHost(), the_machine("nowhere", 5)
+    u.contract(host, 5, machine)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(machine), u.TWIN)
+        result = await becomes(door, 5, "vm1", "error")
+    assert result["message"] == "the machine needs `nowhere`, which is missing"
+    assert not host.networkd.calls
+
+
+async def test_an_address_that_a_leaving_machine_still_has_is_waited_for(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network(), u.zmachine("old"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "old", "ok")
+        host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
+        new = u.document(5, u.network(), {**u.zmachine("new"), "version": 1}, version=1)
+        u.contract(host, 5, new)
+        await door.update(u.signed(new), u.TWIN)
+        async with asyncio.timeout(5):
+            while "is taken by" not in (await door.why(5, "new")).sentence:
+                await asyncio.sleep(0.01)
+        assert await state(door, 5, "new") == "init"
+        host.vmd.trouble = None
+        await becomes(door, 5, "new", "ok")
+
+
+def test_records_of_the_first_release_are_read(tmp_path: Path) -> None:
+    for name, records in json.loads((Path(__file__).parent / "ledger/v1.json").read_text()).items():
+        (tmp_path / name).mkdir()
+        for record in records:
+            (tmp_path / name / f"{record['key']}.json").write_text(json.dumps(record))
+    ledger = Ledger(tmp_path / "deployments", model.Record)
+    assert not ledger.corrupt
+    records = dict(ledger.items())
+    assert [item.leaving for item in records["5"].items] == [False, False, False, False, False, True]
+    assert records["5"].incoming
+    assert (records["7"].refused, records["8"].paused) == ("contract hash does not match deployment hash", True)
+    assert records["9"].ending
