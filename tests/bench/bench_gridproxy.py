@@ -25,11 +25,12 @@ from typing import Any
 import aiohttp
 from sqlalchemy import Engine, event
 
-from zos.explorer.api import Api
-from zos.explorer.database import Readers, opened
-from zos.explorer.liveness import Now
+from zos.explorer.clock import GridClock
+from zos.explorer.rest.api import Api
 from zos.explorer.server import serving
-from zos.explorer.store import Store
+from zos.explorer.store.database import open_database
+from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import postgres, rows
 from zos.runtime.clock import FakeClock
 
@@ -129,17 +130,17 @@ def driven(engine: Engine, statements: list[tuple[str, Any]], times: int) -> flo
 
 
 async def run(wanted: argparse.Namespace, database: str) -> int:
-    engine = opened(database)
+    engine = open_database(database)
     store = Store(engine)
     start = time.perf_counter()
     rows.large(store, wanted.nodes, wanted.contracts)
     print(f"{engine.dialect.name}: {wanted.nodes} nodes, {wanted.contracts} contracts, filled in", end=" ")
     print(f"{time.perf_counter() - start:.1f} s; the baseline is {engine.dialect.driver} alone")
-    statements, readers = Statements(engine), Readers(engine)
+    statements, pool = Statements(engine), QueryPool(engine)
     slow, ratios, worst = 0, [], 0.0
     print(f"{'p50':>8} {'p95':>8} {'cpu':>8} {'base':>8} {'ratio':>6}  ms")
     async with (
-        serving(Api(readers, Now(FakeClock(rows.NOW))), "127.0.0.1", 0) as port,
+        serving(Api(pool, GridClock(FakeClock(rows.NOW))), "127.0.0.1", 0) as port,
         aiohttp.ClientSession() as session,
     ):
         for question in QUESTIONS:
@@ -156,7 +157,7 @@ async def run(wanted: argparse.Namespace, database: str) -> int:
             ratios.append(p50 / base)
             line = f"{p50:8.2f} {p95:8.2f} {busy:8.2f} {base:8.2f} {p50 / base:6.1f}  {question}"
             print(line + ("   SLOW" if p95 > GOAL else ""))
-    readers.close()
+    pool.close()
     engine.dispose()
     print(
         f"{slow} of {len(QUESTIONS)} questions are slower than {GOAL:.0f} ms, the slowest p95 is {worst:.1f} ms;",

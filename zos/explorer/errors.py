@@ -1,4 +1,4 @@
-"""What the explorer refuses, and why it cannot follow a chain."""
+"""Errors of the explorer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zos.errors import Status, ZosError
 
 
 class BadRequest(ZosError):
-    """A query, a path or a body that means nothing here."""
+    """A parameter, a path or a body that cannot be understood."""
 
     reason = "explorer.bad_request"
     status = Status.INVALID_ARGUMENT
@@ -14,7 +14,7 @@ class BadRequest(ZosError):
 
 
 class NotFound(ZosError):
-    """There is no such thing; the words are those that clients know."""
+    """The entity does not exist; clients know the text."""
 
     reason = "explorer.not_found"
     status = Status.NOT_FOUND
@@ -22,7 +22,7 @@ class NotFound(ZosError):
 
 
 class NodeSilent(ZosError):
-    """Only the node itself knows, and it cannot be asked or did not answer."""
+    """Only the node knows the answer, and it cannot be asked or did not answer."""
 
     reason = "explorer.node_silent"
     status = Status.INTERNAL
@@ -30,7 +30,7 @@ class NodeSilent(ZosError):
 
 
 class Busy(ZosError):
-    """More requests wait for the database than can be answered in time."""
+    """Too many requests wait for the database."""
 
     reason = "explorer.busy"
     status = Status.UNAVAILABLE
@@ -39,7 +39,7 @@ class Busy(ZosError):
 
 
 class TooLong(ZosError):
-    """The database gave up on a query, so that others get their answers."""
+    """The database cancelled a query at its deadline."""
 
     reason = "explorer.too_long"
     status = Status.UNAVAILABLE
@@ -48,7 +48,7 @@ class TooLong(ZosError):
 
 
 class NoDatabase(ZosError):
-    """The database cannot be reached, or is of no use, for now."""
+    """The database does not answer."""
 
     reason = "explorer.no_database"
     status = Status.UNAVAILABLE
@@ -66,7 +66,7 @@ class BadDatabase(ZosError):
 
 
 class AnotherChain(ZosError):
-    """The database holds what another chain said."""
+    """The database follows another chain."""
 
     reason = "explorer.another_chain"
     status = Status.FAILED_PRECONDITION
@@ -74,9 +74,9 @@ class AnotherChain(ZosError):
     hint = "give this chain a database of its own"
 
 
-class ChainDoubtful(ZosError):
-    """The chain's answers cannot be true: nothing is concluded from them."""
+class ImplausibleAnswer(ZosError):
+    """An answer of the chain's RPC node that cannot be true; the database stays as it is."""
 
-    reason = "explorer.chain_doubtful"
+    reason = "explorer.implausible_answer"
     status = Status.UNAVAILABLE
     text = "what the chain at {url} says of block {block} is not believed: {problem}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -12,15 +13,16 @@ import msgspec
 from aiohttp import web
 
 from zos.errors import Status, ZosError
-from zos.explorer import openapi
-from zos.explorer.api import ROUTES, Answer, Api, Route
-from zos.explorer.graph import Graph
-from zos.explorer.params import parse
-from zos.explorer.shapes import Error
+from zos.explorer.graphql.endpoint import GraphqlEndpoint
+from zos.explorer.rest import openapi
+from zos.explorer.rest.api import Answer, Api
+from zos.explorer.rest.params import parse
+from zos.explorer.rest.routes import ROUTES, Route
+from zos.explorer.rest.shapes import Error
 
 log = logging.getLogger("zos.explorer")
 
-LARGEST = 256 * 1024
+MAX_BYTES = 256 * 1024
 """Bytes of a body, and of a URL: lists of nodes get long."""
 _STATUSES = {
     Status.INVALID_ARGUMENT: 400,
@@ -37,18 +39,21 @@ _PREFLIGHT = {
 
 
 def application(api: Api) -> web.Application:
-    """The server of an API."""
-    app = web.Application(client_max_size=LARGEST, middlewares=[_middle])
+    """The HTTP application of an API."""
+    app = web.Application(client_max_size=MAX_BYTES, middlewares=[_common_headers])
     for route in ROUTES:
         app.router.add_get(route.path, _handler(api, route))
-    document = msgspec.json.encode(openapi.document(ROUTES))
     for path in ("/openapi.json", "/swagger/doc.json"):
-        app.router.add_get(path, _constant(document))
+        app.router.add_get(path, _static(_document()))
     for path in ("/swagger", "/swagger/", "/swagger/index.html"):
-        app.router.add_get(path, _elsewhere("/openapi.json"))
-    graph = Graph(api.readers)
-    app.router.add_post("/graphql", _graphql(graph))
+        app.router.add_get(path, _redirect("/openapi.json"))
+    app.router.add_post("/graphql", _graphql(GraphqlEndpoint(api.pool)))
     return app
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(openapi.document(ROUTES))
 
 
 def _handler(api: Api, route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -56,35 +61,35 @@ def _handler(api: Api, route: Route) -> Callable[[web.Request], Awaitable[web.Re
 
     async def handle(request: web.Request) -> web.Response:
         values = parse(path, request.match_info.items()) | parse(query, request.query.items())
-        return _answered(await route.act(api, values))
+        return _response(await route.action(api, values))
 
     return handle
 
 
-def _answered(answer: Answer) -> web.Response:
+def _response(answer: Answer) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(answer.body), content_type="application/json", headers=dict(answer.headers)
     )
 
 
-def _constant(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _static(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
     return handle
 
 
-def _elsewhere(path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _redirect(path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": path})
 
     return handle
 
 
-def _graphql(graph: Graph) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _graphql(endpoint: GraphqlEndpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            status, body = await graph.answer(await request.read())
+            status, body = await endpoint.answer(await request.read())
         except ZosError as err:
             status, body = _STATUSES.get(err.status, 500), {"errors": [{"message": str(err)}]}
         return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
@@ -93,15 +98,15 @@ def _graphql(graph: Graph) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 
 @web.middleware
-async def _middle(request: web.Request, handler: Any) -> web.StreamResponse:
+async def _common_headers(request: web.Request, handler: Any) -> web.StreamResponse:
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_CORS | _PREFLIGHT)
-    answer = await _guarded(request, handler)
+    answer = await _with_errors(request, handler)
     answer.headers.update(_CORS)
     return answer
 
 
-async def _guarded(request: web.Request, handler: Any) -> web.StreamResponse:
+async def _with_errors(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         answer: web.StreamResponse = await handler(request)
     except web.HTTPException as err:
@@ -125,7 +130,7 @@ def _refused(status: int, problem: str) -> web.Response:
 @contextlib.asynccontextmanager
 async def serving(api: Api, host: str, port: int) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port (a free one for 0)."""
-    runner = web.AppRunner(application(api), access_log=None, shutdown_timeout=2.0, max_line_size=LARGEST)
+    runner = web.AppRunner(application(api), access_log=None, shutdown_timeout=2.0, max_line_size=MAX_BYTES)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

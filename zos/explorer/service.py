@@ -1,4 +1,4 @@
-"""Puts the explorer together: a database, one that follows, one that asks nodes, one that answers."""
+"""Puts the explorer together: database, chain follower, node poller, HTTP server."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from zos.explorer.api import Api
-from zos.explorer.ask import Ask
-from zos.explorer.asker import Asker
+from zos.explorer.chain.follower import Follower
+from zos.explorer.clock import GridClock
 from zos.explorer.command import Settings
-from zos.explorer.database import Readers, opened
 from zos.explorer.errors import BadDatabase
-from zos.explorer.follow import Follower
-from zos.explorer.liveness import Now
-from zos.explorer.rmbask import RmbAsk
+from zos.explorer.nodes.poller import NodePoller
+from zos.explorer.nodes.probes import NodeClient
+from zos.explorer.nodes.rmb import RmbNodeClient
+from zos.explorer.rest.api import Api
 from zos.explorer.server import serving
-from zos.explorer.store import Store
+from zos.explorer.store.database import open_database
+from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.writer import Store
 from zos.runtime.clock import Clock, SystemClock
 from zos.runtime.loops import Loop
 from zos.runtime.notify import notify
@@ -42,27 +43,29 @@ class Explorer:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, ask: Ask | None = None, clock: Clock | None = None) -> AsyncIterator[Explorer]:
-    """Follow and serve until the block ends. Without `ask`, what only nodes know is left unknown."""
-    engine = await asyncio.to_thread(opened, settings.database)
-    readers, store, now = Readers(engine), Store(engine), Now(clock or SystemClock())
+async def running(
+    settings: Settings, client: NodeClient | None = None, clock: Clock | None = None
+) -> AsyncIterator[Explorer]:
+    """Follow and serve until the block ends. Without a client or a relay, nodes are not asked."""
+    engine = await asyncio.to_thread(open_database, settings.database)
+    pool, store, grid_clock = QueryPool(engine), Store(engine), GridClock(clock or SystemClock())
     try:
-        # A database that only ever grew block by block was never measured.
-        await asyncio.to_thread(store.measure)
+        # A database that only grew block by block has no statistics yet.
+        await asyncio.to_thread(store.analyze)
     except SQLAlchemyError as err:
         engine.dispose()
         raise BadDatabase(url=engine.url.render_as_string(), problem=getattr(err, "orig", None) or err) from None
     chain = Chain(settings.chain)
-    follower = Follower(chain, store, now)
+    follower = Follower(chain, store, grid_clock)
     loops = [Loop("following the chain", follower.follow, RECONNECT, follower.wake)]
-    if ask is None and settings.relay and settings.key is not None:
-        ask = RmbAsk(chain, settings.relay, settings.key)
-        loops.append(Loop("being on the bus", ask.run, RECONNECT))
-    if ask is not None:
-        loops.append(Loop("asking nodes", Asker(ask, store, readers, now).run, RECONNECT))
+    if client is None and settings.relay and settings.key is not None:
+        client = RmbNodeClient(chain, settings.relay, settings.key)
+        loops.append(Loop("staying connected to the relay", client.run, RECONNECT))
+    if client is not None:
+        loops.append(Loop("asking nodes", NodePoller(client, store, pool, grid_clock).run, RECONNECT))
     tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
     try:
-        async with serving(Api(readers, now, follower, ask), settings.host, settings.port) as port:
+        async with serving(Api(pool, grid_clock, follower, client), settings.host, settings.port) as port:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             yield Explorer(f"http://{host}:{port}", follower)
     finally:
@@ -70,7 +73,7 @@ async def running(settings: Settings, ask: Ask | None = None, clock: Clock | Non
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await chain.close()
-        await asyncio.to_thread(readers.close)
+        await asyncio.to_thread(pool.close)
         engine.dispose()
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import pytest
 from sqlalchemy import Engine
 
-from zos.explorer.store import Store
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import postgres, rows
 from zos.explorer.tests.grid import Web
 from zos.explorer.tests.served import database, served

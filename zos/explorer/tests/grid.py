@@ -16,13 +16,14 @@ from sqlalchemy import Engine
 from zos.devchain.runtime import MODERN
 from zos.devchain.testing import Devchain, devchain
 from zos.errors import Status, ZosError
-from zos.explorer.api import Api
-from zos.explorer.ask import Ask
-from zos.explorer.database import Readers, opened
-from zos.explorer.follow import Follower
-from zos.explorer.liveness import Now
+from zos.explorer.chain.follower import Follower
+from zos.explorer.clock import GridClock
+from zos.explorer.nodes.probes import NodeClient
+from zos.explorer.rest.api import Api
 from zos.explorer.server import serving
-from zos.explorer.store import Store
+from zos.explorer.store.database import open_database
+from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.writer import Store
 from zos.runtime.clock import SystemClock
 from zos.substrate import Chain, Included, KeyKind, LocalKey
 
@@ -168,8 +169,8 @@ class Explored:
 
     engine: Engine
     store: Store
-    readers: Readers
-    now: Now
+    pool: QueryPool
+    clock: GridClock
     follower: Follower
     web: Web
 
@@ -185,13 +186,16 @@ class Explored:
 
 @contextlib.asynccontextmanager
 async def explorer(
-    folder: Path, chain: Chain, ask: Ask | None = None, clock: Any = None, look_back: int = 1000
+    folder: Path, chain: Chain, client: NodeClient | None = None, clock: Any = None, look_back: int = 1000
 ) -> AsyncIterator[Explored]:
-    engine = opened(str(folder / "gridproxy.sqlite"))
-    readers, store, now = Readers(engine), Store(engine), Now(clock or SystemClock())
-    follower = Follower(chain, store, now, look_back)
+    engine = open_database(str(folder / "gridproxy.sqlite"))
+    pool, store, grid_clock = QueryPool(engine), Store(engine), GridClock(clock or SystemClock())
+    follower = Follower(chain, store, grid_clock, look_back)
     follower.cursor = store.cursor()
-    async with serving(Api(readers, now, follower, ask), "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
-        yield Explored(engine, store, readers, now, follower, Web(f"http://127.0.0.1:{port}", session))
-    readers.close()
+    async with (
+        serving(Api(pool, grid_clock, follower, client), "127.0.0.1", 0) as port,
+        aiohttp.ClientSession() as session,
+    ):
+        yield Explored(engine, store, pool, grid_clock, follower, Web(f"http://127.0.0.1:{port}", session))
+    pool.close()
     engine.dispose()

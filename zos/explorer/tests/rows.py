@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from zos.explorer.countries import region
-from zos.explorer.filters import FEATURES, features_mask
-from zos.explorer.project import POLICIES, Row, Touched
-from zos.explorer.store import Changes, Cursor, Store
+from zos.explorer.rules import FEATURES, features_mask
+from zos.explorer.store.changes import Changes, Cursor, EventFacts, Row
+from zos.explorer.store.countries import region
+from zos.explorer.store.schema import PRICED_UNITS
+from zos.explorer.store.writer import Store
 
 GiB = 1024**3
 NOW = 1_700_000_000
@@ -130,7 +131,7 @@ def pricing() -> Row:
         "grid_version": 1,
         "name": "prices",
         **prices,
-        **{f"{name}_unit": "Gigabytes" for name in POLICIES},
+        **{f"{name}_unit": "Gigabytes" for name in PRICED_UNITS},
         "foundation_account": "5F",
         "certified_sales_account": "5S",
         "discount": 50,
@@ -146,9 +147,9 @@ def small(store: Store, now: int = NOW) -> None:
         "gw6": "",
         "domain": "gw.example.org",
     }
-    touched = Touched(
+    touched = EventFacts(
         uptimes={1: (now - 60, 500), 2: (now - 60, 600), 3: (now - 3 * 3600, 700), 5: (now - 60, 800)},
-        beats={(1, now - 60): 500, (1, now - 10_000): 400, (2, now - 60): 600},
+        uptime_reports={(1, now - 60): 500, (1, now - 10_000): 400, (2, now - 60): 600},
         bills=[bill(1, 1, 5_000_000, now - 3600), bill(2, 1, 20_000_000, now), bill(3, 2, 7)],
     )
     changes = Changes(
@@ -180,7 +181,9 @@ def small(store: Store, now: int = NOW) -> None:
         "contract": 0,
         "updated_at": now,
     }
-    store.gpus(5, [gpu, gpu | {"id": "0000:02:00.0/1002/744c", "vendor": "AMD", "device": "Navi 31", "contract": 9}])
+    store.replace_gpus(
+        5, [gpu, gpu | {"id": "0000:02:00.0/1002/744c", "vendor": "AMD", "device": "Navi 31", "contract": 9}]
+    )
     offered = ["zmachine", "network", "wireguard", "zmachine-light"]
     columns = {"features": features_mask(offered), "healthy": True, "num_gpu": 2, "has_ipv6": True, "workloads": 3}
     report = {
@@ -190,7 +193,7 @@ def small(store: Store, now: int = NOW) -> None:
         "upload": 1e9,
         "download": 2e9,
     }
-    store.answered(5, columns, report)
+    store.save_answer(5, columns, report)
 
 
 def large(store: Store, nodes: int = 10_000, contracts: int = 100_000, now: int = NOW) -> None:
@@ -212,10 +215,10 @@ def large(store: Store, nodes: int = 10_000, contracts: int = 100_000, now: int 
         changes.contracts[id] = contract(
             id, kind, twin_id=chance.randint(1, twins), state=state, node_id=on, created_at=begun
         )
-    touched = Touched(uptimes={id: (now - chance.choice((60, 60, 60, 10**5)), 5) for id in changes.nodes})
+    touched = EventFacts(uptimes={id: (now - chance.choice((60, 60, 60, 10**5)), 5) for id in changes.nodes})
     touched.bills = [bill(number, chance.randint(1, contracts), 10, now - number) for number in range(1, contracts)]
     store.apply(changes, touched, CURSOR)
     for id in range(1, nodes + 1, 10):
         offered = list(chance.sample(FEATURES, 8))
         columns = {"features": features_mask(offered), "healthy": True, "num_gpu": id % 2}
-        store.answered(id, columns, {"features": offered, "features_at": now})
+        store.save_answer(id, columns, {"features": offered, "features_at": now})

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 from sqlalchemy import Engine
 
-from zos.explorer.api import Api
-from zos.explorer.ask import Ask
-from zos.explorer.database import Readers, opened
-from zos.explorer.liveness import Now
+from zos.explorer.clock import GridClock
+from zos.explorer.nodes.probes import NodeClient
+from zos.explorer.rest.api import Api
 from zos.explorer.server import serving
+from zos.explorer.store.database import open_database
+from zos.explorer.store.pool import QueryPool
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
 from zos.runtime.clock import FakeClock
@@ -21,7 +22,7 @@ from zos.runtime.clock import FakeClock
 @contextlib.contextmanager
 def database(url: str) -> Iterator[Engine]:
     """The database by this name."""
-    engine = opened(url)
+    engine = open_database(url)
     try:
         yield engine
     finally:
@@ -29,10 +30,10 @@ def database(url: str) -> Iterator[Engine]:
 
 
 @contextlib.asynccontextmanager
-async def served(engine: Engine, ask: Ask | None = None) -> AsyncIterator[Web]:
+async def served(engine: Engine, client: NodeClient | None = None) -> AsyncIterator[Web]:
     """What is in a database, at the time of the made-up rows."""
-    readers = Readers(engine)
-    api = Api(readers, Now(FakeClock(rows.NOW)), None, ask)
+    pool = QueryPool(engine)
+    api = Api(pool, GridClock(FakeClock(rows.NOW)), None, client)
     async with serving(api, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
         yield Web(f"http://127.0.0.1:{port}", session)
-    readers.close()
+    pool.close()

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from zos.explorer import ask
-from zos.explorer.ask import QUESTIONS, Strange
-from zos.explorer.asker import QUIET, RETRY, Asker
-from zos.explorer.database import Readers
-from zos.explorer.filters import features_mask
-from zos.explorer.liveness import Now
-from zos.explorer.project import Touched
-from zos.explorer.schema import GPU, NODE, REPORT
-from zos.explorer.store import Changes, Store
+from zos.explorer.clock import GridClock
+from zos.explorer.nodes import probes
+from zos.explorer.nodes.poller import PARALLEL_SILENT, RETRY, NodePoller
+from zos.explorer.nodes.probes import PROBES, Probe, UnexpectedAnswer
+from zos.explorer.rules import features_mask
+from zos.explorer.store.changes import Changes, EventFacts
+from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.schema import GPU, NODE, REPORT
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import FakeNode
 from zos.runtime.clock import FakeClock
@@ -71,12 +71,12 @@ class World:
     engine: Engine
     clock: FakeClock
     node: FakeNode
-    asker: Asker
+    poller: NodePoller
 
     async def round(self) -> None:
         """Until everything that is due was asked."""
         async with asyncio.TaskGroup() as group:
-            await self.asker.begin(group)
+            await self.poller.start_due(group)
 
     def row(self, table: Any, node: int) -> Any:
         with self.engine.connect() as db:
@@ -87,15 +87,15 @@ class World:
 async def world(empty: Engine) -> AsyncIterator[World]:
     store, clock, node = Store(empty), FakeClock(rows.NOW), FakeNode(dict(ANSWERS))
     rows.small(store)
-    readers = Readers(empty)
-    yield World(empty, clock, node, Asker(node, store, readers, Now(clock)))
-    readers.close()
+    pool = QueryPool(empty)
+    yield World(empty, clock, node, NodePoller(node, store, pool, GridClock(clock)))
+    pool.close()
 
 
 async def test_living_nodes_are_asked_everything_and_others_nothing(world: World) -> None:
     await world.round()
     assert {twin for twin, _ in world.node.asked} == {10_001, 10_002, 10_005}
-    assert {command for twin, command in world.node.asked if twin == 10_001} == {one.command for one in QUESTIONS}
+    assert {command for twin, command in world.node.asked if twin == 10_001} == {one.command for one in PROBES}
     row, report = world.row(NODE, 1), world.row(REPORT, 1)
     assert (row["healthy"], row["has_ipv6"], row["workloads"], row["num_gpu"]) == (True, True, 7, 1)
     assert row["features"] == features_mask(["zmachine", "network"])
@@ -140,7 +140,7 @@ async def test_a_node_that_is_not_well_is_asked_for_its_health_soon_again(world:
     assert [command for _, command in world.node.asked[asked:]] == ["zos.system.diagnostics"] * 3
 
 
-async def test_a_card_that_was_taken_out_is_gone(world: World) -> None:
+async def test_a_card_that_was_result_out_is_gone(world: World) -> None:
     await world.round()
     world.node.answers["zos.gpu.list"] = None
     world.clock.advance(3601)
@@ -152,13 +152,13 @@ async def test_a_card_that_was_taken_out_is_gone(world: World) -> None:
 async def test_a_node_that_never_answers_delays_no_other(world: World) -> None:
     world.node.dead[10_001] = asyncio.Event()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        await world.asker.begin(group)
+        await world.poller.start_due(group)
         while world.row(REPORT, 2) is None or not world.row(REPORT, 2)["speed_at"]:
             await asyncio.sleep(0.01)
         assert world.row(REPORT, 1) is None
         # The others are asked again while it still is silent, and it is not asked twice.
         world.clock.advance(RETRY + 1)
-        await world.asker.begin(group)
+        await world.poller.start_due(group)
         while world.row(REPORT, 2)["health_at"] < rows.NOW + RETRY:
             await asyncio.sleep(0.01)
         assert [twin for twin, _ in world.node.asked].count(10_001) == 1
@@ -170,11 +170,11 @@ async def test_silent_nodes_wait_for_each_other_only(empty: Engine) -> None:
     nodes: dict[int, Any] = {id: rows.node(id) for id in range(1, 101)}
     reports = dict.fromkeys(nodes, (rows.NOW, 1))
     store, clock = Store(empty), FakeClock(rows.NOW)
-    store.apply(Changes(nodes=nodes, farms={1: rows.farm(1)}, is_whole=True), Touched(uptimes=reports), rows.CURSOR)
-    node, readers = FakeNode(dict(ANSWERS)), Readers(empty)
+    store.apply(Changes(nodes=nodes, farms={1: rows.farm(1)}, is_whole=True), EventFacts(uptimes=reports), rows.CURSOR)
+    node, pool = FakeNode(dict(ANSWERS)), QueryPool(empty)
     silent = {10_000 + id: asyncio.Event() for id in range(1, 81)}
     node.dead = dict(silent)
-    asker = Asker(node, store, readers, Now(clock), deadline=0.05)
+    poller = NodePoller(node, store, pool, GridClock(clock), deadline=0.05)
 
     def answered() -> int:
         with empty.connect() as db:
@@ -182,35 +182,35 @@ async def test_silent_nodes_wait_for_each_other_only(empty: Engine) -> None:
 
     try:
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            await asker.begin(group)
+            await poller.start_due(group)
         assert answered() == 20
         # By now it is known who is silent: of these only a few are asked at a time, and nobody waits for them.
         clock.advance(RETRY + 1)
         node.asked.clear()
-        slow = Asker(node, store, readers, Now(clock))
-        slow._silent = asker._silent
+        slow = NodePoller(node, store, pool, GridClock(clock))
+        slow._silent = poller._silent
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-            await slow.begin(group)
+            await slow.start_due(group)
             while len({twin for twin, _ in node.asked} - silent.keys()) < 20:
                 await asyncio.sleep(0.01)
-            assert len({twin for twin, _ in node.asked} & silent.keys()) == QUIET
+            assert len({twin for twin, _ in node.asked} & silent.keys()) == PARALLEL_SILENT
             node.dead.clear()
             for event in silent.values():
                 event.set()
         assert answered() == 100
     finally:
-        readers.close()
+        pool.close()
 
 
 async def test_a_question_that_silences_a_node_hides_no_other(world: World) -> None:
     hole = asyncio.Event()
     world.node.holes["zos.network.has_ipv6"] = hole
-    world.asker._deadline = 0.05
-    for _ in QUESTIONS:
+    world.poller._deadline = 0.05
+    for _ in PROBES:
         await world.round()
         world.clock.advance(RETRY + 1)
     report = world.row(REPORT, 1)
-    assert [one.name for one in QUESTIONS if not report[f"{one.name}_at"]] == ["ipv6"]
+    assert [one.name for one in PROBES if not report[f"{one.name}_at"]] == ["ipv6"]
 
 
 async def test_when_nobody_can_be_asked_nothing_is_concluded(world: World) -> None:
@@ -235,16 +235,16 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(QUESTIONS), JSON)
-def test_strange_answers_are_refused_or_cut(question: ask.Question, answer: Any) -> None:
+@given(st.sampled_from(PROBES), JSON)
+def test_strange_answers_are_refused_or_cut(probe: Probe, answer: Any) -> None:
     try:
-        taken = question.take(answer)
-    except Strange:
+        result = probe.parse(answer)
+    except UnexpectedAnswer:
         return
-    assert set(taken.columns) <= set(NODE.c.keys())
-    assert set(taken.report) <= set(REPORT.c.keys())
+    assert set(result.columns) <= set(NODE.c.keys())
+    assert set(result.report) <= set(REPORT.c.keys())
 
 
 def test_long_texts_and_lists_are_cut() -> None:
-    taken = QUESTIONS[1].take(["x" * 10_000] * 10_000)
-    assert taken.report["features"] == ["x" * ask.LONGEST] * ask.MOST_ENTRIES
+    result = PROBES[1].parse(["x" * 10_000] * 10_000)
+    assert result.report["features"] == ["x" * probes.MAX_TEXT] * probes.MAX_ENTRIES

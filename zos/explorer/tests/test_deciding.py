@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
-from zos.explorer import derive, filters, liveness, params, project
+from zos.explorer import rules
+from zos.explorer.chain import rows as chain_rows
+from zos.explorer.chain.events import EventSummary
 from zos.explorer.command import BadOptions
 from zos.explorer.command import settings as options
-from zos.explorer.countries import region
-from zos.explorer.database import url_of
 from zos.explorer.errors import BadDatabase, BadRequest
-from zos.explorer.params import Kind, Scope
-from zos.explorer.project import Touched
-from zos.explorer.schema import NODE
-from zos.explorer.store import Changes, Store
+from zos.explorer.rest import filters, params
+from zos.explorer.rest.params import FilterContext, Kind
+from zos.explorer.store.changes import Changes, EventFacts
+from zos.explorer.store.countries import region
+from zos.explorer.store.database import url_of
+from zos.explorer.store.schema import NODE, clean_text
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.substrate import Event
 
@@ -33,7 +37,7 @@ def test_any_text_is_taken_or_refused(name: str, text: str) -> None:
     except BadRequest as err:
         assert name in str(err)
     else:
-        assert set(params.conditions(filters.NODES, values, Scope())) <= {"", "gpu"}
+        assert set(params.conditions(filters.NODES, values, FilterContext())) <= {"", "gpu"}
 
 
 @settings(max_examples=200)
@@ -45,46 +49,66 @@ def test_lists_of_numbers_come_back(numbers: list[int]) -> None:
     assert params.parse([param], [("ids", str(one)) for one in numbers])["ids"] == list(dict.fromkeys(numbers))
 
 
-@settings(max_examples=50)
-@given(price=st.floats(0.01, 1000), balance=st.floats(0, 100_000))
-def test_more_on_the_account_never_costs_more(price: float, balance: float) -> None:
-    assert 0 < derive.discount(price, balance) <= price
-    assert derive.discount(price, balance + 1) <= derive.discount(price, balance)
+def by_database(db: Connection, sql: Any) -> list[Any]:
+    """The values of a rule for all nodes, by id."""
+    return list(db.execute(select(sql).select_from(NODE).order_by(NODE.c.node_id)).scalars())
 
 
-def test_status_is_the_same_by_python_and_by_the_database(empty: Engine) -> None:
-    now = rows.NOW
-    times = [now, now - 4800, now - 4801, now - 86_400, now - 86_401, 0]
-    powers = [(None, None), ("Up", "Up"), ("Up", "Down"), ("Down", "Up"), ("Down", "Down")]
-    nodes: dict[int, Any] = {}
-    for id, (time, power) in enumerate(((time, power) for time in times for power in powers), start=1):
-        nodes[id] = rows.node(id, created=time, power_state=power[0], power_target=power[1])
-    Store(empty).apply(Changes(nodes=nodes, farms={1: rows.farm(1)}, is_whole=True), Touched(), rows.CURSOR)
+def test_more_on_the_account_never_costs_more(empty: Engine) -> None:
+    nodes: dict[int, Any] = {id: rows.node(id, total_cru=2**id, total_mru=4**id * GiB) for id in range(1, 8)}
+    changes = Changes(nodes=nodes, farms={1: rows.farm(1)}, pricing={1: rows.pricing()}, is_whole=True)
+    Store(empty).apply(changes, EventFacts(), rows.CURSOR)
+    balances = [0.0, *(2.0**power * 1.01 for power in range(-2, 20))]
     with empty.connect() as db:
-        found = {row["node_id"]: row for row in db.execute(select(NODE)).mappings()}
-        for status in liveness.Status:
-            meant = select(NODE.c.node_id).where(liveness.has_status([status], now))
-            by_python = {id for id, row in found.items() if liveness.status(row, now) == status}
-            assert set(db.execute(meant).scalars()) == by_python
-            assert by_python
+        whole = by_database(db, NODE.c.price_usd)
+        found = [by_database(db, rules.discounted_price(balance)) for balance in balances]
+    assert found[0] == whole
+    assert found[-1] == pytest.approx([price * 0.4 for price in whole])
+    for less, more in pairwise(found):
+        assert all(0 < b <= a for a, b in zip(less, more, strict=True))
+    # Each of the steps is there: 0, 20, 30, 40 and 60 per cent.
+    assert {round(one[3] / whole[3], 6) for one in found} == {1.0, 0.8, 0.7, 0.6, 0.4}
+
+
+def test_the_status_follows_from_power_and_age(empty: Engine) -> None:
+    now = rows.NOW
+    on, off = [(None, None), ("Up", "Up")], [("Up", "Down"), ("Down", "Up"), ("Down", "Down")]
+    cases = [(power, age, "up" if age <= 4800 else "down") for power in on for age in (0, 4800, 4801, 86_401, now)]
+    cases += [
+        (power, age, "standby" if age <= 86_400 else "down") for power in off for age in (0, 4801, 86_400, 86_401)
+    ]
+    nodes: dict[int, Any] = {
+        id: rows.node(id, created=now - age, power_state=power[0], power_target=power[1])
+        for id, (power, age, _) in enumerate(cases, start=1)
+    }
+    Store(empty).apply(Changes(nodes=nodes, farms={1: rows.farm(1)}, is_whole=True), EventFacts(), rows.CURSOR)
+    with empty.connect() as db:
+        assert by_database(db, rules.status(now)) == [status for _, _, status in cases]
+        for status in rules.Status:
+            meant = {id for id, one in enumerate(cases, start=1) if one[2] == status}
+            assert set(db.execute(select(NODE.c.node_id).where(rules.has_status([status], now))).scalars()) == meant
 
 
 def test_a_node_keeps_memory_and_disk_for_itself() -> None:
     total = {"hru": 0, "sru": 1000 * GiB, "cru": 16, "mru": 64 * GiB}
-    found = derive.resources(total, {"hru": 0, "sru": 100 * GiB, "cru": 4, "mru": 8 * GiB})
+    found = rules.resources(total, {"hru": 0, "sru": 100 * GiB, "cru": 4, "mru": 8 * GiB})
     assert found["free_sru"] == 880 * GiB
-    assert found["free_mru"] == 64 * GiB - 8 * GiB - derive.reserved_mru(64 * GiB)
+    assert found["free_mru"] == 64 * GiB - 8 * GiB - rules.reserved_mru(64 * GiB)
     assert (found["used_cru"], found["free_cru"]) == (4, 12)
-    assert derive.reserved_mru(8 * GiB) == 2 * GiB
+    assert rules.reserved_mru(8 * GiB) == 2 * GiB
 
 
 def test_the_price_is_that_of_the_chains_units() -> None:
     total = {"hru": 1200 * GiB, "sru": 200 * GiB, "cru": 2, "mru": 4 * GiB}
-    prices = derive.Prices(cu=100_000, su=50_000)
+    prices = rules.UnitPrices(cu=100_000, su=50_000)
     # CU 1 and SU 2 for 720 hours, at 1e-7 USD.
-    assert derive.price(total, prices, False, 0) == pytest.approx((100_000 + 2 * 50_000) * 720 / 1e7)
-    assert derive.price(total, prices, True, 0) == pytest.approx(1.25 * derive.price(total, prices, False, 0))
-    assert derive.price(total, prices, False, 5000) - derive.price(total, prices, False, 0) == pytest.approx(5.0)
+    assert rules.monthly_price(total, prices, False, 0) == pytest.approx((100_000 + 2 * 50_000) * 720 / 1e7)
+    assert rules.monthly_price(total, prices, True, 0) == pytest.approx(
+        1.25 * rules.monthly_price(total, prices, False, 0)
+    )
+    assert rules.monthly_price(total, prices, False, 5000) - rules.monthly_price(
+        total, prices, False, 0
+    ) == pytest.approx(5.0)
 
 
 CONTRACT = {
@@ -98,24 +122,24 @@ CONTRACT = {
 
 
 def test_contracts_of_all_types_become_rows() -> None:
-    rent = project.contract(CONTRACT, None, 77)
+    rent = chain_rows.contract(CONTRACT, None, 77)
     assert (rent["type"], rent["node_id"], rent["state"], rent["solution_provider_id"]) == ("rent", 9, "GracePeriod", 3)
-    named = project.contract(CONTRACT | {"contract_type": {"NameContract": {"name": b"web"}}}, None, 77)
+    named = chain_rows.contract(CONTRACT | {"contract_type": {"NameContract": {"name": b"web"}}}, None, 77)
     assert (named["type"], named["name"], named["node_id"]) == ("name", "web", 0)
-    gone = project.contract(CONTRACT | {"state": {"Deleted": "OutOfFunds"}}, {"used": {"cru": 2}}, 77)
+    gone = chain_rows.contract(CONTRACT | {"state": {"Deleted": "OutOfFunds"}}, {"used": {"cru": 2}}, 77)
     assert (gone["state"], gone["used_cru"], gone["created_at"]) == ("Deleted", 2, 77)
 
 
 def test_numbers_that_no_database_holds_are_cut() -> None:
     bill = {"contract_id": 1, "timestamp": 5, "amount_billed": 2**127, "discount_level": "None"}
-    assert project.bill(bill, 1, 2)["amount"] == 2**63 - 1
+    assert chain_rows.bill(bill, 1, 2)["amount"] == 2**63 - 1
     used = {"used": dict.fromkeys(("hru", "sru", "cru", "mru"), 2**64 - 1)}
-    assert project.contract(CONTRACT, used, 0)["used_mru"] == project.MOST_RESOURCES
+    assert chain_rows.contract(CONTRACT, used, 0)["used_mru"] == chain_rows.MAX_RESOURCES
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_of_the_chain_become_text_that_databases_take(raw: bytes) -> None:
-    made = project.text(raw)
+    made = clean_text(raw)
     assert "\0" not in made
     assert made.encode().decode() == made
 
@@ -142,15 +166,15 @@ EVENTS: list[tuple[str, str, Any, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("pallet", "name", "fields", "room", "id"), EVENTS)
-def test_an_event_is_a_reason_to_look(pallet: str, name: str, fields: Any, room: str, id: int) -> None:
-    touched = Touched()
-    touched.fold([Event(pallet, name, fields, 1)], 5, 1000)
-    assert getattr(touched, room) == {id}
+@pytest.mark.parametrize(("pallet", "name", "fields", "entities", "id"), EVENTS)
+def test_an_event_names_what_to_read_again(pallet: str, name: str, fields: Any, entities: str, id: int) -> None:
+    summary = EventSummary()
+    summary.add([Event(pallet, name, fields, 1)], 5, 1000)
+    assert getattr(summary, entities) == {id}
 
 
 def test_what_only_events_tell_is_kept() -> None:
-    touched = Touched()
+    summary = EventSummary()
     bill = {"contract_id": 1, "timestamp": 5, "amount_billed": 9, "discount_level": "Gold"}
     events = [
         Event("TfgridModule", "NodeUptimeReported", (1, 100, 40), 1),
@@ -160,18 +184,19 @@ def test_what_only_events_tell_is_kept() -> None:
         Event("TFTPriceModule", "PriceStored", 50, 1),
         Event("Balances", "Transfer", (1, 2), 1),
     ]
-    touched.fold(events, 7, 1000)
+    summary.add(events, 7, 1000)
     # A whole state is read with the events of the blocks before it, the newest first.
-    touched.fold([Event("TfgridModule", "NodeUptimeReported", (1, time, 30), 1) for time in (90, 100)], 6, 900)
-    assert touched.uptimes == {1: (100, 50)}
-    assert touched.beats == {(1, 100): 50, (1, 90): 30}
-    assert [(one["block"], one["position"], one["amount"]) for one in touched.bills] == [(7, 2, 9)]
-    assert (touched.created, touched.price, touched.seen[5][0]) == ({5: 1000}, True, 7)
+    summary.add([Event("TfgridModule", "NodeUptimeReported", (1, time, 30), 1) for time in (90, 100)], 6, 900)
+    facts = summary.facts
+    assert facts.uptimes == {1: (100, 50)}
+    assert facts.uptime_reports == {(1, 100): 50, (1, 90): 30}
+    assert [(one["block"], one["position"], one["amount"]) for one in facts.bills] == [(7, 2, 9)]
+    assert (facts.created, summary.price, summary.contract_records[5][0]) == ({5: 1000}, True, 7)
 
 
 def test_a_bill_that_is_told_twice_is_one(empty: Engine) -> None:
     store = Store(empty)
-    touched = Touched(bills=[rows.bill(1, 1)])
+    touched = EventFacts(bills=[rows.bill(1, 1)])
     store.apply(Changes(contracts={1: rows.contract(1)}), touched, rows.CURSOR)
     store.apply(Changes(), touched, rows.CURSOR)
     with empty.connect() as db:
@@ -188,7 +213,7 @@ def test_a_change_of_prices_changes_every_price(empty: Engine) -> None:
             return list(db.execute(select(NODE.c.price_usd).order_by(NODE.c.node_id)).scalars())
 
     before = prices()
-    store.apply(Changes(pricing={1: rows.pricing() | {"cu": 200_000, "su": 100_000}}), Touched(), rows.CURSOR)
+    store.apply(Changes(pricing={1: rows.pricing() | {"cu": 200_000, "su": 100_000}}), EventFacts(), rows.CURSOR)
     # Node 4 has an extra fee, which is none of the policy's.
     assert prices() == pytest.approx([2 * price - (5 if index == 3 else 0) for index, price in enumerate(before)])
 
@@ -196,11 +221,11 @@ def test_a_change_of_prices_changes_every_price(empty: Engine) -> None:
 def test_a_node_that_is_gone_takes_its_parts_along(empty: Engine) -> None:
     store = Store(empty)
     rows.small(store)
-    store.apply(Changes(nodes={5: None}, farms={2: None}, twins={1: None}), Touched(), rows.CURSOR)
+    store.apply(Changes(nodes={5: None}, farms={2: None}, twins={1: None}), EventFacts(), rows.CURSOR)
     with empty.connect() as db:
         for table in ("node", "interface", "gpu", "report"):
             assert db.exec_driver_sql(f"SELECT count(*) FROM {table} WHERE node_id = 5").scalar() == 0
-    store.answered(5, {"healthy": True}, {"health_at": 1})
+    store.save_answer(5, {"healthy": True}, {"health_at": 1})
 
 
 def test_countries_are_known_by_name() -> None:

@@ -15,17 +15,18 @@ import aiohttp
 import pytest
 from sqlalchemy import Engine, event, select, text
 
-from zos.explorer import database
+from zos.explorer.chain.follower import Follower
+from zos.explorer.clock import GridClock
 from zos.explorer.command import Settings
-from zos.explorer.database import Readers, opened
 from zos.explorer.errors import AnotherChain, BadDatabase, NoDatabase, TooLong
-from zos.explorer.follow import Follower
-from zos.explorer.graph import Graph
-from zos.explorer.liveness import Now
-from zos.explorer.project import Touched
-from zos.explorer.schema import COUNTRY, META, VERSION
+from zos.explorer.graphql.endpoint import GraphqlEndpoint
 from zos.explorer.service import serve
-from zos.explorer.store import Changes, Store
+from zos.explorer.store import pool as pool_module
+from zos.explorer.store.changes import Changes, EventFacts
+from zos.explorer.store.database import open_database
+from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.schema import COUNTRY, META, VERSION
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import NODE, USER, Grid, explorer, grid
 from zos.explorer.tests.served import served
@@ -98,7 +99,7 @@ async def test_an_older_database_of_another_chain_stays_as_it_is(tmp_path: Path)
 
 
 def test_what_a_database_lacks_is_made(empty_url: str) -> None:
-    engine = opened(empty_url)
+    engine = open_database(empty_url)
     rows.small(Store(engine))
     with engine.begin() as db:
         db.execute(text("ALTER TABLE node DROP COLUMN gw6"))
@@ -108,7 +109,7 @@ def test_what_a_database_lacks_is_made(empty_url: str) -> None:
         db.execute(text("UPDATE cursor SET version = 1"))
     engine.dispose()
     for _ in range(2):
-        engine = opened(empty_url)
+        engine = open_database(empty_url)
         store = Store(engine)
         cursor = store.cursor()
         assert cursor is not None
@@ -116,20 +117,22 @@ def test_what_a_database_lacks_is_made(empty_url: str) -> None:
         with engine.connect() as db:
             assert db.execute(text("SELECT DISTINCT gw6 FROM node")).scalars().all() == [""]
             assert db.execute(select(COUNTRY.c.region).where(COUNTRY.c.name == "Belgium")).scalar_one() == "Europe"
-        store.apply(Changes(nodes={9: rows.node(9)}), Touched(beats={(9, 5): 6}, uptimes={9: (5, 6)}), cursor)
+        store.apply(
+            Changes(nodes={9: rows.node(9)}), EventFacts(uptime_reports={(9, 5): 6}, uptimes={9: (5, 6)}), cursor
+        )
         with engine.begin() as db:
             db.execute(text("UPDATE cursor SET version = 1"))
         engine.dispose()
 
 
 def test_a_newer_database_is_refused(empty_url: str) -> None:
-    engine = opened(empty_url)
+    engine = open_database(empty_url)
     rows.small(Store(engine))
     before = rows_of(engine)
     with engine.begin() as db:
         db.execute(text(f"UPDATE cursor SET version = {VERSION + 1}"))
     with pytest.raises(BadDatabase) as caught:
-        opened(empty_url)
+        open_database(empty_url)
     assert "newer" in str(caught.value)
     after = rows_of(engine)
     assert {name: after[name] for name in before if name != "cursor"} == {n: before[n] for n in before if n != "cursor"}
@@ -163,9 +166,9 @@ async def test_a_failure_at_any_statement_changes_nothing_in_the_end(tmp_path: P
 async def followed(g: Grid, start: Path, folder: Path, head: Any, failing: int | None) -> Any:
     """What a copy of the database holds at this block, after one failure; None when nothing failed."""
     shutil.copytree(start, folder)
-    engine = opened(str(folder / "gridproxy.sqlite"))
+    engine = open_database(str(folder / "gridproxy.sqlite"))
     store, seen = Store(engine), count(1)
-    follower = Follower(g.chain, store, Now(SystemClock()))
+    follower = Follower(g.chain, store, GridClock(SystemClock()))
     follower.cursor = store.cursor()
 
     def fail(*_: Any) -> None:
@@ -179,7 +182,7 @@ async def followed(g: Grid, start: Path, folder: Path, head: Any, failing: int |
             return None
     except OSError:
         # Another process goes on.
-        follower = Follower(g.chain, store, Now(SystemClock()))
+        follower = Follower(g.chain, store, GridClock(SystemClock()))
         follower.cursor = store.cursor()
         await follower.advance(head)
     finally:
@@ -248,7 +251,7 @@ async def test_a_database_that_somebody_holds_is_waited_for(tmp_path: Path) -> N
 
 async def test_a_damaged_database_is_told_at_the_start_and_no_failure_of_ours_later(tmp_path: Path) -> None:
     file = tmp_path / "grid.sqlite"
-    engine = opened(str(file))
+    engine = open_database(str(file))
     rows.large(Store(engine), 300, 3000)
     with engine.connect() as db:
         db.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
@@ -273,38 +276,38 @@ ENDLESS = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) 
 
 
 async def test_a_question_without_an_end_is_given_up(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LONGEST", 0.3)
-    engine = opened(empty_url)
-    readers = Readers(engine)
+    monkeypatch.setattr(pool_module, "DEADLINE", 0.3)
+    engine = open_database(empty_url)
+    pool = QueryPool(engine)
     async with asyncio.timeout(10):
         with pytest.raises(TooLong):
-            await readers.run(lambda db: db.execute(ENDLESS).scalar())
+            await pool.run(lambda db: db.execute(ENDLESS).scalar())
         # The same connection serves on.
         for _ in range(10):
-            assert await readers.run(lambda db: db.execute(text("SELECT 1")).scalar()) == 1
-    readers.close()
+            assert await pool.run(lambda db: db.execute(text("SELECT 1")).scalar()) == 1
+    pool.close()
     engine.dispose()
 
 
 async def test_a_database_that_is_gone_is_told(tmp_path: Path) -> None:
-    engine = opened(str(tmp_path / "x.sqlite"))
-    readers = Readers(engine)
+    engine = open_database(str(tmp_path / "x.sqlite"))
+    pool = QueryPool(engine)
     engine.dispose()
     (tmp_path / "x.sqlite").unlink()
     (tmp_path / "x.sqlite").mkdir()
     with pytest.raises(NoDatabase):
-        await readers.run(lambda db: db.execute(text("SELECT 1")).scalar())
+        await pool.run(lambda db: db.execute(text("SELECT 1")).scalar())
     async with asyncio.timeout(10):
         with pytest.raises(NoDatabase):
-            await Graph(readers).answer(b'{"query": "{ nodes { id } }"}')
-    readers.close()
+            await GraphqlEndpoint(pool).answer(b'{"query": "{ nodes { id } }"}')
+    pool.close()
 
 
 async def test_a_list_may_be_as_long_as_the_grid(empty: Engine) -> None:
     store = Store(empty)
     number = 70_000
     contracts: dict[int, Any] = {id: rows.contract(id, node_id=1) for id in range(1, number + 1)}
-    store.apply(Changes(contracts=contracts, nodes={1: rows.node(1)}), Touched(), rows.CURSOR)
+    store.apply(Changes(contracts=contracts, nodes={1: rows.node(1)}), EventFacts(), rows.CURSOR)
     async with served(empty) as web:
         found = await web.get(f"/contracts?size={number}&sort_by=contract_id&sort_order=desc")
     assert [one["contract_id"] for one in found] == list(range(number, 0, -1))

@@ -16,7 +16,7 @@ from zos.devchain.node import Node
 from zos.devchain.server import serving
 from zos.devchain.testing import devchain
 from zos.explorer.command import Settings
-from zos.explorer.errors import AnotherChain, ChainDoubtful
+from zos.explorer.errors import AnotherChain, ImplausibleAnswer
 from zos.explorer.service import running
 from zos.explorer.tests.grid import DATA, FARMER, HASH, NODE, USER, GiB, Web, explorer, grid, node_arguments
 from zos.runtime.clock import FakeClock
@@ -44,7 +44,7 @@ async def test_a_grid_that_was_there_before_is_read_whole(tmp_path: Path) -> Non
             "farm_name": "Freefarm",
             "farm_id": 1,
         }
-        assert abs(found["created_at"] - int(x.now.time())) < 60
+        assert abs(found["created_at"] - int(x.clock.time())) < 60
         twins = await x.web.get("/twins")
         assert [twin["accountId"] for twin in twins] == [address(key.public) for key in (FARMER, USER, NODE)]
         assert (twins[2]["relay"], twins[2]["publicKey"]) == ("relay.lab", "0x" + "02" * 33)
@@ -185,10 +185,10 @@ async def test_a_chain_whose_storage_is_empty_is_not_believed(tmp_path: Path) ->
         await g.everybody()
         await x.to(g.chain)
         g.dev.node.mischief.empty = True
-        with pytest.raises(ChainDoubtful):
+        with pytest.raises(ImplausibleAnswer):
             await x.to(g.chain, until=_never)
         x.follower.cursor = None
-        with pytest.raises(ChainDoubtful):
+        with pytest.raises(ImplausibleAnswer):
             await x.to(g.chain, until=_never)
         assert len(await x.web.get("/nodes")) == 1
 

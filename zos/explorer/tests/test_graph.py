@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from zos.explorer import graphtypes
-from zos.explorer.database import Readers
-from zos.explorer.graph import Graph
-from zos.explorer.store import Store
+from zos.explorer.graphql import types
+from zos.explorer.graphql.endpoint import GraphqlEndpoint
+from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
 
@@ -283,19 +283,19 @@ async def test_wrong_values_are_told_and_are_no_failure_of_ours(
 
 async def test_a_request_reads_only_so_many_rows(empty: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     rows.small(Store(empty))
-    monkeypatch.setattr(graphtypes, "MOST_ROWS", 7)
-    readers = Readers(empty)
-    graph = Graph(readers)
+    monkeypatch.setattr(types, "MAX_ROWS", 7)
+    pool = QueryPool(empty)
+    graph = GraphqlEndpoint(pool)
     _, body = await graph.answer(b'{"query": "{ nodes { id } }"}')
     assert len(body["data"]["nodes"]) == 5
     _, body = await graph.answer(b'{"query": "{ a: nodes { id } b: nodes { id } }"}')
     assert "use limit and offset" in body["errors"][0]["message"]
     _, body = await graph.answer(b'{"query": "{ nodes { interfaces { id } } }"}')
     assert "use limit and offset" in body["errors"][0]["message"]
-    readers.close()
+    pool.close()
 
 
-REFUSING = Graph(None)  # type: ignore[arg-type]
+REFUSING = GraphqlEndpoint(None)  # type: ignore[arg-type]
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,10 +22,10 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy import Engine
 
-from zos.explorer import openapi
-from zos.explorer.api import ROUTES
-from zos.explorer.project import Touched
-from zos.explorer.store import Changes, Store
+from zos.explorer.rest import openapi
+from zos.explorer.rest.routes import ROUTES
+from zos.explorer.store.changes import Changes, EventFacts
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import FakeNode
 from zos.explorer.tests.served import served
@@ -50,7 +50,7 @@ schema = schemathesis.openapi.from_dict(openapi.document(ROUTES))
 @pytest.fixture(scope="module")
 def alive(filled: Engine) -> Engine:
     """Nodes that are not up cannot answer what only they know, and that is a 500, as clients know it."""
-    up = Touched(uptimes=dict.fromkeys(range(1, 6), (rows.NOW, 1)))
+    up = EventFacts(uptimes=dict.fromkeys(range(1, 6), (rows.NOW, 1)))
     Store(filled).apply(Changes(nodes={3: rows.node(3, place=2)}), up, rows.CURSOR)
     return filled
 

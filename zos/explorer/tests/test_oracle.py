@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
-from zos.explorer import filters, queries
-from zos.explorer.api import ROUTES, Answer, Api
-from zos.explorer.filters import FEATURES, features_mask
-from zos.explorer.liveness import Now, Status
-from zos.explorer.params import Kind, Param, parse
-from zos.explorer.project import Touched
-from zos.explorer.store import Changes, Store
+from zos.explorer.clock import GridClock
+from zos.explorer.rest import filters, queries
+from zos.explorer.rest.api import Answer, Api
+from zos.explorer.rest.params import Kind, Param, parse
+from zos.explorer.rest.routes import ROUTES
+from zos.explorer.rules import CONTRACT_STATES, FEATURES, Status, features_mask
+from zos.explorer.store.changes import Changes, EventFacts
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import oracle, rows
 from zos.explorer.tests.oracle import GIB, Contract, Farm, Gpu, Node, Twin, World
 from zos.runtime.clock import FakeClock
@@ -167,18 +168,18 @@ def written(world: World, store: Store) -> None:
         changes.twins[twin.id] = names
     for id, (cu, su) in world.prices.items():
         changes.pricing[id] = rows.pricing() | {"pricing_policy_id": id, "cu": cu, "su": su}
-    touched = Touched(uptimes={node.id: (node.reported, node.uptime) for node in world.nodes.values()})
+    touched = EventFacts(uptimes={node.id: (node.reported, node.uptime) for node in world.nodes.values()})
     store.wipe()
     store.apply(changes, touched, rows.CURSOR)
     for node in world.nodes.values():
         if node.said is not None:
             offered = node.said.get("features", [])
             columns = {name: node.said[name] for name in ("healthy", "has_ipv6", "workloads") if name in node.said}
-            store.answered(node.id, columns | {"features": features_mask(offered)}, {"features": offered})
-        store.answered(node.id, {"num_gpu": len(node.gpus)}, {})
+            store.save_answer(node.id, columns | {"features": features_mask(offered)}, {"features": offered})
+        store.save_answer(node.id, {"num_gpu": len(node.gpus)}, {})
         cards = [{"id": card.id, "vendor": card.vendor, "device": card.device} for card in node.gpus]
         own = {"node_id": node.id, "updated_at": NOW}
-        store.gpus(
+        store.replace_gpus(
             node.id, [card | own | {"contract": one.contract} for card, one in zip(cards, node.gpus, strict=True)]
         )
 
@@ -188,7 +189,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "node_status": subset([str(one) for one in Status]).filter(bool),
     "features": subset(list(FEATURES[:6])).filter(bool),
     "node_features": subset(list(FEATURES[:3])).filter(bool),
-    "state": subset(list(filters.STATES)).filter(bool),
+    "state": subset(list(CONTRACT_STATES)).filter(bool),
     "type": st.sampled_from(["node", "name", "rent"]),
     "certification_type": st.sampled_from(["Diy", "Certified", "NotCertified", "Gold"]),
     "region": st.sampled_from(["europe", "Africa", "ASIA", "Oceania"]),
@@ -259,8 +260,8 @@ def asked(db: Connection, path: str, values: dict[str, Any]) -> tuple[Any, int]:
     texts |= {name: "true" if one else "false" for name, one in values.items() if isinstance(one, bool)}
     route = next(route for route in ROUTES if route.path == path)
     given = parse_qsl(urlencode(texts | {"ret_count": "true"} if route.is_list else texts))
-    api = Api(Inline(db), Now(FakeClock(NOW)))  # type: ignore[arg-type]
-    answer: Answer = asyncio.run(route.act(api, parse(route.params, given)))  # type: ignore[arg-type]
+    api = Api(Inline(db), GridClock(FakeClock(NOW)))  # type: ignore[arg-type]
+    answer: Answer = asyncio.run(route.action(api, parse(route.params, given)))  # type: ignore[arg-type]
     return msgspec.json.decode(msgspec.json.encode(answer.body)), int(answer.headers.get("count", 0))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from zos.explorer import api, derive, filters, openapi, params, queries
-from zos.explorer.api import ROUTES
+from zos.explorer import rules
+from zos.explorer.rest import api, filters, openapi, params, queries
+from zos.explorer.rest.routes import ROUTES
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import FakeNode, GiB, Web
 from zos.explorer.tests.served import served
@@ -185,7 +186,7 @@ async def test_a_node_of_a_list_has_the_shape_that_clients_read(web: Web) -> Non
     assert node["speed"] == {"upload": 1e9, "download": 2e9}
     assert node["features"] == ["zmachine", "network", "wireguard", "zmachine-light"]
     assert node["location"] == {"country": "Türkiye", "city": "İzmir", "longitude": 3.71, "latitude": None}
-    assert node["used_resources"] == {"cru": 0, "sru": 20 * GiB, "hru": 0, "mru": derive.reserved_mru(64 * GiB)}
+    assert node["used_resources"] == {"cru": 0, "sru": 20 * GiB, "hru": 0, "mru": rules.reserved_mru(64 * GiB)}
     alone = await web.get("/nodes/5")
     total, used = node.pop("total_resources"), node.pop("used_resources")
     assert alone == node | {"capacity": {"total_resources": total, "used_resources": used}}
@@ -305,7 +306,7 @@ async def test_health_says_whether_nodes_can_be_asked(filled: Engine, web: Web) 
 
 
 async def test_only_so_many_questions_to_nodes_are_under_way(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "MOST_ASKED", 3)
+    monkeypatch.setattr(api, "MAX_NODE_CALLS", 3)
     node = FakeNode({"zos.gpu.list": []})
     node.dead[10_001] = asyncio.Event()
     async with served(filled, node) as web, asyncio.TaskGroup() as group:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 
-from zos.explorer.filters import STATES
-from zos.explorer.graph import Graph
-from zos.explorer.project import Touched
-from zos.explorer.store import Changes, Store
+from zos.explorer.graphql.endpoint import GraphqlEndpoint
+from zos.explorer.rules import CONTRACT_STATES
+from zos.explorer.store.changes import Changes, EventFacts
+from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 
 TEXTS = ["", "a%b", "a_b", "axb", "axxB", '{"type":"vm"}', "ß%"]
@@ -43,7 +43,7 @@ VALUES: dict[str, tuple[st.SearchStrategy[Any], tuple[str, ...]]] = {
     "contractID": (st.integers(0, 7), (*EQUAL, *AMONG, *ORDER)),
     "twinID": (st.integers(0, 3), (*EQUAL, *AMONG, *ORDER)),
     "createdAt": (st.sampled_from([0, 5, BIG]), (*EQUAL, *AMONG, *ORDER)),
-    "state": (st.sampled_from(STATES), (*EQUAL, *AMONG)),
+    "state": (st.sampled_from(CONTRACT_STATES), (*EQUAL, *AMONG)),
     "deploymentData": (
         st.sampled_from(TEXTS),
         tuple(one for one in COMPARED if one not in (*ORDER, "isNull")),
@@ -76,7 +76,7 @@ ROWS = st.lists(
     st.fixed_dictionaries(
         {
             "twin_id": st.integers(0, 3),
-            "state": st.sampled_from(STATES),
+            "state": st.sampled_from(CONTRACT_STATES),
             "created_at": st.sampled_from([0, 5, BIG]),
             "deployment_data": st.sampled_from(TEXTS),
         }
@@ -136,10 +136,10 @@ def test_where_means_what_the_model_means(
     contracts: dict[int, Any] = {id: rows.contract(id, **one) for id, one in enumerate(made, start=1)}
     # Contracts of another kind are never among them.
     contracts[99] = rows.contract(99, "name")
-    store.apply(Changes(contracts=contracts), Touched(), rows.CURSOR)
+    store.apply(Changes(contracts=contracts), EventFacts(), rows.CURSOR)
     del contracts[99]
     with empty.connect() as db:
-        graph = Graph(Inline(db))  # type: ignore[arg-type]
+        graph = GraphqlEndpoint(Inline(db))  # type: ignore[arg-type]
         for where in wheres:
             variables = {"where": where, "limit": limit, "offset": offset}
             body = json.dumps({"query": QUERY, "variables": variables}).encode()

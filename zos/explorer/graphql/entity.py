@@ -1,18 +1,19 @@
-"""What an entity of GraphQL is made of: fields with their SQL, and links to other entities. Pure."""
+"""What an entity of GraphQL is made of: fields with their SQL, and links to other entities. Pure.
+
+A field is SQL only: filters, order and answers all use the same expression.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Text, cast, func, literal
+from sqlalchemy import Column, ColumnElement, Table, Text, cast, func, literal, true
 
-from zos.explorer.filters import STATES
-
-Row = Mapping[str, Any]
-INT_MOST = 2**31 - 1
+from zos.explorer.rules import CONTRACT_STATES
+from zos.explorer.store.schema import UNITS
 
 
 class Scalar(StrEnum):
@@ -28,7 +29,7 @@ class Scalar(StrEnum):
 ENUMS: dict[str, tuple[str, ...]] = {
     "NodeCertification": ("Diy", "Certified"),
     "FarmCertification": ("NotCertified", "Gold"),
-    "ContractState": STATES,
+    "ContractState": CONTRACT_STATES,
     "PowerState": ("Up", "Down"),
     "Power": ("Up", "Down"),
     "DiscountLevel": ("None", "Default", "Bronze", "Silver", "Gold"),
@@ -41,7 +42,6 @@ class Field:
 
     kind: str
     sql: ColumnElement[Any]
-    get: Callable[[Row], Any]
     is_optional: bool = False
 
 
@@ -61,12 +61,12 @@ class Link:
     kind: LinkKind
     target: str
     local: str = ""
-    """Our column …"""
+    """The column of this entity's table ..."""
     remote: str = ""
-    """… that equals this column of the target."""
+    """... that equals this column of the target's."""
     is_optional: bool = False
-    is_there: ColumnElement[bool] | None = None
-    has: Callable[[Row], bool] = field(default=lambda row: True)
+    exists: ColumnElement[bool] = field(default_factory=true)
+    """Of links in the same row: whether the row has the linked entity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,64 +78,73 @@ class Entity:
     table: Table
     fields: Mapping[str, Field]
     links: Mapping[str, Link] = field(default_factory=dict)
-    only: ColumnElement[bool] | None = None
-    """Which rows of the table are meant."""
+    only: ColumnElement[bool] = field(default_factory=true)
+    """Which rows of the table belong to this entity."""
 
     @property
     def singular(self) -> str:
         """As in `nodeById`."""
         return self.name[0].lower() + self.name[1:]
 
+    def key(self, name: str) -> str:
+        """Under which name a row that was read has this field, or (of a link) whether the linked entity exists."""
+        if name in self.fields:
+            sql = self.fields[name].sql
+            return sql.name if isinstance(sql, Column) else f"{self.name}.{name}"
+        return f"{self.name}.{name}?"
+
+    def computed(self) -> list[ColumnElement[Any]]:
+        """What a query selects besides the table's columns: fields that are no columns, and optional links."""
+        found: list[ColumnElement[Any]] = [
+            one.sql.label(self.key(name)) for name, one in self.fields.items() if not isinstance(one.sql, Column)
+        ]
+        found += [one.exists.label(self.key(name)) for name, one in self.links.items() if one.is_optional]
+        return found
+
 
 def column_field(kind: str, column: Any, is_optional: bool = False) -> Field:
     """A column as it is."""
-    name = column.name
-    if kind == Scalar.INT:
-        # The chain's numbers are unsigned; GraphQL's Int ends earlier.
-        return Field(kind, column, lambda row: min(row[name], INT_MOST), is_optional)
-    return Field(kind, column, lambda row: row[name], is_optional)
+    return Field(kind, column, is_optional)
 
 
 def int_field(column: Any) -> Field:
     """A number that fits GraphQL's Int."""
-    return column_field(Scalar.INT, column)
+    return Field(Scalar.INT, column)
 
 
 def big_field(column: Any) -> Field:
-    """A number as text."""
-    return column_field(Scalar.BIG, column)
+    """A number that is answered as text."""
+    return Field(Scalar.BIG, column)
 
 
 def text_field(column: Any, is_optional: bool = False) -> Field:
     """A text."""
-    return column_field(Scalar.TEXT, column, is_optional)
+    return Field(Scalar.TEXT, column, is_optional)
 
 
-def flag_field(column: Any) -> Field:
-    """A truth."""
-    return column_field(Scalar.FLAG, column)
+def flag_field(sql: Any) -> Field:
+    """A column or a condition."""
+    return Field(Scalar.FLAG, sql)
 
 
 def blank_field(column: Any) -> Field:
     """A text that is null when it is empty."""
-    name = column.name
-    return Field(Scalar.TEXT, func.nullif(column, ""), lambda row: row[name] or None, True)
+    return Field(Scalar.TEXT, func.nullif(column, ""), True)
 
 
 def key_field(prefix: str, *columns: Any) -> Field:
-    """The chain has no such ids: the entity's name and its keys."""
+    """The entity's name and its keys: the chain has no such ids."""
     sql: ColumnElement[str] = literal(prefix)
     for column in columns:
         sql = sql.concat("-").concat(cast(column, Text))
-    names = [column.name for column in columns]
-    return Field(Scalar.TEXT, sql, lambda row: "-".join((prefix, *(str(row[name]) for name in names))))
+    return Field(Scalar.TEXT, sql)
 
 
 def resource_fields(prefix: str, table: Table) -> dict[str, Field]:
     """Capacity, of the columns `<prefix>_hru` and so on."""
-    return {unit: big_field(table.c[f"{prefix}_{unit}"]) for unit in ("hru", "sru", "cru", "mru")}
+    return {unit: big_field(table.c[f"{prefix}_{unit}"]) for unit in UNITS}
 
 
 def constant_field(value: int) -> Field:
     """The same for every row."""
-    return Field(Scalar.INT, literal(value), lambda row: value)
+    return Field(Scalar.INT, literal(value))

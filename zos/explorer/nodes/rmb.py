@@ -1,4 +1,4 @@
-"""Asks nodes over RMB, as a twin of the explorer's own."""
+"""Sends commands to nodes over RMB, as the explorer's own twin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zos.errors import Status, ZosError
-from zos.explorer.asker import DEADLINE
+from zos.explorer.nodes.poller import DEADLINE
 from zos.rmb.account import Account
 from zos.substrate import Chain, LocalKey
 
@@ -23,15 +23,15 @@ class NoKey(ZosError):
 
 
 class NotJson(ZosError):
-    """A node answered something else."""
+    """The answer of a node is no JSON."""
 
     reason = "explorer.not_json"
     status = Status.FAILED_PRECONDITION
     text = "{command} was not answered with JSON"
 
 
-class RmbAsk:
-    """A way to nodes."""
+class RmbNodeClient:
+    """A `NodeClient` over a relay."""
 
     def __init__(self, chain: Chain, relay: str, key: Path) -> None:
         try:
@@ -48,7 +48,7 @@ class RmbAsk:
         return "; ".join(f"{line.url}: {line.trouble}" for line in self._peer.lines)
 
     async def run(self) -> None:
-        """Be on the bus; returns only by being cancelled."""
+        """Stay connected to the relay until cancelled."""
         await self._peer.run()
 
     async def call(self, twin: int, command: str, body: Any = None) -> Any:

@@ -1,12 +1,15 @@
-"""What GraphQL knows of the tables: entities with their fields and links, by the names that grid clients use. Pure."""
+"""The entities of GraphQL: fields and links by the names of the grid's indexer, over our tables. Pure."""
 
 from __future__ import annotations
 
-from sqlalchemy import or_
+from functools import cache
+from typing import Any
 
-from zos.explorer.entity import (
+from sqlalchemy import Select, select
+
+from zos.explorer import rules
+from zos.explorer.graphql.entity import (
     Entity,
-    Field,
     Link,
     LinkKind,
     Scalar,
@@ -20,7 +23,7 @@ from zos.explorer.entity import (
     resource_fields,
     text_field,
 )
-from zos.explorer.schema import (
+from zos.explorer.store.schema import (
     BILL,
     CONTRACT,
     COUNTRY,
@@ -70,30 +73,14 @@ ENTITIES = (
             "createdAt": big_field(NODE.c.created),
             "updatedAt": big_field(NODE.c.updated_at),
             "connectionPrice": int_field(NODE.c.connection_price),
-            "dedicated": Field(
-                Scalar.FLAG,
-                or_(NODE.c.renter != 0, NODE.c.extra_fee > 0),
-                lambda row: bool(row["renter"] or row["extra_fee"]),
-            ),
+            "dedicated": flag_field(rules.IS_DEDICATED_IN_GRAPHQL),
             "extraFee": big_field(NODE.c.extra_fee),
         },
         {
             "location": Link(LinkKind.SAME, "Location"),
-            "publicConfig": Link(
-                LinkKind.SAME,
-                "PublicConfig",
-                is_optional=True,
-                is_there=NODE.c.has_public_config,
-                has=lambda row: row["has_public_config"],
-            ),
+            "publicConfig": Link(LinkKind.SAME, "PublicConfig", is_optional=True, exists=NODE.c.has_public_config),
             "resourcesTotal": Link(LinkKind.SAME, "NodeResourcesTotal"),
-            "power": Link(
-                LinkKind.SAME,
-                "NodePower",
-                is_optional=True,
-                is_there=NODE.c.power_state.is_not(None),
-                has=lambda row: row["power_state"] is not None,
-            ),
+            "power": Link(LinkKind.SAME, "NodePower", is_optional=True, exists=NODE.c.power_state.is_not(None)),
             "interfaces": Link(LinkKind.MANY, "Interfaces", "node_id", "node_id"),
         },
     ),
@@ -314,3 +301,10 @@ ENTITIES = (
     ),
 )
 BY_NAME = {entity.name: entity for entity in ENTITIES}
+
+
+@cache
+def rows_of(table_name: str) -> Select[Any]:
+    """Rows of a table with everything that the entities over it compute (several may share a row)."""
+    entities = [entity for entity in ENTITIES if entity.table.name == table_name]
+    return select(entities[0].table, *(column for entity in entities for column in entity.computed()))

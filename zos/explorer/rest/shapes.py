@@ -1,13 +1,13 @@
-"""What is answered: the JSON shapes that grid clients read. Pure.
+"""The JSON shapes of answers, as grid clients read them. Pure.
 
-The classes give the names on the wire, the encoding and the schemas of OpenAPI, so that these cannot disagree.
+Names on the wire, encoding and OpenAPI schemas all come from these classes.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
-from zos.explorer import liveness
+from zos.explorer.rules import Status
 
 
 class Capacity(Struct):
@@ -110,7 +110,7 @@ class AnyNode(Struct, kw_only=True):
     updated_at: int = field(name="updatedAt")
     location: Location
     public_config: PublicConfig = field(name="publicConfig")
-    status: liveness.Status
+    status: Status
     certification_type: str = field(name="certificationType")
     dedicated: bool
     in_dedicated_farm: bool = field(name="inDedicatedFarm")
@@ -145,7 +145,7 @@ class NodeWithNestedCapacity(AnyNode, kw_only=True):
 
 
 class NodeStatus(Struct):
-    status: liveness.Status
+    status: Status
 
 
 class FarmIp(Struct):

@@ -1,7 +1,6 @@
 """What nodes are asked for because the chain does not know it: health, features, hardware, graphics cards, speed.
 
-How a node is reached is not decided here: somebody hands in an `Ask` (RMB). Nodes are strangers: what they answer is
-cut to the shape and size that it may have. Pure.
+Nodes are not trusted: their answers are cut to the shape and size that we expect. Pure.
 """
 
 from __future__ import annotations
@@ -11,19 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from zos.explorer.filters import features_mask
-from zos.explorer.project import MOST, Row, text
+from zos.explorer.rules import features_mask
+from zos.explorer.store.changes import Row
+from zos.explorer.store.schema import MAX_INT, clean_text
 
-LONGEST = 256
-MOST_ENTRIES = 64
+MAX_TEXT = 256
+MAX_ENTRIES = 64
 
 
-class Ask(Protocol):
-    """A way to nodes."""
+class NodeClient(Protocol):
+    """Sends commands to nodes."""
 
     @property
     def trouble(self) -> str:
-        """Why no node can be reached now; empty when they can. Then silence is theirs, else it is ours."""
+        """Why no node can be reached now; empty when nodes can be. While it is set, silence says nothing of a node."""
         ...
 
     async def call(self, twin: int, command: str, body: Any = None) -> Any:
@@ -35,63 +35,66 @@ class Ask(Protocol):
         ...
 
 
-class Strange(Exception):
+class UnexpectedAnswer(Exception):
     """An answer that is not of the expected shape."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What of an answer is kept."""
+class ProbeResult:
+    """What is stored of an answer."""
 
     columns: Mapping[str, Any] = field(default_factory=dict)
-    """Of `node`."""
+    """Of the table `node`."""
     report: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of the table `report`."""
     gpus: tuple[Row, ...] | None = None
+    """All graphics cards of the node; None: this probe does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Something to ask every living node for again and again."""
+class Probe:
+    """A command that every node which is up is asked regularly."""
 
     name: str
-    """Its column in `report` is `<name>_at`."""
+    """The column `<name>_at` of `report` has the time of the last answer."""
     command: str
-    every: int
+    interval: int
     """Seconds."""
-    take: Callable[[Any], Answer]
+    parse: Callable[[Any], ProbeResult]
+    """Raises UnexpectedAnswer."""
     body: Any = None
-    silence: Answer | None = None
-    """What no answer means; None: nothing."""
-    soon: int = 0
-    """Seconds until a node that is not healthy is asked again; 0: as any other."""
+    if_silent: ProbeResult | None = None
+    """What it means when the node does not answer; None: nothing."""
+    interval_unhealthy: int = 0
+    """Seconds until an unhealthy node is asked again; 0: as any other."""
 
 
-def _health(answer: Any) -> Answer:
-    return Answer({"healthy": _mapping(answer).get("healthy") is True})
+def _health(answer: Any) -> ProbeResult:
+    return ProbeResult({"healthy": _mapping(answer).get("healthy") is True})
 
 
-def _features(answer: Any) -> Answer:
+def _features(answer: Any) -> ProbeResult:
     found = [_text(one) for one in _list(answer)]
-    return Answer({"features": features_mask(found)}, {"features": found})
+    return ProbeResult({"features": features_mask(found)}, {"features": found})
 
 
-def _ipv6(answer: Any) -> Answer:
-    return Answer({"has_ipv6": answer is True})
+def _ipv6(answer: Any) -> ProbeResult:
+    return ProbeResult({"has_ipv6": answer is True})
 
 
-def _workloads(answer: Any) -> Answer:
-    return Answer({"workloads": min(_number(_mapping(_mapping(answer).get("users")).get("workloads")), 2**31)})
+def _workloads(answer: Any) -> ProbeResult:
+    return ProbeResult({"workloads": min(_number(_mapping(_mapping(answer).get("users")).get("workloads")), 2**31)})
 
 
-def _speed(answer: Any) -> Answer:
+def _speed(answer: Any) -> ProbeResult:
     for one in map(_mapping, _list(_mapping(answer).get("result"))):
         down, up = _decimal(one.get("download_speed")), _decimal(one.get("upload_speed"))
         if down:
-            return Answer(report={"download": down, "upload": up})
-    return Answer()
+            return ProbeResult(report={"download": down, "upload": up})
+    return ProbeResult()
 
 
-def _dmi(answer: Any) -> Answer:
+def _dmi(answer: Any) -> ProbeResult:
     found: dict[str, Any] = {"bios": {}, "baseboard": {}, "processor": [], "memory": []}
     for section in map(_mapping, _list(_mapping(answer).get("sections"))):
         for part in map(_mapping, _list(section.get("subsections"))):
@@ -107,35 +110,42 @@ def _dmi(answer: Any) -> Answer:
                     stick = _picked(properties, manufacturer="Manufacturer", type="Type")
                     if stick["type"] != "Unknown":
                         found["memory"].append(stick)
-    return Answer(report=found)
+    return ProbeResult(report=found)
 
 
 def _picked(properties: Mapping[str, Any], **wanted: str) -> dict[str, str]:
     return {name: _text(_mapping(properties.get(title)).get("value", "")) for name, title in wanted.items()}
 
 
-def _gpus(answer: Any) -> Answer:
+def _gpus(answer: Any) -> ProbeResult:
     rows: dict[str, Row] = {}
     for one in map(_mapping, _list(answer)):
         card = _text(one.get("id", ""))
         row = {name: _text(one.get(name, "")) for name in ("vendor", "device")}
-        rows[card] = {"id": card, **row, "contract": min(_number(one.get("contract", 0)), MOST)}
-    return Answer({"num_gpu": len(rows)}, gpus=tuple(rows.values()))
+        rows[card] = {"id": card, **row, "contract": min(_number(one.get("contract", 0)), MAX_INT)}
+    return ProbeResult({"num_gpu": len(rows)}, gpus=tuple(rows.values()))
 
 
-QUESTIONS = (
-    Question("health", "zos.system.diagnostics", 5 * 60, _health, silence=Answer({"healthy": False}), soon=30),
-    Question("features", "zos.system.node_features_get", 3600, _features),
-    Question("ipv6", "zos.network.has_ipv6", 24 * 3600, _ipv6),
-    Question("workloads", "zos.statistics.get", 3600, _workloads),
-    Question("gpu", "zos.gpu.list", 3600, _gpus),
-    Question("dmi", "zos.system.dmi", 24 * 3600, _dmi),
-    Question("speed", "zos.perf.get", 3600, _speed, {"name": "iperf"}),
+PROBES = (
+    Probe(
+        "health",
+        "zos.system.diagnostics",
+        5 * 60,
+        _health,
+        if_silent=ProbeResult({"healthy": False}),
+        interval_unhealthy=30,
+    ),
+    Probe("features", "zos.system.node_features_get", 3600, _features),
+    Probe("ipv6", "zos.network.has_ipv6", 24 * 3600, _ipv6),
+    Probe("workloads", "zos.statistics.get", 3600, _workloads),
+    Probe("gpu", "zos.gpu.list", 3600, _gpus),
+    Probe("dmi", "zos.system.dmi", 24 * 3600, _dmi),
+    Probe("speed", "zos.perf.get", 3600, _speed, {"name": "iperf"}),
 )
 
 
 def statistics(answer: Any) -> dict[str, Any]:
-    """`zos.statistics.get` in the numbers that clients read; Strange for anything else."""
+    """The answer to `zos.statistics.get`, cut to the numbers that clients read. Raises UnexpectedAnswer."""
     whole = _mapping(answer)
     found: dict[str, Any] = {
         part: {unit: _number(_mapping(whole.get(part)).get(unit, 0)) for unit in ("cru", "hru", "ipv4u", "mru", "sru")}
@@ -146,8 +156,8 @@ def statistics(answer: Any) -> dict[str, Any]:
     return found | {"users": {name: _number(users.get(name, 0)) for name in names}}
 
 
-def cards(answer: Any) -> Sequence[Row]:
-    """`zos.gpu.list`; Strange for anything else."""
+def gpu_cards(answer: Any) -> Sequence[Row]:
+    """The answer to `zos.gpu.list` as rows of `gpu`. Raises UnexpectedAnswer."""
     return _gpus(answer).gpus or ()
 
 
@@ -155,7 +165,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise Strange(f"an object was expected, not {json.dumps(value, default=str)[:60]}")
+        raise UnexpectedAnswer(f"an object was expected, not {json.dumps(value, default=str)[:60]}")
     return value
 
 
@@ -163,13 +173,13 @@ def _list(value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Strange(f"a list was expected, not {json.dumps(value, default=str)[:60]}")
-    return value[:MOST_ENTRIES]
+        raise UnexpectedAnswer(f"a list was expected, not {json.dumps(value, default=str)[:60]}")
+    return value[:MAX_ENTRIES]
 
 
 def _number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
-        raise Strange("a number was expected")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_INT:
+        raise UnexpectedAnswer("a number was expected")
     return int(value)
 
 
@@ -177,11 +187,11 @@ def _decimal(value: Any) -> float:
     if value is None:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
-        raise Strange("a number was expected")
+        raise UnexpectedAnswer("a number was expected")
     return float(value)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise Strange("a text was expected")
-    return text(value)[:LONGEST]
+        raise UnexpectedAnswer("a text was expected")
+    return clean_text(value)[:MAX_TEXT]

@@ -1,10 +1,10 @@
-"""Countries by their English names, and which part of the world each is in. Pure data (ISO 3166, the UN's regions)."""
+"""Countries by their English names, with region and subregion. Pure data (ISO 3166, the UN's regions)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_BY_PLACE = {
+_BY_SUBREGION = {
     ("Africa", "Northern Africa"): """
         DZ Algeria; EG Egypt; LY Libya; MA Morocco; SD Sudan; TN Tunisia; EH Western Sahara
     """,
@@ -103,7 +103,7 @@ _BY_PLACE = {
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A country by one of its names; several are in use for some, and nodes say any of them."""
+    """A country by one of its names: some have several, and nodes use any of them."""
 
     code: str
     """Two letters of ISO 3166-1."""
@@ -114,7 +114,7 @@ class Country:
 
 def _parsed() -> tuple[Country, ...]:
     found = []
-    for (region, subregion), listed in _BY_PLACE.items():
+    for (region, subregion), listed in _BY_SUBREGION.items():
         for entry in " ".join(listed.split()).split("; "):
             code, _, names = entry.partition(" ")
             found += [Country(code, name, region, subregion) for name in names.split(" | ")]

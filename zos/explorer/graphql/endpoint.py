@@ -1,10 +1,11 @@
-"""GraphQL over the tables: the queries that grid clients send, by the names of the grid's indexer."""
+"""Answers GraphQL requests, within bounds on their size, depth and cost."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -30,57 +31,63 @@ from graphql import (
 from sqlalchemy import Connection
 
 from zos.errors import ZosError
-from zos.explorer.database import Readers
-from zos.explorer.graphtypes import Rows, Types
+from zos.explorer.graphql.types import RowReader, SchemaBuilder
+from zos.explorer.store.pool import QueryPool
 
 log = logging.getLogger("zos.explorer")
 
-MOST_TOKENS = 4000
-DEEPEST = 8
-MOST_NESTED = 40
-WIDEST = 40
+MAX_TOKENS = 4000
+MAX_DEPTH = 8
+MAX_NESTING = 40
+MAX_ROOT_FIELDS = 40
 """Fields at the top of one request."""
-MOST_FIELDS = 1000
+MAX_FIELDS = 1000
 
 
-class Graph:
+@cache
+def schema() -> GraphQLSchema:
+    """The schema: the same for every database."""
+    return GraphQLSchema(SchemaBuilder().query())
+
+
+class GraphqlEndpoint:
     """Answers GraphQL requests."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
-        self.schema = GraphQLSchema(Types().query())
+    def __init__(self, pool: QueryPool) -> None:
+        self._pool = pool
+        self._schema = schema()
 
     async def answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """HTTP status and JSON body for a request's JSON body."""
         try:
             text, variables, name = _request(body)
-            document = visit(parse(text, max_tokens=MOST_TOKENS), _Ids())
-            _bound(document)
+            document = visit(parse(text, max_tokens=MAX_TOKENS), _IdsAreStrings())
+            _check_size(document)
         except GraphQLError as err:
             return 400, {"errors": [err.formatted]}
-        if errors := validate(self.schema, document, max_errors=5):
+        if errors := validate(self._schema, document, max_errors=5):
             return 400, {"errors": [err.formatted for err in errors]}
-        result = await self._readers.run(lambda db: self._executed(db, document, variables, name))
+        result = await self._pool.run(lambda db: self._executed(db, document, variables, name))
         return 200, dict(result.formatted)
 
     def _executed(
         self, db: Connection, document: DocumentNode, variables: dict[str, Any] | None, name: str | None
     ) -> ExecutionResult:
-        result = execute(self.schema, document, None, Rows(db), variables, name)
+        result = execute(self._schema, document, None, RowReader(db), variables, name)
         assert isinstance(result, ExecutionResult)  # nothing here is asynchronous
-        errors = [_shown(err) for err in result.errors] if result.errors else None
+        errors = [_public(err) for err in result.errors] if result.errors else None
         return ExecutionResult(result.data, errors)
 
 
-class _Ids(Visitor):
-    """Ids are texts here, and for the grid's indexer; a client of both declares its variables as `ID!`."""
+class _IdsAreStrings(Visitor):
+    """Declares variables of type `ID` as `String`, as our ids are: some clients declare them so."""
 
     def enter_named_type(self, node: NamedTypeNode, *_: Any) -> NamedTypeNode | None:
         return NamedTypeNode(name=NameNode(value="String"), loc=node.loc) if node.name.value == "ID" else None
 
 
-def _shown(err: GraphQLError) -> GraphQLError:
-    """The error as strangers may see it: our own failures stay in the journal."""
+def _public(err: GraphQLError) -> GraphQLError:
+    """The error as clients may see it: the details of our own failures stay in the journal."""
     if err.original_error is None or isinstance(err.original_error, ZosError | GraphQLError):
         return err
     incident = uuid4().hex[:12]
@@ -102,13 +109,13 @@ def _request(body: bytes) -> tuple[str, dict[str, Any] | None, str | None]:
         raise GraphQLError("operationName must be text")
     if "\\u0000" in body.decode(errors="replace") or "\\u{0" in asked["query"]:
         raise GraphQLError("a NUL cannot be searched for")
-    if max(_nesting(asked["query"]), _nesting(json.dumps(variables))) > MOST_NESTED:
-        raise GraphQLError(f"a request may be nested {MOST_NESTED} deep")
+    if max(_nesting(asked["query"]), _nesting(json.dumps(variables))) > MAX_NESTING:
+        raise GraphQLError(f"a request may be nested {MAX_NESTING} deep")
     return asked["query"], variables, name
 
 
 def _nesting(text: str) -> int:
-    """How deep brackets are nested at most (those in texts count as well): parsers of these recurse."""
+    """How deep brackets are nested (those in strings count as well): the parsers recurse."""
     deepest = depth = 0
     for char in text:
         if char in "{[(":
@@ -119,8 +126,8 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def _bound(document: DocumentNode) -> None:
-    """Refuse what is out of all proportion before it costs anything."""
+def _check_size(document: DocumentNode) -> None:
+    """Refuse requests that are too large, before they cost anything."""
     fragments = {
         one.name.value: one.selection_set for one in document.definitions if isinstance(one, FragmentDefinitionNode)
     }
@@ -128,17 +135,17 @@ def _bound(document: DocumentNode) -> None:
         if isinstance(one, OperationDefinitionNode):
             seen = [0]
             _walk(one.selection_set, fragments, 1, seen)
-            if len(one.selection_set.selections) > WIDEST:
-                raise GraphQLError(f"a request may have {WIDEST} fields at the top")
+            if len(one.selection_set.selections) > MAX_ROOT_FIELDS:
+                raise GraphQLError(f"a request may have {MAX_ROOT_FIELDS} fields at the top")
 
 
 def _walk(selected: SelectionSetNode, fragments: Mapping[str, SelectionSetNode], depth: int, seen: list[int]) -> None:
     for one in selected.selections:
         seen[0] += 1
-        if seen[0] > MOST_FIELDS:
-            raise GraphQLError(f"a request may ask for {MOST_FIELDS} fields")
-        if depth > DEEPEST:
-            raise GraphQLError(f"a request may be {DEEPEST} fields deep")
+        if seen[0] > MAX_FIELDS:
+            raise GraphQLError(f"a request may ask for {MAX_FIELDS} fields")
+        if depth > MAX_DEPTH:
+            raise GraphQLError(f"a request may be {MAX_DEPTH} fields deep")
         inner: SelectionSetNode | None = None
         if isinstance(one, FragmentSpreadNode):
             inner = fragments.get(one.name.value)

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the same table of routes that answers. Pure."""
+"""The OpenAPI document, made of the table of routes. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 import msgspec
 
 from zos import __version__
-from zos.explorer import shapes
-from zos.explorer.api import Route
+from zos.explorer.rest import shapes
+from zos.explorer.rest.routes import Route
 
 REFERENCE = "#/components/schemas/{name}"
 _NUMBER = {"schema": {"type": "string", "pattern": "^[0-9]+$"}}
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """The whole document."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "The grid's proxy", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -44,7 +43,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return {
         "operationId": route.name,
         "summary": route.summary,
-        "parameters": [param.described() for param in route.params],
+        "parameters": [param.openapi() for param in route.params],
         "responses": responses,
     }
 
@@ -68,7 +67,7 @@ def _components(routes: Sequence[Route]) -> dict[str, Any]:
     ordered = sorted(answers, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=REFERENCE)
     for schema in components.values():
-        # Nothing is answered that is not described.
+        # Answers have no properties besides those described.
         if schema.get("type") == "object":
             schema.setdefault("additionalProperties", False)
     return dict(sorted(components.items()))

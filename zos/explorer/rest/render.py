@@ -1,33 +1,34 @@
-"""Rows of the database as what is answered (`zos.explorer.shapes`). Pure."""
+"""Rows of the database as the shapes of answers. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zos.explorer import derive, liveness, shapes
+from zos.explorer.rest import shapes
+from zos.explorer.rules import Status
 
 Row = Mapping[Any, Any]
 
 
-def node(row: Row, gpus: Sequence[Row], now: int, balance: float = 0.0) -> shapes.Node:
-    """A row of nodes with farm and report."""
+def node(row: Row, gpus: Sequence[Row]) -> shapes.Node:
+    """A row of `queries.NODE_ROWS`, with its graphics cards."""
     total, used = (
         shapes.Capacity(**{unit: row[f"{what}_{unit}"] for unit in ("cru", "sru", "hru", "mru")})
         for what in ("total", "used")
     )
-    return shapes.Node(**_node(row, gpus, now, balance), total_resources=total, used_resources=used)
+    return shapes.Node(**_common(row, gpus), total_resources=total, used_resources=used)
 
 
 def nested(node: shapes.Node) -> shapes.NodeWithNestedCapacity:
-    """The same node in the shape that is answered when it is asked for alone."""
+    """The same node in the shape of `/nodes/{node_id}`."""
     common = {name: getattr(node, name) for name in shapes.AnyNode.__struct_fields__}
     return shapes.NodeWithNestedCapacity(
         **common, capacity=shapes.NestedCapacity(node.total_resources, node.used_resources)
     )
 
 
-def _node(row: Row, gpus: Sequence[Row], now: int, balance: float) -> dict[str, Any]:
+def _common(row: Row, gpus: Sequence[Row]) -> dict[str, Any]:
     return {
         "id": f"node-{row['node_id']}",
         **{name: row[name] for name in ("node_id", "farm_id", "twin_id", "country", "city", "region", "grid_version")},
@@ -35,17 +36,19 @@ def _node(row: Row, gpus: Sequence[Row], now: int, balance: float) -> dict[str, 
         **{name: row[name] for name in ("rent_contract_id", "num_gpu", "extra_fee")},
         "farm_name": row["farm_name"] or "",
         "farm_free_ips": row["farm_free_ips"] or 0,
-        "location": shapes.Location(row["country"], row["city"], decimal(row["longitude"]), decimal(row["latitude"])),
+        "location": shapes.Location(
+            row["country"], row["city"], coordinate(row["longitude"]), coordinate(row["latitude"])
+        ),
         "public_config": shapes.PublicConfig(*(row[name] for name in ("domain", "gw4", "gw6", "ipv4", "ipv6"))),
-        "status": liveness.status(row, now),
+        "status": Status(row["status"]),
         "certification_type": row["certification"],
-        "dedicated": derive.is_dedicated(row),
+        "dedicated": row["is_dedicated"],
         "in_dedicated_farm": row["farm_dedicated"],
-        "rented": bool(row["renter"]),
-        "rentable": derive.is_rentable(row),
+        "rented": row["is_rented"],
+        "rentable": row["is_rentable"],
         "rented_by": row["renter"],
         "power": shapes.Power(row["power_state"] or "", row["power_target"] or ""),
-        "healthy": bool(row["healthy"]),
+        "healthy": row["is_healthy"],
         "dmi": shapes.Dmi(
             shapes.Bios(**(row["bios"] or {})),
             shapes.Baseboard(**(row["baseboard"] or {})),
@@ -56,7 +59,7 @@ def _node(row: Row, gpus: Sequence[Row], now: int, balance: float) -> dict[str, 
         "gpus": [
             shapes.Gpu(one["id"], one["vendor"], one["device"], one["contract"], one["updated_at"]) for one in gpus
         ],
-        "price_usd": round(derive.discount(row["price_usd"], balance), 3),
+        "price_usd": round(row["discounted_price"], 3),
         "features": row["offered"] or [],
     }
 
@@ -81,7 +84,7 @@ def public_ip(row: Row) -> shapes.PublicIp:
 
 
 def ip_id(row: Row) -> str:
-    """Addresses have no id on the chain."""
+    """The id that we give an address; the chain has none."""
     return f"{row['farm_id']}-{row['ip']}"
 
 
@@ -106,8 +109,8 @@ def contract(row: Row) -> shapes.Contract:
             return shapes.NameContract(**common, details=shapes.NameDetails(row["name"]))
 
 
-def decimal(text: str) -> float | None:
-    """A coordinate; None for words such as Unknown."""
+def coordinate(text: str) -> float | None:
+    """A coordinate; None for a word such as Unknown."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The questions of the REST API as SQL: lists with filters, order and pages, single things, sums."""
+"""The queries of the REST API: lists with filters, order and pages, single entities, sums."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
+    Float,
     Select,
     Table,
-    and_,
     bindparam,
     case,
     exists,
     func,
-    or_,
     select,
 )
 
-from zos.explorer import filters, liveness, render, shapes
+from zos.explorer import rules
 from zos.explorer.errors import NotFound
-from zos.explorer.params import Scope
-from zos.explorer.schema import BILL, CONTRACT, FARM, GPU, NODE, PUBLIC_IP, REPORT, TWIN
+from zos.explorer.rest import render, shapes
+from zos.explorer.rest.params import FilterContext
+from zos.explorer.store.schema import BILL, CONTRACT, FARM, GPU, NODE, PUBLIC_IP, REPORT, TWIN
 
 T = TypeVar("T")
 Conditions = Sequence[ColumnElement[bool]]
 Row = Mapping[Any, Any]
+_NONE: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of a list, and in which order."""
+class Paging:
+    """Which part of a list to answer, and in which order."""
 
     page: int = 1
     size: int = 50
     count: bool = False
     """Whether to count the whole list too."""
     random: bool = False
-    by: str = ""
+    sort_by: str = ""
     descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """A page of a list, and how long the list is when that was asked for."""
+class Page(Generic[T]):
+    """A page of a list, and the length of the whole list if that was asked for."""
 
     items: list[T]
     count: int = 0
@@ -63,8 +65,8 @@ NODE_SORTS: dict[str, Any] = {
     "status": None,
     "dedicated_farm": NODE.c.farm_dedicated,
     "rent_contract_id": NODE.c.rent_contract_id,
-    "rented": NODE.c.renter != 0,
-    "rentable": filters.IS_RENTABLE,
+    "rented": rules.IS_RENTED,
+    "rentable": rules.IS_RENTABLE,
     "num_gpu": NODE.c.num_gpu,
     "extra_fee": NODE.c.extra_fee,
     "price_usd": None,
@@ -82,41 +84,54 @@ IP_SORTS: dict[str, Any] = {name: PUBLIC_IP.c[name] for name in ("ip", "contract
 BILL_SORTS: dict[str, Any] = {"timestamp": BILL.c.timestamp, "amountBilled": BILL.c.amount}
 
 
-def nodes(db: Connection, where: Conditions, page: Page, scope: Scope, mine_first: bool = False) -> Found[shapes.Node]:
-    """Nodes; `mine_first`: rented ones come before the others."""
-    first = [case((NODE.c.renter != 0, 1), else_=2)] if mine_first else []
-    sorts = NODE_SORTS | {"status": liveness.order(scope.now), "price_usd": filters.discounted(scope)}
-    query = _paged(select(NODE.c.node_id).where(*where), page, sorts, [NODE.c.node_id], first)
+def nodes(
+    db: Connection, where: Conditions, paging: Paging, context: FilterContext, rented_first: bool = False
+) -> Page[shapes.Node]:
+    """Nodes; `rented_first`: rented ones come before the others."""
+    first = [case((rules.IS_RENTED, 1), else_=2)] if rented_first else []
+    sorts = NODE_SORTS | {
+        "status": rules.status_order(context.now),
+        "price_usd": rules.discounted_price(context.balance),
+    }
+    query = _paged(select(NODE.c.node_id).where(*where), paging, sorts, [NODE.c.node_id], first)
     ids = [id for (id,) in db.execute(query)]
-    return Found(_nodes(db, ids, scope), _count(db, NODE, where, page))
+    return Page(_nodes(db, ids, context), _count(db, NODE, where, paging))
 
 
-def node(db: Connection, id: int, scope: Scope) -> shapes.Node:
+def node(db: Connection, id: int, context: FilterContext) -> shapes.Node:
     """One node."""
-    found = _nodes(db, [id], scope)
+    found = _nodes(db, [id], context)
     if not found:
         raise NotFound(what="node")
     return found[0]
 
 
-_MOST_IDS = 5000
+_MAX_IDS = 5000
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-# Made once: putting so wide a question together takes longer than answering it.
-_WIDE_NODES = (
+_NOW: BindParameter[int] = bindparam("now", type_=BigInteger)
+_BALANCE: BindParameter[float] = bindparam("balance", type_=Float)
+# Made once: building so wide a query takes longer than answering it.
+NODE_ROWS = (
     select(
         NODE,
         FARM.c.name.label("farm_name"),
         FARM.c.free_ips.label("farm_free_ips"),
         REPORT.c.features.label("offered"),
         *(REPORT.c[name] for name in ("bios", "baseboard", "processor", "memory", "upload", "download")),
+        rules.status(_NOW).label("status"),
+        rules.IS_DEDICATED.label("is_dedicated"),
+        rules.IS_RENTED.label("is_rented"),
+        rules.IS_RENTABLE.label("is_rentable"),
+        rules.IS_HEALTHY.label("is_healthy"),
+        rules.discounted_price(_BALANCE).label("discounted_price"),
     )
     .outerjoin(FARM, FARM.c.farm_id == NODE.c.farm_id)
     .outerjoin(REPORT, REPORT.c.node_id == NODE.c.node_id)
     .where(NODE.c.node_id.in_(_IDS))
 )
 _GPUS = select(GPU).where(GPU.c.node_id.in_(_IDS)).order_by(GPU.c.id)
-_FARMS_IPS = select(PUBLIC_IP).where(PUBLIC_IP.c.farm_id.in_(_IDS)).order_by(PUBLIC_IP.c.ip)
-_WIDE_CONTRACTS = (
+_FARM_IPS = select(PUBLIC_IP).where(PUBLIC_IP.c.farm_id.in_(_IDS)).order_by(PUBLIC_IP.c.ip)
+_CONTRACT_ROWS = (
     select(CONTRACT, FARM.c.farm_id, FARM.c.name.label("farm_name"))
     .outerjoin(NODE, NODE.c.node_id == CONTRACT.c.node_id)
     .outerjoin(FARM, FARM.c.farm_id == NODE.c.farm_id)
@@ -124,36 +139,37 @@ _WIDE_CONTRACTS = (
 )
 
 
-def _nodes(db: Connection, ids: Sequence[int], scope: Scope) -> list[shapes.Node]:
-    """These nodes, in this order: wide rows are only read for a page."""
-    rows = {row["node_id"]: row for row in _by_ids(db, _WIDE_NODES, ids)}
+def _nodes(db: Connection, ids: Sequence[int], context: FilterContext) -> list[shapes.Node]:
+    """These nodes, in this order. Whole rows are only read for the page."""
+    values = {"now": context.now, "balance": context.balance}
+    rows = {row["node_id"]: row for row in _by_ids(db, NODE_ROWS, ids, values)}
     gpus = _grouped(_by_ids(db, _GPUS, ids), "node_id")
-    return [render.node(rows[id], gpus.get(id, ()), scope.now, scope.balance) for id in ids if id in rows]
+    return [render.node(rows[id], gpus.get(id, ())) for id in ids if id in rows]
 
 
-def farms(db: Connection, where: Conditions, page: Page, rented_by: int | None = None) -> Found[shapes.Farm]:
+def farms(db: Connection, where: Conditions, paging: Paging, rented_by: int | None = None) -> Page[shapes.Farm]:
     """Farms; those with nodes that `rented_by` rents come first."""
     first = []
     if rented_by is not None:
         mine = exists().where(NODE.c.farm_id == FARM.c.farm_id, NODE.c.renter == rented_by)
         first = [case((mine, 1), else_=2)]
-    rows = list(db.execute(_paged(select(FARM).where(*where), page, FARM_SORTS, [FARM.c.farm_id], first)).mappings())
-    ips = _grouped(_by_ids(db, _FARMS_IPS, [row["farm_id"] for row in rows]), "farm_id")
+    rows = list(db.execute(_paged(select(FARM).where(*where), paging, FARM_SORTS, [FARM.c.farm_id], first)).mappings())
+    ips = _grouped(_by_ids(db, _FARM_IPS, [row["farm_id"] for row in rows]), "farm_id")
     found = [render.farm(row, ips.get(row["farm_id"], ())) for row in rows]
-    return Found(found, _count(db, FARM, where, page))
+    return Page(found, _count(db, FARM, where, paging))
 
 
-def twins(db: Connection, where: Conditions, page: Page) -> Found[shapes.Twin]:
+def twins(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.Twin]:
     """Twins."""
-    rows = db.execute(_paged(select(TWIN).where(*where), page, TWIN_SORTS, [TWIN.c.twin_id])).mappings()
-    return Found([render.twin(row) for row in rows], _count(db, TWIN, where, page))
+    rows = db.execute(_paged(select(TWIN).where(*where), paging, TWIN_SORTS, [TWIN.c.twin_id])).mappings()
+    return Page([render.twin(row) for row in rows], _count(db, TWIN, where, paging))
 
 
-def contracts(db: Connection, where: Conditions, page: Page) -> Found[shapes.Contract]:
+def contracts(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.Contract]:
     """Contracts of all types, those that have ended too."""
-    query = _paged(select(CONTRACT.c.contract_id).where(*where), page, CONTRACT_SORTS, [CONTRACT.c.contract_id])
+    query = _paged(select(CONTRACT.c.contract_id).where(*where), paging, CONTRACT_SORTS, [CONTRACT.c.contract_id])
     ids = [id for (id,) in db.execute(query)]
-    return Found(_contracts(db, ids), _count(db, CONTRACT, where, page))
+    return Page(_contracts(db, ids), _count(db, CONTRACT, where, paging))
 
 
 def contract(db: Connection, id: int) -> shapes.Contract:
@@ -165,41 +181,47 @@ def contract(db: Connection, id: int) -> shapes.Contract:
 
 
 def _contracts(db: Connection, ids: Sequence[int]) -> list[shapes.Contract]:
-    rows = {row["contract_id"]: row for row in _by_ids(db, _WIDE_CONTRACTS, ids)}
+    rows = {row["contract_id"]: row for row in _by_ids(db, _CONTRACT_ROWS, ids)}
     return [render.contract(rows[id]) for id in ids if id in rows]
 
 
-def bills(db: Connection, contract: int, page: Page) -> Found[shapes.Bill]:
+def bills(db: Connection, contract: int, paging: Paging) -> Page[shapes.Bill]:
     """What a contract was billed, newest first."""
     where = [BILL.c.contract_id == contract]
-    newest = Page(page.page, page.size, page.count, page.random, page.by or "timestamp", page.descending or not page.by)
+    newest = Paging(
+        paging.page,
+        paging.size,
+        paging.count,
+        paging.random,
+        paging.sort_by or "timestamp",
+        paging.descending or not paging.sort_by,
+    )
     rows = db.execute(
         _paged(select(BILL).where(*where), newest, BILL_SORTS, [BILL.c.block, BILL.c.position])
     ).mappings()
     found = [shapes.Bill(row["amount"], row["discount"], row["timestamp"]) for row in rows]
-    return Found(found, _count(db, BILL, where, page))
+    return Page(found, _count(db, BILL, where, paging))
 
 
-def public_ips(db: Connection, where: Conditions, page: Page) -> Found[shapes.PublicIp]:
+def public_ips(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.PublicIp]:
     """Farms' public addresses."""
     keys = [PUBLIC_IP.c.farm_id, PUBLIC_IP.c.ip]
-    rows = db.execute(_paged(select(PUBLIC_IP).where(*where), page, IP_SORTS, keys)).mappings()
-    return Found([render.public_ip(row) for row in rows], _count(db, PUBLIC_IP, where, page))
+    rows = db.execute(_paged(select(PUBLIC_IP).where(*where), paging, IP_SORTS, keys)).mappings()
+    return Page([render.public_ip(row) for row in rows], _count(db, PUBLIC_IP, where, paging))
 
 
 def stats(db: Connection, where: Conditions) -> shapes.Stats:
     """Sums over the grid; `where` chooses nodes."""
-    is_public = or_(NODE.c.ipv4 != "", NODE.c.ipv6 != "")
     sums = {
         **{f"total_{unit}": func.sum(NODE.c[f"total_{unit}"]) for unit in ("cru", "sru", "mru", "hru")},
-        "access_nodes": _number_of(is_public),
-        "gateways": _number_of(and_(is_public, NODE.c.domain != "")),
-        "gpus": _number_of(NODE.c.num_gpu > 0),
-        "dedicated_nodes": _number_of(or_(NODE.c.farm_dedicated, NODE.c.contracts == 0, NODE.c.renter != 0)),
+        "access_nodes": _number_of(rules.IS_ACCESS_NODE),
+        "gateways": _number_of(rules.IS_GATEWAY),
+        "gpus": _number_of(rules.HAS_GPU),
+        "dedicated_nodes": _number_of(rules.IS_DEDICATED_IN_STATS),
         "workloads_number": func.sum(NODE.c.workloads),
         "nodes": func.count(),
     }
-    # One look at the nodes: sums by country, and the sums of these.
+    # One pass over the nodes: sums by country, and the sums of these.
     query = select(NODE.c.country, *(column.label(name) for name, column in sums.items()))
     countries = list(db.execute(query.where(*where).group_by(NODE.c.country)).mappings())
     return shapes.Stats(
@@ -246,31 +268,31 @@ def last_answers(db: Connection) -> shapes.Indexers:
     return shapes.Indexers(*(shapes.UpdatedAt(int(time)) for time in row))
 
 
-# Tools
+# Helpers
 
 
-def _by_ids(db: Connection, query: Select[Any], ids: Sequence[int]) -> Iterator[Row]:
-    """Rows of these ids. Databases take only so many parameters at a time."""
-    for start in range(0, len(ids), _MOST_IDS):
-        yield from db.execute(query, {"ids": ids[start : start + _MOST_IDS]}).mappings()
+def _by_ids(db: Connection, query: Select[Any], ids: Sequence[int], values: Mapping[str, Any] = _NONE) -> Iterator[Row]:
+    """Rows of these ids, in parts: databases limit the parameters of a statement."""
+    for start in range(0, len(ids), _MAX_IDS):
+        yield from db.execute(query, {**values, "ids": ids[start : start + _MAX_IDS]}).mappings()
 
 
 def _paged(
-    query: Select[Any], page: Page, sorts: Mapping[str, Any], keys: Sequence[Any], first: Sequence[Any] = ()
+    query: Select[Any], paging: Paging, sorts: Mapping[str, Any], keys: Sequence[Any], first: Sequence[Any] = ()
 ) -> Select[Any]:
-    """Ordered, with the key last: the same question always has the same answer."""
-    if page.random:
+    """Ordered, with the key last: the same request always has the same answer."""
+    if paging.random:
         order = [func.random()]
     else:
-        chosen = [sorts[page.by]] if page.by else []
-        # Without a column to sort by, the direction means nothing to clients.
-        down = page.descending and bool(page.by)
+        chosen = [sorts[paging.sort_by]] if paging.sort_by else []
+        # As the reference: a direction without a column does nothing.
+        down = paging.descending and bool(paging.sort_by)
         order = [*first, *((one.desc() if down else one.asc()) for one in (*chosen, *keys))]
-    return query.order_by(*order).limit(page.size).offset((page.page - 1) * page.size)
+    return query.order_by(*order).limit(paging.size).offset((paging.page - 1) * paging.size)
 
 
-def _count(db: Connection, table: Table, where: Conditions, page: Page) -> int:
-    if not page.count:
+def _count(db: Connection, table: Table, where: Conditions, paging: Paging) -> int:
+    if not paging.count:
         return 0
     return int(db.execute(select(func.count()).select_from(table).where(*where)).scalar_one())
 

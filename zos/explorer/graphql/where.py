@@ -1,8 +1,8 @@
 """GraphQL's `where` and `orderBy` as SQL, by the entities. Pure.
 
 The operators are those of the grid's indexer: `nodeID_eq`, `state_in`, `deploymentData_contains`, links by their own
-`where`, lists by `_some`, `_none` and `_every`. `AND` narrows what stands beside it, and `OR` is an alternative to it
-(all of it): that is how the indexer reads them.
+`where`, lists by `_some`, `_none` and `_every`. As in the indexer, `AND` narrows the conditions beside it, and `OR` is
+an alternative to all of them together.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
 
-from zos.explorer.entities import BY_NAME
-from zos.explorer.entity import ENUMS, Entity, Link, LinkKind, Scalar
 from zos.explorer.errors import BadRequest
+from zos.explorer.graphql.entities import BY_NAME
+from zos.explorer.graphql.entity import ENUMS, Entity, Link, LinkKind, Scalar
 
-MOST_VALUES = 5000
-MOST_LINKS = 4
-"""One within the other: each multiplies what the database has to look at."""
+MAX_VALUES = 5000
+MAX_LINKS = 4
+"""Nested: each multiplies the rows that the database has to read."""
 _EQUAL = ("eq", "not_eq", "isNull")
 _AMONG = ("in", "not_in")
 _ORDER = ("gt", "gte", "lt", "lte")
@@ -39,7 +39,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 
 def operators(kind: str) -> tuple[str, ...]:
-    """What a field of this type can be compared by."""
+    """The operators of a field of this type."""
     if kind == Scalar.JSON:
         return ("isNull",)
     if kind == Scalar.FLAG:
@@ -52,9 +52,8 @@ def operators(kind: str) -> tuple[str, ...]:
 
 
 def condition(entity: Entity, where: Mapping[str, Any] | None) -> ColumnElement[bool]:
-    """The rows that are meant, those of the entity's table that are none of it left out."""
-    only = entity.only if entity.only is not None else true()
-    return and_(only, _where(entity, where)) if where else only
+    """The condition of a `where`, on the rows of the entity's table that belong to the entity."""
+    return and_(entity.only, _where(entity, where)) if where else entity.only
 
 
 def _where(entity: Entity, where: Mapping[str, Any], links: int = 0) -> ColumnElement[bool]:
@@ -74,12 +73,11 @@ def _one(entity: Entity, name: str, value: Any, links: int) -> ColumnElement[boo
     if field in entity.links:
         link = entity.links[field]
         if operator == "isNull":
-            is_there = _is_there(link)
-            return not_(is_there) if value else is_there
+            return not_(link.exists) if value else link.exists
         return _linked(link, entity, value, operator, links + 1)
     column = entity.fields[field].sql
-    if isinstance(value, list) and len(value) > MOST_VALUES:
-        raise BadRequest(problem=f"{name} has {len(value)} values, at most {MOST_VALUES} are taken")
+    if isinstance(value, list) and len(value) > MAX_VALUES:
+        raise BadRequest(problem=f"{name} has {len(value)} values, at most {MAX_VALUES} are taken")
     if operator.startswith("not_"):
         if operator == "not_eq" and value is None:
             return column.is_not(None)
@@ -87,18 +85,14 @@ def _one(entity: Entity, name: str, value: Any, links: int) -> ColumnElement[boo
     return _OPERATORS[operator](column, value)
 
 
-def _is_there(link: Link) -> ColumnElement[bool]:
-    return link.is_there if link.is_there is not None else true()
-
-
 def _linked(
     link: Link, entity: Entity, where: Mapping[str, Any] | None, quantity: str, links: int
 ) -> ColumnElement[bool]:
-    if links > MOST_LINKS:
-        raise BadRequest(problem=f"a where may follow {MOST_LINKS} links, one within the other")
+    if links > MAX_LINKS:
+        raise BadRequest(problem=f"a where may follow {MAX_LINKS} links, one within the other")
     target = BY_NAME[link.target]
     if link.kind is LinkKind.SAME:
-        return and_(_is_there(link), _where(target, where or {}, links))
+        return and_(link.exists, _where(target, where or {}, links))
     joined = entity.table.c[link.local] == target.table.c[link.remote]
     meant = _where(target, where or {}, links)
     match quantity:
@@ -111,7 +105,7 @@ def _linked(
 
 
 def orders(entity: Entity) -> dict[str, ColumnElement[Any]]:
-    """The words of `orderBy`, those of single links too."""
+    """The values of `orderBy` and their SQL, those of single links too."""
     columns = {name: field.sql for name, field in entity.fields.items() if field.kind != Scalar.JSON}
     for name, link in entity.links.items():
         target = BY_NAME[link.target]

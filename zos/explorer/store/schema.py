@@ -1,18 +1,26 @@
 """The tables: what the chain says of the grid, as rows. One definition serves SQLite and PostgreSQL.
 
 Texts that are compared without regard to case have a `…_key` beside them (casefolded), because databases disagree
-about letters beyond ASCII. Derived columns of `node` are filled by `zos.explorer.derive`, so that filters need no sums.
+about letters beyond ASCII. Derived columns of `node` are filled by `zos.explorer.store.derived`, so that filters need
+no sums.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false, text
 
 VERSION = 2
-"""Of the tables. They only ever grow: an older database gets what it lacks, and the chain is read whole again."""
+"""Of the tables. They only grow: an older database gets what it lacks, and the whole chain state is read again."""
+
+UNITS = ("hru", "sru", "cru", "mru")
+"""Of capacity: disk, SSD and memory in bytes, threads."""
+PRICED_UNITS = ("su", "cu", "nu", "ipu", "unique_name", "domain_name")
+MAX_INT = 2**63 - 1
 
 META = MetaData()
-# SQLite's own row id is only used for a key that is called INTEGER.
+# SQLite stores a table by its key only when the key's type is called INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -96,7 +104,7 @@ NODE = Table(
     *(_int(f"used_{unit}") for unit in ("cru", "mru", "sru", "hru")),
     Column("price_usd", Float, nullable=False, default=0.0),
     _int("rent_contract_id"),
-    # What nodes were asked for, as far as it is filtered by; the rest is in `report`.
+    # What nodes answered, as far as clients filter by it; the rest is in `report`.
     _int("features"),
     Column("healthy", Boolean),
     Column("has_ipv6", Boolean),
@@ -204,7 +212,7 @@ COUNTRY = Table(
     META,
     _id("country_id"),
     *(_text(name) for name in ("code", "name", "region", "subregion")),
-    # Nobody tells us where they lie.
+    # Clients ask for these, and no source tells them.
     *(Column(name, Text) for name in ("lat", "long")),
 )
 
@@ -214,8 +222,8 @@ PRICING_POLICY = Table(
     _id("pricing_policy_id"),
     _int("grid_version"),
     _text("name"),
-    *(_int(name) for name in ("su", "cu", "nu", "ipu", "unique_name", "domain_name")),
-    *(_text(f"{name}_unit") for name in ("su", "cu", "nu", "ipu", "unique_name", "domain_name")),
+    *(_int(name) for name in PRICED_UNITS),
+    *(_text(f"{name}_unit") for name in PRICED_UNITS),
     _text("foundation_account"),
     _text("certified_sales_account"),
     _int("discount"),
@@ -279,3 +287,11 @@ for table, columns in (
     (BILL, ("contract_id", "timestamp")),
 ):
     Index(f"ix_{table.name}_{'_'.join(columns)}", *(table.c[name] for name in columns))
+
+
+def clean_text(value: Any) -> str:
+    """Bytes or text of strangers as text that every database takes: valid Unicode without NUL."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else bytes(value).decode(errors="replace")
+    return text.encode(errors="replace").decode().replace("\0", "")

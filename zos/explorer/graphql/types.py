@@ -1,4 +1,4 @@
-"""GraphQL's types, made of the entities: objects, their lists and connections, and how these are read of the tables."""
+"""The GraphQL schema, made of the entities: objects, lists and connections, and the resolvers that read them."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ from graphql import (
 )
 from sqlalchemy import Connection, func, select
 
-from zos.explorer import database
-from zos.explorer.database import in_time
-from zos.explorer.entities import BY_NAME, ENTITIES
-from zos.explorer.entity import ENUMS, Entity, Field, Link, LinkKind, Scalar
 from zos.explorer.errors import TooLong
-from zos.explorer.where import condition, operators, orders
+from zos.explorer.graphql.entities import BY_NAME, ENTITIES, rows_of
+from zos.explorer.graphql.entity import ENUMS, Entity, Link, LinkKind, Scalar
+from zos.explorer.graphql.where import condition, operators, orders
+from zos.explorer.store import pool
+from zos.explorer.store.pool import translated_errors
 
 Info: TypeAlias = GraphQLResolveInfo[Any]
 
-MOST_ROWS = 50_000
+MAX_ROWS = 50_000
 """Of all lists of one request together."""
 _CHUNK = 5000
 _BIG = 2**63
+_MAX_GRAPHQL_INT = 2**31 - 1
 
 
 def _big_in(value: Any) -> int:
@@ -70,44 +71,44 @@ _KINDS: dict[str, Any] = {
 }
 
 
-class Rows:
-    """The database for one request, and how much of it was read."""
+class RowReader:
+    """Reads rows for one request, within a deadline and a number of rows for all of it."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
-        self._left = MOST_ROWS
-        self._until = time.monotonic() + database.LONGEST
+        self._left = MAX_ROWS
+        self._until = time.monotonic() + pool.DEADLINE
 
     def read(self, query: Any) -> list[Mapping[str, Any]]:
-        """Rows; an error when the whole request asks for too many, or takes too long."""
+        """Rows. Raises GraphQLError when the request reads too many, TooLong when it takes too long."""
         rows = list(self._executed(query.limit(self._left + 1) if query._limit is None else query).mappings())
         self._left -= len(rows)
         if self._left < 0:
-            raise GraphQLError(f"a request may read {MOST_ROWS} rows; use limit and offset")
+            raise GraphQLError(f"a request may read {MAX_ROWS} rows; use limit and offset")
         return [dict(row) for row in rows]
 
     def count(self, query: Any) -> int:
         return int(self._executed(query).scalar_one())
 
     def _executed(self, query: Any) -> Any:
-        # Each statement has a deadline, and so has all of them together.
+        # Each statement has a deadline, and so have all of them together.
         if time.monotonic() > self._until:
-            raise TooLong(seconds=round(database.LONGEST))
-        with in_time():
+            raise TooLong(seconds=round(pool.DEADLINE))
+        with translated_errors():
             return self._db.execute(query)
 
 
 class _Batch:
-    """Rows that were read together: what they link to is read together as well."""
+    """Rows that one query read: what they link to is read by one query as well."""
 
-    def __init__(self, entity: Entity, rows: list[Mapping[str, Any]], source: Rows) -> None:
+    def __init__(self, entity: Entity, rows: list[Mapping[str, Any]], source: RowReader) -> None:
         self.entity = entity
         self.items = [_Item(row, self, entity) for row in rows]
         self._source = source
         self._linked: dict[str, dict[Any, list[_Item]]] = {}
 
     def linked(self, name: str, link: Link, key: Any) -> list[_Item]:
-        """What one row links to."""
+        """The entities that one row links to."""
         if name not in self._linked:
             self._linked[name] = self._read(link)
         return self._linked[name].get(key, [])
@@ -118,7 +119,7 @@ class _Batch:
         rows: list[Mapping[str, Any]] = []
         for start in range(0, len(keys), _CHUNK):
             column = target.table.c[link.remote]
-            some = select(target.table).where(column.in_(keys[start : start + _CHUNK]))
+            some = rows_of(target.table.name).where(column.in_(keys[start : start + _CHUNK]))
             rows += self._source.read(some.order_by(*target.table.primary_key))
         grouped: dict[Any, list[_Item]] = {}
         for item in _Batch(target, rows, self._source).items:
@@ -137,8 +138,8 @@ class _Item:
         self.entity = entity
 
 
-class Types:
-    """GraphQL's types of all entities."""
+class SchemaBuilder:
+    """Builds the GraphQL types of all entities."""
 
     def __init__(self) -> None:
         self.objects = {entity.name: self._object(entity) for entity in ENTITIES}
@@ -148,7 +149,7 @@ class Types:
         self._page = GraphQLObjectType("PageInfo", page)
 
     def query(self) -> GraphQLObjectType:
-        """The root."""
+        """The root type, with the fields of all entities."""
         fields: dict[str, GraphQLField] = {}
         for entity in ENTITIES:
             if entity.plural:
@@ -209,12 +210,12 @@ class Types:
 
     def _object(self, entity: Entity) -> GraphQLObjectType:
         def fields() -> dict[str, GraphQLField]:
-            made = {name: _value(field) for name, field in entity.fields.items()}
-            return made | {name: self._link(name, link) for name, link in entity.links.items()}
+            made = {name: _value(entity, name) for name in entity.fields}
+            return made | {name: self._link(entity, name, link) for name, link in entity.links.items()}
 
         return GraphQLObjectType(entity.name, fields)
 
-    def _link(self, name: str, link: Link) -> GraphQLField:
+    def _link(self, entity: Entity, name: str, link: Link) -> GraphQLField:
         kind = self.objects[link.target]
         if link.kind is LinkKind.MANY:
             many = GraphQLNonNull(GraphQLList(GraphQLNonNull(kind)))
@@ -224,9 +225,11 @@ class Types:
             return GraphQLField(
                 kind, resolve=lambda item, _: _first(item.batch.linked(name, link, item.row[link.local]))
             )
+        target, exists = BY_NAME[link.target], entity.key(name)
+        if not link.is_optional:
+            return GraphQLField(GraphQLNonNull(kind), resolve=lambda item, _: _Item(item.row, item.batch, target))
         return GraphQLField(
-            kind if link.is_optional else GraphQLNonNull(kind),
-            resolve=lambda item, _: _Item(item.row, item.batch, BY_NAME[link.target]) if link.has(item.row) else None,
+            kind, resolve=lambda item, _: _Item(item.row, item.batch, target) if item.row[exists] else None
         )
 
     def _where(self, entity: Entity) -> GraphQLInputObjectType:
@@ -254,9 +257,13 @@ def _operand(kind: str, operator: str) -> Any:
     return GraphQLList(GraphQLNonNull(_KINDS[kind])) if operator in ("in", "not_in") else _KINDS[kind]
 
 
-def _value(field: Field) -> GraphQLField:
-    kind, get = _KINDS[field.kind], field.get
-    return GraphQLField(kind if field.is_optional else GraphQLNonNull(kind), resolve=lambda item, _: get(item.row))
+def _value(entity: Entity, name: str) -> GraphQLField:
+    field, key = entity.fields[name], entity.key(name)
+    kind = _KINDS[field.kind] if field.is_optional else GraphQLNonNull(_KINDS[field.kind])
+    if field.kind == Scalar.INT:
+        # The chain's numbers are unsigned; GraphQL's Int ends earlier.
+        return GraphQLField(kind, resolve=lambda item, _: min(item.row[key], _MAX_GRAPHQL_INT))
+    return GraphQLField(kind, resolve=lambda item, _: item.row[key])
 
 
 def _capital(name: str) -> str:
@@ -270,7 +277,7 @@ def _first(items: Sequence[_Item]) -> _Item | None:
 def _query(entity: Entity, given: Mapping[str, Any]) -> Any:
     known = orders(entity)
     chosen = [known[word] for word in given.get("orderBy") or ()]
-    query = select(entity.table).where(condition(entity, given.get("where")))
+    query = rows_of(entity.table.name).where(condition(entity, given.get("where")))
     return query.order_by(*chosen, *entity.table.primary_key)
 
 
@@ -278,7 +285,7 @@ def _lister(entity: Entity) -> Callable[..., list[_Item]]:
     def resolve(_: Any, info: Info, **given: Any) -> list[_Item]:
         query = _query(entity, given)
         if (limit := given.get("limit")) is not None:
-            query = query.limit(min(_natural(limit, "limit"), MOST_ROWS + 1))
+            query = query.limit(min(_natural(limit, "limit"), MAX_ROWS + 1))
         if (offset := given.get("offset")) is not None:
             query = query.offset(_natural(offset, "offset"))
         return _Batch(entity, info.context.read(query), info.context).items
@@ -286,8 +293,8 @@ def _lister(entity: Entity) -> Callable[..., list[_Item]]:
     return resolve
 
 
-def _single(entity: Entity, source: Rows, id: str) -> _Item | None:
-    query = select(entity.table).where(condition(entity, {"id_eq": id})).limit(1)
+def _single(entity: Entity, source: RowReader, id: str) -> _Item | None:
+    query = rows_of(entity.table.name).where(condition(entity, {"id_eq": id})).limit(1)
     return _first(_Batch(entity, source.read(query), source).items)
 
 
@@ -298,9 +305,9 @@ def _natural(number: int, what: str) -> int:
 
 
 class _Page:
-    """A connection; each of its parts is only worked out when it is asked for."""
+    """A connection; each of its parts is only read when the request asks for it."""
 
-    def __init__(self, entity: Entity, source: Rows, given: Mapping[str, Any]) -> None:
+    def __init__(self, entity: Entity, source: RowReader, given: Mapping[str, Any]) -> None:
         self._entity = entity
         self._source = source
         self._given = given
@@ -318,8 +325,8 @@ class _Page:
     def edges(self) -> list[tuple[int, _Item]]:
         if self._edges is None:
             given = self._given.get("first")
-            first = min(_natural(100 if given is None else int(given), "first"), MOST_ROWS)
-            # One more than wanted tells whether there is a next page.
+            first = min(_natural(100 if given is None else int(given), "first"), MAX_ROWS)
+            # One row more tells whether there is a next page.
             rows = self._source.read(_query(self._entity, self._given).offset(self._after).limit(first + 1))
             self._more = len(rows) > first
             items = _Batch(self._entity, rows[:first], self._source).items

@@ -1,4 +1,7 @@
-"""What a request may say: one description of each parameter that both parses it and tells OpenAPI of it. Pure."""
+"""Parameters of requests: one description of each parses it, makes a filter of it and describes it in OpenAPI. Pure.
+
+Why this is no framework's: decisions/0001-parameters.md.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from zos.explorer.errors import BadRequest
+from zos.explorer.store.schema import MAX_INT
 
-LARGEST = 2**63 - 1
-LONGEST = 1024
-MOST = 1000
+MAX_TEXT = 1024
+MAX_VALUES = 1000
 TRUE = ("true", "1", "t", "T", "TRUE", "True", "on")
 FALSE = ("false", "0", "f", "F", "FALSE", "False")
 _DIGITS = re.compile(r"[0-9]{1,19}")
@@ -22,7 +25,7 @@ _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 class Kind(StrEnum):
-    """What a value is; lists are separated by commas or given by repeating the name."""
+    """The type of a value; lists are separated by commas or given by repeating the name."""
 
     NUMBER = "number"
     DECIMAL = "decimal"
@@ -33,43 +36,49 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What conditions depend on besides the value."""
+class FilterContext:
+    """What conditions depend on besides the parameter's value."""
 
     now: int = 0
+    """Unix seconds."""
     balance: float = 0.0
+    """USD."""
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter; `condition` makes a filter of it, on rows of the table that `room` names."""
+    """A parameter. With a `condition` it is a filter."""
 
     name: str
     kind: Kind
     doc: str
-    condition: Callable[[Any, Scope], ColumnElement[bool]] | None = None
-    room: str = ""
+    condition: Callable[[Any, FilterContext], ColumnElement[bool]] | None = None
+    subject: str = ""
+    """Of which rows the condition is: the list's own (empty), or `gpu` or `node`, which belong to them."""
     choices: Sequence[str] = ()
     """The words it may be, compared without regard to case."""
-    least: int = 0
-    most: int = LARGEST
+    minimum: int = 0
+    maximum: int = MAX_INT
     place: str = "query"
+    """As in OpenAPI: `query` or `path`."""
 
     def parse(self, texts: Sequence[str]) -> Any:
-        """The value of what was given (never empty)."""
+        """The value of the texts that were given (at least one). Raises BadRequest."""
         if self.kind in (Kind.NUMBERS, Kind.TEXTS):
             parts = [part for text in texts for part in text.split(",")]
-            if len(parts) > MOST:
-                raise self._bad(f"has {len(parts)} values, at most {MOST} are taken")
-            # Once is enough: a condition grows with each.
+            if len(parts) > MAX_VALUES:
+                raise self._bad(f"has {len(parts)} values, at most {MAX_VALUES} are taken")
+            # Each value makes the condition longer: repeated ones are dropped.
             return list(dict.fromkeys(self._one(part) for part in parts))
         return self._one(texts[-1])
 
     def _one(self, text: str) -> Any:
         match self.kind:
             case Kind.NUMBER | Kind.NUMBERS:
-                if not _DIGITS.fullmatch(text) or not self.least <= int(text) <= self.most:
-                    raise self._bad(f"must be a whole number from {self.least} to {self.most}, not `{_shown(text)}`")
+                if not _DIGITS.fullmatch(text) or not self.minimum <= int(text) <= self.maximum:
+                    raise self._bad(
+                        f"must be a whole number from {self.minimum} to {self.maximum}, not `{_shown(text)}`"
+                    )
                 return int(text)
             case Kind.DECIMAL:
                 if not _DECIMAL.fullmatch(text):
@@ -88,17 +97,17 @@ class Param:
             if found is None:
                 raise self._bad(f"must be one of {', '.join(self.choices)}, not `{_shown(text)}`")
             return found
-        if len(text) > LONGEST or "\0" in text or not _is_unicode(text):
-            raise self._bad(f"must be text of at most {LONGEST} characters")
+        if len(text) > MAX_TEXT or "\0" in text or not _is_unicode(text):
+            raise self._bad(f"must be text of at most {MAX_TEXT} characters")
         return text
 
     def _bad(self, problem: str) -> BadRequest:
         return BadRequest(problem=f"{self.name} {problem}")
 
     def schema(self) -> dict[str, Any]:
-        """For OpenAPI."""
-        whole = {"type": "integer", "minimum": self.least, "maximum": self.most}
-        word: dict[str, Any] = {"type": "string", "maxLength": LONGEST, "pattern": "^[^\\u0000]+$"}
+        """The JSON schema of the value, for OpenAPI."""
+        whole = {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+        word: dict[str, Any] = {"type": "string", "maxLength": MAX_TEXT, "pattern": "^[^\\u0000]+$"}
         if self.choices:
             word = {"type": "string", "enum": list(self.choices)}
         match self.kind:
@@ -111,12 +120,12 @@ class Param:
             case Kind.TEXT:
                 return word
             case Kind.NUMBERS:
-                return {"type": "array", "items": whole, "minItems": 1, "maxItems": MOST}
+                return {"type": "array", "items": whole, "minItems": 1, "maxItems": MAX_VALUES}
             case _:
-                return {"type": "array", "items": word, "minItems": 1, "maxItems": MOST}
+                return {"type": "array", "items": word, "minItems": 1, "maxItems": MAX_VALUES}
 
-    def described(self) -> dict[str, Any]:
-        """As a parameter of OpenAPI."""
+    def openapi(self) -> dict[str, Any]:
+        """The parameter object of OpenAPI."""
         body: dict[str, Any] = {"name": self.name, "in": self.place, "description": self.doc, "schema": self.schema()}
         if self.place == "path":
             return body | {"required": True, "example": 1}
@@ -127,7 +136,7 @@ class Param:
 
 
 def parse(params: Sequence[Param], given: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Values by name; what is empty counts as not given, and what nobody knows is refused."""
+    """Values by name. An empty text counts as not given; an unknown name raises BadRequest."""
     known = {param.name: param for param in params}
     texts: dict[str, list[str]] = {}
     for name, text in given:
@@ -139,13 +148,13 @@ def parse(params: Sequence[Param], given: Iterable[tuple[str, str]]) -> dict[str
 
 
 def conditions(
-    params: Sequence[Param], values: Mapping[str, Any], scope: Scope
+    params: Sequence[Param], values: Mapping[str, Any], context: FilterContext
 ) -> dict[str, list[ColumnElement[bool]]]:
-    """The filters among the values, by room."""
+    """The conditions of the values that are filters, by subject."""
     found: dict[str, list[ColumnElement[bool]]] = {}
     for param in params:
         if param.condition is not None and param.name in values:
-            found.setdefault(param.room, []).append(param.condition(values[param.name], scope))
+            found.setdefault(param.subject, []).append(param.condition(values[param.name], context))
     return found
 
 
@@ -158,5 +167,5 @@ def _is_unicode(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Somebody else's text, fit for an answer."""
+    """A text of the client, cut and cleaned for an error message."""
     return text[:60].encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Follows the chain: the whole state first, then what each finalized block's events are a reason to read again."""
+"""Follows the chain: reads the whole state once, then what the events of each finalized block name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from zos.errors import ZosError
+from zos.explorer.chain.events import EventSummary
+from zos.explorer.chain.reader import ChainReader, Hosts
+from zos.explorer.clock import GridClock
 from zos.explorer.errors import AnotherChain
-from zos.explorer.liveness import Now
-from zos.explorer.project import Touched
-from zos.explorer.read import Known, Reader
-from zos.explorer.schema import VERSION
-from zos.explorer.store import Cursor, Store
+from zos.explorer.store.changes import Cursor
+from zos.explorer.store.schema import VERSION
+from zos.explorer.store.writer import Store
 from zos.runtime.loops import Wake
 from zos.substrate import Block, Chain, StatePruned, Unreadable
 
@@ -23,30 +24,31 @@ log = logging.getLogger("zos.explorer")
 T = TypeVar("T")
 
 LOOK_BACK = 1000
-"""Blocks: nodes report every 40 minutes (400 blocks), so that within these every living node was heard twice."""
+"""Blocks. Nodes report every 40 minutes (400 blocks), so these have two reports of every node that is up."""
 STEP = 100
+"""Blocks that are written in one transaction."""
 
 
 class Follower:
-    """One reader of the chain, and the only one who writes what it says."""
+    """Brings the database to each finalized block."""
 
-    def __init__(self, chain: Chain, store: Store, now: Now, look_back: int = LOOK_BACK) -> None:
+    def __init__(self, chain: Chain, store: Store, clock: GridClock, look_back: int = LOOK_BACK) -> None:
         self._chain = chain
         self._store = store
-        self._now = now
-        self._reader = Reader(chain)
+        self._clock = clock
+        self._reader = ChainReader(chain)
         self._look_back = look_back
-        self._is_sure = False
+        self._is_chain_checked = False
         self.cursor: Cursor | None = None
         self.detail = "the chain was not read yet"
         """Why the database is behind; empty when it is not."""
         self.wake = Wake()
-        """Rings when following should begin again at once."""
-        self._moved = asyncio.Condition()
+        """Starts the loop around `follow` again at once."""
+        self._cursor_moved = asyncio.Condition()
 
     async def follow(self) -> None:
-        """From where it stopped, until the chain fails; the caller starts it again. Raises when it came no further."""
-        self._is_sure = False
+        """Follow until the chain fails; the caller starts it again. Raises only when no block was written since."""
+        self._is_chain_checked = False
         self.cursor = started = await asyncio.to_thread(self._store.cursor)
         try:
             async with contextlib.aclosing(self._chain.finalized_heads()) as heads:  # type: ignore[type-var]
@@ -56,35 +58,35 @@ class Follower:
             self.detail = str(err) or type(err).__name__
             if self.cursor == started:
                 raise
-            # It worked until now: the next try comes at once, and only further failures make it slower.
+            # Blocks were written until now: try again at once, and back off only when that fails.
             log.warning("the chain is not followed: %s", err, exc_info=None if isinstance(err, ZosError) else err)
             self.wake.set()
 
     async def reached(self, number: int) -> None:
         """Wait until this block is in the database."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: self.cursor is not None and self.cursor.number >= number)
+        async with self._cursor_moved:
+            await self._cursor_moved.wait_for(lambda: self.cursor is not None and self.cursor.number >= number)
 
     async def advance(self, head: Block) -> None:
         """Bring the database to this block."""
         if head.number < 1 or not await self._is_same_chain(head):
             return
         cursor = self.cursor
-        # Tables of an earlier version lack something that the chain can tell.
-        is_whole = cursor is not None and cursor.version == VERSION
-        if cursor is not None and is_whole and head.number <= cursor.number:
+        # Tables of an earlier version lack something that only the whole state fills in.
+        is_current = cursor is not None and cursor.version == VERSION
+        if cursor is not None and is_current and head.number <= cursor.number:
             self.detail = ""
             return
-        if cursor is None or not is_whole or head.number - cursor.number > self._look_back:
+        if cursor is None or not is_current or head.number - cursor.number > self._look_back:
             await self._snapshot(head)
         else:
             await self._catch_up(cursor, head)
         self.detail = ""
 
     async def _is_same_chain(self, head: Block) -> bool:
-        """Whether to go on from the cursor; a chain that began anew is read anew, another one is refused."""
+        """Whether to go on from the cursor. A chain that began anew is read anew; raises AnotherChain for another."""
         cursor = self.cursor
-        if cursor is None or self._is_sure:
+        if cursor is None or self._is_chain_checked:
             return True
         genesis = await self._chain.genesis()
         if genesis != cursor.genesis:
@@ -96,51 +98,51 @@ class Follower:
         same = first == cursor.first and await self._chain.block_hash(cursor.number) == cursor.hash
         if not same:
             log.warning("block %d is another one than before: the chain began anew", cursor.number)
-            await _beside(self._store.wipe)
+            await _in_thread(self._store.wipe)
             self.cursor = None
-        self._is_sure = True
+        self._is_chain_checked = True
         return True
 
     async def _catch_up(self, cursor: Cursor, head: Block) -> None:
         for start in range(cursor.number + 1, head.number + 1, STEP):
             last = min(start + STEP - 1, head.number)
             hash = head.hash if last == head.number else await self._chain.block_hash(last)
-            touched = Touched()
+            summary = EventSummary()
             try:
-                if hash is None or not await self._reader.happened(range(start, last + 1), touched):
+                if hash is None or not await self._reader.add_events(range(start, last + 1), summary):
                     await self._snapshot(head)
                     return
-                await self._step(touched, Block(last, hash))
+                await self._step(summary, Block(last, hash))
             except StatePruned:
                 await self._snapshot(head)
                 return
             except (Unreadable, LookupError, TypeError, ValueError):
-                # One record that cannot be understood must not end the following.
-                log.exception("blocks %d to %d cannot be understood; the state is read whole", start, last)
+                # One record that cannot be decoded must not stop the follower.
+                log.exception("blocks %d to %d cannot be understood; the whole state is read", start, last)
                 await self._snapshot(head)
                 return
 
-    async def _step(self, touched: Touched, at: Block) -> None:
-        nodes = await _beside(lambda: self._store.nodes_of(touched.contracts))
-        farms = await _beside(lambda: self._store.farms_of(nodes))
-        changes = await self._reader.touched(touched, Known(frozenset(nodes), frozenset(farms)), at)
+    async def _step(self, summary: EventSummary, at: Block) -> None:
+        nodes = await _in_thread(lambda: self._store.nodes_of(summary.contracts))
+        farms = await _in_thread(lambda: self._store.farms_of(nodes))
+        changes = await self._reader.changed(summary, Hosts(frozenset(nodes), frozenset(farms)), at)
         cursor = await self._cursor_at(at)
-        await _beside(lambda: self._store.apply(changes, touched, cursor))
-        await self._moved_to(cursor)
+        await _in_thread(lambda: self._store.apply(changes, summary.facts, cursor))
+        await self._set_cursor(cursor)
 
     async def _snapshot(self, head: Block) -> None:
-        """The whole state; with what the last blocks told, as far as the chain still has them."""
+        """Write the whole state, with the events of the last blocks as far as the chain still has them."""
         log.info("reading the whole state at block %d", head.number)
         after = self.cursor.number if self.cursor else 0
         oldest = max(after + 1, head.number - self._look_back + 1, 1)
-        touched = Touched()
+        summary = EventSummary()
         with contextlib.suppress(Unreadable, LookupError, TypeError, ValueError):
-            await self._reader.happened(range(head.number, oldest - 1, -1), touched)
-        changes = await self._reader.everything(touched, head)
+            await self._reader.add_events(range(head.number, oldest - 1, -1), summary)
+        changes = await self._reader.everything(summary, head)
         cursor = await self._cursor_at(head)
-        await _beside(lambda: self._store.apply(changes, touched, cursor))
-        self._is_sure = True
-        await self._moved_to(cursor)
+        await _in_thread(lambda: self._store.apply(changes, summary.facts, cursor))
+        self._is_chain_checked = True
+        await self._set_cursor(cursor)
         log.info("%d nodes, %d contracts at block %d", len(changes.nodes), len(changes.contracts), head.number)
 
     async def _cursor_at(self, block: Block) -> Cursor:
@@ -150,13 +152,12 @@ class Follower:
         first = await self._chain.block_hash(1) or ""
         return Cursor(await self._chain.genesis(), first, block.number, block.hash, time)
 
-    async def _moved_to(self, cursor: Cursor) -> None:
-        self._now.heard(cursor.time)
-        async with self._moved:
+    async def _set_cursor(self, cursor: Cursor) -> None:
+        self._clock.set_chain_time(cursor.time)
+        async with self._cursor_moved:
             self.cursor = cursor
-            self._moved.notify_all()
+            self._cursor_moved.notify_all()
 
 
-async def _beside(work: Callable[[], T]) -> T:
-    """In a thread: the database must not hold up the loop."""
+async def _in_thread(work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work)
