@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zos.flistd.api.errors import BadMount
 from zos.flistd.api.types import Mount, MountId
-from zos.flistd.mountinfo import Mounted
+from zos.runtime.linux import Mounted
 
 TREES = ".trees"
 FILE_SYSTEM = "fuse.zos"
@@ -105,7 +105,7 @@ def seen(mounted: Iterable[Mounted], folder: Path, serving: frozenset[str]) -> H
     trees: list[TreeSeen] = []
     mounts: dict[MountId, tuple[MountSeen, ...]] = {}
     for one in mounted:
-        point = Path(one.point)
+        point = one.point
         ours = one.kind in (FILE_SYSTEM, OVERLAY) and _SOURCE.fullmatch(one.source) is not None
         if point.parent == folder / TREES and ours and point.name == one.source:
             trees.append(TreeSeen(one.source, one.source in serving))

@@ -22,7 +22,7 @@ from zos.lab.plan import BoxSeen, Have
 from zos.lab.script import NODE_FOLDERS, script
 from zos.lab.topology import DESK_ADDRESS, DESK_LINK, INTERNET, PREFIX, PUBLIC_NET, Box, Kind, Layout
 from zos.lab.units import NODE_UNITS
-from zos.runtime import proc
+from zos.runtime import linux, proc
 from zos.runtime.files import write_atomic
 
 READY_DEADLINE = 15.0
@@ -139,12 +139,9 @@ class LinuxHost:
         return found
 
     def _mounts(self) -> tuple[Path, ...]:
-        found = []
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            target = Path(line.split()[1].encode().decode("unicode_escape"))
-            if target.is_relative_to(self._layout.state) or target.is_relative_to(self._layout.run):
-                found.append(target)
-        return tuple(found)
+        points = (mounted.point for mounted in linux.mounts())
+        ours = (self._layout.state, self._layout.run)
+        return tuple(point for point in points if any(point.is_relative_to(folder) for folder in ours))
 
     @property
     def _memory(self) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import struct
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zos.errors import Status, ZosError
+from zos.runtime import linux
 
 NETNS = Path("/run/netns")
 TUN = Path("/dev/net/tun")
@@ -25,8 +25,6 @@ BATCH = 32
 """Packets per turn of the loop, so that no device starves the others."""
 _SETIFF = 0x400454CA
 _TUN, _NO_PI = 0x0001, 0x1000
-_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class NoDevice(ZosError):
@@ -61,7 +59,7 @@ def attach(device: str, namespace: str) -> int:
     def work() -> None:
         try:
             if namespace:
-                _enter(namespace)
+                linux.setns(NETNS / namespace, linux.CLONE_NEWNET)
             # TUNSETIFF would make a device of that name: a fresh one that nobody configured.
             if not Path(f"/proc/thread-self/net/dev_snmp6/{device}").exists():
                 raise FileNotFoundError("it does not exist")
@@ -76,16 +74,6 @@ def attach(device: str, namespace: str) -> int:
     if problem:
         raise NoDevice(device=device, namespace=namespace or "-", problem=problem[0])
     return found[0]
-
-
-def _enter(namespace: str) -> None:
-    file = os.open(NETNS / namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _LIBC.setns(file, _NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-    finally:
-        os.close(file)
 
 
 def _open(device: str) -> int:

@@ -6,15 +6,12 @@ Absolute links and `..` stay inside, as for a process that was chrooted there; o
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
-import struct
 from pathlib import Path
 
-# The number is the same on every architecture, as for all calls from 424 on.
-_SYS_OPENAT2 = 437
+from zos.runtime import linux
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -26,20 +23,16 @@ STRICT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 # The kernel says EAGAIN when a rename anywhere on the machine made it unsure about a `..`.
 _TRIES = 64
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
 
 def openat2(folder: int, path: str, flags: int, mode: int = 0, resolve: int = STRICT) -> int:
-    """The system call: opens `path` relative to the descriptor `folder`; returns a close-on-exec descriptor."""
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
-    for _ in range(_TRIES):
-        descriptor = _LIBC.syscall(_SYS_OPENAT2, folder, os.fsencode(path), how, len(how))
-        if descriptor >= 0:
-            return int(descriptor)
-        code = ctypes.get_errno()
-        if code not in (errno.EAGAIN, errno.EINTR):
-            break
-    raise OSError(code, os.strerror(code), path)
+    """Open `path` relative to the descriptor `folder`; returns a close-on-exec descriptor."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return linux.openat2(folder, path, flags, mode, resolve)
+        except (BlockingIOError, InterruptedError):
+            if attempt == _TRIES:
+                raise
+    raise AssertionError("unreachable")
 
 
 def open_path(root: Path, path: str, flags: int = os.O_RDONLY, mode: int = 0, resolve: int = STRICT) -> int:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-_PR_CAPBSET_DROP = 24
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
-_CAPABILITY_VERSION_3 = 0x20080522
+from zos.runtime import linux
 
 # capability.h's numbers, for the ones that some daemon of ours keeps.
 CAPABILITIES = {
@@ -41,8 +34,6 @@ CAPABILITIES = {
     "setfcap": 31,
 }
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
 
 def last_capability() -> int:
     """The highest capability number that this kernel knows."""
@@ -52,26 +43,14 @@ def last_capability() -> int:
 def keep_only(names: Iterable[str]) -> None:
     """Drop every capability but these from all sets of this process; cannot be undone."""
     keep = {CAPABILITIES[name] for name in names}
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
     for number in range(last_capability() + 1):
         if number not in keep:
-            _prctl(_PR_CAPBSET_DROP, number)
-    mask = sum(1 << number for number in keep)
-    low, high = mask & 0xFFFFFFFF, mask >> 32
-    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
-    # Inheritable stays empty: programs that a daemon runs get what the bounding set leaves a root user.
-    data = struct.pack("<6I", low, low, 0, high, high, 0)
-    if _LIBC.capset(header, data) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), "capset")
+            linux.prctl(linux.PR_CAPBSET_DROP, number)
+    # Nothing is inheritable: programs that a daemon runs get what the bounding set leaves a root user.
+    linux.capset(sum(1 << number for number in keep))
 
 
 def die_with_parent(signal: int) -> None:
     """Ask the kernel for this signal when the parent process ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal)
-
-
-def _prctl(option: int, argument: int) -> None:
-    if _LIBC.prctl(option, argument, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), f"prctl({option}, {argument})")
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from zos.runtime import linux
+
 MARKED = ("root", "lab", "node", "net", "tools", "process")
 SETTLE = 5.0
 _LOOP_ROOT = Path("/sys/block")
@@ -71,7 +73,7 @@ def _world() -> set[str]:
     for folder in (Path("/run/netns"), Path("/var/run/netns")):
         if folder.is_dir():
             seen |= {f"namespace {path.name}" for path in folder.iterdir()}
-    seen |= {f"mount {line.split()[1]}" for line in Path("/proc/self/mounts").read_text().splitlines()}
+    seen |= {f"mount {mounted.point}" for mounted in linux.mounts()}
     for backing in _LOOP_ROOT.glob("loop*/loop/backing_file"):
         seen.add(f"loop device of {backing.read_text().strip()}")
     return seen

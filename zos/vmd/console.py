@@ -8,12 +8,12 @@ write: a guest that writes without end costs vmd no more than a silent one.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from zos.runtime import linux
 from zos.vmd import trace
 from zos.vmd.api.types import MachineId
 
@@ -26,9 +26,6 @@ BOOT_HEAD = 64 * 1024
 BOOT_TAIL = 16 * 1024
 RHYTHM = 0.1
 _BLOCK = 4096
-_KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_LIBC.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 class Consoles:
@@ -97,7 +94,7 @@ class Consoles:
             first = _written_from(descriptor, 0)
             if size - first > KEEP + SLACK:
                 end = (size - KEEP) // _BLOCK * _BLOCK
-                _punch(descriptor, first // _BLOCK * _BLOCK, end)
+                linux.punch_hole(descriptor, first // _BLOCK * _BLOCK, end)
         finally:
             os.close(descriptor)
 
@@ -138,9 +135,3 @@ def _written_from(descriptor: int, offset: int) -> int:
         if err.errno == errno.ENXIO:  # nothing there, or offset at the end
             return os.fstat(descriptor).st_size
         raise
-
-
-def _punch(descriptor: int, start: int, end: int) -> None:
-    if _LIBC.fallocate(descriptor, _KEEP_SIZE_AND_PUNCH_HOLE, start, end - start) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), "fallocate")

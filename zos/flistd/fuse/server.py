@@ -24,8 +24,9 @@ from zos.flist.info import INDEX, INFO, Info
 from zos.flist.policy import Policy
 from zos.flist.source import Source
 from zos.flist.store import Stores
-from zos.flistd.fuse import kernel, wire
+from zos.flistd.fuse import wire
 from zos.flistd.fuse.tree import Tree
+from zos.runtime import linux
 
 FILE_SYSTEM = "fuse.zos"
 THREADS = 6
@@ -102,12 +103,12 @@ def _open(wanted: Wanted) -> tuple[int, wire.Kernel]:
     """Mount, and answer the kernel's greeting."""
     connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={connection},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
-    flags = kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
-    kernel.mount(wanted.source, wanted.point, FILE_SYSTEM, flags, options)
+    flags = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME
+    linux.mount(wanted.source, wanted.point, FILE_SYSTEM, flags, options)
     try:
         return connection, _greet(connection, wanted.point)
     except BaseException:
-        kernel.unmount(wanted.point)
+        linux.unmount(wanted.point)
         raise
 
 
@@ -123,8 +124,8 @@ def _greet(connection: int, point: str) -> wire.Kernel:
 
 
 def _raise_readahead(point: str) -> None:
-    for seen in kernel.mounted():
-        if seen.point == point and seen.kind == FILE_SYSTEM:
+    for seen in linux.mounts():
+        if str(seen.point) == point and seen.kind == FILE_SYSTEM:
             with contextlib.suppress(OSError):
                 Path(f"/sys/class/bdi/{seen.device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
 

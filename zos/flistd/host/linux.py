@@ -16,14 +16,13 @@ from zos.flist.policy import Policy
 from zos.flist.store import DEFAULT
 from zos.flistd import model
 from zos.flistd.api.errors import MountFailed
-from zos.flistd.fuse import kernel
 from zos.flistd.fuse.server import Wanted
 from zos.flistd.host import servers
 from zos.flistd.host.contract import Content
 from zos.flistd.host.library import Library
 from zos.flistd.model import Have
 from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step, describe
-from zos.runtime import threads
+from zos.runtime import linux, threads
 from zos.runtime.threads import Threads
 
 MOUNT = 30.0
@@ -31,7 +30,7 @@ MOUNT = 30.0
 TIDY = 600.0
 """Seconds for a walk over the cache."""
 
-_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOATIME
+_FLAGS = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME
 # A rename of a folder is then as everywhere; only we and the kernel write below `upper`, so redirects can be believed.
 _OVERLAY = "redirect_dir=on,metacopy=off,index=off,xino=auto"
 
@@ -80,7 +79,7 @@ class LinuxHost:
     async def observe(self) -> Have:
         """What is mounted, and whether it is served."""
         serving = servers.serving()
-        have = model.seen(kernel.mounted(), self._mounts, frozenset(serving))
+        have = model.seen(linux.mounts(), self._mounts, frozenset(serving))
         ours = {tree.source for tree in have.trees}
         self._watch.over({source: pid for source, pid in serving.items() if source in ours})
         return have
@@ -126,15 +125,15 @@ class LinuxHost:
 
     def _put(self, step: PutMount) -> None:
         point, tree = self._mounts / step.id, self._tree(step.source)
-        if not any(seen.point == str(tree) for seen in kernel.mounted()):
+        if not any(seen.point == tree for seen in linux.mounts()):
             raise OSError(errno.ENOENT, f"{tree} is not mounted")
         point.mkdir(parents=True, exist_ok=True, mode=0o755)
         if step.upper is None:
-            kernel.mount(str(tree), str(point), "", kernel.MS_BIND)
+            linux.mount(tree, point, flags=linux.MS_BIND)
             return
         rw, work = self._layers(step)
         options = f"lowerdir={tree},upperdir={rw},workdir={work},{_OVERLAY}"
-        kernel.mount(step.source, str(point), model.OVERLAY, _FLAGS, options)
+        linux.mount(step.source, point, model.OVERLAY, _FLAGS, options)
 
     def _layers(self, step: PutMount) -> tuple[Path, Path]:
         """The folders of a writable layer; the new root looks like the flist's."""
@@ -162,7 +161,7 @@ def _clear(point: Path) -> None:
     """Unmount all that is at a place, and the place itself."""
     for _ in range(64):
         try:
-            kernel.unmount(str(point))
+            linux.unmount(point)
         except OSError as err:
             if err.errno not in (errno.EINVAL, errno.ENOENT):
                 raise

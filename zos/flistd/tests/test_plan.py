@@ -12,9 +12,9 @@ from zos.flistd import model
 from zos.flistd.api import BadMount, Mount, MountId
 from zos.flistd.fake import FakeHost
 from zos.flistd.model import Have, MountSeen, TreeSeen, Want
-from zos.flistd.mountinfo import parse
 from zos.flistd.plan import plan
 from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, describe
+from zos.runtime.linux import parse_mountinfo
 
 F, G = "f" * 64, "0" * 64
 A, B = MountId("a"), MountId("b")
@@ -114,7 +114,7 @@ torn line
 
 
 def test_mountinfo_tells_which_mount_stands_on_which_server():
-    have = model.seen(parse(MOUNTINFO), Path("/m"), frozenset({f"{F}-3"}))
+    have = model.seen(parse_mountinfo(MOUNTINFO), Path("/m"), frozenset({f"{F}-3"}))
     assert have.trees == (TreeSeen(f"{F}-3", True), TreeSeen(f"{G}-1", False))
     assert have.mounts == {
         A: (MountSeen(f"{F}-3", None),),
@@ -125,7 +125,7 @@ def test_mountinfo_tells_which_mount_stands_on_which_server():
 
 @given(st.text(max_size=300))
 def test_no_mountinfo_is_too_odd(text: str):
-    model.seen(parse(text), Path("/m"), frozenset())
+    model.seen(parse_mountinfo(text), Path("/m"), frozenset())
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", ".trees", "a/b", "-a", "a\n", "a" * 129, "ä"])

@@ -6,7 +6,6 @@ namespace, and no process has to be forked.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import threading
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from zos.runtime import threads
+from zos.runtime import linux, threads
 
 T = TypeVar("T")
 
@@ -22,16 +21,6 @@ FOLDER = Path("/run/netns")
 """Where `ip netns` looks."""
 DEADLINE = 60.0
 """Seconds for one batch of netlink calls, of which each takes milliseconds."""
-
-_NEWNET = 0x40000000
-_BIND, _REC, _SHARED, _DETACH = 0x1000, 0x4000, 1 << 20, 2
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _call(name: str, *args: object) -> None:
-    if getattr(_LIBC, name)(*args) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), name)
 
 
 async def run(work: Callable[[], T], namespace: str = "") -> T:
@@ -49,7 +38,7 @@ async def run_in_scratch(work: Callable[[], T]) -> T:
     """Run blocking work in a fresh namespace that ends with it."""
 
     def unshared() -> T:
-        _call("unshare", _NEWNET)
+        linux.unshare(linux.CLONE_NEWNET)
         return work()
 
     return await threads.run("work in a scratch namespace", unshared, DEADLINE)
@@ -57,11 +46,7 @@ async def run_in_scratch(work: Callable[[], T]) -> T:
 
 def enter(namespace: str) -> None:
     """Move this thread into a named namespace, for good."""
-    file = os.open(FOLDER / namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _call("setns", file, _NEWNET)
-    finally:
-        os.close(file)
+    linux.setns(FOLDER / namespace, linux.CLONE_NEWNET)
 
 
 def exists(namespace: str) -> bool:
@@ -84,29 +69,28 @@ def create(namespace: str) -> None:
     if exists(namespace):
         return
     path.touch(mode=0o444)
-    _call("unshare", _NEWNET)
-    mine = f"/proc/self/task/{threading.get_native_id()}/ns/net"
-    _call("mount", mine.encode(), str(path).encode(), b"none", _BIND, None)
+    linux.unshare(linux.CLONE_NEWNET)
+    linux.mount(f"/proc/self/task/{threading.get_native_id()}/ns/net", path, flags=linux.MS_BIND)
 
 
 def _share() -> None:
     """Make the folder a shared mount, so that a removal reaches every mount namespace that saw the name."""
     FOLDER.mkdir(parents=True, exist_ok=True, mode=0o755)
-    folder = str(FOLDER).encode()
+    shared = linux.MS_SHARED | linux.MS_REC
     try:
-        _call("mount", b"", folder, b"none", _SHARED | _REC, None)
+        linux.mount("", FOLDER, flags=shared)
     except OSError as err:
         if err.errno != errno.EINVAL:
             raise
-        _call("mount", folder, folder, b"none", _BIND | _REC, None)
-        _call("mount", b"", folder, b"none", _SHARED | _REC, None)
+        linux.mount(FOLDER, FOLDER, flags=linux.MS_BIND | linux.MS_REC)
+        linux.mount("", FOLDER, flags=shared)
 
 
 def remove(namespace: str) -> None:
     """Remove a name; the kernel ends the namespace when nothing is left inside."""
     path = FOLDER / namespace
     try:
-        _call("umount2", str(path).encode(), _DETACH)
+        linux.unmount(path)
     except OSError as err:
         if err.errno not in (errno.EINVAL, errno.ENOENT):
             raise

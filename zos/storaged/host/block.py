@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zos.model.units import MiB
-from zos.storaged.host import mounts
+from zos.runtime import linux
 from zos.storaged.model import Content, DeviceSeen, Layout
 
 _BLOCK, _DEV = Path("/sys/block"), Path("/sys/dev/block")
@@ -125,7 +125,7 @@ def _look(descriptor: int, path: str, entry: str, layout: Layout) -> DeviceSeen:
 
     if size == 0:
         return found(Content.ABSENT, "there is no medium in it")
-    at = [mounted.target for mounted in mounts.table() if _is_source(mounted.source, seen.st_rdev)]
+    at = [mounted.point for mounted in linux.mounts() if _is_source(mounted.source, seen.st_rdev)]
     block = parse_superblock(os.pread(descriptor, _SUPERBLOCK_SIZE, _SUPERBLOCK))
     if block is not None and block.finished:
         ours = {layout.pool(block.label), layout.cache}

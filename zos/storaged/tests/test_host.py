@@ -1,4 +1,4 @@
-"""The parts of the host that need no device: superblocks, the mount table, copies, deadlines."""
+"""The parts of the host that need no device: superblocks, copies, deadlines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zos.storaged.api import DeviceRefused
-from zos.storaged.host import block, image, mounts
+from zos.storaged.host import block, image
 from zos.storaged.host.linux import BtrfsHost
 from zos.storaged.model import Content, Layout
 
@@ -38,20 +38,6 @@ def test_no_superblock_is_too_strange(data: bytes):
     seen = block.parse_superblock(whole)
     assert seen is not None
     assert "\0" not in seen.label
-
-
-def test_the_mount_table_is_read_with_its_escapes():
-    text = (
-        "29 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-        "43 27 0:39 /sub /mnt/a\\040b rw,nosuid,nodev,noatime - btrfs /dev/loop0 rw,subvolid=5\n"
-        "44 27 0:40 / /run rw shared:5 master:2 - tmpfs tmpfs rw\n"
-    )
-    assert mounts.table(text) == (
-        mounts.Mounted(Path("/"), "ext4", "/dev/sda1"),
-        mounts.Mounted(Path("/mnt/a b"), "btrfs", "/dev/loop0"),
-        mounts.Mounted(Path("/run"), "tmpfs", "tmpfs"),
-    )
-    assert mounts.table()
 
 
 def test_what_is_no_device_is_said_to_be_none(tmp_path: Path):
