@@ -1,0 +1,188 @@
+"""Daemons in this process: each runs as one life, is started again when it ends, and can be killed at any await."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nacl.signing import SigningKey
+
+from zos.bus.server import Add, Health
+from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
+from zos.core0.service import Core0Service
+from zos.runtime.clock import Clock
+from zos.runtime.config import NodeConfig
+from zos.runtime.daemon import Daemon, Runtime, opened
+from zos.runtime.ledger import Ledger, Upgrade
+from zos.sim.bus import SimBus, Switchboard, add_all
+from zos.sim.life import Life
+
+log = logging.getLogger("zos.sim")
+
+H = TypeVar("H")
+T = TypeVar("T")
+
+AGAIN = 0.5
+"""Seconds after which a daemon that ended is started again, as core-0 does."""
+
+MakeHost = Callable[[Runtime, Life, Callable[..., Any], tuple[Any, ...]], Any]
+"""Makes a daemon's host: its runtime, its life, the class that it would use on a real machine, and the arguments."""
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """Nothing to say."""
+
+
+class Core0(Daemon):
+    """core-0 as far as the others ask it: the node's key. It supervises nothing."""
+
+    name = "core0"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        rt.serve(Core0Service(rt.host(SigningKey), list), add_Core0Servicer_to_server)
+
+
+class SimLedger(Ledger[T]):
+    """A ledger whose writes end with its owner's life."""
+
+    life: Life
+
+    def put(self, key: str, body: T) -> int:
+        self.life.check()
+        return super().put(key, body)
+
+    def drop(self, key: str) -> None:
+        self.life.check()
+        super().drop(key)
+
+
+class SimRuntime(Runtime):
+    """A daemon's runtime without sockets."""
+
+    def __init__(
+        self,
+        life: Life,
+        switchboard: Switchboard,
+        make_host: MakeHost | None,
+        config: Any,
+        node: NodeConfig,
+        clock: Clock,
+    ) -> None:
+        super().__init__(life.name, config, node, clock=clock, bus=SimBus(node.run_dir, switchboard))
+        self._life = life
+        self._switchboard = switchboard
+        self._make_host = make_host
+
+    def host(self, cls: Callable[..., H], *args: Any) -> H:
+        if self._make_host is None:
+            return cls(*args)
+        host: H = self._make_host(self, self._life, cls, args)
+        return host
+
+    def ledger(
+        self,
+        name: str,
+        body: type[T],
+        version: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
+        keep_history: bool = False,
+        volatile: bool = False,
+    ) -> Ledger[T]:
+        folder = self.run_dir / self.name if volatile else self.state_dir
+        ledger: SimLedger[T] = SimLedger(folder / name, body, version, upgrades, keep_history)
+        ledger.life = self._life
+        return ledger
+
+    def listening(self, services: list[tuple[Any, Add]], health: Health) -> AbstractAsyncContextManager[None]:
+        return self._listening(services)
+
+    @asynccontextmanager
+    async def _listening(self, services: list[tuple[Any, Add]]) -> AsyncIterator[None]:
+        added = add_all(self._life, services)
+        await added.guarded()
+        with self._switchboard.serving(self.name, added):
+            yield
+
+
+class Unit:
+    """One daemon of a node, over all its lives."""
+
+    def __init__(
+        self,
+        cls: type[Daemon],
+        switchboard: Switchboard,
+        node: NodeConfig,
+        clock: Clock,
+        *,
+        config: Any = None,
+        make_host: MakeHost | None = None,
+    ) -> None:
+        self.cls = cls
+        self.config = cls.config() if config is None else config
+        self.node = node
+        self.life: Life | None = None
+        self.deaths = 0
+        self.enabled = False
+        self._switchboard = switchboard
+        self._clock = clock
+        self._make_host = make_host
+        self._supervisor: asyncio.Task[None] | None = None
+        self._serves = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """The daemon's."""
+        return self.cls.name
+
+    def start(self) -> None:
+        """Run, and run again whenever it ends."""
+        self.enabled = True
+        if self._supervisor is None or self._supervisor.done():
+            self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
+
+    async def ready(self) -> None:
+        """Wait until it serves."""
+        await self._serves.wait()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.life is not None and self.life.alive:
+            self.deaths += 1
+            self._serves.clear()
+            self.life.end()
+
+    async def stop(self) -> None:
+        """Kill it, and do not start it again."""
+        self.enabled = False
+        self.kill()
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+            self._supervisor = None
+        life = self.life
+        while life is not None and life.tasks:
+            await asyncio.wait(list(life.tasks))
+
+    async def _supervise(self) -> None:
+        while True:
+            self.life = life = Life(self.name)
+            main = life.start(self._live(life))
+            await asyncio.wait((main,))
+            if not main.cancelled() and (err := main.exception()) is not None:
+                log.warning("%s ended: %s", self.name, err)
+            self._serves.clear()
+            life.end()
+            await asyncio.sleep(AGAIN)
+            if life.tasks:
+                await asyncio.wait(list(life.tasks))
+
+    async def _live(self, life: Life) -> None:
+        rt = SimRuntime(life, self._switchboard, self._make_host, self.config, self.node, self._clock)
+        async with opened(self.cls(), rt):
+            await rt.run(asyncio.Event(), self._serves.set)
