@@ -110,3 +110,18 @@ def test_the_guest_builder_finds_its_recipe(clean: Path, tmp_path: Path) -> None
     run([clean / "python", "-m", "zos.images.guest", "--out", out], tmp_path)
     assert (out / "vmlinux").read_bytes().startswith(b"\x7fELF")
     assert (out / "initramfs").stat().st_size > 1_000_000
+
+
+@pytest.mark.net
+def test_the_overview_and_the_help_of_every_command(clean: Path, tmp_path: Path) -> None:
+    assert "zos deploy" in run([clean / "zos", "--help"], tmp_path)
+    for name in ("key", "twin", "deploy", "flist", "lab", "gridproxy", "relay", "vault", "why", "pools", "devchain"):
+        assert f"usage: zos {name}" in run([clean / "zos", name, "--help"], tmp_path)
+    for shell in ("bash", "zsh", "fish"):
+        assert "deploy" in run([clean / "zos", "completion", shell], tmp_path)
+
+
+@pytest.mark.net
+def test_a_command_that_takes_more_says_what_to_install(clean: Path, tmp_path: Path) -> None:
+    told = run([clean / "zos", "gridproxy", "--chain", "ws://192.0.2.1:1", "--listen", "127.0.0.1:0"], tmp_path, 1)
+    assert "pip install 'zos[service]'" in told

@@ -13,13 +13,12 @@ from typing import Any
 from zos.bus.client import RUN_DIR, Bus
 from zos.chain.api import ChainClient
 from zos.cli.out import Out
+from zos.cli.parsing import STATE_DEFAULT
 from zos.errors import Status, ZosError
 from zos.lab.topology import CHAIN_URL, HUB_URL, RELAY_URL, Layout
 from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
-
-STATE_DEFAULT = "~/.local/share/zos"
 
 
 class NoChain(ZosError):
@@ -65,6 +64,8 @@ class Context:
     out: Out
     chain_url: str
     key_file: Path
+    key_given: bool = True
+    """The user named the file; the lab's key must not take its place."""
     state_given: str = ""
     layout: Layout = field(default_factory=Layout)
     _chain: Chain | None = None
@@ -107,7 +108,7 @@ class Context:
     def key(self) -> LocalKey:
         """The user's key."""
         path = self.key_file
-        if not path.exists() and self.is_lab:
+        if not self.key_given and not path.exists() and self.is_lab:
             path = self.layout.user_key
         try:
             text = path.read_text().strip()

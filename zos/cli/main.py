@@ -1,64 +1,107 @@
-"""`zos`: finds the commands, reads the line, runs one, and says what went wrong in one sentence and a hint."""
+"""`zos`: reads the line, runs one command, and says what went wrong in one sentence and a hint."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zos.cli import commands
-from zos.cli.context import STATE_DEFAULT, Context
+from zos.cli.commands import COMMANDS, GROUPS, Command
 from zos.cli.exits import Exit, code_of
 from zos.cli.out import Out
-from zos.errors import ZosError
+from zos.cli.parsing import KEY_DEFAULT, Parser, common, sentence
+from zos.errors import Status, ZosError
 
-KEY_DEFAULT = "~/.config/zos/user.key"
+if TYPE_CHECKING:
+    from zos.cli.context import Context
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line. Each module of `commands` adds its own."""
-    common = argparse.ArgumentParser(add_help=False)
-    # SUPPRESS: given before the command's name, an option must not be overwritten by the default behind it.
-    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON")
-    common.add_argument("--chain", metavar="URL", default=argparse.SUPPRESS, help="the chain (or ZOS_CHAIN)")
-    common.add_argument("--key", metavar="FILE", default=argparse.SUPPRESS, help="your key file (or ZOS_KEY)")
-    common.add_argument(
-        "--state",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="your records (or ZOS_STATE; else with the lab, or " + STATE_DEFAULT + ")",
+class NeedsExtra(ZosError):
+    """A library is missing that this command needs and others do not."""
+
+    reason = "cli.needs_extra"
+    status = Status.FAILED_PRECONDITION
+    text = "zos {command} needs the library {library}, which is not installed"
+    hint = "pip install '{package}'"
+
+
+def overview() -> str:
+    """All commands, grouped, for whoever does not know them yet."""
+    width = max(map(len, COMMANDS))
+    lines = ["Run machines, disks and networks on a decentralised grid, or try it all in a lab on this machine."]
+    for title, group in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  zos {command.name.ljust(width)}  {command.help}" for command in group)]
+    start = "zos key new ~/.config/zos/user.key, zos twin create, zos deploy FILE.yaml"
+    return "\n".join([*lines, "", f"First steps: {start}", "More on one: zos COMMAND --help"])
+
+
+def parser(line: Sequence[str] | None = None) -> Parser:
+    """The parser of a command line: commands that do not occur in it are known by name only. Of None: all of it."""
+    shared = common()
+    top = Parser(
+        prog="zos",
+        usage="zos COMMAND [OPTION ...]",
+        description=overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
     )
-    top = argparse.ArgumentParser(prog="zos", description="The grid, from your side.", parents=[common])
-    subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in pkgutil.iter_modules(commands.__path__):
-        importlib.import_module(f"{commands.__name__}.{module.name}").add(subparsers, common)
+    below = top.add_subparsers(dest="command", metavar="COMMAND", prog="zos", help=argparse.SUPPRESS)
+    for name, command in COMMANDS.items():
+        own = below.add_parser(name, parents=[shared], help=command.help, description=sentence(command.help))
+        if line is None or name in line:
+            command.define(own)
     return top
 
 
 def context(arguments: argparse.Namespace) -> Context:
     """What the options before and behind the command say, or the environment."""
+    from zos.cli.context import Context
+
     environ = os.environ
+    key = str(getattr(arguments, "key", "") or environ.get("ZOS_KEY", ""))
     return Context(
         out=Out(getattr(arguments, "json", False)),
         chain_url=getattr(arguments, "chain", "") or environ.get("ZOS_CHAIN", ""),
-        key_file=Path(getattr(arguments, "key", "") or environ.get("ZOS_KEY", "") or KEY_DEFAULT).expanduser(),
-        state_given=getattr(arguments, "state", "") or environ.get("ZOS_STATE", ""),
+        key_file=Path(key or KEY_DEFAULT).expanduser(),
+        key_given=bool(key),
+        state_given=str(getattr(arguments, "state", "") or environ.get("ZOS_STATE", "")),
     )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
-    arguments = parser().parse_args(argv)
-    sys.exit(run(arguments, context(arguments)))
+    line = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = parser(line).parse_args(line)
+        if arguments.command is None:
+            print(overview())
+            sys.exit(Exit.USAGE)
+        sys.exit(run(arguments, context(arguments)))
+    except ModuleNotFoundError as err:
+        command = next((COMMANDS[word] for word in line if word in COMMANDS), None)
+        if command is None or not is_extra(err):
+            raise
+        sys.exit(told(Out(), needs(command, err)))
+
+
+def is_extra(err: ModuleNotFoundError) -> bool:
+    """Whether it is another project's library that is missing."""
+    return bool(err.name) and not str(err.name).startswith("zos")
+
+
+def needs(command: Command, err: ModuleNotFoundError) -> NeedsExtra:
+    """What to install for a command."""
+    package = f"zos[{command.extra}]" if command.extra else "zos"
+    return NeedsExtra(command=command.name, library=err.name, package=package)
 
 
 def run(arguments: argparse.Namespace, ctx: Context) -> int:
     """Run the chosen command; returns the exit code."""
+    import asyncio  # a third of the time that `zos --help` would take
+
     try:
         return asyncio.run(acted(arguments, ctx))
     except KeyboardInterrupt:
@@ -70,16 +113,21 @@ def run(arguments: argparse.Namespace, ctx: Context) -> int:
 
 
 async def acted(arguments: argparse.Namespace, ctx: Context) -> int:
-    """Do it; what is refused is said with the next move, and becomes the exit code."""
+    """Run the action; an error is told with what to do next, and becomes the exit code."""
     try:
         async with ctx:
             answer: int | None = await arguments.action(arguments, ctx)
             return int(answer or Exit.OK)
     except ZosError as err:
-        ctx.out.note(f"zos: {err.explain()}")
-        if hint := err.advice():
-            ctx.out.note(f"     {hint}")
-        return code_of(err.status)
+        return told(ctx.out, err)
+
+
+def told(out: Out, err: ZosError) -> int:
+    """Tell an error; returns its exit code."""
+    out.note(f"zos: {err.explain()}")
+    if hint := err.advice():
+        out.note(f"     {hint}")
+    return code_of(err.status)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from zos.cli.client.vault import shelf
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.model.deployment import decode
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser("cancel", parents=[common], help="end contracts; data is kept for a while")
     parser.add_argument("contract", type=int, nargs="+")
     parser.set_defaults(action=_cancel)
 

@@ -10,10 +10,10 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from typing import Any
 
 from zos.bus.client import Bus
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.model.names import workload_id
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId
@@ -22,16 +22,19 @@ QUIT = b"\x1d"
 """Ctrl-]"""
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
-    """The parsers."""
-    logs = subparsers.add_parser("logs", parents=[common], help="what a machine wrote to its console")
-    console = subparsers.add_parser("console", parents=[common], help="a machine's console (leave with Ctrl-])")
-    for parser, action in ((logs, _logs), (console, _console)):
-        parser.add_argument("contract", type=int)
-        parser.add_argument("machine")
-        parser.set_defaults(action=action)
-    logs.add_argument("--follow", "-f", action="store_true", help="go on as it comes")
-    logs.add_argument("--bytes", type=int, default=65536, help="how much of the past (default: %(default)s)")
+def define_console(parser: Parser) -> None:
+    """The parser of `zos console`."""
+    parser.add_argument("contract", type=int)
+    parser.add_argument("machine", help="its name")
+    parser.set_defaults(action=_console)
+
+
+def define_logs(parser: Parser) -> None:
+    """The parser of `zos logs`."""
+    define_console(parser)
+    parser.add_argument("--follow", "-f", action="store_true", help="go on as the machine writes more")
+    parser.add_argument("--bytes", type=int, default=65536, help="how much of the past (default: %(default)s)")
+    parser.set_defaults(action=_logs)
 
 
 async def _machine(ctx: Context, contract: int, name: str) -> tuple[Bus, MachineId]:

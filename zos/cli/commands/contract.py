@@ -8,26 +8,22 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields, table
 
 PALLET = "SmartContractModule"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("contract", help="what twins reserved").add_subparsers(required=True, metavar="VERB")
-    listing = verbs.add_parser("list", parents=[common], help="all contracts")
-    listing.add_argument("--mine", action="store_true", help="only those of your twin")
-    listing.set_defaults(action=_list)
-    show = verbs.add_parser("show", parents=[common], help="one contract")
-    show.add_argument("id", type=int)
-    show.set_defaults(action=_show)
-    create = verbs.add_parser("create", parents=[common], help="a node contract for a deployment's hash")
+    verb = verbs(parser)
+    verb("list", "all contracts", _list).add_argument("--mine", action="store_true", help="only those of your twin")
+    verb("show", "one contract", _show).add_argument("id", type=int)
+    create = verb("create", "reserve a node for a deployment's hash", _create)
     create.add_argument("node", type=int)
     create.add_argument("hash", help="32 hex characters: zos deployment hash FILE.json")
     create.add_argument("--data", default="", help="what the contract carries, at most 512 bytes")
     create.add_argument("--data-file", type=Path, help="the same from a file")
-    create.set_defaults(action=_create)
 
 
 def plain(contract: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from zos.cli.client import deploy, spec, vault
 from zos.cli.commands.vault import add_relay
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.cli.render import table
 from zos.errors import Status, ZosError
 
@@ -22,9 +22,8 @@ class NoFile(ZosError):
     text = "{path} cannot be read: {problem}"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser("deploy", parents=[common], help="make or change what a file describes")
     parser.add_argument("file", type=Path)
     parser.add_argument("--no-wait", action="store_true", help="return when the contracts are on the chain")
     parser.add_argument("--vault", action="store_true", help="your own twin hands the deployments to the nodes; no hub")

@@ -5,31 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from zos.cli.commands.deploy import NoFile
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.model import signing
 from zos.model.challenge import deployment_challenge, deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
 from zos.substrate import public_key
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    top = subparsers.add_parser("deployment", help="hash, sign, verify a deployment's JSON (offline)")
-    verbs = top.add_subparsers(required=True, metavar="VERB")
-    hashing = verbs.add_parser("hash", parents=[common], help="the 32 hex characters that its contract carries")
+    verb = verbs(parser)
+    hashing = verb("hash", "the 32 hex characters that its contract carries", _hash)
     hashing.add_argument("--challenge", action="store_true", help="show the text that is hashed, too")
-    signing_ = verbs.add_parser("sign", parents=[common], help="add your signature")
+    signing_ = verb("sign", "add your signature", _sign)
     signing_.add_argument("--out", type=Path, help="where to write (default: standard output)")
-    verify = verbs.add_parser("verify", parents=[common], help="check its signatures")
+    verify = verb("verify", "check its signatures", _verify)
     verify.add_argument(
         "--signer", action="append", default=[], metavar="TWIN=ADDRESS", help="a signer's account; may be repeated"
     )
-    for parser, action in ((hashing, _hash), (signing_, _sign), (verify, _verify)):
-        parser.add_argument("file", type=Path)
-        parser.set_defaults(action=action)
+    for made in (hashing, signing_, verify):
+        made.add_argument("file", type=Path)
 
 
 def _read(path: Path) -> Deployment:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields, table
 from zos.devchain.minting import LENGTH, Period
 from zos.errors import Status, ZosError
@@ -55,30 +56,25 @@ class NotADevchain(ZosError):
     hint = "only `python -m zos.devchain` and labs can; look at --chain or ZOS_CHAIN"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
-    """The parsers."""
-    verbs = subparsers.add_parser("devchain", help="the embedded chain: time, money, moods, farmers' pay")
-    verbs = verbs.add_subparsers(required=True, metavar="VERB")
-    advance = verbs.add_parser("advance", parents=[common], help="let virtual time pass")
+def define(parser: Parser) -> None:
+    """The parser."""
+    verb = verbs(parser)
+    advance = verb("advance", "let virtual time pass", _advance)
     advance.add_argument("--days", type=float, default=0.0, metavar="N")
     advance.add_argument("--hours", type=float, default=0.0, metavar="N")
     advance.add_argument("--minutes", type=float, default=0.0, metavar="N")
     advance.add_argument("--heartbeats", action="store_true", help="nodes that are awake report uptime meanwhile")
-    advance.set_defaults(action=_advance)
-    misbehave = verbs.add_parser("misbehave", parents=[common], help="make the chain do something wrong")
+    misbehave = verb("misbehave", "make the chain do something wrong", _misbehave)
     misbehave.add_argument("what", choices=("stall", "unfinal", "lag", "empty", "delay", "fork", "genesis", "behave"))
     misbehave.add_argument(
         "amount", type=float, nargs="?", default=1.0, help="seconds of delay, blocks of a lag or a fork"
     )
-    misbehave.set_defaults(action=_misbehave)
-    fund = verbs.add_parser("fund", parents=[common], help="give an account new TFT")
+    fund = verb("fund", "give an account new TFT", _fund)
     fund.add_argument("account", help="address, or public key in hex")
     fund.add_argument("tft", type=float)
-    fund.set_defaults(action=_fund)
-    mint = verbs.add_parser("mint", parents=[common], help="what farmers earn in a period, and why")
+    mint = verb("mint", "what farmers earn in a period, and why", _mint)
     mint.add_argument("--month", default="now", help="now, last, YYYY-MM, or a period's number (default: now)")
     mint.add_argument("--csv", action="store_true", help="answer in CSV")
-    mint.set_defaults(action=_mint)
 
 
 async def _ask(ctx: Context, method: str, *arguments: Any) -> Any:

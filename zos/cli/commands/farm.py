@@ -7,19 +7,16 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields, table
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("farm", help="owners of nodes").add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("list", parents=[common], help="all farms").set_defaults(action=_list)
-    show = verbs.add_parser("show", parents=[common], help="one farm")
-    show.add_argument("id", type=int)
-    show.set_defaults(action=_show)
-    create = verbs.add_parser("create", parents=[common], help="make one of yours")
-    create.add_argument("name")
-    create.set_defaults(action=_create)
+    verb = verbs(parser)
+    verb("list", "all farms", _list)
+    verb("show", "one farm", _show).add_argument("id", type=int)
+    verb("create", "create a farm of yours", _create).add_argument("name")
 
 
 def plain(farm: dict[str, Any]) -> dict[str, Any]:

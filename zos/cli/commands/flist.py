@@ -5,22 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from zos import hub
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("flist", help="file trees by hash").add_subparsers(required=True, metavar="VERB")
-    create = verbs.add_parser("create", parents=[common], help="make one from a folder or a tar")
-    create.add_argument("source", type=Path)
-    create.add_argument("--out", type=Path, required=True, metavar="FILE.fl", help="below the hub's folder")
-    create.add_argument("--root", type=Path, required=True, help="the hub's folder; blocks go there")
-    create.add_argument("--url", required=True, help="the hub's URL, as nodes reach it")
-    create.set_defaults(action=_create)
+    create = verbs(parser)("create", "pack a folder or a tar", _create)
+    create.add_argument("source", type=Path, help="the folder or tar")
+    create.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.fl", help="the flist to write, below the hub's folder"
+    )
+    create.add_argument("--root", type=Path, required=True, metavar="DIR", help="the hub's folder, for the blocks")
+    create.add_argument("--url", required=True, metavar="URL", help="the hub's URL, as nodes reach it")
 
 
 async def _create(arguments: argparse.Namespace, ctx: Context) -> None:

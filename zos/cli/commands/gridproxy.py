@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.explorer import command
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser(
-        "gridproxy", parents=[common], help="serve what the chain says of the grid to grid clients (REST, GraphQL)"
-    )
     command.add_options(parser)
     parser.set_defaults(action=_gridproxy)
 

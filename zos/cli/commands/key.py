@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields
 from zos.errors import Status, ZosError
 from zos.runtime.files import write_atomic
@@ -23,13 +23,12 @@ class KeyThere(ZosError):
     hint = "choose another name; a key that is lost cannot be made again"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("key", help="your key").add_subparsers(required=True, metavar="VERB")
-    new = verbs.add_parser("new", parents=[common], help="make one (sr25519, twelve words, readable by you alone)")
+    verb = verbs(parser)
+    new = verb("new", "make a key: sr25519, twelve words in a file that only you can read", _new)
     new.add_argument("file", type=Path)
-    new.set_defaults(action=_new)
-    verbs.add_parser("show", parents=[common], help="its address").set_defaults(action=_show)
+    verb("show", "the address of your key", _show)
 
 
 async def _new(arguments: argparse.Namespace, ctx: Context) -> None:

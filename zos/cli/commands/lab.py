@@ -10,11 +10,11 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from zos.cli.client import demo
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import table
 from zos.lab.errors import NoLab
 from zos.lab.keeper import BoxStatus, Lab
@@ -36,32 +36,24 @@ STATUSES = ("VERIFIED", "UNVERIFIED", "PENDING", "REJECTED")
 SERVERS = (CHAIN_URL, PROXY_URL, RELAY_TLS_URL, HUB_URL)
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    top = subparsers.add_parser("lab", help="a small grid on this machine")
-    verbs = top.add_subparsers(required=True, metavar="VERB")
-    up = verbs.add_parser("up", parents=[common], help="build or complete it")
-    up.add_argument("--nodes", type=int, default=2)
+    verb = verbs(parser)
+    up = verb("up", "build the lab, or start what is missing of it", _up)
+    up.add_argument("--nodes", type=int, default=2, help="how many (default: %(default)s)")
     up.add_argument("--clients", action="store_true", help="make it usable by public grid clients, and tell how")
-    up.set_defaults(action=_up)
-    shell = verbs.add_parser("env", parents=[common], help='eval "$(zos lab env)" for public clients')
-    shell.set_defaults(action=_env)
-    kyc = verbs.add_parser("kyc", parents=[common], help="what KYC says of a user, or of everybody")
+    verb("env", 'the environment for public grid clients: eval "$(zos lab env)"', _env)
+    kyc = verb("kyc", "set what KYC answers for one user, or for everybody", _kyc)
     kyc.add_argument("status", choices=STATUSES)
     kyc.add_argument("who", nargs="?", default="", help="an address (clients ask so) or a twin (nodes do)")
-    kyc.set_defaults(action=_kyc)
-    verbs.add_parser("down", parents=[common], help="remove all of it").set_defaults(action=_down)
-    verbs.add_parser("status", parents=[common], help="what runs").set_defaults(action=_status)
-    for name, words in (("off", "cut the power of boxes"), ("on", "give power to boxes that are off")):
-        power = verbs.add_parser(name, parents=[common], help=words)
-        power.add_argument("box", nargs="+")
-        power.set_defaults(action=_off if name == "off" else _on)
-    execute = verbs.add_parser("exec", parents=[common], help="run something in a box: exec NODE -- CMD")
+    verb("down", "remove the lab and everything that runs in it", _down)
+    verb("status", "what runs in the lab", _status)
+    verb("off", "cut the power of boxes", _off).add_argument("box", nargs="+")
+    verb("on", "give power to boxes that are off", _on).add_argument("box", nargs="+")
+    execute = verb("exec", "run a program in a box: zos lab exec BOX -- PROGRAM ...", _exec)
     execute.add_argument("box")
     execute.add_argument("argv", nargs=argparse.REMAINDER)
-    execute.set_defaults(action=_exec)
-    show = verbs.add_parser("demo", parents=[common], help="up, deploy, prove: what `make run` does")
-    show.set_defaults(action=_demo)
+    verb("demo", "build the lab, deploy two machines, show that they answer (make run)", _demo)
 
 
 async def _up(arguments: argparse.Namespace, ctx: Context) -> None:

@@ -7,17 +7,16 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields, table
 from zos.model.units import show as size
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("node", help="machines of the grid").add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("list", parents=[common], help="all nodes").set_defaults(action=_list)
-    show = verbs.add_parser("show", parents=[common], help="one node")
-    show.add_argument("id", type=int)
-    show.set_defaults(action=_show)
+    verb = verbs(parser)
+    verb("list", "all nodes", _list)
+    verb("show", "one node", _show).add_argument("id", type=int)
 
 
 def plain(node: dict[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.relay import command
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser("relay", parents=[common], help="carry RMB messages between twins")
     command.add_options(parser)
     parser.set_defaults(action=_relay)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from zos.cli.context import Context
 from zos.cli.exits import Exit
+from zos.cli.parsing import Parser
 from zos.cli.render import table
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser("status", parents=[common], help="a deployment's workloads")
     parser.add_argument("contract", type=int)
     parser.set_defaults(action=_status)
 

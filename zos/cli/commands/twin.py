@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields, table
 from zos.errors import Status, ZosError
 from zos.rmb.account import ensure_twin
@@ -35,22 +36,19 @@ class NotActivated(ZosError):
     text = "{url} does not activate your account: {problem}"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("twin", help="chain identities").add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("list", parents=[common], help="all twins").set_defaults(action=_list)
-    show = verbs.add_parser("show", parents=[common], help="one twin")
-    show.add_argument("id", type=int)
-    show.set_defaults(action=_show)
-    create = verbs.add_parser("create", parents=[common], help="make yours (terms accepted)")
-    create.add_argument("--relay", help="your RMB relay's host name")
+    verb = verbs(parser)
+    verb("list", "all twins", _list)
+    verb("show", "one twin", _show).add_argument("id", type=int)
+    create = verb("create", "create your twin (this accepts the chain's terms and conditions)", _create)
+    create.add_argument("--relay", metavar="NAME", help="host name of the RMB relay by which others reach you")
     create.add_argument(
         "--activation",
         metavar="URL",
         default=os.environ.get("ACTIVATION_URL", ""),
         help="the service that gives an empty account its first TFT (or ACTIVATION_URL)",
     )
-    create.set_defaults(action=_create)
 
 
 def plain(twin: dict[str, Any]) -> dict[str, Any]:

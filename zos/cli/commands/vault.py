@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import Any
 
 from zos.cli.client import vault
 from zos.cli.context import Context
+from zos.cli.parsing import Parser, verbs
 from zos.cli.render import table
 from zos.errors import Status, ZosError
 
@@ -20,13 +20,11 @@ class Served(ZosError):
     text = "another process of yours serves this vault already"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    verbs = subparsers.add_parser("vault", help="your signed deployments").add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("list", parents=[common], help="what it holds").set_defaults(action=_list)
-    serve = verbs.add_parser("serve", parents=[common], help="hand out to nodes until interrupted")
-    add_relay(serve)
-    serve.set_defaults(action=_serve)
+    verb = verbs(parser)
+    verb("list", "the deployments in your vault", _list)
+    add_relay(verb("serve", "hand deployments to the nodes that ask, until you press Ctrl-C", _serve))
 
 
 def add_relay(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import msgspec
 
 from zos.cli.client.mesh import Mesh, wg_quick
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.errors import Status, ZosError
 
 
@@ -30,9 +30,8 @@ class NoAccess(ZosError):
     hint = "set `access: true` at the network and deploy again"
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser("wg", parents=[common], help="your WireGuard configuration (holds a private key)")
     parser.add_argument("contract", type=int)
     parser.set_defaults(action=_wg)
 

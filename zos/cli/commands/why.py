@@ -6,17 +6,16 @@ import argparse
 import contextlib
 import dataclasses
 import time
-from typing import Any
 
 from zos.cli.context import Context
+from zos.cli.parsing import Parser
 from zos.cli.render import since
 from zos.errors import ZosError
 from zos.provisiond.api import Link, NoSuchDeployment, ProvisiondClient
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
+def define(parser: Parser) -> None:
     """The parser."""
-    parser = subparsers.add_parser("why", parents=[common], help="why something is as it is, from block to console")
     parser.add_argument("what", help="a contract, or the name of a machine")
     parser.add_argument("workload", nargs="?", default="", help="a workload of the contract")
     parser.set_defaults(action=_why)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from zos.bus.client import Bus
 from zos.cli.context import Context, NoWayToNode
+from zos.cli.parsing import Parser
 from zos.cli.render import fields, since, table
 from zos.core0.api import Core0Client
 from zos.model.units import show as size
@@ -17,26 +18,41 @@ from zos.networkd.api import NetworkdClient
 from zos.storaged.api import StoragedClient
 
 
-def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
-    """The parsers."""
-    for name, action, words in (
-        ("units", _units, "the daemons of a node"),
-        ("pools", _pools, "the disks of a node, and what of them is used"),
-        ("planetary", _planetary, "a node in the planetary network, or why it is not"),
-        (
-            "mycelium",
-            _mycelium,
-            "a node in the Mycelium overlay, or why it is not, and its networks there",
-        ),
-        ("tombstones", _tombstones, "dropped disks and volumes that are still kept"),
-    ):
-        parser = subparsers.add_parser(name, parents=[common], help=words)
-        parser.add_argument("node", type=int, nargs="?", default=0, help="id on the chain (default: the first here)")
-        parser.set_defaults(action=action)
-    undelete = subparsers.add_parser("undelete", parents=[common], help="bring a dropped disk or volume back")
-    undelete.add_argument("node", type=int)
-    undelete.add_argument("id")
-    undelete.set_defaults(action=_undelete)
+def define_units(parser: Parser) -> None:
+    """The parser of `zos units`."""
+    _of_node(parser, _units)
+
+
+def define_pools(parser: Parser) -> None:
+    """The parser of `zos pools`."""
+    _of_node(parser, _pools)
+
+
+def define_planetary(parser: Parser) -> None:
+    """The parser of `zos planetary`."""
+    _of_node(parser, _planetary)
+
+
+def define_mycelium(parser: Parser) -> None:
+    """The parser of `zos mycelium`."""
+    _of_node(parser, _mycelium)
+
+
+def define_tombstones(parser: Parser) -> None:
+    """The parser of `zos tombstones`."""
+    _of_node(parser, _tombstones)
+
+
+def define_undelete(parser: Parser) -> None:
+    """The parser of `zos undelete`."""
+    parser.add_argument("node", type=int)
+    parser.add_argument("id", help="as zos tombstones shows it")
+    parser.set_defaults(action=_undelete)
+
+
+def _of_node(parser: Parser, action: Callable[[argparse.Namespace, Context], Awaitable[None]]) -> None:
+    parser.add_argument("node", type=int, nargs="?", default=0, help="id on the chain (default: the first here)")
+    parser.set_defaults(action=action)
 
 
 async def _bus(ctx: Context, node: int) -> Bus:
