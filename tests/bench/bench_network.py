@@ -30,10 +30,10 @@ from netns import Node, join, node
 
 from zos.bus import Unreachable
 from zos.model import names
-from zos.networkd import layout, model, nft
+from zos.networkd import layout, model
 from zos.networkd.api import NetId, Network, NetworkdClient, Peer
 from zos.networkd.check import public_key
-from zos.networkd.model import Wish
+from zos.networkd.model import NetworkRecord
 
 PEER = base64.b64encode(bytes(range(32))).decode()
 
@@ -53,8 +53,8 @@ def bare_links(network: Network, slot: int) -> str:
     """Shell lines for the links of one resource."""
     id, name = network.id, model.namespace(network.id)
     bridge, port, out = model.bridge(id), model.port(id), model.exit(id)
-    want = layout.want(Wish(network, slot), ())
-    inside = [f"addr add {a.local} dev {name}{_nodad(a.local)}" for a in want.inner.links[name].addresses]
+    desired = layout.desired(NetworkRecord(network, slot), ())
+    inside = [f"addr add {a.local} dev {name}{_nodad(a.local)}" for a in desired.inner.links[name].addresses]
     exit4, exit6 = model.exit_address(slot), model.exit_address6(slot)
     host = [
         f"link add name {bridge} type bridge",
@@ -107,7 +107,7 @@ def bare_whole(network: Network, slot: int, kernel: bool) -> str:
     ipv6 = f"echo 1 > /proc/sys/net/ipv6/conf/{model.bridge(network.id)}/disable_ipv6\n"
     return (
         f"{bare_links(network, slot)}{ipv6}"
-        f"nsenter --net=/run/netns/{name} sh -c '{sysctls}exec nft -f -' <<'END'\n{nft.resource(network)}END\n"
+        f"nsenter --net=/run/netns/{name} sh -c '{sysctls}exec nft -f -' <<'END'\n{layout.rules(network)}END\n"
         f"{make}\nip link set {wg} netns {name}\n"
         f"nsenter --net=/run/netns/{name} wg setconf {wg} /dev/stdin <<'END'\n{config}END\n"
         f"{_batch(f'-n {name}', inner)}"

@@ -21,7 +21,7 @@ from zos.bus import Unreachable
 from zos.core0.api import Core0Client
 from zos.model import mycelium, names
 from zos.mycelium.api import Identity, IdentityId, MyceliumClient
-from zos.networkd.api import MyceliumTap, NetId, Network, NetworkdClient, OverlayTapInfo, TapId
+from zos.networkd.api import NetId, Network, NetworkdClient, Place, Tap, TapId, TapInfo
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
@@ -51,18 +51,20 @@ class Side:
     async def attached(self, id: str) -> bool:
         return any(one.attached for one in await self.mycelium.identities() if one.id == id)
 
-    async def machine(self, name: str, network: Network) -> OverlayTapInfo:
+    async def machine(self, name: str, network: Network) -> TapInfo:
         """A guest: a namespace with what the seed would give it on `eth1`."""
         id = TapId(names.unique(f"1-1-{name}", "mycelium"))
         seed = name.encode().rjust(6, b"-")
-        info = await self.networkd.ensure_mycelium_tap(MyceliumTap(id, network.id, names.mac(f"mycelium:{id}"), seed))
+        tap = Tap(id, Place.MYCELIUM, names.mac(f"mycelium:{id}"), network.id, seed=seed)
+        info = await self.networkd.ensure_tap(tap)
+        (route,) = info.routes
         self.node.sh(f"ip netns add {name} && ip -n {name} link set lo up")
         self.node.start(sys.executable, "-c", _CABLE, info.device, name, log=f"cable-{name}.log")
         until(lambda: self.node.ok("ip link show eth1", namespace=name))
         self.node.sh(
             f"echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_dad;"
-            f"ip link set eth1 address {info.mac} up && ip addr add {info.ip}/{info.prefix} dev eth1 &&"
-            f"ip route add {info.range} via {info.gateway}",
+            f"ip link set eth1 address {info.mac} up && ip addr add {info.addresses[0]} dev eth1 &&"
+            f"ip route add {route.dest} via {route.via}",
             namespace=name,
         )
         return info

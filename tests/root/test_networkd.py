@@ -23,7 +23,7 @@ from netns import Node, join, node, until
 from zos.bus import Unreachable
 from zos.core0.units import UNITS
 from zos.model import names
-from zos.networkd.api import Backend, KernelRefused, NetId, Network, NetworkdClient, Peer, PortTaken, Tap, TapId
+from zos.networkd.api import Backend, KernelRefused, NetId, Network, NetworkdClient, Peer, Place, PortTaken, Tap, TapId
 from zos.networkd.check import public_key
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
@@ -98,7 +98,7 @@ def networks(left: Side, right: Side, twin: int = 1, ports: tuple[int, int] = (4
 
 def tap(network: NetId, ip: str, name: str = "vm1") -> Tap:
     id = TapId(names.unique(f"1-1-{name}", "net"))
-    return Tap(id, network, ip, names.mac(id))
+    return Tap(id, Place.NETWORK, names.mac(id), network, ip=ip)
 
 
 @contextlib.asynccontextmanager
@@ -265,7 +265,8 @@ async def test_machines_get_out_by_ipv6_where_the_node_has_it():
         await a.client.ensure_network(left)
         a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
         info = await a.client.ensure_tap(tap(left.id, "10.20.2.2"))
-        a.node.sh(f"ip -n m addr add {info.ipv6}/64 dev eth0 nodad && ip -n m route add default via {info.gateway6}")
+        a.node.sh(f"ip -n m addr add {info.addresses[1]} dev eth0 nodad")
+        a.node.sh(f"ip -n m route add default via {info.gateway6}")
         await asyncio.to_thread(until, lambda: a.node.ok("busybox ping6 -c1 -W1 2001:db8::2", namespace="m"))
 
 

@@ -24,17 +24,17 @@ from zos.model import names
 from zos.networkd.api import (
     AddressTaken,
     BadTap,
-    MyceliumTap,
     NetId,
     Network,
     NetworkdClient,
     NoMyceliumKey,
     NoSuchNetwork,
     Peer,
-    PlanetaryTap,
+    Place,
     PortTaken,
     Tap,
     TapId,
+    TapRoute,
 )
 from zos.networkd.check import public_key
 from zos.networkd.daemon import Config, Networkd
@@ -53,7 +53,7 @@ NETWORK = Network(NetId("B3gDSpMoHJXdF"), 26, "mynet", "10.20.0.0/16", "10.20.2.
 SECOND = dataclasses.replace(
     NETWORK, id=NetId("Vp6mnP5Nd8BVD"), twin=1, listen_port=4001, private_key=OTHER_KEY, peers=()
 )
-TAP = Tap(TapId("AbE3zNtFw21Fr"), NETWORK.id, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+TAP = Tap(TapId("AbE3zNtFw21Fr"), Place.NETWORK, "ee:5b:b5:ff:9b:4b", NETWORK.id, ip="10.20.2.5")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,16 +129,17 @@ async def test_peers_come_and_go_and_the_port_moves(client: NetworkdClient):
 async def test_a_network_joins_the_overlay_and_leaves_it(client: NetworkdClient):
     inside = dataclasses.replace(NETWORK, mycelium="548:c783:d7ce:74a3::/64")
     assert (await client.ensure_network(inside)).detail == ""
-    guest = MyceliumTap(TapId("FMM8nnDHtrTXn"), NETWORK.id, "d2:e0:f7:d6:32:8d", bytes.fromhex("0a0b0c0d0e0f"))
+    seed = bytes.fromhex("0a0b0c0d0e0f")
+    guest = Tap(TapId("FMM8nnDHtrTXn"), Place.MYCELIUM, "d2:e0:f7:d6:32:8d", NETWORK.id, seed=seed)
     for _ in range(2):
-        info = await client.ensure_mycelium_tap(guest)
+        info = await client.ensure_tap(guest)
         assert info.ip == "548:c783:d7ce:74a3:ff0f:a0b:c0d:e0f"
     with pytest.raises(AddressTaken):
-        await client.ensure_mycelium_tap(dataclasses.replace(guest, id=TapId("LGuiLd27LmXmK")))
+        await client.ensure_tap(dataclasses.replace(guest, id=TapId("LGuiLd27LmXmK")))
     await client.drop_tap(guest.id)
     assert (await client.ensure_network(NETWORK)).detail == ""
     with pytest.raises(NoMyceliumKey):
-        await client.ensure_mycelium_tap(guest)
+        await client.ensure_tap(guest)
     assert (await client.ensure_network(inside)).detail == ""
 
 
@@ -208,7 +209,7 @@ async def test_many_wishes_at_once_do_not_disturb_each_other(client: NetworkdCli
     assert await client.list_networks() == ()
 
 
-YGG = PlanetaryTap(TapId("AA9j9eBFDtpjD"), "22:5b:7a:01:cd:70")
+YGG = Tap(TapId("AA9j9eBFDtpjD"), Place.PLANETARY, "22:5b:7a:01:cd:70")
 
 
 async def in_planetary(client: NetworkdClient) -> IPv6Network:
@@ -223,22 +224,24 @@ async def in_planetary(client: NetworkdClient) -> IPv6Network:
 
 async def test_a_planetary_tap_is_there_until_it_is_dropped(client: NetworkdClient):
     subnet = await in_planetary(client)
-    info = await client.ensure_planetary_tap(YGG)
-    assert (info.device, info.bridge, info.range) == ("t-AA9j9eBFDtpjD", "br-ygg", "200::/7")
-    assert (info.ip, info.gateway) == (str(names.planetary_guest(subnet, YGG.mac)), str(subnet[1]))
-    assert await client.ensure_planetary_tap(YGG) == info
+    info = await client.ensure_tap(YGG)
+    assert (info.device, info.bridge) == ("t-AA9j9eBFDtpjD", "br-ygg")
+    assert info.routes == (TapRoute("200::/7", str(subnet[1])),)
+    assert info.addresses == (f"{names.planetary_guest(subnet, YGG.mac)}/64",)
+    assert await client.ensure_tap(YGG) == info
     for _ in range(2):
         await client.drop_tap(YGG.id)
-    assert await client.ensure_planetary_tap(YGG) == info
+    assert await client.ensure_tap(YGG) == info
 
 
 async def test_taps_of_both_kinds_stand_beside_each_other(client: NetworkdClient):
     await client.ensure_network(NETWORK)
-    await asyncio.gather(client.ensure_tap(TAP), client.ensure_planetary_tap(YGG))
+    await asyncio.gather(client.ensure_tap(TAP), client.ensure_tap(YGG))
+    assert {tap.id for tap in await client.list_taps()} == {TAP.id, YGG.id}
     await client.drop_tap(YGG.id)
     assert [tap.id for tap in await client.list_taps()] == [TAP.id]
     await client.drop_network(NETWORK.id)
-    await client.ensure_planetary_tap(YGG)
+    await client.ensure_tap(YGG)
     await client.drop_tap(TAP.id)
     assert await client.list_networks() == ()
     assert (await client.planetary()).offered
@@ -246,7 +249,7 @@ async def test_taps_of_both_kinds_stand_beside_each_other(client: NetworkdClient
 
 async def test_a_planetary_tap_that_cannot_be_is_refused(client: NetworkdClient):
     with pytest.raises(BadTap):
-        await client.ensure_planetary_tap(dataclasses.replace(YGG, mac="ff:ff:ff:ff:ff:ff"))
-    await client.ensure_planetary_tap(YGG)
+        await client.ensure_tap(dataclasses.replace(YGG, mac="ff:ff:ff:ff:ff:ff"))
+    await client.ensure_tap(YGG)
     with pytest.raises(AddressTaken):
-        await client.ensure_planetary_tap(dataclasses.replace(YGG, id=TAP.id))
+        await client.ensure_tap(dataclasses.replace(YGG, id=TAP.id))

@@ -25,10 +25,11 @@ from zos.model import names
 from zos.networkd.api import (
     NetworkdClient,
     NoPlanetary,
-    OverlayTapInfo,
+    Place,
     PlanetaryNotUp,
-    PlanetaryTap,
+    Tap,
     TapId,
+    TapInfo,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
@@ -78,18 +79,19 @@ class Side:
                         return
                 await asyncio.sleep(0.05)
 
-    async def machine(self, name: str) -> OverlayTapInfo:
+    async def machine(self, name: str) -> TapInfo:
         """A guest: a namespace with what the seed would give it on `eth1`."""
         id = TapId(names.unique(f"1-1-{name}", "ygg"))
-        info = await self.client.ensure_planetary_tap(PlanetaryTap(id, names.mac(f"ygg:{id}")))
+        info = await self.client.ensure_tap(Tap(id, Place.PLANETARY, names.mac(f"ygg:{id}")))
+        (route,) = info.routes
         self.node.sh(f"ip netns add {name} && ip -n {name} link set lo up")
         cable = self.node.start(sys.executable, "-c", _CABLE, info.device, name, log=f"cable-{name}.log")
         self.cables[name] = cable
         until(lambda: self.node.ok("ip link show eth1", namespace=name))
         self.node.sh(
             f"echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_dad;"
-            f"ip link set eth1 address {info.mac} up && ip addr add {info.ip}/{info.prefix} dev eth1 &&"
-            f"ip route add {info.range} via {info.gateway}",
+            f"ip link set eth1 address {info.mac} up && ip addr add {info.addresses[0]} dev eth1 &&"
+            f"ip route add {route.dest} via {route.via}",
             namespace=name,
         )
         return info

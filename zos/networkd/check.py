@@ -9,25 +9,21 @@ import base64
 import binascii
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 
 from nacl.bindings import crypto_scalarmult_base
 
-from zos.networkd import model
+from zos.networkd import model, places
 from zos.networkd.api.errors import (
-    AddressOutsideSubnet,
-    AddressReserved,
-    AddressTaken,
     BadNetwork,
     BadPublicConfig,
     BadTap,
-    NoMyceliumKey,
     NoRoomForNetworks,
     PortTaken,
     SubnetOutside,
 )
-from zos.networkd.api.types import MyceliumTap, Network, Peer, PlanetaryTap, PublicConfig, Tap, TapId
+from zos.networkd.api.types import Network, Peer, PublicConfig, Tap
 
 _FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -160,97 +156,30 @@ def canonical_tap(tap: Tap) -> Tap:
     """The tap in its one form; raises what is wrong with it by itself."""
     if not model.is_id(tap.id):
         raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
-    try:
-        address = ip_address(tap.ip)
-    except ValueError:
-        raise BadTap(tap=tap.id, field="ip", problem=f"{tap.ip!r} is not an address") from None
-    if not isinstance(address, IPv4Address):
-        raise BadTap(tap=tap.id, field="ip", problem=f"{tap.ip} is not IPv4")
-    return dataclasses.replace(tap, ip=str(address), mac=_station(tap.id, tap.mac))
-
-
-def canonical_planetary_tap(tap: PlanetaryTap) -> PlanetaryTap:
-    """The tap in its one form; raises what is wrong with it."""
-    if not model.is_id(tap.id):
-        raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
-    return dataclasses.replace(tap, mac=_station(tap.id, tap.mac))
-
-
-def canonical_mycelium_tap(tap: MyceliumTap) -> MyceliumTap:
-    """The tap in its one form; raises what is wrong with it by itself."""
-    if not model.is_id(tap.id):
-        raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
-    if len(tap.seed) != 6:
-        raise BadTap(tap=tap.id, field="seed", problem=f"must be 6 bytes, not {len(tap.seed)}")
-    return dataclasses.replace(tap, mac=_station(tap.id, tap.mac))
-
-
-def place_in_overlay(tap: MyceliumTap, network: Network, others: Iterable[MyceliumTap]) -> None:
-    """Whether a tap fits in its network's part of the Mycelium overlay beside the others."""
-    if not network.mycelium:
-        raise NoMyceliumKey(network=network.name)
-    for other in others:
-        if other.id == tap.id or other.network != tap.network:
-            continue
-        if other.seed == tap.seed:
-            raise AddressTaken(what="mycelium seed", address=tap.seed.hex(), tap=other.id, network=network.name)
-        if other.mac == tap.mac:
-            raise AddressTaken(what="hardware address", address=tap.mac, tap=other.id, network=network.name)
-
-
-def _station(tap: TapId, text: str) -> str:
-    mac = text.lower()
+    place = places.found()[tap.place]
+    for name, unset in (("network", ""), ("ip", ""), ("seed", b"")):
+        if name not in place.fields and getattr(tap, name) != unset:
+            raise BadTap(tap=tap.id, field=name, problem=f"has no meaning for a tap in place {tap.place}")
+    mac = tap.mac.lower()
     if not _MAC.fullmatch(mac) or int(mac[1], 16) & 1:
-        raise BadTap(tap=tap, field="mac", problem=f"{text!r} is not a station's hardware address")
-    return mac
+        raise BadTap(tap=tap.id, field="mac", problem=f"{tap.mac!r} is not a station's hardware address")
+    return dataclasses.replace(place.canonical(tap), mac=mac)
 
 
-def place(tap: Tap, network: Network, others: Iterable[Tap]) -> None:
-    """Whether a tap fits on its network beside the others."""
-    _inside(tap, IPv4Network(network.subnet))
-    for other in others:
-        if other.id == tap.id or other.network != tap.network:
-            continue
-        if other.ip == tap.ip:
-            raise AddressTaken(what="address", address=tap.ip, tap=other.id, network=network.name)
-        if other.mac == tap.mac:
-            raise AddressTaken(what="hardware address", address=tap.mac, tap=other.id, network=network.name)
-
-
-def _inside(tap: Tap, subnet: IPv4Network) -> None:
-    ip = IPv4Address(tap.ip)
-    if ip not in subnet:
-        raise AddressOutsideSubnet(ip=ip, subnet=subnet)
-    uses = {
-        subnet.network_address: "network address",
-        subnet.network_address + 1: "gateway",
-        subnet.broadcast_address: "broadcast address",
-    }
-    if ip in uses:
-        raise AddressReserved(ip=ip, use=uses[ip], subnet=subnet)
-
-
-def admit_overlay(network: Network, before: model.Wish | None, taps: Iterable[MyceliumTap]) -> None:
-    """Whether a canonical network may have another part of the overlay than before: not while machines are there."""
-    changes = before is not None and before.network.mycelium != network.mycelium
-    if changes and any(tap.network == network.id for tap in taps):
-        problem = "cannot change while machines have addresses by it"
-        raise BadNetwork(network=network.id, field="mycelium", problem=problem)
-
-
-def admit(network: Network, wishes: Iterable[model.Wish], taps: Iterable[Tap]) -> None:
-    """Whether a canonical network fits beside the others, with the taps that are on it already."""
-    for wish in wishes:
-        if wish.network.id != network.id and wish.network.listen_port == network.listen_port:
+def admit(network: Network, records: Collection[model.NetworkRecord], taps: Iterable[Tap]) -> None:
+    """Whether a canonical network fits beside the others, with the taps that are in it already."""
+    for record in records:
+        if record.network.id != network.id and record.network.listen_port == network.listen_port:
             raise PortTaken(port=network.listen_port, user="another network")
-    for tap in taps:
-        if tap.network == network.id:
-            _inside(tap, IPv4Network(network.subnet))
+    before = next((record.network for record in records if record.network.id == network.id), None)
+    inside = [tap for tap in taps if tap.network == network.id]
+    for place in places.in_network():
+        place.admit_change(before, network, [tap for tap in inside if tap.place is place.place])
 
 
-def free_slot(wishes: Iterable[model.Wish]) -> int:
+def free_slot(records: Iterable[model.NetworkRecord]) -> int:
     """The lowest exit address that nobody has."""
-    used = {wish.slot for wish in wishes}
+    used = {record.slot for record in records}
     for slot in range(model.EXIT_SLOTS):
         if slot not in used:
             return slot

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from zos.core0.api import Core0Client, KeyUse
+from zos.networkd import places
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
-from zos.networkd.api.types import MyceliumTap, PlanetaryTap, Tap
 from zos.networkd.host import LinuxHost
 from zos.networkd.host.contract import Host
-from zos.networkd.keeper import Keeper
-from zos.networkd.model import Wish
-from zos.networkd.node import NodeWish, Public
+from zos.networkd.manager import NetworkManager
+from zos.networkd.model import NetworkRecord
+from zos.networkd.node import DesiredNode, Public
+from zos.networkd.place import Node
 from zos.networkd.planetary import LISTEN
-from zos.networkd.planetary_keeper import PlanetaryKeeper
+from zos.networkd.planetary_manager import PlanetaryManager
+from zos.networkd.segments import SegmentManager
 from zos.networkd.service import NetworkService
+from zos.networkd.taps import TapManager, TapStore, open_ledger
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
 
@@ -50,28 +54,38 @@ class Networkd(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         host: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
-        wake = Wake()
-        wishes = rt.ledger("networks", Wish, version=1)
-        taps = rt.ledger("taps", Tap, version=1)
-        overlay = rt.ledger("mycelium", MyceliumTap, version=1)
-        own = NodeWish(config.uplink, config.address, config.gateway)
-        publics = rt.ledger("public", Public, version=1)
-        core0, planetary_wake = Core0Client(rt.bus), Wake()
-        planetary = PlanetaryKeeper(
+        core0 = Core0Client(rt.bus)
+        loops = {name: Wake() for name in ("reconcile", "yggdrasil", *(place.place for place in places.on_node()))}
+
+        def wake() -> None:
+            for one in loops.values():
+                one.set()
+
+        taps = TapStore(open_ledger(rt))
+        planetary = PlanetaryManager(
             host,
-            rt.ledger("planetary", PlanetaryTap, version=1),
             lambda: core0.derive(KeyUse.PLANETARY),
             on=config.planetary,
             peers=config.planetary_peers,
             listen=config.planetary_listen,
         )
-        keeper = Keeper(host, wishes, taps, publics, own, wake.set, overlay, planetary.devices)
-
-        def bell() -> None:
-            wake.set()
-            planetary_wake.set()
-
-        host.listen(bell)
-        rt.serve(NetworkService(keeper, planetary), add_NetworkdServicer_to_server)
-        rt.loop("reconcile", keeper.reconcile, every=config.every, wake=wake)
-        rt.loop("planetary", planetary.reconcile, every=config.every, wake=planetary_wake)
+        networks = NetworkManager(
+            host,
+            rt.ledger("networks", NetworkRecord, version=1),
+            taps,
+            rt.ledger("public", Public, version=1),
+            DesiredNode(config.uplink, config.address, config.gateway),
+            wake,
+        )
+        segments = SegmentManager(host, taps, Node(planetary))
+        host.on_change(wake)
+        rt.serve(
+            NetworkService(networks, TapManager(host, taps, networks, segments, wake), segments, planetary),
+            add_NetworkdServicer_to_server,
+        )
+        # Loops of their own: what waits for core-0 keeps nothing else waiting.
+        rt.loop("reconcile", networks.reconcile, every=config.every, wake=loops["reconcile"])
+        rt.loop("yggdrasil", planetary.reconcile, every=config.every, wake=loops["yggdrasil"])
+        for place in places.on_node():
+            action = functools.partial(segments.reconcile, place)
+            rt.loop(place.place, action, every=config.every, wake=loops[place.place])

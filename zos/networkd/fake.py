@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from zos.networkd import check, model, nft, planetary
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
-from zos.networkd.model import Address, Have, Link, LinkKind, PeerSeen, Route, Space, TunnelSeen
-from zos.networkd.node import SYSCTLS, Nic, NicKind, NodeSeen
-from zos.networkd.planetary import PlanetarySeen, YggdrasilSeen
+from zos.networkd.model import Address, Link, LinkKind, Observed, ObservedPeer, ObservedTunnel, Route, Space
+from zos.networkd.node import SYSCTLS, Nic, NicKind, ObservedNode
+from zos.networkd.planetary import ObservedYggdrasil
+from zos.networkd.segment import ObservedSegment
 from zos.networkd.steps import (
-    HOST,
+    ROOT,
     AddAddress,
     Attach,
     ConfigureTunnel,
@@ -67,68 +68,68 @@ class FakeHost:
         card = Link(
             LinkKind.VETH, addresses=frozenset({Address(address)} if address else set()), mac="02:00:00:00:00:21"
         )
-        self.host = _Space({"lo": Link(LinkKind.OTHER), "eth0": card}, sysctls=dict.fromkeys(SYSCTLS, "unset"))
+        self.root = _Space({"lo": Link(LinkKind.OTHER), "eth0": card}, sysctls=dict.fromkeys(SYSCTLS, "unset"))
         if gateway:
-            self.host.routes.add(Route("default", "eth0", gateway))
+            self.root.routes.add(Route("default", "eth0", gateway))
         self.spaces: dict[str, _Space] = {}
-        self.tunnels: dict[str, TunnelSeen] = {}
+        self.tunnels: dict[str, ObservedTunnel] = {}
         self.pairs: dict[str, tuple[str, str]] = {}
         self.busy: set[int] = set()
         self.dhcp = False
         self.lacks = ""
         """What it lacks for the planetary network."""
-        self.guards = ""
-        """The digest of the rules for taps in it."""
+        self.guards: dict[str, str] = {}
+        """The digests of the tables that guard taps, by name."""
         self.yggdrasil: str | None = None
         """The configuration that it runs with."""
         self.reachable: set[str] = set()
         """Peers that are connected once they are dialled."""
         self.peers: set[str] = set()
-        self.bell: Callable[[], None] = lambda: None
+        self.callback: Callable[[], None] = lambda: None
         self.steps: list[Step] = []
         self.broken: type[Step] | None = None
         """Steps of this class fail, as if the kernel refused them."""
 
-    def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a tunnel ends by itself."""
-        self.bell = bell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back when a tunnel or yggdrasil ends by itself."""
+        self.callback = callback
 
     def end_tunnel(self, id: NetId) -> None:
         """As if wireguard-go died."""
         self._take_tunnel(DropTunnel(model.tunnel(id)))
-        self.bell()
+        self.callback()
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""
-        names = [*self.host.links, *(f"b-{name[2:]}" for name in self.spaces)]
+        names = [*self.root.links, *(f"b-{name[2:]}" for name in self.spaces)]
         return frozenset(id for name in names if (id := model.owner(name)) is not None)
 
     async def taps(self) -> Mapping[str, Link]:
         """All our taps."""
-        return {name: link for name, link in self.host.links.items() if model.is_tap(name)}
+        return {name: link for name, link in self.root.links.items() if model.is_tap(name)}
 
-    async def observe_node(self) -> NodeSeen:
+    async def observe_node(self) -> ObservedNode:
         """The node's own part."""
         nics = {}
-        for name, link in self.host.links.items():
+        for name, link in self.root.links.items():
             if model.owner(name) is None and not model.is_tap(name):
                 kind = {LinkKind.BRIDGE: NicKind.BRIDGE, LinkKind.VETH: NicKind.CARD}.get(link.kind, NicKind.OTHER)
                 addresses = frozenset(address.local for address in link.addresses)
-                routes = frozenset(route for route in self.host.routes if route.link == name)
+                routes = frozenset(route for route in self.root.routes if route.link == name)
                 nics[name] = Nic(kind, link.mac, link.up, True, link.master, addresses, frozenset(), routes, link.ipv6)
-        return NodeSeen(nics, dict(self.host.sysctls), self.host.rules, self.dhcp, frozenset(self.busy))
+        return ObservedNode(nics, dict(self.root.sysctls), self.root.rules, self.dhcp, frozenset(self.busy))
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
+    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
         """One network resource."""
         bridges = (model.bridge(id), model.mycelium_bridge(id))
         named = {*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps}
-        links = {k: v for k, v in self.host.links.items() if k in named or (v.master in bridges and model.is_tap(k))}
-        routes = frozenset(route for route in self.host.routes if route.link in links)
+        links = {k: v for k, v in self.root.links.items() if k in named or (v.master in bridges and model.is_tap(k))}
+        routes = frozenset(route for route in self.root.routes if route.link in links)
         space = self.spaces.get(model.namespace(id))
         inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None
         ports = {tunnel.listen_port for tunnel in self.tunnels.values()}
         tunnel = self.tunnels.get(model.tunnel(id))
-        return Have(Space(links, routes), inner, tunnel, tunnel is not None, frozenset(ports | self.busy))
+        return Observed(Space(links, routes), inner, tunnel, tunnel is not None, frozenset(ports | self.busy))
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network."""
@@ -137,23 +138,23 @@ class FakeHost:
     def end_yggdrasil(self) -> None:
         """As if yggdrasil died."""
         self._take(StopYggdrasil())
-        self.bell()
+        self.callback()
 
-    async def observe_planetary(self, taps: Iterable[str] = ()) -> PlanetarySeen:
-        """The machines' side of the planetary network."""
-        named = {model.PLANETARY_BRIDGE, *taps}
+    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        """A bridge of the node with its taps, and the table that guards them."""
+        named = {bridge, *taps}
         links = {
             name: link
-            for name, link in self.host.links.items()
-            if name in named or (link.master == model.PLANETARY_BRIDGE and model.is_tap(name))
+            for name, link in self.root.links.items()
+            if name in named or (link.master == bridge and model.is_tap(name))
         }
-        return PlanetarySeen(links, self.guards)
+        return ObservedSegment(links, self.guards.get(table, ""))
 
-    async def observe_yggdrasil(self) -> YggdrasilSeen:
+    async def observe_yggdrasil(self) -> ObservedYggdrasil:
         """The process that is in it."""
         if self.yggdrasil is None:
-            return YggdrasilSeen()
-        return YggdrasilSeen(True, planetary.digest(self.yggdrasil), frozenset(self.peers))
+            return ObservedYggdrasil()
+        return ObservedYggdrasil(True, planetary.digest(self.yggdrasil), frozenset(self.peers))
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps, in order."""
@@ -164,16 +165,16 @@ class FakeHost:
             self.steps.append(step)
 
     def _space(self, name: str) -> _Space:
-        if name == HOST:
-            return self.host
+        if name == ROOT:
+            return self.root
         if name not in self.spaces:
             raise KernelRefused(action=f"enter {name}", problem="there is no such namespace")
         return self.spaces[name]
 
     def _new(self, name: str, link: Link) -> None:
-        if name in self.host.links:
+        if name in self.root.links:
             raise KernelRefused(action=f"create {name}", problem="File exists")
-        self.host.links[name] = link
+        self.root.links[name] = link
 
     def _take(self, step: Step) -> None:
         match step:
@@ -189,7 +190,7 @@ class FakeHost:
                 self._space(into).links[peer] = Link(LinkKind.VETH, up=False)
                 self.pairs[link] = (into, peer)
             case CreateTap(link):
-                self.host.links.setdefault(link, Link(LinkKind.TAP, up=False))
+                self.root.links.setdefault(link, Link(LinkKind.TAP, up=False))
             case CreateTun(where, link):
                 self._space(where).links.setdefault(link, Link(LinkKind.TUNNEL, up=False))
             case DropTun(where, link):
@@ -207,8 +208,8 @@ class FakeHost:
 
     def _drop(self, links: Iterable[str]) -> None:
         for link in links:
-            self.host.links.pop(link, None)
-            self.host.routes = {route for route in self.host.routes if route.link != link}
+            self.root.links.pop(link, None)
+            self.root.routes = {route for route in self.root.routes if route.link != link}
             into, peer = self.pairs.pop(link, ("", ""))
             if into in self.spaces:
                 self.spaces[into].links.pop(peer, None)
@@ -216,9 +217,9 @@ class FakeHost:
     def _take_change(self, step: Step) -> None:
         match step:
             case DisableIPv6(link):
-                self.host.change(link, ipv6=False)
+                self.root.change(link, ipv6=False)
             case Attach(link, bridge):
-                self.host.change(link, master=bridge)
+                self.root.change(link, master=bridge)
             case SetMtu(where, link, mtu):
                 self._space(where).change(link, mtu=mtu)
             case SetUp(where, link):
@@ -240,10 +241,10 @@ class FakeHost:
                 self._space(where).sysctls[key] = value
             case LoadRules(where, ruleset, nft.TABLE):
                 self._space(where).rules = nft.digest(ruleset)
-            case LoadRules(_, ruleset):
-                self.guards = nft.digest(ruleset)
-            case DropRules():
-                self.guards = ""
+            case LoadRules(_, ruleset, table):
+                self.guards[table] = nft.digest(ruleset)
+            case DropRules(_, _, table):
+                self.guards.pop(table, None)
             case StartDhcp():
                 self.dhcp = True
             case _:
@@ -264,7 +265,7 @@ class FakeHost:
         match step:
             case CreateTunnel(link, where):
                 self._space(where).links[link] = Link(LinkKind.TUNNEL, up=False, mtu=1420)
-                self.tunnels[link] = TunnelSeen(Backend.WIREGUARD_GO, "", 0)
+                self.tunnels[link] = ObservedTunnel(Backend.WIREGUARD_GO, "", 0)
             case DropTunnel(link):
                 self.tunnels.pop(link, None)
                 for space in self.spaces.values():
@@ -274,14 +275,14 @@ class FakeHost:
                 self.tunnels[link] = _configured(self.tunnels[link], step)
 
 
-def _configured(have: TunnelSeen, step: ConfigureTunnel) -> TunnelSeen:
+def _configured(have: ObservedTunnel, step: ConfigureTunnel) -> ObservedTunnel:
     peers = {key: peer for key, peer in have.peers.items() if key not in step.remove}
     for put in step.put:
         old = peers.get(put.public_key)
         endpoint = put.endpoint or (old.endpoint if old else "")
         told = put.endpoint or (old.told if old else None)
-        peers[put.public_key] = PeerSeen(
+        peers[put.public_key] = ObservedPeer(
             put.public_key, endpoint, frozenset(put.allowed_ips), model.KEEPALIVE, told=told
         )
     key = check.public_key(step.private_key) if step.private_key else have.public_key
-    return TunnelSeen(have.backend, key, step.listen_port or have.listen_port, peers)
+    return ObservedTunnel(have.backend, key, step.listen_port or have.listen_port, peers)

@@ -1,9 +1,9 @@
-"""What only networkd knows about networks: names, layout, the wish in canonical form, and what can be seen of it.
+"""What only networkd knows about networks: names, layout, and the two descriptions that are compared. Pure.
 
-Pure. A network resource is described as data twice, as it is wished (`Want`) and as it is seen (`Have`), over the
-same parts: the node's own network namespace (`host`) and the tenant's (`inner`).
+A network resource is described twice, as it should be (`Desired`) and as the kernel shows it (`Observed`), over the
+same parts: the root namespace (`root`) and the namespace of the network (`inner`).
 
-    host namespace                                   n-<id>
+    root namespace                                   n-<id>
     t-<tap> ─┐
     t-<tap> ─┴ b-<id> ── v-<id> ─────────veth─────── n-<id>   <subnet>.1, ULA, fe80::1
     t-<tap> ── m-<id> ── y-<id> ────────veth─────── br-my    <mycelium>::1
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
-from zos.networkd.api.types import Backend, NetId, Network, PeerInfo, Tap, TapId
+from zos.networkd.api.types import Backend, NetId, Network, PeerInfo, TapId
 
 UPLINK_BRIDGE = "zos"
 PLANETARY_BRIDGE = "br-ygg"
@@ -120,8 +120,13 @@ def exit_address6(slot: int) -> IPv6Address:
     return IPv6Address(f"fd00::{a << 8 | b:x}")
 
 
+def gateway(network: Network) -> IPv4Address:
+    """`.1`: the network resource's own address in the user's network."""
+    return IPv4Network(network.subnet).network_address + 1
+
+
 @dataclass(frozen=True, slots=True)
-class Wish:
+class NetworkRecord:
     """A network in the ledger: what was asked for, and what networkd handed out for it."""
 
     network: Network
@@ -193,7 +198,7 @@ FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 
 
 @dataclass(frozen=True, slots=True)
-class PeerWish:
+class DesiredPeer:
     """A peer as WireGuard is told."""
 
     public_key: str
@@ -202,7 +207,7 @@ class PeerWish:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerSeen:
+class ObservedPeer:
     """A peer as WireGuard has it."""
 
     public_key: str
@@ -223,50 +228,47 @@ class PeerSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelWish:
+class DesiredTunnel:
     """The WireGuard side of a wish."""
 
     private_key: str = field(repr=False)
     public_key: str
     listen_port: int
-    peers: Mapping[str, PeerWish]
+    peers: Mapping[str, DesiredPeer]
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelSeen:
+class ObservedTunnel:
     """A tunnel as it runs."""
 
     backend: Backend
     public_key: str
     """Empty when it has no key yet."""
     listen_port: int
-    peers: Mapping[str, PeerSeen] = field(default_factory=dict)
+    peers: Mapping[str, ObservedPeer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class Desired:
     """A whole network resource as wished."""
 
     id: NetId
-    host: Space
+    root: Space
     inner: Space
     ruleset: str
-    tunnel: TunnelWish
+    tunnel: DesiredTunnel
     pairs: Mapping[str, str]
     """Pairs of links: the host's end, and the inner one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Have:
+class Observed:
     """A whole network resource as seen; the default is that nothing is there."""
 
-    host: Space = field(default_factory=Space)
+    root: Space = field(default_factory=Space)
     inner: Space | None = None
-    tunnel: TunnelSeen | None = None
+    tunnel: ObservedTunnel | None = None
     served: bool = False
     """A process or a control socket of the tunnel is there, even if the tunnel is not."""
     busy: frozenset[int] = frozenset()
     """UDP ports that are bound in the node's own namespace."""
-
-
-Taps = Mapping[TapId, Tap]

@@ -6,17 +6,17 @@ the steps is a state from which the rest is planned again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_interface
 
-from zos.networkd import nft
+from zos.networkd import nft, places
 from zos.networkd.api.errors import NoUplink
 from zos.networkd.api.types import PublicConfig
 from zos.networkd.model import FORWARDING, UPLINK_BRIDGE, Address, Route, is_tap, owner
 from zos.networkd.steps import (
-    HOST,
+    ROOT,
     AddAddress,
     Attach,
     CreateBridge,
@@ -78,7 +78,7 @@ class Public:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeWish:
+class DesiredNode:
     """What the configuration says of the uplink; empty fields mean: find out."""
 
     uplink: str = ""
@@ -88,7 +88,7 @@ class NodeWish:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeSeen:
+class ObservedNode:
     """The node's own part as seen."""
 
     nics: Mapping[str, Nic] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class NodeSeen:
     """UDP ports that are bound in the node's own namespace."""
 
 
-def choose(wish: NodeWish, nics: Mapping[str, Nic]) -> str | None:
+def choose(wish: DesiredNode, nics: Mapping[str, Nic]) -> str | None:
     """The uplink: the configured one, else the one chosen before, else the best with a carrier."""
     if wish.uplink:
         if wish.uplink not in nics:
@@ -126,21 +126,21 @@ def _cards(nics: Mapping[str, Nic]) -> list[str]:
     )
 
 
-def plan(wish: NodeWish, seen: NodeSeen) -> tuple[Step, ...]:
+def plan(wish: DesiredNode, seen: ObservedNode) -> tuple[Step, ...]:
     """The steps to the node's own part as wished."""
     return tuple(_plan(wish, seen))
 
 
-def _plan(wish: NodeWish, seen: NodeSeen) -> Iterator[Step]:
+def _plan(wish: DesiredNode, seen: ObservedNode) -> Iterator[Step]:
     if "lo" in seen.nics and not seen.nics["lo"].up:
-        yield SetUp(HOST, "lo")
+        yield SetUp(ROOT, "lo")
     name = choose(wish, seen.nics)
     if name is None:
         # A card shows its carrier only when it is up.
         asleep = [card for card in _cards(seen.nics) if not seen.nics[card].up]
         if not asleep:
             raise NoUplink(problem="no network card has a carrier")
-        yield from (SetUp(HOST, card) for card in asleep)
+        yield from (SetUp(ROOT, card) for card in asleep)
         return
     bridge = seen.nics.get(UPLINK_BRIDGE)
     yield from _uplink(wish, name, seen.nics[name], bridge)
@@ -151,13 +151,19 @@ def _plan(wish: NodeWish, seen: NodeSeen) -> Iterator[Step]:
         # The bridge's own parameters appear with it.
         known = key in seen.sysctls or (bridge is None and f"/{UPLINK_BRIDGE}/" in key)
         if known and seen.sysctls.get(key) != value:
-            yield SetSysctl(HOST, key, value)
-    ruleset = nft.host(addresses | (bridge.leased if bridge else frozenset()))
+            yield SetSysctl(ROOT, key, value)
+    ruleset = rules(addresses | (bridge.leased if bridge else frozenset()))
     if nft.digest(ruleset) != seen.rules:
-        yield LoadRules(HOST, nft.replacing(ruleset) if seen.rules else ruleset)
+        yield LoadRules(ROOT, nft.replacing(ruleset) if seen.rules else ruleset)
 
 
-def _addresses(wish: NodeWish, nic: Nic, bridge: Nic | None) -> frozenset[str]:
+def rules(uplink_prefixes: Iterable[str]) -> str:
+    """The firewall of the root namespace."""
+    lines = [place.root_rules() for place in places.on_node()]
+    return nft.root(uplink_prefixes, "".join(one for one, _ in lines), "".join(one for _, one in lines))
+
+
+def _addresses(wish: DesiredNode, nic: Nic, bridge: Nic | None) -> frozenset[str]:
     """The node's own addresses."""
     if wish.addresses:
         return frozenset(str(ip_interface(text)) for text in wish.addresses)
@@ -165,7 +171,7 @@ def _addresses(wish: NodeWish, nic: Nic, bridge: Nic | None) -> frozenset[str]:
     return own - {*wish.public.config.addresses, *wish.public.former}
 
 
-def _routes(wish: NodeWish, nic: Nic) -> Iterator[Route]:
+def _routes(wish: DesiredNode, nic: Nic) -> Iterator[Route]:
     for gateway in wish.gateways:
         yield Route("default", UPLINK_BRIDGE, gateway, ipv6=":" in gateway)
     configured = {":" in gateway for gateway in wish.gateways}
@@ -174,25 +180,25 @@ def _routes(wish: NodeWish, nic: Nic) -> Iterator[Route]:
             yield replace(route, link=UPLINK_BRIDGE)
 
 
-def _uplink(wish: NodeWish, name: str, nic: Nic, bridge: Nic | None) -> Iterator[Step]:
+def _uplink(wish: DesiredNode, name: str, nic: Nic, bridge: Nic | None) -> Iterator[Step]:
     if bridge is None:
         yield CreateBridge(UPLINK_BRIDGE, nic.mac)
     have = bridge or Nic(NicKind.BRIDGE)
     wanted = _addresses(wish, nic, bridge) | {*wish.public.config.addresses}
     for address in sorted(wanted - have.addresses):
-        yield AddAddress(HOST, UPLINK_BRIDGE, Address(address))
+        yield AddAddress(ROOT, UPLINK_BRIDGE, Address(address))
     for address in sorted({*wish.public.former} & have.addresses - wanted):
-        yield DropAddress(HOST, UPLINK_BRIDGE, Address(address))
+        yield DropAddress(ROOT, UPLINK_BRIDGE, Address(address))
     if not have.up:
-        yield SetUp(HOST, UPLINK_BRIDGE)
+        yield SetUp(ROOT, UPLINK_BRIDGE)
     for route in _routes(wish, nic):
         if route not in have.routes:
-            yield PutRoute(HOST, route)
+            yield PutRoute(ROOT, route)
     if nic.master != UPLINK_BRIDGE:
         yield Attach(name, UPLINK_BRIDGE)
     if not nic.up:
-        yield SetUp(HOST, name)
+        yield SetUp(ROOT, name)
     for address in sorted(nic.addresses):
-        yield DropAddress(HOST, name, Address(address))
+        yield DropAddress(ROOT, name, Address(address))
     if nic.ipv6:
         yield DisableIPv6(name)

@@ -13,18 +13,18 @@ from zos.networkd.api.errors import PortTaken
 from zos.networkd.api.types import MYCELIUM_DEVICE, NetId
 from zos.networkd.model import (
     KEEPALIVE,
-    Have,
+    Desired,
+    DesiredPeer,
+    DesiredTunnel,
     Link,
     LinkKind,
-    PeerSeen,
-    PeerWish,
+    Observed,
+    ObservedPeer,
+    ObservedTunnel,
     Space,
-    TunnelSeen,
-    TunnelWish,
-    Want,
 )
 from zos.networkd.steps import (
-    HOST,
+    ROOT,
     AddAddress,
     Attach,
     ConfigureTunnel,
@@ -51,63 +51,63 @@ from zos.networkd.steps import (
 )
 
 
-def plan(want: Want | None, have: Have, id: NetId) -> tuple[Step, ...]:
+def plan(desired: Desired | None, observed: Observed, id: NetId) -> tuple[Step, ...]:
     """The steps from what is seen to what is wished; None wishes it gone."""
-    if want is None:
-        return tuple(_drop(have, id))
-    _refuse_taken_port(want, have)
-    return tuple(_ensure(want, have))
+    if desired is None:
+        return tuple(_drop(observed, id))
+    _refuse_taken_port(desired, observed)
+    return tuple(_ensure(desired, observed))
 
 
-def _refuse_taken_port(want: Want, have: Have) -> None:
+def _refuse_taken_port(desired: Desired, observed: Observed) -> None:
     # wireguard-go closes the old socket before it finds that the new port is taken, and is left without any.
-    port = want.tunnel.listen_port
-    ending = have.served and have.tunnel is None  # its own wireguard-go, which goes before a new one comes
-    if port in have.busy and not ending and (have.tunnel is None or have.tunnel.listen_port != port):
+    port = desired.tunnel.listen_port
+    ending = observed.served and observed.tunnel is None  # its own wireguard-go, which goes before a new one comes
+    if port in observed.busy and not ending and (observed.tunnel is None or observed.tunnel.listen_port != port):
         raise PortTaken(port=port, user="a program of this node")
 
 
-def _drop(have: Have, id: NetId) -> Iterator[Step]:
+def _drop(observed: Observed, id: NetId) -> Iterator[Step]:
     wg = model.tunnel(id)
-    if have.served or have.tunnel is not None or wg in have.host.links:
+    if observed.served or observed.tunnel is not None or wg in observed.root.links:
         yield DropTunnel(wg)
     # The namespace first: it takes one end of each pair along, which makes the rest cheaper.
-    if have.inner is not None:
+    if observed.inner is not None:
         yield DropNamespace(model.namespace(id))
-    left = tuple(sorted(link for link in have.host.links if link != wg))
+    left = tuple(sorted(link for link in observed.root.links if link != wg))
     if left:
         yield DropLinks(left)
 
 
-def _ensure(want: Want, have: Have) -> Iterator[Step]:
-    name = model.namespace(want.id)
-    inner = have.inner if have.inner is not None else Space()
-    pairs = want.pairs
-    gone = _surplus(want, have, inner, pairs)
-    host = _without(have.host, gone)
+def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
+    name = model.namespace(desired.id)
+    inner = observed.inner if observed.inner is not None else Space()
+    pairs = desired.pairs
+    gone = _surplus(desired, observed, inner, pairs)
+    root = _without(observed.root, gone)
     if gone:
         yield DropLinks(tuple(sorted(gone)))
-    if have.inner is None:
+    if observed.inner is None:
         yield CreateNamespace(name)
-    for link, wish in want.host.links.items():
-        if link not in host.links:
-            yield _create(link, wish, name, pairs, want.inner)
-    yield from _sysctls(name, want.inner, inner)
-    if want.inner.rules != inner.rules:
-        yield LoadRules(name, nft.replacing(want.ruleset) if inner.rules else want.ruleset)
-    fresh = {pairs[link] for link in pairs if link not in host.links}
+    for link, wish in desired.root.links.items():
+        if link not in root.links:
+            yield _create(link, wish, name, pairs, desired.inner)
+    yield from _sysctls(name, desired.inner, inner)
+    if desired.inner.rules != inner.rules:
+        yield LoadRules(name, nft.replacing(desired.ruleset) if inner.rules else desired.ruleset)
+    fresh = {pairs[link] for link in pairs if link not in root.links}
     inside = _without(inner, fresh)
-    wg, my = model.tunnel(want.id), MYCELIUM_DEVICE
-    if my in want.inner.links and my not in inside.links:
+    wg, my = model.tunnel(desired.id), MYCELIUM_DEVICE
+    if my in desired.inner.links and my not in inside.links:
         yield CreateTun(name, my)
-    elif my in inside.links and my not in want.inner.links:
+    elif my in inside.links and my not in desired.inner.links:
         yield DropTun(name, my)
         inside = _without(inside, {my})
-    yield from _links(HOST, want.host.links.items(), host)
-    yield from _links(name, ((k, v) for k, v in want.inner.links.items() if k != wg), inside)
-    yield from _tunnel(want, have, wg, name, inside)
-    yield from _routes(HOST, want.host, host)
-    yield from _routes(name, want.inner, inside)
+    yield from _links(ROOT, desired.root.links.items(), root)
+    yield from _links(name, ((k, v) for k, v in desired.inner.links.items() if k != wg), inside)
+    yield from _tunnel(desired, observed, wg, name, inside)
+    yield from _routes(ROOT, desired.root, root)
+    yield from _routes(name, desired.inner, inside)
 
 
 def _without(space: Space, links: set[str]) -> Space:
@@ -118,12 +118,12 @@ def _without(space: Space, links: set[str]) -> Space:
     )
 
 
-def _surplus(want: Want, have: Have, inner: Space, pairs: Mapping[str, str]) -> set[str]:
+def _surplus(desired: Desired, observed: Observed, inner: Space, pairs: Mapping[str, str]) -> set[str]:
     """Links that must go first: not wished, of another kind, or half of a pair."""
     gone = set()
-    for link, seen in have.host.links.items():
-        wish = want.host.links.get(link)
-        if link == model.tunnel(want.id):
+    for link, seen in observed.root.links.items():
+        wish = desired.root.links.get(link)
+        if link == model.tunnel(desired.id):
             continue  # on its way inside; creating it again takes it up
         # A pair whose namespace is gone is about to vanish by itself.
         broken = link in pairs and pairs[link] not in inner.links
@@ -140,9 +140,9 @@ def _create(link: str, wish: Link, name: str, pairs: Mapping[str, str], inner: S
     return CreateVeth(link, name, pairs[link], inner.links[pairs[link]].mac)
 
 
-def _links(where: str, wishes: Iterable[tuple[str, Link]], have: Space) -> Iterator[Step]:
+def _links(where: str, wishes: Iterable[tuple[str, Link]], observed: Space) -> Iterator[Step]:
     for link, wish in wishes:
-        yield from _link(where, link, wish, have.links.get(link, Link(wish.kind, up=False)))
+        yield from _link(where, link, wish, observed.links.get(link, Link(wish.kind, up=False)))
 
 
 def _link(where: str, link: str, wish: Link, seen: Link) -> Iterator[Step]:
@@ -161,63 +161,67 @@ def _link(where: str, link: str, wish: Link, seen: Link) -> Iterator[Step]:
         yield SetUp(where, link)
 
 
-def _sysctls(where: str, want: Space, have: Space) -> Iterator[Step]:
-    for key, value in want.sysctls.items():
-        if have.sysctls.get(key) != value:
+def _sysctls(where: str, desired: Space, observed: Space) -> Iterator[Step]:
+    for key, value in desired.sysctls.items():
+        if observed.sysctls.get(key) != value:
             yield SetSysctl(where, key, value)
 
 
-def _routes(where: str, want: Space, have: Space) -> Iterator[Step]:
-    wished = {(route.dest, route.ipv6) for route in want.routes}
-    for route in sorted(have.routes - want.routes):
+def _routes(where: str, desired: Space, observed: Space) -> Iterator[Step]:
+    wished = {(route.dest, route.ipv6) for route in desired.routes}
+    for route in sorted(observed.routes - desired.routes):
         if (route.dest, route.ipv6) not in wished:
             yield DropRoute(where, route)
-    for route in sorted(want.routes - have.routes):
+    for route in sorted(desired.routes - observed.routes):
         yield PutRoute(where, route)
 
 
-def _tunnel(want: Want, have: Have, wg: str, name: str, inside: Space) -> Iterator[Step]:
-    present = wg in inside.links and have.tunnel is not None
+def _tunnel(desired: Desired, observed: Observed, wg: str, name: str, inside: Space) -> Iterator[Step]:
+    present = wg in inside.links and observed.tunnel is not None
     if not present:
-        if wg in inside.links or (have.served and wg not in have.host.links):
+        if wg in inside.links or (observed.served and wg not in observed.root.links):
             yield DropTunnel(wg)  # a link that nothing serves, or a process whose link went with its namespace
         yield CreateTunnel(wg, name)
-    seen = have.tunnel if present else None
-    step = configuration(wg, name, want.tunnel, seen)
+    seen = observed.tunnel if present else None
+    step = configuration(wg, name, desired.tunnel, seen)
     if step is not None:
         yield step
-    link = want.inner.links[wg]
+    link = desired.inner.links[wg]
     yield from _link(name, wg, link, inside.links[wg] if present else Link(LinkKind.TUNNEL, up=False))
 
 
-def configuration(link: str, name: str, want: TunnelWish, have: TunnelSeen | None) -> ConfigureTunnel | None:
+def configuration(
+    link: str, name: str, desired: DesiredTunnel, observed: ObservedTunnel | None
+) -> ConfigureTunnel | None:
     """What a tunnel must be told; None when it knows everything."""
-    peers = have.peers if have else {}
-    put = tuple(_peer(wish, peers.get(key)) for key, wish in sorted(want.peers.items()) if _news(wish, peers.get(key)))
+    peers = observed.peers if observed else {}
+    put = tuple(
+        _peer(wish, peers.get(key)) for key, wish in sorted(desired.peers.items()) if _news(wish, peers.get(key))
+    )
     step = ConfigureTunnel(
         link=link,
         namespace=name,
-        private_key="" if have and have.public_key == want.public_key else want.private_key,
-        listen_port=0 if have and have.listen_port == want.listen_port else want.listen_port,
-        former_port=have.listen_port if have else 0,
+        private_key="" if observed and observed.public_key == desired.public_key else desired.private_key,
+        listen_port=0 if observed and observed.listen_port == desired.listen_port else desired.listen_port,
+        former_port=observed.listen_port if observed else 0,
         put=put,
-        remove=tuple(sorted(set(peers) - set(want.peers))),
+        remove=tuple(sorted(set(peers) - set(desired.peers))),
     )
     return step if step.private_key or step.listen_port or step.put or step.remove else None
 
 
-def _news(wish: PeerWish, seen: PeerSeen | None) -> bool:
+def _news(wish: DesiredPeer, seen: ObservedPeer | None) -> bool:
     if seen is None:
         return True
     same = seen.allowed_ips == wish.allowed_ips and seen.keepalive == KEEPALIVE
     return not same or bool(_endpoint(wish, seen))
 
 
-def _peer(wish: PeerWish, seen: PeerSeen | None) -> PutPeer:
+def _peer(wish: DesiredPeer, seen: ObservedPeer | None) -> PutPeer:
     return PutPeer(wish.public_key, tuple(sorted(wish.allowed_ips)), _endpoint(wish, seen))
 
 
-def _endpoint(wish: PeerWish, seen: PeerSeen | None) -> str:
+def _endpoint(wish: DesiredPeer, seen: ObservedPeer | None) -> str:
     """The endpoint to tell, or nothing.
 
     A peer that moved (its own port was changed) is followed by WireGuard and must not be sent back to the old place,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from zos.networkd.model import Address, Route
 from zos.networkd.nft import TABLE
 
-HOST = ""
+ROOT = ""
 """The name of the node's own namespace in steps."""
 
 
@@ -210,7 +210,7 @@ class StopYggdrasil:
 
 @dataclass(frozen=True, slots=True)
 class DialPeer:
-    """Have a peer that is configured and not connected tried at once: yggdrasil itself tries it once a minute."""
+    """Observed a peer that is configured and not connected tried at once: yggdrasil itself tries it once a minute."""
 
     link: str
     """Its URI."""

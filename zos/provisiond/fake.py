@@ -21,14 +21,13 @@ from zos.mycelium.api import Identity, IdentityId, IdentityInfo, NoMycelium
 from zos.networkd.api import AddressTaken, NoPlanetary, NoSuchNetwork
 from zos.networkd.api.types import (
     Backend,
-    MyceliumTap,
     Network,
     NetworkInfo,
-    OverlayTapInfo,
-    PlanetaryTap,
     Tap,
     TapInfo,
+    TapRoute,
 )
+from zos.networkd.api.types import Place as TapPlace
 from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.provisiond.pull import Place, Web
 from zos.storaged.api import PoolFull
@@ -214,8 +213,8 @@ class FakeNetworkd(Faulty):
         super().__init__()
         self.networks: dict[str, Network] = {}
         self.taps: dict[str, Tap] = {}
-        self.planetary_taps: dict[str, PlanetaryTap] = {}
-        self.mycelium_taps: dict[str, MyceliumTap] = {}
+        self.planetary_taps: dict[str, Tap] = {}
+        self.mycelium_taps: dict[str, Tap] = {}
         self.lacks = ""
         """Why the node offers no planetary network."""
 
@@ -239,49 +238,30 @@ class FakeNetworkd(Faulty):
         self.called("drop_network")
         self.networks.pop(id, None)
 
-    async def ensure_planetary_tap(self, tap: PlanetaryTap) -> OverlayTapInfo:
-        self.called("ensure_planetary_tap")
-        if self.lacks:
-            raise NoPlanetary(problem=self.lacks)
-        self.planetary_taps[tap.id] = tap
-        ip = str(planetary_guest(SUBNET, tap.mac))
-        gateway = str(SUBNET.network_address + 1)
-        return OverlayTapInfo(tap.id, f"t-{tap.id}", "br-ygg", tap.mac, ip, 64, gateway, "200::/7")
-
-    async def ensure_mycelium_tap(self, tap: MyceliumTap) -> OverlayTapInfo:
-        self.called("ensure_mycelium_tap")
-        network = self.networks.get(tap.network)
-        if network is None:
-            raise NoSuchNetwork(network=tap.network)
-        self.mycelium_taps[tap.id] = tap
-        net = IPv6Network(network.mycelium)
-        ip, gateway = str(mycelium.machine(net, tap.seed)), str(mycelium.gateway(net))
-        return OverlayTapInfo(tap.id, f"t-{tap.id}", f"m-{network.id}", tap.mac, ip, 64, gateway, "400::/7")
-
     async def ensure_tap(self, tap: Tap) -> TapInfo:
-        self.called("ensure_tap")
+        self.called("ensure_tap" if tap.place is TapPlace.NETWORK else f"ensure_{tap.place}_tap")
+        if tap.place is TapPlace.PLANETARY:
+            if self.lacks:
+                raise NoPlanetary(problem=self.lacks)
+            self.planetary_taps[tap.id] = tap
+            return _tap(tap, "br-ygg", str(planetary_guest(SUBNET, tap.mac)), TapRoute("200::/7", str(SUBNET[1])))
         network = self.networks.get(tap.network)
         if network is None:
             raise NoSuchNetwork(network=tap.network)
+        if tap.place is TapPlace.MYCELIUM:
+            self.mycelium_taps[tap.id] = tap
+            net = IPv6Network(network.mycelium)
+            route = TapRoute("400::/7", str(mycelium.gateway(net)))
+            return _tap(tap, f"m-{network.id}", str(mycelium.machine(net, tap.seed)), route)
         for other in self.taps.values():
             if other.id != tap.id and (other.network, other.ip) == (tap.network, tap.ip):
                 raise AddressTaken(what="address", address=tap.ip, tap=other.id, network=tap.network)
         self.taps[tap.id] = tap
         gateway = tap.ip.rpartition(".")[0] + ".1"
+        addresses, routes = (f"{tap.ip}/24", "fd00::2/64"), (TapRoute(network.ip_range, gateway),)
+        device = f"t-{tap.id}"
         return TapInfo(
-            tap.id,
-            tap.network,
-            f"t-{tap.id}",
-            "b-x",
-            tap.mac,
-            tap.ip,
-            24,
-            gateway,
-            network.ip_range,
-            "fd00::2",
-            "fe80::1",
-            0,
-            0,
+            tap.id, tap.place, tap.network, device, "b-x", tap.mac, addresses, gateway, "fe80::1", routes, 0, 0
         )
 
     async def drop_tap(self, id: str) -> None:
@@ -289,6 +269,11 @@ class FakeNetworkd(Faulty):
         self.taps.pop(id, None)
         self.planetary_taps.pop(id, None)
         self.mycelium_taps.pop(id, None)
+
+
+def _tap(tap: Tap, bridge: str, ip: str, route: TapRoute) -> TapInfo:
+    device, routes = f"t-{tap.id}", (route,)
+    return TapInfo(tap.id, tap.place, tap.network, device, bridge, tap.mac, (f"{ip}/64",), "", "", routes, 0, 0)
 
 
 class FakeMycelium(Faulty):

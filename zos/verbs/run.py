@@ -12,7 +12,7 @@ from zos.flistd.api.types import Mount, MountInfo, MountKind
 from zos.mycelium.api import MyceliumClient
 from zos.mycelium.api.types import Identity, IdentityId
 from zos.networkd.api import NetworkdClient
-from zos.networkd.api.types import MYCELIUM_DEVICE, OverlayTapInfo, TapInfo
+from zos.networkd.api.types import MYCELIUM_DEVICE, TapInfo
 from zos.storaged.api import StoragedClient
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
 from zos.verbs import steps as s
@@ -60,10 +60,6 @@ async def perform(step: s.Step, doors: Doors, done: MutableMapping[str, Any]) ->
             done[f"mycelium:{id}"] = await doors.mycelium.identity(id)
         case s.EnsureTap(tap):
             done[tap.id] = await doors.networkd.ensure_tap(tap)
-        case s.EnsurePlanetaryTap(tap):
-            done[tap.id] = await doors.networkd.ensure_planetary_tap(tap)
-        case s.EnsureMyceliumTap(tap):
-            done[tap.id] = await doors.networkd.ensure_mycelium_tap(tap)
         case s.DropTap(id):
             await doors.networkd.drop_tap(id)
         case s.EnsureMount(id, url, upper):
@@ -99,8 +95,7 @@ async def _machine(step: s.EnsureMachine, doors: Doors, done: Mapping[str, Any])
 def machine(step: s.EnsureMachine, done: Mapping[str, Any]) -> Machine:
     """The machine that a step and its forerunners' answers describe. Pure."""
     mount: MountInfo = done[f"mount:{step.mount}"]
-    tap: TapInfo = done[step.tap]
-    more = tuple(planetary_nic(done[one]) for one in (step.planetary, step.mycelium) if one is not None)
+    taps = [one for one in (step.tap, step.planetary, step.mycelium) if one is not None]
     is_image = mount.kind is MountKind.IMAGE
     disks = tuple(
         MachineDisk(done[one.id].path, "" if is_image else one.target) for one in step.attached if not one.is_volume
@@ -118,7 +113,7 @@ def machine(step: s.EnsureMachine, done: Mapping[str, Any]) -> Machine:
         initrd="" if is_image or not mount.kernel else mount.initrd,
         disks=disks,
         shares=shares,
-        nics=(nic(tap), *more),
+        nics=tuple(nic(done[tap]) for tap in taps),
         env=env,
         entrypoint="" if is_image else step.entrypoint or mount.entrypoint,
         ssh_keys=ssh_keys(env.get(SSH_KEY, "")),
@@ -128,18 +123,9 @@ def machine(step: s.EnsureMachine, done: Mapping[str, Any]) -> Machine:
 
 
 def nic(tap: TapInfo) -> Nic:
-    """A guest's interface behind a tap: its addresses, its way out, and the rest of the user's network."""
-    addresses = [f"{tap.ip}/{tap.prefix}"]
-    if tap.ipv6:
-        addresses.append(f"{tap.ipv6}/64")
-    routes = [Route(tap.ip_range, tap.gateway)] if tap.ip_range else []
-    routes.append(Route("100.64.0.0/16", tap.gateway))
-    return Nic(tap.device, tap.mac, tuple(addresses), tap.gateway, tap.gateway6, tuple(routes))
-
-
-def planetary_nic(tap: OverlayTapInfo) -> Nic:
-    """A guest's interface in the planetary network or the Mycelium overlay, which is no way to anywhere else."""
-    return Nic(tap.device, tap.mac, (f"{tap.ip}/{tap.prefix}",), routes=(Route(tap.range, tap.gateway),))
+    """A guest's interface behind a tap."""
+    routes = tuple(Route(route.dest, route.via) for route in tap.routes)
+    return Nic(tap.device, tap.mac, tap.addresses, tap.gateway, tap.gateway6, routes)
 
 
 def ssh_keys(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from zos.flistd.api.types import MountId
 from zos.model.evidence import Evidence
 from zos.model.units import Bytes
 from zos.mycelium.api.types import IdentityId
-from zos.networkd.api.types import MyceliumTap, NetId, Network, PlanetaryTap, Tap, TapId
+from zos.networkd.api.types import NetId, Network, Tap, TapId
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.vmd.api.types import MachineId
 
@@ -114,32 +114,12 @@ class NeedIdentity:
 
 @dataclass(frozen=True, slots=True)
 class EnsureTap:
-    """A machine's place on a network."""
+    """A machine's place in a network."""
 
     tap: Tap
 
     def describe(self) -> str:
-        return f"tap for {self.tap.ip}"
-
-
-@dataclass(frozen=True, slots=True)
-class EnsurePlanetaryTap:
-    """A machine's place in the planetary network."""
-
-    tap: PlanetaryTap
-
-    def describe(self) -> str:
-        return "planetary tap"
-
-
-@dataclass(frozen=True, slots=True)
-class EnsureMyceliumTap:
-    """A machine's place in its network's part of the Mycelium overlay."""
-
-    tap: MyceliumTap
-
-    def describe(self) -> str:
-        return "mycelium tap"
+        return f"tap for {self.tap.ip}" if self.tap.ip else f"{self.tap.place} tap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +217,6 @@ Step = (
     | DropIdentity
     | NeedIdentity
     | EnsureTap
-    | EnsurePlanetaryTap
-    | EnsureMyceliumTap
     | DropTap
     | EnsureMount
     | DropMount

@@ -1,4 +1,4 @@
-"""The door of networkd."""
+"""The API of networkd."""
 
 from zos.networkd.api.client import NetworkdClient
 from zos.networkd.api.errors import (
@@ -22,19 +22,18 @@ from zos.networkd.api.errors import (
 from zos.networkd.api.types import (
     MYCELIUM_DEVICE,
     Backend,
-    MyceliumTap,
     NetId,
     Network,
     NetworkInfo,
-    OverlayTapInfo,
     Peer,
     PeerInfo,
+    Place,
     Planetary,
-    PlanetaryTap,
     PublicConfig,
     Tap,
     TapId,
     TapInfo,
+    TapRoute,
     Uplink,
 )
 
@@ -48,7 +47,6 @@ __all__ = [
     "BadPublicConfig",
     "BadTap",
     "KernelRefused",
-    "MyceliumTap",
     "NetId",
     "Network",
     "NetworkInfo",
@@ -59,17 +57,17 @@ __all__ = [
     "NoSuchNetwork",
     "NoUplink",
     "NoWireguard",
-    "OverlayTapInfo",
     "Peer",
     "PeerInfo",
+    "Place",
     "Planetary",
     "PlanetaryNotUp",
-    "PlanetaryTap",
     "PortTaken",
     "PublicConfig",
     "SubnetOutside",
     "Tap",
     "TapId",
     "TapInfo",
+    "TapRoute",
     "Uplink",
 ]

@@ -1,4 +1,4 @@
-"""The client of networkd's door."""
+"""The client of networkd's API."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from zos.bus.client import DaemonClient
 from zos.networkd.api import networkd_pb2 as pb
 from zos.networkd.api.networkd_pb2_grpc import NetworkdStub
 from zos.networkd.api.types import (
-    MyceliumTap,
     NetId,
     Network,
     NetworkInfo,
-    OverlayTapInfo,
     Planetary,
-    PlanetaryTap,
     PublicConfig,
     Tap,
     TapId,
@@ -29,7 +26,7 @@ class NetworkdClient(DaemonClient):
     stub = NetworkdStub
 
     async def ensure_network(self, network: Network, *, deadline: float = 30.0) -> NetworkInfo:
-        """Make the network resource as wished; an update changes only what differs and never takes it down."""
+        """Make the network resource as described; an update changes only what differs and never takes it down."""
         answer = await self.call("EnsureNetwork", convert.encode(network, pb.Network), deadline=deadline)
         return convert.decode(answer, NetworkInfo)
 
@@ -38,32 +35,22 @@ class NetworkdClient(DaemonClient):
         await self.call("DropNetwork", pb.DropNetworkRequest(id=id), deadline=deadline)
 
     async def list_networks(self) -> tuple[NetworkInfo, ...]:
-        """All networks that are wished for, as they stand."""
+        """All networks that were asked for, as they stand."""
         answer = await self.call("ListNetworks", pb.ListNetworksRequest())
         return tuple(convert.decode(network, NetworkInfo) for network in answer.networks)
 
     async def ensure_tap(self, tap: Tap, *, deadline: float = 30.0) -> TapInfo:
-        """A tap on a network, ready for a guest."""
+        """A tap, ready for a guest at once; nobody waits until its network has peers."""
         return convert.decode(await self.call("EnsureTap", convert.encode(tap, pb.Tap), deadline=deadline), TapInfo)
 
     async def drop_tap(self, id: TapId, *, deadline: float = 30.0) -> None:
-        """Remove it, whichever network it is on. An unknown id is fine."""
+        """Remove it. An unknown id is fine."""
         await self.call("DropTap", pb.DropTapRequest(id=id), deadline=deadline)
 
     async def list_taps(self) -> tuple[TapInfo, ...]:
-        """All taps that are wished for, with their counters."""
+        """All taps that exist, with their counters."""
         answer = await self.call("ListTaps", pb.ListTapsRequest())
         return tuple(convert.decode(tap, TapInfo) for tap in answer.taps)
-
-    async def ensure_planetary_tap(self, tap: PlanetaryTap, *, deadline: float = 30.0) -> OverlayTapInfo:
-        """A tap in the planetary network, ready for a guest; whether there are peers is not waited for."""
-        answer = await self.call("EnsurePlanetaryTap", convert.encode(tap, pb.PlanetaryTap), deadline=deadline)
-        return convert.decode(answer, OverlayTapInfo)
-
-    async def ensure_mycelium_tap(self, tap: MyceliumTap, *, deadline: float = 30.0) -> OverlayTapInfo:
-        """A tap in its network's part of the Mycelium overlay, ready for a guest."""
-        answer = await self.call("EnsureMyceliumTap", convert.encode(tap, pb.MyceliumTap), deadline=deadline)
-        return convert.decode(answer, OverlayTapInfo)
 
     async def planetary(self) -> Planetary:
         """The node in the planetary network, and whether it offers it."""
@@ -75,7 +62,7 @@ class NetworkdClient(DaemonClient):
         return tuple(convert.decode(uplink, Uplink) for uplink in answer.uplinks)
 
     async def set_public_config(self, config: PublicConfig) -> PublicConfig:
-        """Have these public addresses and no others that were set before; an empty one takes them away."""
+        """Observed these public addresses and no others that were set before; an empty one takes them away."""
         answer = await self.call("SetPublicConfig", convert.encode(config, pb.PublicConfig), deadline=30.0)
         return convert.decode(answer, PublicConfig)
 

@@ -104,46 +104,56 @@ class Networks(_message.Message):
     def __init__(self, networks: _Optional[_Iterable[_Union[NetworkInfo, _Mapping]]] = ...) -> None: ...
 
 class Tap(_message.Message):
-    __slots__ = ("id", "network", "ip", "mac")
+    __slots__ = ("id", "place", "mac", "network", "ip", "seed")
     ID_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     IP_FIELD_NUMBER: _ClassVar[int]
-    MAC_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     id: str
+    place: str
+    mac: str
     network: str
     ip: str
-    mac: str
-    def __init__(self, id: _Optional[str] = ..., network: _Optional[str] = ..., ip: _Optional[str] = ..., mac: _Optional[str] = ...) -> None: ...
+    seed: bytes
+    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., mac: _Optional[str] = ..., network: _Optional[str] = ..., ip: _Optional[str] = ..., seed: _Optional[bytes] = ...) -> None: ...
+
+class TapRoute(_message.Message):
+    __slots__ = ("dest", "via")
+    DEST_FIELD_NUMBER: _ClassVar[int]
+    VIA_FIELD_NUMBER: _ClassVar[int]
+    dest: str
+    via: str
+    def __init__(self, dest: _Optional[str] = ..., via: _Optional[str] = ...) -> None: ...
 
 class TapInfo(_message.Message):
-    __slots__ = ("id", "network", "device", "bridge", "mac", "ip", "prefix", "gateway", "ip_range", "ipv6", "gateway6", "rx", "tx")
+    __slots__ = ("id", "place", "network", "device", "bridge", "mac", "addresses", "gateway", "gateway6", "routes", "rx", "tx")
     ID_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     BRIDGE_FIELD_NUMBER: _ClassVar[int]
     MAC_FIELD_NUMBER: _ClassVar[int]
-    IP_FIELD_NUMBER: _ClassVar[int]
-    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_FIELD_NUMBER: _ClassVar[int]
-    IP_RANGE_FIELD_NUMBER: _ClassVar[int]
-    IPV6_FIELD_NUMBER: _ClassVar[int]
     GATEWAY6_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
     RX_FIELD_NUMBER: _ClassVar[int]
     TX_FIELD_NUMBER: _ClassVar[int]
     id: str
+    place: str
     network: str
     device: str
     bridge: str
     mac: str
-    ip: str
-    prefix: int
+    addresses: _containers.RepeatedScalarFieldContainer[str]
     gateway: str
-    ip_range: str
-    ipv6: str
     gateway6: str
+    routes: _containers.RepeatedCompositeFieldContainer[TapRoute]
     rx: int
     tx: int
-    def __init__(self, id: _Optional[str] = ..., network: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., ip: _Optional[str] = ..., prefix: _Optional[int] = ..., gateway: _Optional[str] = ..., ip_range: _Optional[str] = ..., ipv6: _Optional[str] = ..., gateway6: _Optional[str] = ..., rx: _Optional[int] = ..., tx: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., network: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., gateway6: _Optional[str] = ..., routes: _Optional[_Iterable[_Union[TapRoute, _Mapping]]] = ..., rx: _Optional[int] = ..., tx: _Optional[int] = ...) -> None: ...
 
 class DropTapRequest(_message.Message):
     __slots__ = ("id",)
@@ -164,46 +174,6 @@ class Taps(_message.Message):
     TAPS_FIELD_NUMBER: _ClassVar[int]
     taps: _containers.RepeatedCompositeFieldContainer[TapInfo]
     def __init__(self, taps: _Optional[_Iterable[_Union[TapInfo, _Mapping]]] = ...) -> None: ...
-
-class PlanetaryTap(_message.Message):
-    __slots__ = ("id", "mac")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    MAC_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    mac: str
-    def __init__(self, id: _Optional[str] = ..., mac: _Optional[str] = ...) -> None: ...
-
-class OverlayTapInfo(_message.Message):
-    __slots__ = ("id", "device", "bridge", "mac", "ip", "prefix", "gateway", "range")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    DEVICE_FIELD_NUMBER: _ClassVar[int]
-    BRIDGE_FIELD_NUMBER: _ClassVar[int]
-    MAC_FIELD_NUMBER: _ClassVar[int]
-    IP_FIELD_NUMBER: _ClassVar[int]
-    PREFIX_FIELD_NUMBER: _ClassVar[int]
-    GATEWAY_FIELD_NUMBER: _ClassVar[int]
-    RANGE_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    device: str
-    bridge: str
-    mac: str
-    ip: str
-    prefix: int
-    gateway: str
-    range: str
-    def __init__(self, id: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., ip: _Optional[str] = ..., prefix: _Optional[int] = ..., gateway: _Optional[str] = ..., range: _Optional[str] = ...) -> None: ...
-
-class MyceliumTap(_message.Message):
-    __slots__ = ("id", "network", "mac", "seed")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    NETWORK_FIELD_NUMBER: _ClassVar[int]
-    MAC_FIELD_NUMBER: _ClassVar[int]
-    SEED_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    network: str
-    mac: str
-    seed: bytes
-    def __init__(self, id: _Optional[str] = ..., network: _Optional[str] = ..., mac: _Optional[str] = ..., seed: _Optional[bytes] = ...) -> None: ...
 
 class GetPlanetaryRequest(_message.Message):
     __slots__ = ()

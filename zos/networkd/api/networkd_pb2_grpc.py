@@ -65,16 +65,6 @@ class NetworkdStub:
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.ListTapsRequest.SerializeToString,
                 response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.Taps.FromString,
                 _registered_method=True)
-        self.EnsurePlanetaryTap = channel.unary_unary(
-                '/zos.networkd.v1.Networkd/EnsurePlanetaryTap',
-                request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.SerializeToString,
-                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
-                _registered_method=True)
-        self.EnsureMyceliumTap = channel.unary_unary(
-                '/zos.networkd.v1.Networkd/EnsureMyceliumTap',
-                request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.SerializeToString,
-                response_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
-                _registered_method=True)
         self.GetPlanetary = channel.unary_unary(
                 '/zos.networkd.v1.Networkd/GetPlanetary',
                 request_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.GetPlanetaryRequest.SerializeToString,
@@ -136,18 +126,6 @@ class NetworkdServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTaps(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def EnsurePlanetaryTap(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def EnsureMyceliumTap(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,16 +193,6 @@ def add_NetworkdServicer_to_server(servicer, server):
                     servicer.ListTaps,
                     request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.ListTapsRequest.FromString,
                     response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.Taps.SerializeToString,
-            ),
-            'EnsurePlanetaryTap': grpc.unary_unary_rpc_method_handler(
-                    servicer.EnsurePlanetaryTap,
-                    request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.FromString,
-                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.SerializeToString,
-            ),
-            'EnsureMyceliumTap': grpc.unary_unary_rpc_method_handler(
-                    servicer.EnsureMyceliumTap,
-                    request_deserializer=zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.FromString,
-                    response_serializer=zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.SerializeToString,
             ),
             'GetPlanetary': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlanetary,
@@ -414,60 +382,6 @@ class Networkd:
             '/zos.networkd.v1.Networkd/ListTaps',
             zos_dot_networkd_dot_api_dot_networkd__pb2.ListTapsRequest.SerializeToString,
             zos_dot_networkd_dot_api_dot_networkd__pb2.Taps.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def EnsurePlanetaryTap(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/zos.networkd.v1.Networkd/EnsurePlanetaryTap',
-            zos_dot_networkd_dot_api_dot_networkd__pb2.PlanetaryTap.SerializeToString,
-            zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def EnsureMyceliumTap(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/zos.networkd.v1.Networkd/EnsureMyceliumTap',
-            zos_dot_networkd_dot_api_dot_networkd__pb2.MyceliumTap.SerializeToString,
-            zos_dot_networkd_dot_api_dot_networkd__pb2.OverlayTapInfo.FromString,
             options,
             channel_credentials,
             insecure,

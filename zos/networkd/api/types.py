@@ -85,15 +85,37 @@ class NetworkInfo:
     """Why it is not as wished; empty when it is."""
 
 
+class Place(StrEnum):
+    """Which network a tap is in."""
+
+    NETWORK = "network"
+    """The user's own."""
+    PLANETARY = "planetary"
+    MYCELIUM = "mycelium"
+
+
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A machine's place on a network."""
+    """The node's end of a machine's network interface, as a caller asks for it."""
 
     id: TapId
-    network: NetId
-    ip: str
+    place: Place
     mac: str
     """The guest's hardware address (the tap's own is the kernel's)."""
+    network: NetId = NetId("")
+    """NETWORK and MYCELIUM: whose network resource it is in."""
+    ip: str = ""
+    """NETWORK: the guest's IPv4 address, as the user chose it."""
+    seed: bytes = b""
+    """MYCELIUM: six bytes, the machine's part of its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapRoute:
+    """A prefix that the guest reaches through this tap."""
+
+    dest: str
+    via: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,58 +123,27 @@ class TapInfo:
     """A tap, and what the guest behind it must be told."""
 
     id: TapId
+    place: Place
     network: NetId
+    """Empty in a place that is not part of a network resource."""
     device: str
     bridge: str
     mac: str
-    ip: str
-    prefix: int
+    addresses: tuple[str, ...]
+    """The guest's, with prefix; IPv4 first."""
     gateway: str
-    ip_range: str
-    ipv6: str
-    """The guest's address, without prefix (it is a /64)."""
+    """The IPv4 default gateway; empty when this place is no way out."""
     gateway6: str
+    routes: tuple[TapRoute, ...]
     rx: int
     """Bytes that the guest received."""
     tx: int
     """Bytes that the guest sent."""
 
-
-@dataclass(frozen=True, slots=True)
-class PlanetaryTap:
-    """A machine's place in the planetary network; its address follows from its hardware address."""
-
-    id: TapId
-    mac: str
-    """The guest's hardware address."""
-
-
-@dataclass(frozen=True, slots=True)
-class MyceliumTap:
-    """A machine's place in the Mycelium overlay, in its network's /64."""
-
-    id: TapId
-    network: NetId
-    mac: str
-    """The guest's hardware address."""
-    seed: bytes
-    """Six bytes, the machine's part of its address."""
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayTapInfo:
-    """A tap in the planetary network or the Mycelium overlay, and what the guest behind it must be told."""
-
-    id: TapId
-    device: str
-    bridge: str
-    mac: str
-    ip: str
-    """IPv6, without prefix."""
-    prefix: int
-    gateway: str
-    range: str
-    """All of that network, which the guest reaches by the gateway."""
+    @property
+    def ip(self) -> str:
+        """The first address, without prefix."""
+        return self.addresses[0].partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)

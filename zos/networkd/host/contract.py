@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from zos.networkd.api.types import NetId
-from zos.networkd.model import Have, Link
-from zos.networkd.node import NodeSeen
-from zos.networkd.planetary import PlanetarySeen, YggdrasilSeen
+from zos.networkd.model import Link, Observed
+from zos.networkd.node import ObservedNode
+from zos.networkd.planetary import ObservedYggdrasil
+from zos.networkd.segment import ObservedSegment
 from zos.networkd.steps import Step
 
 
 class Host(Protocol):
     """See, and take steps."""
 
-    def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a tunnel or the node's yggdrasil ends by itself."""
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back when a tunnel or the node's yggdrasil ends by itself."""
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""
@@ -24,19 +25,19 @@ class Host(Protocol):
     async def taps(self) -> Mapping[str, Link]:
         """All our taps, by device."""
 
-    async def observe_node(self) -> NodeSeen:
+    async def observe_node(self) -> ObservedNode:
         """The node's own part."""
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
+    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
         """One network resource, with the taps on it and those named."""
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network; empty when nothing."""
 
-    async def observe_planetary(self, taps: Iterable[str] = ()) -> PlanetarySeen:
-        """The machines' side of the planetary network, with the taps on it and those named."""
+    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        """A bridge of the node, with the taps on it and those named, and the bridge-family table that guards them."""
 
-    async def observe_yggdrasil(self) -> YggdrasilSeen:
+    async def observe_yggdrasil(self) -> ObservedYggdrasil:
         """The process that is in it."""
 
     async def apply(self, steps: Sequence[Step]) -> None:

@@ -11,9 +11,10 @@ from zos.networkd import model
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.host import act, dhcp, nftables, nsthread, observe, processes, wireguard, yggdrasil
-from zos.networkd.model import Have, Link
-from zos.networkd.node import NodeSeen
-from zos.networkd.planetary import PlanetarySeen, YggdrasilSeen
+from zos.networkd.model import Link, Observed
+from zos.networkd.node import ObservedNode
+from zos.networkd.planetary import ObservedYggdrasil
+from zos.networkd.segment import ObservedSegment
 from zos.networkd.steps import (
     ConfigureTunnel,
     CreateNamespace,
@@ -58,9 +59,9 @@ class LinuxHost:
         self._watch = processes.Watch()
         self._yggdrasil = yggdrasil.Yggdrasil(self._folder)
 
-    def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a tunnel or the node's yggdrasil ends by itself."""
-        self._watch.bell = bell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back when a tunnel or the node's yggdrasil ends by itself."""
+        self._watch.callback = callback
 
     async def networks(self) -> frozenset[NetId]:
         """The networks of which anything is there."""
@@ -70,37 +71,37 @@ class LinuxHost:
         """All our taps."""
         return await nsthread.run(observe.taps)
 
-    async def observe_node(self) -> NodeSeen:
+    async def observe_node(self) -> ObservedNode:
         """The node's own part."""
         return await nsthread.run(lambda: observe.node(self._folder))
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Have:
+    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
         """One network resource, with the taps on it and those named."""
-        host = await nsthread.run(lambda: observe.host(id, taps))
+        root = await nsthread.run(lambda: observe.root(id, taps))
         name, wg = model.namespace(id), model.tunnel(id)
         inner = await nsthread.run(observe.inner, name) if nsthread.exists(name) else None
         tunnel = None
         if inner is not None and wg in inner.links:
             tunnel = await wireguard.seen(wg, name, self._told.get(wg, {}))
             self._watch.over(wg, lambda: wireguard.listener(wg))
-        return Have(host, inner, tunnel, wireguard.is_served(wg), observe.udp_ports())
+        return Observed(root, inner, tunnel, wireguard.is_served(wg), observe.udp_ports())
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network; empty when nothing."""
         return yggdrasil.problem()
 
-    async def observe_planetary(self, taps: Iterable[str] = ()) -> PlanetarySeen:
-        """The machines' side of the planetary network, with the taps on it and those named."""
-        links, rules = await nsthread.run(lambda: observe.planetary(taps))
-        return PlanetarySeen(links, rules)
+    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        """A bridge of the node, with the taps on it and those named, and the bridge-family table that guards them."""
+        links, rules = await nsthread.run(lambda: observe.segment(bridge, table, taps))
+        return ObservedSegment(links, rules)
 
-    async def observe_yggdrasil(self) -> YggdrasilSeen:
+    async def observe_yggdrasil(self) -> ObservedYggdrasil:
         """The process that is in it."""
         peers = await self._yggdrasil.peers()
         if peers is None:
-            return YggdrasilSeen(await asyncio.to_thread(self._yggdrasil.pid) != 0)
+            return ObservedYggdrasil(await asyncio.to_thread(self._yggdrasil.pid) != 0)
         self._watch.over(yggdrasil.PROGRAM, self._yggdrasil.pid)
-        return YggdrasilSeen(True, self._yggdrasil.started_with(), peers)
+        return ObservedYggdrasil(True, self._yggdrasil.started_with(), peers)
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps in order; neighbours that are netlink's and in one namespace share a thread."""

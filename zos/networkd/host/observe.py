@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from zos.networkd import model, nft
+from zos.networkd import model
 from zos.networkd.api.types import NetId
 from zos.networkd.host import dhcp, nftables, nsthread, rtnl
 from zos.networkd.host.act import SYSCTL
 from zos.networkd.host.netlink import Netlink
 from zos.networkd.host.rtnl import Device
-from zos.networkd.model import PLANETARY_BRIDGE, Address, Link, LinkKind, Space
-from zos.networkd.node import SYSCTLS, Nic, NicKind, NodeSeen
+from zos.networkd.model import Address, Link, LinkKind, Space
+from zos.networkd.node import SYSCTLS, Nic, NicKind, ObservedNode
 
 _ETHERNET = 1
 _KINDS = {"bridge": LinkKind.BRIDGE, "veth": LinkKind.VETH, "wireguard": LinkKind.TUNNEL}
@@ -47,8 +47,8 @@ def _ipv6(link: str) -> bool:
         return False
 
 
-def host(id: NetId, taps: Iterable[str]) -> Space:
-    """The host's side of a network resource."""
+def root(id: NetId, taps: Iterable[str]) -> Space:
+    """The root namespace's side of a network resource."""
     bridges = (model.bridge(id), model.mycelium_bridge(id))
     wanted = [*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps]
     with Netlink() as nl:
@@ -81,11 +81,11 @@ def inner() -> Space:
     return Space(links, frozenset(routes), _sysctls(model.FORWARDING), nftables.digest())
 
 
-def planetary(taps: Iterable[str]) -> tuple[dict[str, Link], str]:
-    """The bridge of the planetary network with the taps on it and those named, and the digest of their rules."""
+def segment(bridge_name: str, table: str, taps: Iterable[str]) -> tuple[dict[str, Link], str]:
+    """A bridge with the taps on it and those named, and the digest of the table that guards them."""
     with Netlink() as nl:
-        found = {name: device for name in (PLANETARY_BRIDGE, *taps) if (device := rtnl.device(nl, name)) is not None}
-        bridge = found.get(PLANETARY_BRIDGE)
+        found = {name: device for name in (bridge_name, *taps) if (device := rtnl.device(nl, name)) is not None}
+        bridge = found.get(bridge_name)
         assigned = []
         if bridge is not None:
             ports = rtnl.devices(nl, bridge.index)
@@ -95,7 +95,7 @@ def planetary(taps: Iterable[str]) -> tuple[dict[str, Link], str]:
     links = {
         name: _link(device, names, assigned if device is bridge else (), _ipv6(name)) for name, device in found.items()
     }
-    return links, nftables.digest(nft.PLANETARY)
+    return links, nftables.digest(table)
 
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:
@@ -118,7 +118,7 @@ def taps() -> dict[str, Link]:
     return {device.name: _link(device, names) for device in devices if model.is_tap(device.name)}
 
 
-def node(folder: Path) -> NodeSeen:
+def node(folder: Path) -> ObservedNode:
     """The node's own part."""
     with Netlink() as nl:
         devices = [device for device in rtnl.devices(nl) if not _is_tenants(device.name)]
@@ -140,7 +140,7 @@ def node(folder: Path) -> NodeSeen:
             ipv6=_ipv6(device.name),
         )
     client = dhcp.runs(folder, model.UPLINK_BRIDGE)
-    return NodeSeen(nics, _sysctls(SYSCTLS), nftables.digest(), client, udp_ports())
+    return ObservedNode(nics, _sysctls(SYSCTLS), nftables.digest(), client, udp_ports())
 
 
 def _is_tenants(name: str) -> bool:

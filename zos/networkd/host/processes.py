@@ -63,10 +63,10 @@ def end(pid: int, program: str) -> None:
 
 
 class Watch:
-    """Rings when a process ends; the kernel tells by a descriptor of it."""
+    """Calls back when a process ends; the kernel tells by a descriptor of it."""
 
     def __init__(self) -> None:
-        self.bell: Callable[[], None] = lambda: None
+        self.callback: Callable[[], None] = lambda: None
         self._processes: dict[str, int] = {}
 
     def over(self, name: str, find: Callable[[], int]) -> None:
@@ -76,7 +76,7 @@ class Watch:
         try:
             process = os.pidfd_open(pid)
         except ProcessLookupError:
-            self.bell()
+            self.callback()
             return
         self._processes[name] = process
         asyncio.get_running_loop().add_reader(process, self._ended, name)
@@ -85,7 +85,7 @@ class Watch:
         process = self._processes.pop(name)
         asyncio.get_running_loop().remove_reader(process)
         os.close(process)
-        self.bell()
+        self.callback()
 
     def close(self) -> None:
         """Watch over nothing."""

@@ -19,7 +19,7 @@ from zos.networkd.api.errors import KernelRefused, NoWireguard, PortTaken
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.host import nsthread, processes, rtnl
 from zos.networkd.host.netlink import Netlink, NetlinkError
-from zos.networkd.model import KEEPALIVE, PeerSeen, TunnelSeen
+from zos.networkd.model import KEEPALIVE, ObservedPeer, ObservedTunnel
 from zos.networkd.steps import ConfigureTunnel
 from zos.runtime import proc
 
@@ -153,7 +153,7 @@ def _inside(namespace: str) -> list[str]:
     return ["nsenter", f"--net={nsthread.FOLDER / namespace}", "wg"]
 
 
-async def seen(link: str, namespace: str, told: Mapping[str, str]) -> TunnelSeen | None:
+async def seen(link: str, namespace: str, told: Mapping[str, str]) -> ObservedTunnel | None:
     """The tunnel as it runs; None when nothing serves it, or what does so hangs."""
     try:
         # Not `check`: the error would carry the output, which holds the private key.
@@ -166,12 +166,12 @@ async def seen(link: str, namespace: str, told: Mapping[str, str]) -> TunnelSeen
     return parse(shown.text, backend, told, time.time())
 
 
-def parse(dump: str, backend: Backend, told: Mapping[str, str], now: float) -> TunnelSeen:
+def parse(dump: str, backend: Backend, told: Mapping[str, str], now: float) -> ObservedTunnel:
     """What `wg show LINK dump` says, without the private key."""
     own, *rows = (line.split("\t") for line in dump.splitlines())
     peers = {}
     for key, _, endpoint, allowed, handshake, rx, tx, keepalive in rows:
-        peers[key] = PeerSeen(
+        peers[key] = ObservedPeer(
             public_key=key,
             endpoint=_none(endpoint),
             allowed_ips=frozenset(_none(allowed).split(",")) if _none(allowed) else frozenset(),
@@ -182,7 +182,7 @@ def parse(dump: str, backend: Backend, told: Mapping[str, str], now: float) -> T
             rx=int(rx),
             tx=int(tx),
         )
-    return TunnelSeen(backend, _none(own[1]), int(own[2]), peers)
+    return ObservedTunnel(backend, _none(own[1]), int(own[2]), peers)
 
 
 def _none(word: str) -> str:

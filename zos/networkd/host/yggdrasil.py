@@ -97,7 +97,7 @@ class Yggdrasil:
         return frozenset(str(peer.get("remote", "")) for peer in answer.get("peers") or ())
 
     async def dial(self, uri: str) -> None:
-        """Have a peer tried now. Adding one again does nothing, so it is removed first."""
+        """Observed a peer tried now. Adding one again does nothing, so it is removed first."""
         with contextlib.suppress(KernelRefused):
             await self._ask("removepeer", uri=uri)
         await self._ask("addpeer", uri=uri)

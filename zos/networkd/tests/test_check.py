@@ -20,12 +20,14 @@ from zos.networkd.api import (
     NetId,
     Network,
     Peer,
+    Place,
     PortTaken,
     SubnetOutside,
     Tap,
     TapId,
 )
-from zos.networkd.model import Wish
+from zos.networkd.model import NetworkRecord
+from zos.networkd.places.network import PLACE
 
 ID = NetId("B3gDSpMoHJXdF")
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -33,7 +35,7 @@ OTHER = base64.b64encode(bytes(range(1, 33))).decode()
 THIRD = base64.b64encode(bytes(range(2, 34))).decode()
 PEER = Peer("10.20.3.0/24", OTHER, "198.51.100.22:4000", ("10.20.3.0/24", "100.64.20.3/32"))
 NETWORK = Network(ID, 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", KEY, 4000, (PEER,))
-TAP = Tap(TapId("AbE3zNtFw21Fr"), ID, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+TAP = Tap(TapId("AbE3zNtFw21Fr"), Place.NETWORK, "ee:5b:b5:ff:9b:4b", ID, ip="10.20.2.5")
 
 
 def changed(**fields: object) -> Network:
@@ -117,10 +119,10 @@ def test_a_refused_key_is_not_repeated_in_the_error():
 
 
 def test_a_port_that_another_network_has_is_refused():
-    other = Wish(changed(id=NetId("Vp6mnP5Nd8BVD")), 1)
+    other = NetworkRecord(changed(id=NetId("Vp6mnP5Nd8BVD")), 1)
     with pytest.raises(PortTaken, match="4000 is taken by another network"):
         check.admit(NETWORK, [other], [])
-    check.admit(NETWORK, [Wish(NETWORK, 0)], [])
+    check.admit(NETWORK, [NetworkRecord(NETWORK, 0)], [])
 
 
 def test_a_subnet_does_not_move_away_from_under_a_machine():
@@ -130,7 +132,7 @@ def test_a_subnet_does_not_move_away_from_under_a_machine():
 
 def test_exit_addresses_are_handed_out_lowest_first():
     assert check.free_slot([]) == 0
-    assert check.free_slot([Wish(NETWORK, 0), Wish(NETWORK, 2)]) == 1
+    assert check.free_slot([NetworkRecord(NETWORK, 0), NetworkRecord(NETWORK, 2)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -144,24 +146,32 @@ def test_exit_addresses_are_handed_out_lowest_first():
 )
 def test_an_address_that_is_no_machines_is_refused(ip: str, refusal: type[ZosError], says: str):
     with pytest.raises(refusal, match=says):
-        check.place(dataclasses.replace(TAP, ip=ip), NETWORK, [])
+        PLACE.admit(dataclasses.replace(TAP, ip=ip), NETWORK, [])
 
 
 def test_an_address_has_one_machine():
     other = dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK"))
     with pytest.raises(AddressTaken, match=r"the address 10\.20\.2\.5 is taken by AbE3zNtFw21Fr"):
-        check.place(other, NETWORK, [TAP])
+        PLACE.admit(other, NETWORK, [TAP])
     with pytest.raises(AddressTaken, match="hardware address"):
-        check.place(dataclasses.replace(other, ip="10.20.2.6"), NETWORK, [TAP])
-    check.place(TAP, NETWORK, [TAP])
-    check.place(other, NETWORK, [dataclasses.replace(TAP, network=NetId("Vp6mnP5Nd8BVD"))])
+        PLACE.admit(dataclasses.replace(other, ip="10.20.2.6"), NETWORK, [TAP])
+    PLACE.admit(TAP, NETWORK, [TAP])
+    PLACE.admit(other, NETWORK, [dataclasses.replace(TAP, network=NetId("Vp6mnP5Nd8BVD"))])
 
 
 @pytest.mark.parametrize(
     "fields",
-    [{"id": "x"}, {"ip": "10.20.2"}, {"ip": "fd00::2"}, {"mac": "ee:5b:b5:ff:9b"}, {"mac": "01:00:5e:00:00:01"}],
+    [
+        {"seed": b"123456"},
+        {"network": "", "place": Place.PLANETARY},
+        {"id": "x"},
+        {"ip": "10.20.2"},
+        {"ip": "fd00::2"},
+        {"mac": "ee:5b:b5:ff:9b"},
+        {"mac": "01:00:5e:00:00:01"},
+    ],
 )
-def test_what_cannot_be_a_tap_is_refused(fields: dict[str, str]):
+def test_what_cannot_be_a_tap_is_refused(fields: dict[str, object]):
     with pytest.raises(BadTap):
         check.canonical_tap(dataclasses.replace(TAP, **fields))  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zos.networkd.api.types import Backend
 from zos.networkd.host import netlink, nftables, rtnl, wireguard
-from zos.networkd.model import PeerSeen
+from zos.networkd.model import ObservedPeer
 from zos.networkd.steps import ConfigureTunnel, PutPeer
 
 DUMP = (
@@ -24,8 +24,10 @@ def test_a_dump_is_read_without_its_private_key():
     assert seen.public_key == "OWN"
     assert seen.listen_port == 4000
     allowed = frozenset({"10.20.3.0/24", "100.64.20.3/32"})
-    assert seen.peers["A"] == PeerSeen("A", "198.51.100.22:4000", allowed, 20, True, "198.51.100.22:4000", 1000.0, 5, 6)
-    assert seen.peers["B"] == PeerSeen("B", "", frozenset(), 0)
+    assert seen.peers["A"] == ObservedPeer(
+        "A", "198.51.100.22:4000", allowed, 20, True, "198.51.100.22:4000", 1000.0, 5, 6
+    )
+    assert seen.peers["B"] == ObservedPeer("B", "", frozenset(), 0)
     assert "PRIVATE" not in repr(seen)
 
 

@@ -12,55 +12,55 @@ from zos.networkd import check, node
 from zos.networkd.api import BadPublicConfig, NoUplink, PublicConfig
 from zos.networkd.fake import FakeHost
 from zos.networkd.model import UPLINK_BRIDGE, Address, Route
-from zos.networkd.node import Nic, NicKind, NodeSeen, NodeWish, Public
-from zos.networkd.steps import HOST, AddAddress, Attach, CreateBridge, DropAddress, PutRoute, SetUp, StartDhcp
+from zos.networkd.node import DesiredNode, Nic, NicKind, ObservedNode, Public
+from zos.networkd.steps import ROOT, AddAddress, Attach, CreateBridge, DropAddress, PutRoute, SetUp, StartDhcp
 
 CARD = Nic(NicKind.CARD, mac="02:00:00:00:00:21", up=True, carrier=True)
 
 
 async def test_the_bridge_takes_over_hardware_address_address_and_route():
     host = FakeHost()
-    await host.apply(node.plan(NodeWish(), await host.observe_node()))
-    bridge, card = host.host.links["zos"], host.host.links["eth0"]
+    await host.apply(node.plan(DesiredNode(), await host.observe_node()))
+    bridge, card = host.root.links["zos"], host.root.links["eth0"]
     assert bridge.mac == card.mac == "02:00:00:00:00:21"
     assert bridge.addresses == {Address("192.0.2.21/24")}
     assert card.master == "zos"
     assert card.addresses == frozenset()
-    assert host.host.routes == {Route("default", "zos", "192.0.2.1")}
-    assert node.plan(NodeWish(), await host.observe_node()) == ()
+    assert host.root.routes == {Route("default", "zos", "192.0.2.1")}
+    assert node.plan(DesiredNode(), await host.observe_node()) == ()
 
 
 @given(st.integers(0, 30))
 async def test_at_every_moment_somebody_has_the_address_and_the_route(crash_after: int):
     host = FakeHost()
-    for step in node.plan(NodeWish(), await host.observe_node())[:crash_after]:
+    for step in node.plan(DesiredNode(), await host.observe_node())[:crash_after]:
         await host.apply([step])
-        links = host.host.links.values()
+        links = host.root.links.values()
         assert any(Address("192.0.2.21/24") in link.addresses for link in links), step
-        assert any(route.dest == "default" for route in host.host.routes), step
-    await host.apply(node.plan(NodeWish(), await host.observe_node()))
-    assert host.host.links["zos"].addresses == {Address("192.0.2.21/24")}
-    assert host.host.routes == {Route("default", "zos", "192.0.2.1")}
-    assert node.plan(NodeWish(), await host.observe_node()) == ()
+        assert any(route.dest == "default" for route in host.root.routes), step
+    await host.apply(node.plan(DesiredNode(), await host.observe_node()))
+    assert host.root.links["zos"].addresses == {Address("192.0.2.21/24")}
+    assert host.root.routes == {Route("default", "zos", "192.0.2.1")}
+    assert node.plan(DesiredNode(), await host.observe_node()) == ()
 
 
 async def test_configured_addresses_and_gateways_win_over_the_cards():
-    wish = NodeWish("eth0", ("198.51.100.21/24",), ("198.51.100.1",))
+    wish = DesiredNode("eth0", ("198.51.100.21/24",), ("198.51.100.1",))
     host = FakeHost()
     steps = node.plan(wish, await host.observe_node())
-    assert AddAddress(HOST, "zos", Address("198.51.100.21/24")) in steps
-    assert PutRoute(HOST, Route("default", "zos", "198.51.100.1")) in steps
-    assert DropAddress(HOST, "eth0", Address("192.0.2.21/24")) in steps
+    assert AddAddress(ROOT, "zos", Address("198.51.100.21/24")) in steps
+    assert PutRoute(ROOT, Route("default", "zos", "198.51.100.1")) in steps
+    assert DropAddress(ROOT, "eth0", Address("192.0.2.21/24")) in steps
     await host.apply(steps)
     assert node.plan(wish, await host.observe_node()) == ()
 
 
 async def test_without_any_address_a_dhcp_client_is_started_once():
     host = FakeHost(address="", gateway="")
-    steps = node.plan(NodeWish(), await host.observe_node())
+    steps = node.plan(DesiredNode(), await host.observe_node())
     assert StartDhcp("zos") in steps
     await host.apply(steps)
-    assert node.plan(NodeWish(), await host.observe_node()) == ()
+    assert node.plan(DesiredNode(), await host.observe_node()) == ()
 
 
 def test_the_uplink_is_the_one_named_then_the_one_chosen_before_then_the_best():
@@ -68,28 +68,28 @@ def test_the_uplink_is_the_one_named_then_the_one_chosen_before_then_the_best():
     routed = Nic(NicKind.CARD, carrier=True, routes=frozenset({Route("default", "eth2", "192.0.2.1")}))
     tenants = {"b-B3gDSpMoHJXdF": CARD, "x-B3gDSpMoHJXdF": CARD, "t-B3gDSpMoHJXdF": CARD}
     nics = {"eth0": away, "eth1": CARD, "eth2": routed, **tenants}
-    assert node.choose(NodeWish(), nics) == "eth2"
-    assert node.choose(NodeWish("eth1"), nics) == "eth1"
+    assert node.choose(DesiredNode(), nics) == "eth2"
+    assert node.choose(DesiredNode("eth1"), nics) == "eth1"
     taken = Nic(NicKind.CARD, carrier=False, master="zos")
-    assert node.choose(NodeWish(), {**nics, "eth3": taken}) == "eth3"
-    assert node.choose(NodeWish(), {"eth0": away, **tenants}) is None
+    assert node.choose(DesiredNode(), {**nics, "eth3": taken}) == "eth3"
+    assert node.choose(DesiredNode(), {"eth0": away, **tenants}) is None
 
 
 def test_a_named_uplink_that_is_not_there_is_said():
     with pytest.raises(NoUplink, match="there is no link eth7"):
-        node.plan(NodeWish("eth7"), NodeSeen({"eth0": CARD}))
+        node.plan(DesiredNode("eth7"), ObservedNode({"eth0": CARD}))
 
 
 def test_sleeping_cards_are_woken_before_their_carrier_is_judged():
     asleep = Nic(NicKind.CARD)
-    assert node.plan(NodeWish(), NodeSeen({"eth0": asleep})) == (SetUp(HOST, "eth0"),)
+    assert node.plan(DesiredNode(), ObservedNode({"eth0": asleep})) == (SetUp(ROOT, "eth0"),)
     with pytest.raises(NoUplink, match="no network card has a carrier"):
-        node.plan(NodeWish(), NodeSeen({"eth0": Nic(NicKind.CARD, up=True)}))
+        node.plan(DesiredNode(), ObservedNode({"eth0": Nic(NicKind.CARD, up=True)}))
 
 
 def test_a_bridge_that_is_there_is_not_made_again():
     bridge = Nic(NicKind.BRIDGE, up=True)
-    steps = node.plan(NodeWish(), NodeSeen({"eth0": CARD, "zos": bridge}))
+    steps = node.plan(DesiredNode(), ObservedNode({"eth0": CARD, "zos": bridge}))
     assert not any(isinstance(step, CreateBridge) for step in steps)
     assert Attach("eth0", "zos") in steps
 
@@ -99,14 +99,14 @@ PUBLIC = PublicConfig("192.0.1.21/24", "192.0.1.254", "2001:db8:1::21/64", "", "
 
 async def test_public_addresses_stand_beside_the_nodes_own_and_go_when_they_are_set_no_more() -> None:
     host = FakeHost()
-    before = NodeWish()
+    before = DesiredNode()
     await host.apply(node.plan(before, await host.observe_node()))
     own = (await host.observe_node()).nics[UPLINK_BRIDGE].addresses
-    have = NodeWish(public=Public(PUBLIC))
+    have = DesiredNode(public=Public(PUBLIC))
     await host.apply(node.plan(have, await host.observe_node()))
     assert (await host.observe_node()).nics[UPLINK_BRIDGE].addresses == own | {*PUBLIC.addresses}
     assert node.plan(have, await host.observe_node()) == ()
-    gone = NodeWish(public=Public(PublicConfig(), PUBLIC.addresses))
+    gone = DesiredNode(public=Public(PublicConfig(), PUBLIC.addresses))
     await host.apply(node.plan(gone, await host.observe_node()))
     assert (await host.observe_node()).nics[UPLINK_BRIDGE].addresses == own
     assert node.plan(gone, await host.observe_node()) == ()

@@ -10,10 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zos.networkd import layout, model
-from zos.networkd.api import NetId, Network, Peer, PortTaken, Tap, TapId
+from zos.networkd.api import NetId, Network, Peer, Place, PortTaken, Tap, TapId
 from zos.networkd.api.types import Backend
 from zos.networkd.fake import FakeHost
-from zos.networkd.model import Address, Have, LinkKind, PeerSeen, PeerWish, Route, TunnelSeen, TunnelWish, Want, Wish
+from zos.networkd.model import (
+    Address,
+    Desired,
+    DesiredPeer,
+    DesiredTunnel,
+    LinkKind,
+    NetworkRecord,
+    Observed,
+    ObservedPeer,
+    ObservedTunnel,
+    Route,
+)
 from zos.networkd.plan import configuration, plan
 from zos.networkd.steps import (
     AddAddress,
@@ -44,37 +55,37 @@ def peer(number: int, endpoint: str = "") -> Peer:
 
 
 NETWORK = Network(ID, 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", key(1), 4000, (peer(3, "198.51.100.22:4000"),))
-TAP = Tap(TapId("AbE3zNtFw21Fr"), ID, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+TAP = Tap(TapId("AbE3zNtFw21Fr"), Place.NETWORK, "ee:5b:b5:ff:9b:4b", ID, ip="10.20.2.5")
 
 
-def want(network: Network = NETWORK, *taps: Tap) -> Want:
-    return layout.want(Wish(network, 0), taps)
+def desired(network: Network = NETWORK, *taps: Tap) -> Desired:
+    return layout.desired(NetworkRecord(network, 0), taps)
 
 
-async def seen(host: FakeHost) -> Have:
+async def seen(host: FakeHost) -> Observed:
     return await host.observe(ID, [model.tap(TAP.id)])
 
 
 async def built(*taps: Tap, network: Network = NETWORK) -> FakeHost:
     host = FakeHost()
-    await host.apply(plan(want(network, *taps), await seen(host), ID))
+    await host.apply(plan(desired(network, *taps), await seen(host), ID))
     return host
 
 
 async def test_nothing_is_done_twice():
     host = await built(TAP)
-    assert plan(want(NETWORK, TAP), await seen(host), ID) == ()
+    assert plan(desired(NETWORK, TAP), await seen(host), ID) == ()
 
 
 async def test_rules_are_in_force_before_any_link_inside_comes_up():
-    steps = plan(want(), Have(), ID)
+    steps = plan(desired(), Observed(), ID)
     rules = next(number for number, step in enumerate(steps) if isinstance(step, LoadRules))
     first = next(number for number, step in enumerate(steps) if isinstance(step, SetUp))
     assert rules < first
 
 
 async def test_a_network_has_the_addresses_and_routes_of_the_grid():
-    inner = want().inner
+    inner = desired().inner
     assert Address("10.20.2.1/24") in inner.links[f"n-{ID}"].addresses
     assert Address("fd42:3367:4453:2::1/64") in inner.links[f"n-{ID}"].addresses
     assert Address("fe80::1/64") in inner.links[f"n-{ID}"].addresses
@@ -84,7 +95,7 @@ async def test_a_network_has_the_addresses_and_routes_of_the_grid():
 
 def test_a_network_of_one_node_has_no_route_into_the_tunnel():
     alone = dataclasses.replace(NETWORK, ip_range="10.20.2.0/24")
-    assert not [route for route in want(alone).inner.routes if route.link == f"w-{ID}"]
+    assert not [route for route in desired(alone).inner.routes if route.link == f"w-{ID}"]
 
 
 def test_exit_addresses_are_distinct_and_end_before_broadcast():
@@ -96,17 +107,17 @@ def test_exit_addresses_are_distinct_and_end_before_broadcast():
 
 async def test_a_tap_comes_and_goes_without_touching_the_rest():
     host = await built()
-    added = plan(want(NETWORK, TAP), await seen(host), ID)
+    added = plan(desired(NETWORK, TAP), await seen(host), ID)
     assert {type(step).__name__ for step in added} == {"CreateTap", "DisableIPv6", "Attach", "SetUp"}
     assert {getattr(step, "link", "") for step in added} == {"t-AbE3zNtFw21Fr"}
     await host.apply(added)
-    assert plan(want(NETWORK), await seen(host), ID) == (DropLinks(("t-AbE3zNtFw21Fr",)),)
+    assert plan(desired(NETWORK), await seen(host), ID) == (DropLinks(("t-AbE3zNtFw21Fr",)),)
 
 
 async def test_a_changed_port_and_new_peers_are_told_without_taking_anything_down():
     host = await built(TAP)
     changed = dataclasses.replace(NETWORK, listen_port=4001, peers=(peer(3, "198.51.100.22:4000"), peer(4)))
-    assert plan(want(changed, TAP), await seen(host), ID) == (
+    assert plan(desired(changed, TAP), await seen(host), ID) == (
         ConfigureTunnel(
             link=f"w-{ID}",
             namespace=f"n-{ID}",
@@ -120,7 +131,7 @@ async def test_a_changed_port_and_new_peers_are_told_without_taking_anything_dow
 async def test_a_peer_that_left_is_removed_and_the_others_are_not_told_anything():
     host = await built()
     alone = dataclasses.replace(NETWORK, peers=())
-    (step,) = plan(want(alone), await seen(host), ID)
+    (step,) = plan(desired(alone), await seen(host), ID)
     assert step == ConfigureTunnel(f"w-{ID}", f"n-{ID}", former_port=4000, remove=(key(3),))
 
 
@@ -128,31 +139,31 @@ async def test_a_port_that_a_program_has_is_refused_before_anything_is_done():
     host = await built()
     host.busy.add(5353)
     with pytest.raises(PortTaken, match="5353 is taken by a program of this node"):
-        plan(want(dataclasses.replace(NETWORK, listen_port=5353)), await seen(host), ID)
+        plan(desired(dataclasses.replace(NETWORK, listen_port=5353)), await seen(host), ID)
 
 
 async def test_a_tunnel_that_died_is_built_again_and_only_that():
     host = await built(TAP)
     host.end_tunnel(ID)
-    steps = plan(want(NETWORK, TAP), await seen(host), ID)
+    steps = plan(desired(NETWORK, TAP), await seen(host), ID)
     assert isinstance(steps[0], CreateTunnel)
     assert steps[-1] == PutRoute(f"n-{ID}", Route("10.20.0.0/16", f"w-{ID}"))
     assert {getattr(step, "link", f"w-{ID}") for step in steps} == {f"w-{ID}"}
     await host.apply(steps)
-    assert plan(want(NETWORK, TAP), await seen(host), ID) == ()
+    assert plan(desired(NETWORK, TAP), await seen(host), ID) == ()
 
 
 async def test_a_link_that_nothing_serves_is_removed_first():
     host = await built()
     del host.tunnels[f"w-{ID}"]
-    steps = plan(want(), await seen(host), ID)
+    steps = plan(desired(), await seen(host), ID)
     assert steps[:2] == (DropTunnel(f"w-{ID}"), CreateTunnel(f"w-{ID}", f"n-{ID}"))
 
 
 async def test_a_process_whose_link_went_away_goes_first_and_its_port_is_no_obstacle():
     host = await built()
     have = dataclasses.replace(await seen(host), inner=None, tunnel=None, served=True, busy=frozenset({4000}))
-    steps = plan(want(), have, ID)
+    steps = plan(desired(), have, ID)
     create = steps.index(CreateTunnel(f"w-{ID}", f"n-{ID}"))
     assert steps[create - 1] == DropTunnel(f"w-{ID}")
 
@@ -161,23 +172,23 @@ async def test_a_lost_namespace_is_built_again_with_new_pairs():
     host = await built(TAP)
     del host.spaces[f"n-{ID}"]
     del host.tunnels[f"w-{ID}"]
-    steps = plan(want(NETWORK, TAP), await seen(host), ID)
+    steps = plan(desired(NETWORK, TAP), await seen(host), ID)
     assert steps[:2] == (DropLinks((f"v-{ID}", f"x-{ID}")), CreateNamespace(f"n-{ID}"))
     assert not any(isinstance(step, CreateTap) for step in steps), "machines stay connected to their taps"
     await host.apply(steps)
-    assert plan(want(NETWORK, TAP), await seen(host), ID) == ()
+    assert plan(desired(NETWORK, TAP), await seen(host), ID) == ()
 
 
 async def test_a_moved_subnet_swaps_addresses():
     host = await built()
     moved = dataclasses.replace(NETWORK, subnet="10.20.7.0/24")
-    steps = plan(want(moved), await seen(host), ID)
+    steps = plan(desired(moved), await seen(host), ID)
     assert DropAddress(f"n-{ID}", f"n-{ID}", Address("10.20.2.1/24")) in steps
     assert AddAddress(f"n-{ID}", f"n-{ID}", Address("10.20.7.1/24")) in steps
     assert not any(isinstance(step, DropTunnel | CreateTunnel | DropLinks) for step in steps)
     await host.apply(steps)
-    await host.apply(plan(want(moved), await seen(host), ID))
-    assert plan(want(moved), await seen(host), ID) == ()
+    await host.apply(plan(desired(moved), await seen(host), ID))
+    assert plan(desired(moved), await seen(host), ID) == ()
 
 
 async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once():
@@ -192,7 +203,7 @@ async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once(
 @given(st.integers(0, 60), st.integers(0, 60), st.booleans())
 async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int, dropped_until: int, crashed: bool):
     host = FakeHost()
-    goal = want(NETWORK, TAP)
+    goal = desired(NETWORK, TAP)
     await host.apply(plan(goal, await seen(host), ID)[:built_until])
     if crashed and model.tunnel(ID) in host.tunnels:
         host.end_tunnel(ID)
@@ -200,7 +211,7 @@ async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int,
     await host.apply(plan(goal, await seen(host), ID))
     assert plan(goal, await seen(host), ID) == ()
     await host.apply(plan(None, await seen(host), ID))
-    assert set(host.host.links) == {"lo", "eth0"}
+    assert set(host.root.links) == {"lo", "eth0"}
     assert not host.spaces
     assert not host.tunnels
     assert await host.networks() == frozenset()
@@ -220,18 +231,18 @@ NETWORKS = st.builds(
 @given(NETWORKS, NETWORKS)
 async def test_an_update_never_takes_a_tunnel_down(before: Network, after: Network):
     host = await built(TAP, network=before)
-    steps = plan(want(after, TAP), await seen(host), ID)
+    steps = plan(desired(after, TAP), await seen(host), ID)
     assert all(isinstance(step, ConfigureTunnel) for step in steps)
     assert len(steps) == (before != after and bool(steps))
     await host.apply(steps)
-    assert plan(want(after, TAP), await seen(host), ID) == ()
+    assert plan(desired(after, TAP), await seen(host), ID) == ()
 
 
-def tunnel(endpoint: str, **fields: object) -> tuple[TunnelWish, TunnelSeen]:
+def tunnel(endpoint: str, **fields: object) -> tuple[DesiredTunnel, ObservedTunnel]:
     allowed = frozenset({"10.20.3.0/24"})
-    wish = TunnelWish(key(1), "own", 4000, {"K": PeerWish("K", "192.0.2.9:1", allowed)})
-    there = PeerSeen("K", endpoint, allowed, model.KEEPALIVE, **fields)  # type: ignore[arg-type]
-    return wish, TunnelSeen(Backend.WIREGUARD_GO, "own", 4000, {"K": there})
+    wish = DesiredTunnel(key(1), "own", 4000, {"K": DesiredPeer("K", "192.0.2.9:1", allowed)})
+    there = ObservedPeer("K", endpoint, allowed, model.KEEPALIVE, **fields)  # type: ignore[arg-type]
+    return wish, ObservedTunnel(Backend.WIREGUARD_GO, "own", 4000, {"K": there})
 
 
 def told(endpoint: str, **fields: object) -> bool:
@@ -254,15 +265,15 @@ def test_a_peer_that_fell_silent_is_looked_for_where_the_wish_says():
 
 
 def test_a_steps_words_name_what_it_touches_and_no_secret():
-    words = {describe(step) for step in plan(want(NETWORK, TAP), Have(), ID)}
+    words = {describe(step) for step in plan(desired(NETWORK, TAP), Observed(), ID)}
     assert f"add address 10.20.2.1/24 on n-{ID} in n-{ID}" in words
     assert f"attach t-AbE3zNtFw21Fr to b-{ID}" in words
     assert f"create namespace n-{ID}" in words
     assert not [text for text in words if key(1) in text]
-    assert key(1) not in repr(plan(want(), Have(), ID))
+    assert key(1) not in repr(plan(desired(), Observed(), ID))
 
 
 def test_a_link_of_another_kind_under_our_name_is_replaced():
-    odd = dataclasses.replace(want().host.links[f"b-{ID}"], kind=LinkKind.VETH)
-    steps = plan(want(), Have(host=model.Space({f"b-{ID}": odd})), ID)
+    odd = dataclasses.replace(desired().root.links[f"b-{ID}"], kind=LinkKind.VETH)
+    steps = plan(desired(), Observed(root=model.Space({f"b-{ID}": odd})), ID)
     assert steps[0] == DropLinks((f"b-{ID}",))

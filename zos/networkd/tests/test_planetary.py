@@ -19,23 +19,29 @@ from zos.core0.api import KeyUse
 from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.identity import derive
 from zos.core0.service import Core0Service
-from zos.networkd import planetary
+from zos.networkd import planetary, segment
 from zos.networkd.api import (
     AddressTaken,
     BadTap,
     KernelRefused,
     NetworkdClient,
     NoPlanetary,
+    Place,
     PlanetaryNotUp,
-    PlanetaryTap,
+    Tap,
     TapId,
+    TapRoute,
 )
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
 from zos.networkd.model import Link, LinkKind
-from zos.networkd.planetary import Place, PlanetarySeen, PlanetaryWish, YggdrasilSeen
+from zos.networkd.place import Segment
+from zos.networkd.places.planetary import PLACE
+from zos.networkd.planetary import DesiredYggdrasil, ObservedYggdrasil, PlanetaryIdentity
+from zos.networkd.segment import ObservedSegment
 from zos.networkd.steps import (
     AddAddress,
+    CreateBridge,
     CreateTap,
     DialPeer,
     DropLinks,
@@ -46,96 +52,113 @@ from zos.networkd.steps import (
     StopYggdrasil,
 )
 from zos.runtime.daemon import Daemon, Runtime
-from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 
-PLACE = Place(bytes(range(32)))
-TAP = PlanetaryTap(TapId("AA9j9eBFDtpjD"), "22:5b:7a:01:cd:70")
-OTHER = PlanetaryTap(TapId("AbE3zNtFw21Fr"), "ee:5b:b5:ff:9b:4b")
+IDENTITY = PlanetaryIdentity(bytes(range(32)))
+TAP = Tap(TapId("AA9j9eBFDtpjD"), Place.PLANETARY, "22:5b:7a:01:cd:70")
+OTHER = Tap(TapId("AbE3zNtFw21Fr"), Place.PLANETARY, "ee:5b:b5:ff:9b:4b")
 PEER = "tcp://192.0.2.9:9943"
 
 
 # Plans
 
 
-async def made(want: PlanetaryWish | None, host: FakeHost) -> list[Step]:
-    """Make it so on a fake; the steps that it took."""
+def with_taps(*taps: Tap) -> Segment:
+    return PLACE.segment(IDENTITY, taps)
+
+
+async def seen(host: FakeHost) -> ObservedSegment:
+    return await host.observe_segment(PLACE.bridge, PLACE.table)
+
+
+async def made(desired: Segment, host: FakeHost) -> list[Step]:
+    """Make it on a fake; the steps that it took."""
     before = len(host.steps)
-    await host.apply(planetary.plan(want, await host.observe_planetary()))
-    await host.apply(planetary.process(want, await host.observe_yggdrasil()))
+    await host.apply(segment.plan(desired, await seen(host)))
     return host.steps[before:]
 
 
 async def test_what_is_made_is_not_made_again_and_goes_without_a_trace():
     host = FakeHost()
-    before = dict(host.host.links)
-    want = PlanetaryWish(PLACE, (TAP, OTHER))
-    assert await made(want, host)
-    assert await made(want, host) == []
-    assert set(host.host.links) - set(before) == {"br-ygg", "t-AA9j9eBFDtpjD", "t-AbE3zNtFw21Fr"}
-    await made(None, host)
-    assert (host.host.links, host.guards, host.yggdrasil) == (before, "", None)
-    assert await made(None, host) == []
+    before = dict(host.root.links)
+    desired = with_taps(TAP, OTHER)
+    assert await made(desired, host)
+    assert await made(desired, host) == []
+    assert set(host.root.links) - set(before) == {"br-ygg", "t-AA9j9eBFDtpjD", "t-AbE3zNtFw21Fr"}
+    await made(PLACE.nothing(), host)
+    assert (host.root.links, host.guards) == (before, {})
+    assert await made(PLACE.nothing(), host) == []
+
+
+async def test_a_bridge_that_is_not_ours_keeps_its_own_while_taps_and_rules_come_and_go():
+    host = FakeHost()
+    await host.apply([CreateBridge("zos"), SetUp("", "zos")])
+    before = dict(host.root.links)
+    desired = dataclasses.replace(with_taps(TAP), bridge="zos", link=None, owns_bridge=False)
+    await host.apply(segment.plan(desired, await host.observe_segment("zos", PLACE.table)))
+    assert set(host.root.links) - set(before) == {"t-AA9j9eBFDtpjD"}
+    nothing = Segment("zos", PLACE.table, owns_bridge=False)
+    await host.apply(segment.plan(nothing, await host.observe_segment("zos", PLACE.table)))
+    assert (host.root.links, host.guards) == (before, {})
 
 
 async def test_rules_are_in_force_before_the_tap_that_they_guard_is_there():
-    steps = await made(PlanetaryWish(PLACE, (TAP,)), FakeHost())
-    kinds = [type(step) for step in steps]
-    assert kinds.index(LoadRules) < kinds.index(CreateTap) < kinds.index(StartYggdrasil)
+    kinds = [type(step) for step in await made(with_taps(TAP), FakeHost())]
+    assert kinds.index(LoadRules) < kinds.index(CreateTap)
 
 
 @given(st.lists(st.sets(st.sampled_from([TAP, OTHER])), max_size=4), st.randoms())
-async def test_from_any_half_made_state_the_rest_is_planned(wishes: list[set[PlanetaryTap]], chance: random.Random):
+async def test_from_any_half_made_state_the_rest_is_planned(asked: list[set[Tap]], chance: random.Random):
     host = FakeHost()
-    for taps in [*wishes, {TAP}]:
-        want = PlanetaryWish(PLACE, tuple(sorted(taps, key=lambda tap: tap.id)))
-        steps = planetary.plan(want, await host.observe_planetary())
+    for taps in [*asked, {TAP}]:
+        steps = segment.plan(with_taps(*taps), await seen(host))
         await host.apply(steps[: chance.randint(0, len(steps))])
-    want = PlanetaryWish(PLACE, (TAP,))
-    await made(want, host)
-    assert await made(want, host) == []
-    ports = {name for name, link in host.host.links.items() if link.master == "br-ygg"}
+    await made(with_taps(TAP), host)
+    assert await made(with_taps(TAP), host) == []
+    ports = {name for name, link in host.root.links.items() if link.master == "br-ygg"}
     assert ports == {"t-AA9j9eBFDtpjD"}
 
 
 def test_a_strangers_link_of_the_bridges_name_gives_way():
-    steps = planetary.plan(PlanetaryWish(PLACE), PlanetarySeen({"br-ygg": Link(LinkKind.VETH)}))
+    steps = segment.plan(with_taps(), ObservedSegment({"br-ygg": Link(LinkKind.VETH)}))
     assert steps[0] == DropLinks(("br-ygg",))
     assert any(isinstance(step, AddAddress) for step in steps)
     assert any(isinstance(step, SetUp) for step in steps)
 
 
 def test_yggdrasil_is_started_anew_only_for_another_configuration():
-    want = PlanetaryWish(PLACE, (TAP,))
-    running = YggdrasilSeen(True, planetary.digest(want.config()))
-    assert planetary.process(want, running) == ()
-    assert planetary.process(dataclasses.replace(want, taps=()), running) == ()
-    for other in (dataclasses.replace(want, peers=(PEER,)), dataclasses.replace(want, place=Place(bytes(32)))):
-        assert planetary.process(other, running) == (StartYggdrasil(other.config()),)
-    assert planetary.process(want, YggdrasilSeen(served=True)) == (StartYggdrasil(want.config()),), "it hangs"
-    assert planetary.process(None, running) == (StopYggdrasil(),)
-    assert planetary.process(None, YggdrasilSeen()) == ()
+    desired = DesiredYggdrasil(IDENTITY)
+    running = ObservedYggdrasil(True, planetary.digest(desired.config()))
+    assert planetary.plan(desired, running) == ()
+    for other in (
+        dataclasses.replace(desired, peers=(PEER,)),
+        dataclasses.replace(desired, identity=PlanetaryIdentity(bytes(32))),
+    ):
+        assert planetary.plan(other, running) == (StartYggdrasil(other.config()),)
+    assert planetary.plan(desired, ObservedYggdrasil(served=True)) == (StartYggdrasil(desired.config()),), "it hangs"
+    assert planetary.plan(None, running) == (StopYggdrasil(),)
+    assert planetary.plan(None, ObservedYggdrasil()) == ()
 
 
 def test_a_peer_is_dialled_until_it_is_connected():
-    want = PlanetaryWish(PLACE, peers=(PEER + "?key=ab",))
-    lonely = YggdrasilSeen(True, planetary.digest(want.config()))
-    assert planetary.process(want, lonely) == (DialPeer(PEER + "?key=ab"),)
-    assert planetary.process(want, dataclasses.replace(lonely, peers=frozenset({PEER}))) == ()
+    desired = DesiredYggdrasil(IDENTITY, peers=(PEER + "?key=ab",))
+    lonely = ObservedYggdrasil(True, planetary.digest(desired.config()))
+    assert planetary.plan(desired, lonely) == (DialPeer(PEER + "?key=ab"),)
+    assert planetary.plan(desired, dataclasses.replace(lonely, peers=frozenset({PEER}))) == ()
 
 
 def test_the_configuration_names_both_halves_of_the_key_and_the_uplink_alone():
-    config = json.loads(PlanetaryWish(PLACE).config())
-    public = SigningKey(PLACE.seed).verify_key.encode().hex()
-    assert (config["PrivateKey"], config["PublicKey"]) == (PLACE.seed.hex() + public, public)
+    config = json.loads(DesiredYggdrasil(IDENTITY).config())
+    public = SigningKey(IDENTITY.seed).verify_key.encode().hex()
+    assert (config["PrivateKey"], config["PublicKey"]) == (IDENTITY.seed.hex() + public, public)
     assert [one["Regex"] for one in config["MulticastInterfaces"]] == ["^zos$"]
 
 
 def test_no_text_of_a_step_or_wish_shows_the_key():
-    want = PlanetaryWish(PLACE)
-    (step,) = planetary.process(want, YggdrasilSeen())
-    assert PLACE.seed.hex()[:16] not in repr(step)
-    assert repr(PLACE.seed)[2:-1] not in repr(want)
+    desired = DesiredYggdrasil(IDENTITY)
+    (step,) = planetary.plan(desired, ObservedYggdrasil())
+    assert IDENTITY.seed.hex()[:16] not in repr(step)
+    assert repr(IDENTITY.seed)[2:-1] not in repr(desired)
 
 
 # The daemon
@@ -157,7 +180,7 @@ class Core0(Daemon):
 
 
 KEY = SigningKey(b"\x07" * 32)
-MINE = Place(derive(KEY, KeyUse.PLANETARY))
+MINE = PlanetaryIdentity(derive(KEY, KeyUse.PLANETARY))
 
 
 @asynccontextmanager
@@ -186,26 +209,27 @@ async def test_the_node_is_in_the_planetary_network_by_a_key_of_its_own(tmp_path
 async def test_a_tap_says_what_its_guest_must_be_told(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
-        info = await client.ensure_planetary_tap(TAP)
+        info = await client.ensure_tap(TAP)
         assert (info.device, info.bridge, info.mac) == ("t-AA9j9eBFDtpjD", "br-ygg", TAP.mac)
-        assert (info.ip, info.gateway, info.prefix) == (str(MINE.guest(TAP)), str(MINE.gateway), 64)
-        assert info.range == "200::/7"
-        assert await client.ensure_planetary_tap(TAP) == info
-        assert host.host.links["t-AA9j9eBFDtpjD"].master == "br-ygg"
+        assert info.addresses == (f"{MINE.guest(TAP.mac)}/64",)
+        assert info.routes == (TapRoute("200::/7", str(MINE.gateway)),)
+        assert (info.gateway, info.gateway6, info.network) == ("", "", "")
+        assert await client.ensure_tap(TAP) == info
+        assert host.root.links["t-AA9j9eBFDtpjD"].master == "br-ygg"
         for _ in range(2):
             await client.drop_tap(TAP.id)
-        assert "t-AA9j9eBFDtpjD" not in host.host.links
+        assert "t-AA9j9eBFDtpjD" not in host.root.links
 
 
 async def test_what_cannot_be_a_tap_is_refused(tmp_path: Path):
     async with networkd(tmp_path, FakeHost()) as client:
         with pytest.raises(BadTap, match="id"):
-            await client.ensure_planetary_tap(dataclasses.replace(TAP, id=TapId("../x")))
+            await client.ensure_tap(dataclasses.replace(TAP, id=TapId("../x")))
         with pytest.raises(BadTap, match="mac"):
-            await client.ensure_planetary_tap(dataclasses.replace(TAP, mac="01:00:00:00:00:01"))
-        await client.ensure_planetary_tap(TAP)
+            await client.ensure_tap(dataclasses.replace(TAP, mac="01:00:00:00:00:01"))
+        await client.ensure_tap(TAP)
         with pytest.raises(AddressTaken):
-            await client.ensure_planetary_tap(dataclasses.replace(TAP, id=OTHER.id))
+            await client.ensure_tap(dataclasses.replace(TAP, id=OTHER.id))
 
 
 @pytest.mark.parametrize(
@@ -226,25 +250,25 @@ async def test_a_node_that_cannot_says_why_and_makes_nothing(
         assert not found.offered
         assert found.detail.startswith(words)
         with pytest.raises(NoPlanetary, match=f"this node offers no planetary network: {words}"):
-            await client.ensure_planetary_tap(TAP)
-        await until(lambda: "zos" in host.host.links)
-        assert set(host.host.links) == {"lo", "eth0", "zos"}
+            await client.ensure_tap(TAP)
+        await until(lambda: "zos" in host.root.links)
+        assert set(host.root.links) == {"lo", "eth0", "zos"}
         assert host.yggdrasil is None
 
 
 async def test_a_machine_of_before_keeps_its_tap_on_a_node_that_can_no_longer(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
-        before = await client.ensure_planetary_tap(TAP)
+        before = await client.ensure_tap(TAP)
         await until(lambda: host.yggdrasil is not None)
     host.lacks = "there is no user yggdrasil"
     async with networkd(tmp_path, host) as client:
         await until(lambda: host.yggdrasil is None)
-        assert await client.ensure_planetary_tap(TAP) == before
+        assert await client.ensure_tap(TAP) == before
         with pytest.raises(NoPlanetary):
-            await client.ensure_planetary_tap(OTHER)
+            await client.ensure_tap(OTHER)
         await client.drop_tap(TAP.id)
-        await until(lambda: "br-ygg" not in host.host.links)
+        await until(lambda: "br-ygg" not in host.root.links)
 
 
 async def test_a_yggdrasil_that_does_not_start_is_told_and_tried_again(tmp_path: Path):
@@ -256,32 +280,32 @@ async def test_a_yggdrasil_that_does_not_start_is_told_and_tried_again(tmp_path:
                 await asyncio.sleep(0.01)
         assert "the kernel refused to start yggdrasil" in found.detail
         with pytest.raises(PlanetaryNotUp):
-            await client.ensure_planetary_tap(TAP)
+            await client.ensure_tap(TAP)
         host.broken = None
         await until(lambda: host.yggdrasil is not None)
-        assert await client.ensure_planetary_tap(TAP)
+        assert await client.ensure_tap(TAP)
         assert (await client.planetary()).offered
 
 
 async def test_a_yggdrasil_that_dies_is_back_by_itself_and_machines_keep_their_taps(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host, every=60) as client:
-        await client.ensure_planetary_tap(TAP)
+        await client.ensure_tap(TAP)
         await until(lambda: host.yggdrasil is not None)
-        links = dict(host.host.links)
+        links = dict(host.root.links)
         host.end_yggdrasil()
         await until(lambda: host.yggdrasil is not None)
-        assert host.host.links == links
+        assert host.root.links == links
 
 
 async def test_a_restart_finds_everything_and_touches_nothing(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
-        before = await client.ensure_planetary_tap(TAP)
+        before = await client.ensure_tap(TAP)
         await until(lambda: host.yggdrasil is not None)
     done = len(host.steps)
     async with networkd(tmp_path, host) as client:
-        assert await client.ensure_planetary_tap(TAP) == before
+        assert await client.ensure_tap(TAP) == before
         assert (await client.planetary()).offered
     assert len(host.steps) == done
 
@@ -289,17 +313,17 @@ async def test_a_restart_finds_everything_and_touches_nothing(tmp_path: Path):
 async def test_after_a_boot_all_is_made_from_the_ledger(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
-        await client.ensure_planetary_tap(TAP)
+        await client.ensure_tap(TAP)
     booted = FakeHost()
     async with networkd(tmp_path, booted):
-        await until(lambda: "t-AA9j9eBFDtpjD" in booted.host.links and booted.yggdrasil is not None)
+        await until(lambda: "t-AA9j9eBFDtpjD" in booted.root.links and booted.yggdrasil is not None)
 
 
 async def test_nothing_waits_for_core0_but_the_planetary_network(tmp_path: Path):
     host = FakeHost()
     async with running(Networkd, tmp_path, host=host, config=Config(every=60)) as rt:
         client = NetworkdClient(rt.bus)
-        await until(lambda: "zos" in host.host.links)
+        await until(lambda: "zos" in host.root.links)
         assert (await client.planetary()).address == ""
         assert host.yggdrasil is None
 
@@ -320,12 +344,6 @@ async def test_a_tap_that_cannot_be_made_now_is_made_later(tmp_path: Path):
         await until(lambda: host.yggdrasil is not None)
         host.broken = CreateTap
         with pytest.raises(KernelRefused):
-            await client.ensure_planetary_tap(TAP)
+            await client.ensure_tap(TAP)
         host.broken = None
-        await until(lambda: "t-AA9j9eBFDtpjD" in host.host.links)
-
-
-def test_a_ledger_of_version_1_is_read(tmp_path: Path):
-    record = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())["planetary"]
-    (tmp_path / "record.json").write_text(json.dumps(record))
-    assert Ledger(tmp_path, PlanetaryTap).get(TAP.id) == TAP
+        await until(lambda: "t-AA9j9eBFDtpjD" in host.root.links)

@@ -18,20 +18,24 @@ from zos.networkd.api import (
     AddressTaken,
     Backend,
     BadNetwork,
+    BadTap,
     KernelRefused,
     NetId,
     Network,
     NetworkdClient,
     NoSuchNetwork,
     Peer,
+    Place,
     PortTaken,
     Tap,
     TapId,
+    TapRoute,
 )
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
-from zos.networkd.model import Wish
+from zos.networkd.model import NetworkRecord
 from zos.networkd.steps import ConfigureTunnel, CreateTap, LoadRules
+from zos.networkd.taps import open_ledger
 from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 
@@ -43,7 +47,15 @@ def key(number: int) -> str:
 PEER = Peer("10.20.3.0/24", key(3), "198.51.100.22:4000", ("10.20.3.0/24",))
 NETWORK = Network(NetId("B3gDSpMoHJXdF"), 26, "mynet", "10.20.0.0/16", "10.20.2.0/24", key(1), 4000, (PEER,))
 OTHER = dataclasses.replace(NETWORK, id=NetId("Vp6mnP5Nd8BVD"), twin=1, name="net", listen_port=4001)
-TAP = Tap(TapId("AbE3zNtFw21Fr"), NETWORK.id, "10.20.2.5", "ee:5b:b5:ff:9b:4b")
+TAP = Tap(TapId("AbE3zNtFw21Fr"), Place.NETWORK, "ee:5b:b5:ff:9b:4b", NETWORK.id, ip="10.20.2.5")
+GUEST = Tap(
+    TapId("FMM8nnDHtrTXn"),
+    Place.MYCELIUM,
+    "d2:e0:f7:d6:32:8d",
+    NETWORK.id,
+    seed=bytes.fromhex("0a0b0c0d0e0f"),
+)
+YGG = Tap(TapId("AA9j9eBFDtpjD"), Place.PLANETARY, "22:5b:7a:01:cd:70")
 
 
 @asynccontextmanager
@@ -74,14 +86,10 @@ async def test_a_tap_says_what_its_guest_must_be_told(tmp_path: Path):
     async with networkd(tmp_path, FakeHost()) as client:
         await client.ensure_network(NETWORK)
         tap = await client.ensure_tap(dataclasses.replace(TAP, ip="10.20.2.17"))
-        assert (tap.device, tap.bridge, tap.ip, tap.prefix) == (
-            "t-AbE3zNtFw21Fr",
-            "b-B3gDSpMoHJXdF",
-            "10.20.2.17",
-            24,
-        )
-        assert (tap.gateway, tap.ip_range) == ("10.20.2.1", "10.20.0.0/16")
-        assert (tap.ipv6, tap.gateway6) == ("fd42:3367:4453:2::11", "fd42:3367:4453:2::1")
+        assert (tap.device, tap.bridge, tap.ip) == ("t-AbE3zNtFw21Fr", "b-B3gDSpMoHJXdF", "10.20.2.17")
+        assert tap.addresses == ("10.20.2.17/24", "fd42:3367:4453:2::11/64")
+        assert (tap.gateway, tap.gateway6) == ("10.20.2.1", "fd42:3367:4453:2::1")
+        assert tap.routes == (TapRoute("10.20.0.0/16", "10.20.2.1"), TapRoute("100.64.0.0/16", "10.20.2.1"))
         assert await client.list_taps() == (tap,)
 
 
@@ -154,7 +162,7 @@ async def test_a_dropped_network_waits_for_its_last_tap(tmp_path: Path):
         await client.drop_tap(TAP.id)
         assert await client.list_networks() == ()
         assert not host.spaces
-        assert set(host.host.links) == {"lo", "eth0", "zos"}
+        assert set(host.root.links) == {"lo", "eth0", "zos"}
 
 
 async def test_a_network_that_is_wished_again_before_its_last_tap_went_stays(tmp_path: Path):
@@ -198,7 +206,7 @@ async def test_what_nobody_wishes_is_removed_at_start(tmp_path: Path):
     await host.apply([CreateTap("t-LGuiLd27LmXmK")])
     shutil.rmtree(tmp_path / "state")
     async with networkd(tmp_path, host), asyncio.timeout(5):
-        while set(host.host.links) != {"lo", "eth0", "zos"} or host.spaces or host.tunnels:
+        while set(host.root.links) != {"lo", "eth0", "zos"} or host.spaces or host.tunnels:
             await asyncio.sleep(0.01)
 
 
@@ -236,12 +244,56 @@ async def test_keys_are_in_files_that_only_root_reads(tmp_path: Path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
+async def test_a_tap_does_not_change_its_place(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        await client.ensure_network(NETWORK)
+        info = await client.ensure_tap(TAP)
+        with pytest.raises(BadTap, match="place is network"):
+            await client.ensure_tap(Tap(TAP.id, Place.PLANETARY, TAP.mac))
+        assert await client.list_taps() == (info,)
+
+
+async def test_a_place_that_a_newer_caller_knows_is_refused_by_name(tmp_path: Path):
+    async with networkd(tmp_path, FakeHost()) as client:
+        with pytest.raises(BadTap, match="'moon'"):
+            await client.ensure_tap(dataclasses.replace(TAP, place="moon"))  # type: ignore[arg-type]
+
+
+FOREVER = Path(__file__).parent / "ledger"
+
+
+def lay(state: Path, version: str) -> None:
+    """Write the ledgers that a release of this version left."""
+    for name, records in json.loads((FOREVER / f"{version}.json").read_text()).items():
+        (state / name).mkdir(parents=True)
+        for record in records if isinstance(records, list) else [records]:
+            (state / name / f"{record['key']}.json").write_text(json.dumps(record))
+
+
 def test_ledgers_of_version_1_are_read(tmp_path: Path):
-    proof = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
-    for name in ("networks", "taps"):
-        record = proof[name]
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "record.json").write_text(json.dumps(record))
-    networks, taps = Ledger(tmp_path / "networks", Wish), Ledger(tmp_path / "taps", Tap)
-    assert networks.get(NETWORK.id) == Wish(NETWORK, slot=7)
-    assert taps.get(TAP.id) == TAP
+    lay(tmp_path, "v1")
+    assert Ledger(tmp_path / "networks", NetworkRecord).get(NETWORK.id) == NetworkRecord(NETWORK, slot=7)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_an_upgraded_node_keeps_the_taps_of_all_places(tmp_path: Path, version: str):
+    state = tmp_path / "state/networkd"
+    lay(state, version)
+    async with running(Networkd, tmp_path, host=FakeHost(), config=Config(every=60)) as rt:
+        assert rt.state_dir == state
+        taps = open_ledger(rt)
+        assert set(taps.items()) == {(tap.id, tap) for tap in (TAP, GUEST, YGG)}
+    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == ["networks", "public", "taps"]
+
+
+async def test_a_killed_upgrade_goes_on_where_it_was(tmp_path: Path):
+    state = tmp_path / "state/networkd"
+    lay(state, "v1")
+    former = state / f"mycelium/{GUEST.id}.json"
+    before = former.read_text()
+    async with running(Networkd, tmp_path, host=FakeHost(), config=Config(every=60)):
+        pass
+    former.parent.mkdir()
+    former.write_text(before)
+    async with running(Networkd, tmp_path, host=FakeHost(), config=Config(every=60)) as rt:
+        assert {tap.id for _, tap in open_ledger(rt).items()} == {TAP.id, GUEST.id, YGG.id}

@@ -11,7 +11,7 @@ from zos.model.capacity import Capacity
 from zos.model.decode import Fields
 from zos.model.names import WorkloadId, mac, net_id, unique, workload_id
 from zos.mycelium.api.types import IdentityId
-from zos.networkd.api.types import MyceliumTap, NetId, PlanetaryTap, Tap, TapId
+from zos.networkd.api.types import NetId, Place, Tap, TapId
 from zos.primitives.zmachine.spec import MyceliumSpec, ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.primitive import BadWorkload, Facts, Need, Outcomes, Primitive
@@ -23,8 +23,6 @@ from zos.verbs.steps import (
     DropVolume,
     EnsureMachine,
     EnsureMount,
-    EnsureMyceliumTap,
-    EnsurePlanetaryTap,
     EnsureTap,
     EnsureVolume,
     FillDisk,
@@ -90,7 +88,7 @@ class Zmachine(Primitive[ZmachineSpec]):
             # First, so that a node that is not in these networks refuses before anything is made.
             *(_planetary(planetary) if spec.planetary else ()),
             *(_overlay(overlay, spec.mycelium, facts) if spec.mycelium else ()),
-            EnsureTap(Tap(tap, network, spec.ip, mac(tap))),
+            EnsureTap(Tap(tap, Place.NETWORK, mac(tap), network, ip=spec.ip)),
             EnsureVolume(root, spec.root),
             EnsureMount(mount, spec.flist, root),
             *((FillDisk(DiskId(boot.id), mount),) if boot else ()),
@@ -131,13 +129,13 @@ def _tap(id: WorkloadId, label: str) -> TapId:
 
 
 def _planetary(tap: TapId) -> tuple[Step, ...]:
-    return (EnsurePlanetaryTap(PlanetaryTap(tap, mac(f"{PLANETARY}:{tap}"))),)
+    return (EnsureTap(Tap(tap, Place.PLANETARY, mac(f"{PLANETARY}:{tap}"))),)
 
 
 def _overlay(tap: TapId, want: MyceliumSpec, facts: Facts) -> tuple[Step, ...]:
     network = net_id(facts.twin, want.network)
-    place = MyceliumTap(tap, NetId(network), mac(f"{MYCELIUM}:{tap}"), want.seed)
-    return (NeedIdentity(IdentityId(network)), EnsureMyceliumTap(place))
+    asked = Tap(tap, Place.MYCELIUM, mac(f"{MYCELIUM}:{tap}"), NetId(network), seed=want.seed)
+    return (NeedIdentity(IdentityId(network)), EnsureTap(asked))
 
 
 def _attached(name: str, target: str, facts: Facts) -> Attached:

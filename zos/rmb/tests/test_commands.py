@@ -432,9 +432,9 @@ async def test_ports_of_networks_and_of_the_node_are_listed(tmp_path: Path):
 
 async def test_addresses_of_the_internet_are_told_and_private_ipv6_is_not(tmp_path: Path):
     async with world(tmp_path) as w:
-        bridge = w.network.host.links["zos"]
+        bridge = w.network.root.links["zos"]
         more = {Address(text) for text in ("2001:db8::5/64", "fd00::5/64", "fe80::5/64", "10.9.0.5/24")}
-        w.network.host.links["zos"] = dataclasses.replace(bridge, addresses=bridge.addresses | more)
+        w.network.root.links["zos"] = dataclasses.replace(bridge, addresses=bridge.addresses | more)
         found = await w.ask("zos.network.interfaces")
         assert sorted(found["zos"]) == ["10.9.0.5", "192.0.2.21", "2001:db8::5"]
         assert await w.ask("zos.network.has_ipv6") is True
@@ -491,8 +491,8 @@ async def test_an_uplink_without_address_and_a_missing_cache_are_unhealthy(tmp_p
         for device in w.storage.disks.values():
             device.have = dataclasses.replace(device.have, cache=None, cache_mounted=False)
             device.broken = "it smells"
-        bridge = w.network.host.links["zos"]
-        w.network.host.links["zos"] = dataclasses.replace(bridge, addresses=frozenset())
+        bridge = w.network.root.links["zos"]
+        w.network.root.links["zos"] = dataclasses.replace(bridge, addresses=frozenset())
         async with asyncio.timeout(10):
             while not (result := (await w.ask("zos.perf.get", {"name": "healthcheck"}))["result"])["cache"]:
                 await asyncio.sleep(0.02)

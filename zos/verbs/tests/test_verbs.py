@@ -10,7 +10,7 @@ import pytest
 
 from zos.flistd.api.types import MountId, MountInfo, MountKind
 from zos.model.units import MiB
-from zos.networkd.api.types import NetId, OverlayTapInfo, TapId, TapInfo
+from zos.networkd.api.types import NetId, Place, TapId, TapInfo, TapRoute
 from zos.verbs.primitive import Primitive, ordered
 from zos.verbs.run import machine, ssh_keys
 from zos.verbs.steps import Attached, EnsureMachine
@@ -56,21 +56,9 @@ class At:
 def answers(kind: MountKind, entrypoint: str = "") -> dict[str, Any]:
     env = {"HOME": "/root", "LANG": "C"}
     mount = MountInfo(STEP.mount, "http://hub/x.fl", Path("/mnt/vm"), "ab", kind, entrypoint, env)
-    tap = TapInfo(
-        STEP.tap,
-        NetId("n"),
-        "t1",
-        "b1",
-        "52:54:00:00:00:01",
-        "10.20.2.2",
-        24,
-        "10.20.2.1",
-        "10.20.0.0/16",
-        "",
-        "",
-        0,
-        0,
-    )
+    routes = (TapRoute("10.20.0.0/16", "10.20.2.1"), TapRoute("100.64.0.0/16", "10.20.2.1"))
+    mac, addresses = "52:54:00:00:00:01", ("10.20.2.2/24",)
+    tap = TapInfo(STEP.tap, Place.NETWORK, NetId("n"), "t1", "b1", mac, addresses, "10.20.2.1", "", routes, 0, 0)
     return {f"mount:{STEP.mount}": mount, STEP.tap: tap, "d": At("/pool/d"), "v": At("/pool/v")}
 
 
@@ -98,8 +86,14 @@ def test_the_whole_network_is_routed_and_not_only_the_subnet() -> None:
     assert {route.dest for route in nic.routes} >= {"10.20.0.0/16", "100.64.0.0/16"}
 
 
+def overlay(place: Place, id: str, net: str, dest: str) -> TapInfo:
+    routes = (TapRoute(dest, f"{net}1"),)
+    mac = f"52:54:00:00:00:{ord(id):02x}"
+    return TapInfo(TapId(id), place, NetId(""), f"t-{id}", f"b-{id}", mac, (f"{net}9/64",), "", "", routes, 0, 0)
+
+
 def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
-    ygg = OverlayTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
+    ygg = overlay(Place.PLANETARY, "y", "300::", "200::/7")
     step = dataclasses.replace(STEP, planetary=ygg.id)
     first, second = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg}).nics
     assert first.gateway == "10.20.2.1"
@@ -107,8 +101,8 @@ def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
 
 
 def test_the_mycelium_overlay_comes_after_the_planetary_network() -> None:
-    ygg = OverlayTapInfo(TapId("y"), "t-y", "br-ygg", "52:54:00:00:00:02", "300::9", 64, "300::1", "200::/7")
-    my = OverlayTapInfo(TapId("m"), "t-m", "m-n", "52:54:00:00:00:03", "500::9", 64, "500::1", "400::/7")
+    ygg = overlay(Place.PLANETARY, "y", "300::", "200::/7")
+    my = overlay(Place.MYCELIUM, "m", "500::", "400::/7")
     step = dataclasses.replace(STEP, planetary=ygg.id, mycelium=my.id)
     nics = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg, my.id: my}).nics
     assert [nic.tap for nic in nics] == ["t1", "t-y", "t-m"]

@@ -1,0 +1,237 @@
+"""Keeps the records of networks, and makes the node's network so: observe, plan, apply, one network at a time.
+
+A network is worked on under its own lock, so that no tenant waits for another; a request that is refused leaves what
+was there before, both in the ledger and in the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+
+from zos.errors import Kind, ZosError
+from zos.networkd import check, layout, model, node, places
+from zos.networkd.api.errors import NoSuchNetwork
+from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
+from zos.networkd.host.contract import Host
+from zos.networkd.model import Link, NetworkRecord, Observed
+from zos.networkd.node import DesiredNode, NicKind, Public
+from zos.networkd.place import InNetwork
+from zos.networkd.plan import plan
+from zos.networkd.steps import DropLinks
+from zos.networkd.taps import TapStore
+from zos.runtime.ledger import Ledger
+
+log = logging.getLogger("zos.networkd")
+
+PUBLIC = "public"
+"""The one record of its ledger."""
+
+
+class NetworkManager:
+    """Network resources with the taps in them, and the node's own part."""
+
+    def __init__(
+        self,
+        host: Host,
+        records: Ledger[NetworkRecord],
+        taps: TapStore,
+        publics: Ledger[Public],
+        own: DesiredNode,
+        wake: Callable[[], None],
+    ) -> None:
+        self._host = host
+        self._records = records
+        self._taps = taps
+        self._publics = publics
+        self._own = own
+        self._wake = wake
+        self._places: dict[Place, InNetwork] = {place.place: place for place in places.in_network()}
+        self._locks: dict[NetId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._troubles: dict[NetId, str] = {}
+
+    # Networks
+
+    async def ensure_network(self, asked: Network) -> NetworkInfo:
+        """Accept a network and make it."""
+        network = check.canonical(asked)
+        async with self._locks[network.id]:
+            check.admit(network, self._all(), self._taps.all())
+            before = self._records.get(network.id)
+            slot = before.slot if before else check.free_slot(self._all())
+            async with self._restored(network.id, before):
+                self._records.put(network.id, NetworkRecord(network, slot))
+                observed = await self._make(network.id)
+            return self._info(network, observed)
+
+    async def drop_network(self, id: NetId) -> None:
+        """Remove a network, now or with its last tap."""
+        async with self._locks[id]:
+            record = self._records.get(id)
+            if record is None:
+                return
+            if self._taps.of_network(id):
+                self._records.put(id, dataclasses.replace(record, leaving=True))
+                return
+            self._records.drop(id)
+            await self._make(id)
+
+    @contextlib.asynccontextmanager
+    async def _restored(self, id: NetId, before: NetworkRecord | None) -> AsyncIterator[None]:
+        """A refused change leaves the former record in force; one that only failed for now stays desired."""
+        try:
+            yield
+        except ZosError as err:
+            if err.kind is not Kind.NOT_NOW:
+                if before is None:
+                    self._records.drop(id)
+                else:
+                    self._records.put(id, before)
+                self._wake()
+            raise
+
+    # Taps in networks (see `TapOwner`)
+
+    def lock(self, tap: Tap) -> asyncio.Lock:
+        """The network's."""
+        return self._locks[tap.network]
+
+    async def admit(self, tap: Tap, before: Tap | None) -> None:
+        """Raise when its network is not there, or cannot have the tap."""
+        record = self._records.get(tap.network)
+        if record is None or record.leaving:
+            raise NoSuchNetwork(network=tap.network)
+        self._places[tap.place].admit(tap, record.network, self._taps.all())
+
+    async def make(self, tap: Tap) -> TapInfo:
+        """With all of its network."""
+        observed = await self._make(tap.network)
+        info = self.info(tap, observed.root.links.get(model.tap(tap.id)))
+        if info is None:
+            raise NoSuchNetwork(network=tap.network)
+        return info
+
+    async def remove(self, tap: Tap) -> None:
+        """And its network, when that was only waiting for this."""
+        record = self._records.get(tap.network)
+        if record is not None and record.leaving and not self._taps.of_network(tap.network):
+            self._records.drop(tap.network)
+        await self._make(tap.network)
+
+    def info(self, tap: Tap, observed: Link | None) -> TapInfo | None:
+        """None when its network is not there."""
+        record = self._records.get(tap.network)
+        return None if record is None else self._places[tap.place].info(tap, record.network, observed)
+
+    # The node's public addresses
+
+    async def set_public(self, asked: PublicConfig) -> PublicConfig:
+        """Accept the node's public addresses and have them."""
+        config = check.canonical_public(asked)
+        before = self.public()
+        if config != before.config:
+            # Those of before are remembered until they are gone: nothing else tells them from the node's own.
+            former = {*before.former, *before.config.addresses} - {*config.addresses}
+            self._publics.put(PUBLIC, Public(config, tuple(sorted(former))))
+        await self._make_node()
+        return config
+
+    def public(self) -> Public:
+        """The public addresses that were set."""
+        return self._publics.get(PUBLIC) or Public()
+
+    # Reconciling
+
+    async def reconcile(self) -> None:
+        """Everything once: the node's own part, each network, and what belongs to none."""
+        failures: list[ZosError] = []
+        for work in (self._make_node, self._drop_stray_taps):
+            try:
+                await work()
+            except ZosError as err:
+                failures.append(err)
+        for id in sorted({*map(NetId, self._records.keys()), *await self._host.networks()}):
+            try:
+                async with self._locks[id]:
+                    await self._make(id)
+            except ZosError as err:
+                failures.append(err)
+        if failures:
+            raise failures[0]
+
+    async def _make_node(self) -> None:
+        own = dataclasses.replace(self._own, public=self.public())
+        await self._host.apply(node.plan(own, await self._host.observe_node()))
+
+    async def _drop_stray_taps(self) -> None:
+        """Remove taps without record that are on no bridge (those on one go with its network or segment)."""
+        seen = await self._host.taps()
+        strays = seen.keys() - self._taps.devices()
+        alone = tuple(sorted(name for name in strays if not seen[name].master))
+        if alone:
+            await self._host.apply((DropLinks(alone),))
+
+    async def _make(self, id: NetId) -> Observed:
+        """One network as desired, or gone; returns how it stands now."""
+        record = self._records.get(id)
+        taps = self._taps.of_network(id)
+        devices = [model.tap(tap.id) for tap in taps]
+        desired = layout.desired(record, taps) if record is not None else None
+        try:
+            observed = await self._host.observe(id, devices)
+            steps = plan(desired, observed, id)
+            if steps:
+                log.info("network %s: %d steps", id, len(steps))
+                await self._host.apply(steps)
+                observed = await self._host.observe(id, devices)
+        except ZosError as err:
+            self._troubles[id] = err.explain()
+            raise
+        self._troubles.pop(id, None)
+        return observed
+
+    # Views
+
+    async def networks(self) -> tuple[NetworkInfo, ...]:
+        """All networks as they stand."""
+        return tuple([self._info(one.network, await self._host.observe(one.network.id)) for one in self._all()])
+
+    async def uplinks(self) -> tuple[Uplink, ...]:
+        """The bridge with the node's addresses, then the cards."""
+        nics = (await self._host.observe_node()).nics
+        public = {*self.public().config.addresses, *self.public().former}
+        order = sorted(nics, key=lambda name: (name != model.UPLINK_BRIDGE, name))
+        return tuple(
+            Uplink(name, nics[name].mac, tuple(sorted((nics[name].addresses | nics[name].leased) - public)))
+            for name in order
+            if name == model.UPLINK_BRIDGE or nics[name].kind is NicKind.CARD
+        )
+
+    async def wg_ports(self) -> tuple[int, ...]:
+        """Ports that a new network cannot have."""
+        busy = (await self._host.observe_node()).busy
+        return tuple(sorted({*model.RESERVED_PORTS, *busy, *(record.network.listen_port for record in self._all())}))
+
+    def _info(self, network: Network, observed: Observed) -> NetworkInfo:
+        tunnel = observed.tunnel
+        return NetworkInfo(
+            id=network.id,
+            twin=network.twin,
+            name=network.name,
+            ip_range=network.ip_range,
+            subnet=network.subnet,
+            namespace=model.namespace(network.id),
+            bridge=model.bridge(network.id),
+            public_key=check.public_key(network.private_key),
+            listen_port=tunnel.listen_port if tunnel else 0,
+            backend=tunnel.backend if tunnel else Backend.KERNEL,
+            peers=tuple(peer.info() for peer in tunnel.peers.values()) if tunnel else (),
+            detail=self._troubles.get(network.id, "" if tunnel else "the tunnel is not up"),
+        )
+
+    def _all(self) -> tuple[NetworkRecord, ...]:
+        return tuple(record for _, record in self._records.items())

@@ -1,0 +1,92 @@
+"""Taps in the Mycelium overlay: each network has a /64 of it, and a machine's address in it follows from its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv6Network
+
+from zos.model import mycelium, names
+from zos.networkd import model
+from zos.networkd.api.errors import BadNetwork, BadTap, NoMyceliumKey
+from zos.networkd.api.types import MYCELIUM_DEVICE, NetId, Network, Place, Tap, TapInfo, TapRoute
+from zos.networkd.model import MYCELIUM_LAN, MYCELIUM_MTU, MYCELIUM_NET, Address, Link, LinkKind, Route, Space
+from zos.networkd.nft import TCP6_HEADERS
+from zos.networkd.place import InNetwork, Part, describe_tap, refuse_taken
+
+
+class MyceliumOverlay(InNetwork):
+    """The bridge `m-`; the network resource routes between it and the TUN `my`, behind which the mycelium daemon is."""
+
+    place = Place.MYCELIUM
+    fields = frozenset({"network", "seed"})
+
+    def canonical(self, tap: Tap) -> Tap:
+        if len(tap.seed) != 6:
+            raise BadTap(tap=tap.id, field="seed", problem=f"must be 6 bytes, not {len(tap.seed)}")
+        return tap
+
+    def bridge(self, id: NetId) -> str:
+        return model.mycelium_bridge(id)
+
+    def part(self, network: Network) -> Part | None:
+        if not network.mycelium:
+            return None
+        bridge, port = self.bridge(network.id), model.mycelium_port(network.id)
+        address = Address(f"{mycelium.gateway(IPv6Network(network.mycelium))}/64")
+        prerouting, forward = _rules(network.mycelium)
+        return Part(
+            root={bridge: Link(LinkKind.BRIDGE, ipv6=False), port: Link(LinkKind.VETH, master=bridge, ipv6=False)},
+            inner=Space(
+                {
+                    MYCELIUM_LAN: Link(LinkKind.VETH, addresses=frozenset({address}), mac=names.mac(bridge)),
+                    MYCELIUM_DEVICE: Link(LinkKind.TUNNEL, mtu=MYCELIUM_MTU),
+                },
+                frozenset({Route(MYCELIUM_NET, MYCELIUM_DEVICE, ipv6=True)}),
+            ),
+            pairs={port: MYCELIUM_LAN},
+            prerouting=prerouting,
+            forward=forward,
+        )
+
+    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> None:
+        if not network.mycelium:
+            raise NoMyceliumKey(network=network.name)
+        refuse_taken(tap, others, network.name, seed="mycelium seed")
+
+    def admit_change(self, before: Network | None, network: Network, taps: Iterable[Tap]) -> None:
+        if before is not None and before.mycelium != network.mycelium and any(taps):
+            problem = "cannot change while machines have addresses by it"
+            raise BadNetwork(network=network.id, field="mycelium", problem=problem)
+
+    def info(self, tap: Tap, network: Network, observed: Link | None) -> TapInfo:
+        subnet = IPv6Network(network.mycelium)
+        return describe_tap(
+            tap,
+            self.bridge(network.id),
+            observed,
+            addresses=(f"{mycelium.machine(subnet, tap.seed)}/{subnet.prefixlen}",),
+            routes=(TapRoute(MYCELIUM_NET, str(mycelium.gateway(subnet))),),
+        )
+
+
+def _rules(subnet: str) -> tuple[str, str]:
+    """Lines for prerouting and forward: machines and overlay reach each other, and nothing else by these two links."""
+    inside, outside = MYCELIUM_LAN, MYCELIUM_DEVICE
+    both = f'"{inside}", "{outside}"'
+    before = f"""\
+    iifname {{ {both} }} meta nfproto ipv4 counter drop
+    iifname "{inside}" ip6 saddr != {{ {subnet}, ::, fe80::/10 }} counter drop
+    iifname "{outside}" ip6 saddr {subnet} counter drop
+"""
+    between = f"""\
+    oifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
+    iifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set {MYCELIUM_MTU - TCP6_HEADERS}
+    iifname "{inside}" oifname "{outside}" accept
+    iifname "{outside}" oifname "{inside}" accept
+    iifname {{ {both} }} counter drop
+    oifname {{ {both} }} counter drop
+"""
+    return before, between
+
+
+PLACE = MyceliumOverlay()
