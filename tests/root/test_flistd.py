@@ -19,13 +19,13 @@ from netns import until
 from zos.flist.fl import read
 from zos.flist.layout import BLOCK_SIZE
 from zos.flistd.api import (
+    FetchForbidden,
     FlistBroken,
     FlistMismatch,
     Mount,
     MountFailed,
     MountKind,
     NoSuchFlist,
-    StoreForbidden,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
@@ -67,7 +67,7 @@ async def test_a_mounted_flist_is_its_source(tmp_path: Path):
 async def test_an_archive_of_0_fs_is_mounted_as_its_source_and_then_needs_no_store(tmp_path: Path):
     source = a_source(tmp_path)
     (source / "pipe").unlink()  # which the archive calls a socket
-    async with fl_node(f'store = "{STORE}"') as here:
+    async with fl_node(f'store = "{STORE}"\nallowed = ["127.0.0.1:9900"]') as here:
         here.make_old("tf-official-apps/base:latest.flist", source)
         store = here.start_store()
         mount = Mount(A, "tf-official-apps/base:latest.flist", here.upper)
@@ -98,7 +98,7 @@ async def test_an_archive_that_sends_the_node_inwards_or_is_spoilt_is_refused(tm
     source = a_source(tmp_path)
     async with fl_node('store = "zdb://10.9.9.9:9900"') as here:
         here.make_old("a.fl", source)
-        with pytest.raises(StoreForbidden, match=r"10\.9\.9\.9 is not a public address"):
+        with pytest.raises(FetchForbidden, match=r"10\.9\.9\.9 is not a public address"):
             await here.ensure("a")
         path = here.folder / "hub/a.fl"
         path.write_bytes(path.read_bytes()[:-100])
@@ -376,7 +376,7 @@ async def test_a_private_address_is_refused_unless_the_farmer_allows_it(tmp_path
     async with fl_node() as here:
         here.make("a", source)
         here.node.sh("ip addr add 10.9.9.9/32 dev lo")
-        with pytest.raises(StoreForbidden, match=r"10\.9\.9\.9 is not a public address"):
+        with pytest.raises(FetchForbidden, match=r"10\.9\.9\.9 is not a public address"):
             await here.client.ensure_mount(Mount(A, "http://10.9.9.9:8080/a.fl"))
     async with fl_node('allowed = ["10.9.9.0/24"]') as here:
         here.make("a", source)

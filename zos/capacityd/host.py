@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import aiohttp
 import psutil
 
 from zos.capacityd.api.errors import GeoipUnreachable
 from zos.capacityd.api.types import Inventory
+from zos.errors import ZosError
+from zos.fetch.aio import fetch_configured
+from zos.fetch.exchange import Request
 from zos.model.capacity import Capacity
 from zos.runtime import proc
 
@@ -18,6 +20,7 @@ EFI = Path("/sys/firmware/efi/efivars")
 SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 TCP = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 LARGEST = 64 * 1024
+REDIRECTS = 5
 HYPERVISORS = {
     "qemu": "kvm",
     "kvm": "kvm",
@@ -61,15 +64,13 @@ class Machine:
 
     async def fetch(self, url: str) -> bytes:
         """What a service answers; bounded in size and time."""
-        timeout = aiohttp.ClientTimeout(total=5.0)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-                body = await answer.content.read(LARGEST)
-                if answer.status != 200:
-                    raise GeoipUnreachable(url=url, problem=f"HTTP status {answer.status}")
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as err:
-            raise GeoipUnreachable(url=url, problem=str(err) or type(err).__name__) from err
-        return body
+            answer = await fetch_configured(Request(url, limit=LARGEST, redirects=REDIRECTS), 5.0)
+        except ZosError as err:
+            raise GeoipUnreachable(url=url, problem=err.facts.get("problem", err)) from err
+        if answer.status != 200:
+            raise GeoipUnreachable(url=url, problem=f"HTTP status {answer.status}")
+        return answer.body
 
     @staticmethod
     def _hypervisor() -> str:

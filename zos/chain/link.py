@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
-
-import aiohttp
 
 from zos.chain import records
 from zos.chain.api.errors import (
@@ -32,6 +31,9 @@ from zos.chain.api.types import (
     Twin,
 )
 from zos.core0.api import Core0Client, Purpose
+from zos.errors import ZosError
+from zos.fetch.aio import fetch_configured
+from zos.fetch.exchange import Request
 from zos.substrate import CallFailed, Chain, Key, KeyKind, StatePruned, Unreadable, address
 
 log = logging.getLogger("zos.chain")
@@ -274,12 +276,12 @@ class Link:
 
 
 async def _post(url: str, body: dict[str, str]) -> None:
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, limit=64 * 1024, method="POST", headers=headers, body=json.dumps(body).encode())
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
-            session.post(url, json=body) as answer,
-        ):
-            if answer.status not in (200, 409):
-                log.warning("the activation service answered %d", answer.status)
-    except (aiohttp.ClientError, TimeoutError) as err:
+        answer = await fetch_configured(request, 20.0)
+    except ZosError as err:
         log.warning("the activation service cannot be reached: %s", err)
+    else:
+        if answer.status not in (200, 409):
+            log.warning("the activation service answered %d", answer.status)

@@ -21,7 +21,7 @@ from zos.runtime import privileges
 
 # By name: what several daemons use, or what is slow to import. A module that is absent is no reason not to boot.
 SHARED = (
-    "aiohttp",
+    "zos.fetch.aio",
     "grpc.aio",
     "msgspec",
     "psutil",

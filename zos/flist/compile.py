@@ -23,7 +23,7 @@ from zos.flist.errors import FlistBroken
 from zos.flist.fl import Flist, read
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, Info
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.source import Source
 from zos.flist.store import DEFAULT, Stores
 from zos.flist.unpack import is_archive
@@ -85,7 +85,7 @@ def _startup(tree: Index, source: Source) -> tuple[startup.Startup, str]:
         return startup.Startup(), f"/.startup.toml is not read: {err}"
 
 
-def check_routes(flist: Flist, policy: Policy) -> None:
+def check_routes(flist: Flist, policy: StorePolicy) -> None:
     """A flist whose blocks can never be fetched from here is refused at once."""
     refusal: ZosError | None = None
     for route in flist.routes:
@@ -114,7 +114,9 @@ def read_any(path: Path, out: Path, store: str) -> Flist:
         converted.unlink(missing_ok=True)
 
 
-def compile_flist(path: Path, out: Path, cache: Path, policy: Policy, *, name: str = "", store: str = DEFAULT) -> Info:
+def compile_flist(
+    path: Path, out: Path, cache: Path, policy: StorePolicy, *, name: str = "", store: str = DEFAULT
+) -> Info:
     """Write `index` and `info.json` of a flist into the folder `out`; `store` as in `archive.convert`."""
     flist = read_any(path, out, store)
     check_routes(flist, policy)
@@ -131,7 +133,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("flist", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--policy", default=Policy().to_json())
+    parser.add_argument("--policy", default=StorePolicy().to_json())
     parser.add_argument("--name", default="")
     parser.add_argument("--store", default=DEFAULT)
     wanted = parser.parse_args(argv)
@@ -139,7 +141,7 @@ def main(argv: list[str]) -> int:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(limit, (value, value))
     try:
-        policy = Policy.from_json(wanted.policy)
+        policy = StorePolicy.from_json(wanted.policy)
         compile_flist(wanted.flist, wanted.out, wanted.cache, policy, name=wanted.name, store=wanted.store)
     except ZosError as err:
         sys.stdout.write(json.dumps({"reason": err.reason, "facts": err.facts}))

@@ -30,23 +30,6 @@ class BlockMissing(ZosError):
     hint = "upload the flist's blocks again"
 
 
-class StoreUnreachable(ZosError):
-    """A hub or block store does not answer as it should."""
-
-    reason = "flist.store_unreachable"
-    status = Status.UNAVAILABLE
-    text = "{url}: {problem}"
-
-
-class StoreForbidden(ZosError):
-    """A flist may not send the node anywhere it likes."""
-
-    reason = "flist.store_forbidden"
-    status = Status.PERMISSION_DENIED
-    text = "this node does not connect to {url}: {problem}"
-    hint = "use a public address, or ask the farmer to add it to `allowed` of [flistd]"
-
-
 class BadSource(ZosError):
     """What should become a flist cannot."""
 

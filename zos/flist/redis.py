@@ -3,7 +3,8 @@
     zdb://[:password@]host[:9900][/namespace]       SELECT namespace [password]
     redis://…[:6379], ardb://…[:16379]              AUTH password, SELECT namespace
 
-A password of a `zdb` without a namespace is the server's own (AUTH). Synchronous, as http.py, and for the same reason.
+A password of a `zdb` without a namespace is the server's own (AUTH). Synchronous: mount
+processes read by it, in threads.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import socket
 import time
 from urllib.parse import unquote, urlsplit
 
-from zos.flist.dial import dial, left
-from zos.flist.errors import StoreUnreachable
-from zos.flist.policy import Policy, shown
+from zos.fetch.dial import dial, left
+from zos.fetch.errors import FetchFailed
+from zos.fetch.policy import shown
+from zos.flist.policy import StorePolicy
 
 PORTS = {"zdb": 9900, "redis": 6379, "ardb": 16379}
 IDLE = 4
@@ -25,7 +27,7 @@ _PIECE = 256 * 1024
 class RedisStore:
     """Keeps a few connections; every call brings its own deadline, in seconds."""
 
-    def __init__(self, url: str, policy: Policy, limit: int) -> None:
+    def __init__(self, url: str, policy: StorePolicy, limit: int) -> None:
         policy.check_store(url)
         parts = urlsplit(url)
         self._shown = shown(url)
@@ -63,11 +65,11 @@ class RedisStore:
         except IndexError:
             return None
 
-    def _unreachable(self, err: Exception) -> StoreUnreachable:
-        return StoreUnreachable(url=self._shown, problem=str(err) or type(err).__name__)
+    def _unreachable(self, err: Exception) -> FetchFailed:
+        return FetchFailed(url=self._shown, problem=str(err) or type(err).__name__)
 
     def _connect(self, end: float) -> _Link:
-        link = _Link(dial(*self._where, left(end), self._policy), self._limit)
+        link = _Link(dial(*self._where, end, self._policy), self._limit)
         try:
             for words in self._greeting:
                 if link.ask(words, end) != b"OK":

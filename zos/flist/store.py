@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from zos.errors import ZosError
-from zos.flist.errors import BlockMissing, StoreForbidden, StoreUnreachable
+from zos.fetch.errors import FetchFailed, FetchForbidden
+from zos.fetch.policy import target
+from zos.flist.errors import BlockMissing
 from zos.flist.layout import Route, stored_as
-from zos.flist.policy import REDIS, Policy
+from zos.flist.policy import REDIS, StorePolicy
 
 if TYPE_CHECKING:
-    from zos.flist.http import Client
+    from zos.fetch.blocking import Client
 
 DEFAULT = "zdb://hub.grid.tf:9900"
 """The public hub's, for the archives of 0-fs that name none."""
@@ -58,7 +60,7 @@ class FolderStore:
             except FileNotFoundError:
                 continue
             except OSError as err:
-                raise StoreUnreachable(url=f"dir://{self.root}", problem=err) from None
+                raise FetchFailed(url=f"dir://{self.root}", problem=err) from None
         return None
 
     def close(self) -> None:
@@ -79,8 +81,8 @@ class FolderStore:
 class HttpStore:
     """`http://`, `https://`: the same names below a base URL."""
 
-    def __init__(self, base: str, policy: Policy) -> None:
-        policy.check_url(base)
+    def __init__(self, base: str, policy: StorePolicy) -> None:
+        target(base)
         self._base = base.rstrip("/")
         self._policy = policy
         self._idle: list[Client] = []
@@ -88,7 +90,8 @@ class HttpStore:
     def get(self, id: bytes, deadline: float) -> bytes | None:
         """The stored form, unchecked."""
         # Here, since a mount whose blocks are all cached never needs it.
-        from zos.flist.http import Client
+        from zos.fetch.blocking import Client
+        from zos.fetch.exchange import Request
 
         name = id.hex()
         end = time.monotonic() + deadline
@@ -99,11 +102,12 @@ class HttpStore:
             client = Client(self._policy)
         try:
             for path in (f"{name[:2]}/{name}", name):
-                answer = client.get(f"{self._base}/{path}", limit=MAX_BLOB, deadline=max(0.1, end - time.monotonic()))
+                request = Request(f"{self._base}/{path}", limit=MAX_BLOB)
+                answer = client.fetch(request, max(0.1, end - time.monotonic()))
                 if answer.status == 200:
                     return answer.body
                 if answer.status not in (404, 410):
-                    raise StoreUnreachable(url=self._base, problem=f"it answers {answer.status}")
+                    raise FetchFailed(url=self._base, problem=f"it answers {answer.status}")
         finally:
             self._idle.append(client)
         return None
@@ -114,7 +118,7 @@ class HttpStore:
             self._idle.pop().close()
 
 
-def open_store(url: str, policy: Policy) -> Store:
+def open_store(url: str, policy: StorePolicy) -> Store:
     """The store of a route's URL."""
     policy.check_store(url)
     parts = urlsplit(url)
@@ -131,7 +135,7 @@ def open_store(url: str, policy: Policy) -> Store:
 class Stores:
     """All stores of a flist."""
 
-    def __init__(self, routes: Sequence[Route], policy: Policy) -> None:
+    def __init__(self, routes: Sequence[Route], policy: StorePolicy) -> None:
         self._routes = tuple(routes)
         self._policy = policy
         self._open: dict[str, Store] = {}
@@ -156,7 +160,7 @@ class Stores:
             except ZosError as err:
                 self._bad[url] = time.monotonic() + BAD_FOR
                 troubles.append(err)
-        order = ("flist.block_corrupt", StoreUnreachable.reason, StoreForbidden.reason)
+        order = ("flist.block_corrupt", FetchFailed.reason, FetchForbidden.reason)
         for reason in order:
             for trouble in troubles:
                 if trouble.reason == reason:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.flistd_pb2_grpc import add_FlistdServicer_to_server
 from zos.flistd.host import LinuxHost
@@ -31,7 +30,8 @@ class Config:
     fill_size: int = 1 << 30
     """Flists up to this size (and a quarter of the cache) are fetched whole once they are mounted; 0 is none."""
     allowed: tuple[str, ...] = ()
-    """Networks and host names that flists may be fetched from although they are not public (the node's hub may be)."""
+    """Networks, addresses and host names, each with or without a port, that flists and their blocks may be fetched from
+    although they are not public. The node's hub is one of them."""
     store: str = DEFAULT
     """Where blocks of 0-fs' archives are that name no store: a URL without a password, of a public host or an `allowed`
     one. Looked at when a flist is fetched."""
@@ -49,8 +49,7 @@ class Flistd(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        hub = urlsplit(rt.node.hub).hostname
-        policy = Policy((*((hub,) if hub else ()), *config.allowed))
+        policy = StorePolicy.of_urls([rt.node.hub], config.allowed)
         rest = (config.cache_size, config.fill_size, config.store)
         self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, *rest)
         wake = Wake()

@@ -39,7 +39,7 @@ class FakeHost:
         self.trees[source] = False
         self.bell()
 
-    async def obtain(self, url: str, hash: str) -> Content:
+    async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """What lies at the URL."""
         if hash in self.kept:
             return self.kept[hash]

@@ -107,7 +107,8 @@ class Keeper:
         kept = self._wishes.get(id)
         if kept is None or self._host.known(kept.flist) is not None:
             return
-        content = await self._host.obtain(kept.mount.url, kept.flist or kept.mount.hash)
+        # Ids begin with the twin.
+        content = await self._host.obtain(kept.mount.url, kept.flist or kept.mount.hash, id.partition("-")[0])
         self._wishes.put(id, Kept(kept.mount, content.flist))
         self._troubles.pop(id, None)
 

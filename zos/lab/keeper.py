@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import aiohttp
 import msgspec
 
 from zos.bus.client import Bus
 from zos.chain.api import ChainClient
 from zos.core0.api import Core0Client, UnitInfo
 from zos.errors import ZosError
+from zos.fetch.aio import fetch_configured
+from zos.fetch.exchange import Request
 from zos.lab import plan as planning
 from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherShape, TooLarge, TooSlow
 from zos.lab.host import LinuxHost
@@ -153,21 +154,20 @@ class Lab:
         """Return when clients find every node by its features: the grid proxy asks new nodes in its own time."""
         say("waiting for the grid proxy to know the nodes")
         deadline, seen = time.monotonic() + READY, "no answer"
-        query = {"features": "wireguard", "ipv4": "true", "size": str(LIMIT_OF_NODES)}
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session:
-            while True:
-                try:
-                    async with session.get(f"{PROXY_URL}/nodes", params=query) as answer:
-                        found = await answer.json() if answer.status == 200 else []
-                        seen = f"it lists {len(found)} of {topology.nodes}"
-                        if len(found) >= topology.nodes:
-                            return
-                except (aiohttp.ClientError, TimeoutError) as err:
-                    seen = str(err)
-                if time.monotonic() > deadline:
-                    logs = self.layout.log("gridproxy", "gridproxy")
-                    raise TooSlow(what="the grid proxy's list of nodes", deadline=round(READY), seen=seen, logs=logs)
-                await asyncio.sleep(0.2)
+        request = Request(f"{PROXY_URL}/nodes?features=wireguard&ipv4=true&size={LIMIT_OF_NODES}", limit=16 << 20)
+        while True:
+            try:
+                answer = await fetch_configured(request, 10.0)
+                found = json.loads(answer.body) if answer.status == 200 else []
+                seen = f"it lists {len(found)} of {topology.nodes}"
+                if len(found) >= topology.nodes:
+                    return
+            except ZosError as err:
+                seen = str(err)
+            if time.monotonic() > deadline:
+                logs = self.layout.log("gridproxy", "gridproxy")
+                raise TooSlow(what="the grid proxy's list of nodes", deadline=round(READY), seen=seen, logs=logs)
+            await asyncio.sleep(0.2)
 
     def _farm(self) -> int:
         record = self.record()

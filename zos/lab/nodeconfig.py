@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zos.lab.topology import ACTIVATION_URL, CHAIN_URL, HUB_URL, RELAY_URL, Box
+from zos.lab.topology import ACTIVATION_URL, CHAIN_URL, HUB_URL, NET, RELAY_URL, Box
 
 Value = int | float | bool | str | Sequence[str]
 
@@ -18,7 +18,9 @@ def node_config(box: Box, farm: int, disks: Sequence[Path]) -> str:
         "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
         "chain": {"activation": ACTIVATION_URL},
         "capacityd": {"uptime": 20.0, "public": 2.0},
-        "provisiond": {"audit": 30.0},
+        # The lab's Internet has addresses that are nobody's: they count as public here.
+        "flistd": {"allowed": [NET]},
+        "provisiond": {"audit": 30.0, "allowed": [NET]},
     }
     return f"# Written by the lab for {box.name}.\n" + render(tables)
 

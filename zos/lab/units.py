@@ -11,6 +11,7 @@ from zos.lab.topology import (
     CHAIN_URL,
     FORWARD_PORT,
     HUB_PORT,
+    NET,
     RELAY_DOMAIN,
     RELAY_URL,
     TLS_PORT,
@@ -42,7 +43,8 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
             ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}"]
             return {
                 "relay.service": _unit(
-                    "zos.relay", ["--chain", CHAIN_URL, *ports, *_files(layout), "--domain", RELAY_DOMAIN]
+                    "zos.relay",
+                    ["--chain", CHAIN_URL, *ports, *_files(layout), "--domain", RELAY_DOMAIN, "--allow", NET],
                 )
             }
         case Kind.GRIDPROXY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zos.fetch.policy import Policy
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
 from zos.provisiond.book import Book
 from zos.provisiond.host import NodeHost
@@ -26,6 +27,9 @@ class Config:
     """Seconds between two rounds over all contracts."""
     kyc: tuple[str, ...] = ()
     """URLs of KYC services, asked in order for the twin of whatever is newly deployed; empty: nobody is asked."""
+    allowed: tuple[str, ...] = ()
+    """Networks, addresses and host names, each with or without a port, that deployments may be fetched from although
+    they are not public. The node's hub is one of them."""
 
 
 class Provisiond(Daemon):
@@ -36,7 +40,9 @@ class Provisiond(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        host = rt.host(NodeHost, rt.bus, Kyc(config.kyc, rt.clock))
+        self._host = host = rt.host(
+            NodeHost, rt.bus, Kyc(config.kyc, rt.clock), Policy.of_urls([rt.node.hub], config.allowed)
+        )
         book, types = Book(rt.ledger("deployments", Record, version=1), rt.clock), find()
         keeper = Keeper(host, book, Maker(host, book, types), types, config.every)
         rt.serve(ProvisionService(keeper, host.doors.vmd), add_ProvisiondServicer_to_server)
@@ -44,3 +50,6 @@ class Provisiond(Daemon):
         rt.task("listen", keeper.listen)
         rt.loop("audit", keeper.audit, every=config.audit)
         rt.loop("report", keeper.report, every=3600.0, wake=book.report_wake)
+
+    async def close(self) -> None:
+        self._host.close()

@@ -61,6 +61,9 @@ class FakeHost:
             cast(Any, self.mycelium),
         )
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     async def fetch(self, contract: NodeContract, place: Place) -> bytes:
         found = self.documents.get(str(place) if isinstance(place, Web) else contract.deployment_hash)
         if found is None:

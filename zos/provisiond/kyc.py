@@ -9,8 +9,9 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import aiohttp
-
+from zos.errors import ZosError
+from zos.fetch.aio import fetch_configured
+from zos.fetch.exchange import Request
 from zos.provisiond.api.errors import CannotVerify, NotVerified
 from zos.runtime.clock import Clock
 
@@ -19,6 +20,7 @@ DEADLINE = 5.0
 BELIEVED, DOUBTED = 600.0, 5.0
 LIMIT = 10_000
 LARGEST = 64 * 1024
+REDIRECTS = 5
 VERIFIED = "VERIFIED"
 
 
@@ -49,20 +51,17 @@ class Kyc:
         for url in self._urls:
             try:
                 return await _status(url, twin) == VERIFIED
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, AttributeError) as err:
-                problem = f"{url}: {err or type(err).__name__}"
+            except (ZosError, ValueError, AttributeError, RecursionError) as err:
+                problem = str(err) if isinstance(err, ZosError) else f"{url}: {err or type(err).__name__}"
         raise CannotVerify(twin=twin, problem=problem)
 
 
 async def _status(url: str, twin: int) -> str:
-    timeout = aiohttp.ClientTimeout(total=DEADLINE)
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        session.get(f"{url}/api/v1/status", params={"twin_id": twin}) as answer,
-    ):
-        if answer.status == 404:
-            return ""  # the service has never heard of the twin
-        if answer.status != 200:
-            raise ValueError(f"HTTP status {answer.status}")
-        body = json.loads(await answer.content.read(LARGEST))
+    request = Request(f"{url}/api/v1/status?twin_id={twin}", limit=LARGEST, redirects=REDIRECTS)
+    answer = await fetch_configured(request, DEADLINE)
+    if answer.status == 404:
+        return ""  # the service has never heard of the twin
+    if answer.status != 200:
+        raise ValueError(f"HTTP status {answer.status}")
+    body = json.loads(answer.body)
     return str(body["result"]["status"]) if isinstance(body.get("result"), dict) else ""

@@ -26,6 +26,8 @@ class Settings:
     """The name under which twins name this relay on the chain."""
     limit: tuple[int, int] | None = None
     """Messages and bytes per twin and minute."""
+    allowed: tuple[str, ...] = ()
+    """Networks, addresses and host names of other relays that are not public."""
 
 
 class BadOptions(ZosError):
@@ -45,6 +47,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cert-key", type=Path, metavar="FILE", help="its private key (PEM)")
     parser.add_argument("--domain", default="", metavar="NAME", help="the name by which twins name it on the chain")
     parser.add_argument("--limit", default="", metavar="COUNT,BYTES", help="per twin and minute (default: none)")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="other relays may be in this network (or be this host) although it is not public; may be repeated",
+    )
 
 
 def settings(chain: Sequence[str], wanted: argparse.Namespace) -> Settings:
@@ -60,6 +69,7 @@ def settings(chain: Sequence[str], wanted: argparse.Namespace) -> Settings:
         certificate,
         wanted.domain or listen[0],
         _limit(wanted.limit) if wanted.limit else None,
+        tuple(wanted.allow),
     )
 
 

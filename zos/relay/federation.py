@@ -13,8 +13,10 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
-import aiohttp
-
+from zos.errors import ZosError
+from zos.fetch.aio import Fetcher
+from zos.fetch.exchange import Request
+from zos.fetch.policy import Policy
 from zos.runtime.clock import Clock
 
 log = logging.getLogger("zos.relay")
@@ -26,6 +28,9 @@ AGAIN, LONGEST = 2.0, 30.0
 """Seconds before relays that all failed are tried again, and the most that this grows to."""
 PER_LANE = 4
 """Posts at the same time to the same relays: what hangs holds up only its own."""
+POSTS = 4096
+"""Posts at the same time, of all lanes."""
+LARGEST_ANSWER = 64 * 1024
 RELAYS = 4
 """Relays of a twin that are tried; clients write no more."""
 HOUR = 3600.0
@@ -54,7 +59,13 @@ class Federation:
     """Knows which relays failed lately, and asks them last."""
 
     def __init__(
-        self, clock: Clock, scheme: str = "https", *, again: float = AGAIN, deadline: float = DEADLINE
+        self,
+        clock: Clock,
+        policy: Policy,
+        scheme: str = "https",
+        *,
+        again: float = AGAIN,
+        deadline: float = DEADLINE,
     ) -> None:
         self._clock = clock
         self._scheme = scheme
@@ -62,22 +73,18 @@ class Federation:
         self._deadline = deadline
         self._failures: dict[str, deque[float]] = {}
         self._lanes: dict[tuple[str, ...], _Lane] = {}
-        self._session: aiohttp.ClientSession | None = None
+        # How many posts there are is for the lanes and for who calls to say.
+        self._fetcher = Fetcher(policy, total=POSTS, share=PER_LANE)
         self.counts: dict[str, Counter[str]] = {"success": Counter(), "error": Counter()}
         """Messages by relay."""
 
     async def __aenter__(self) -> Self:
-        # How many posts there are is for the lanes and for who calls to say.
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=self._deadline), connector=aiohttp.TCPConnector(limit=0)
-        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        self._fetcher.close()
 
     async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
         """Bring it to one of the relays within so many seconds.
@@ -150,11 +157,10 @@ class Federation:
         counts[domain if domain in counts or len(counts) < MEMORY else "others"] += 1
 
     async def _post(self, domain: str, frame: bytes) -> int:
-        assert self._session is not None, "used outside its block"
+        # Redirects are not followed: a relay that sends us on would choose whom we talk to.
+        request = Request(f"{self._scheme}://{domain}/", limit=LARGEST_ANSWER, method="POST", body=frame)
         try:
-            # A relay that sends us on would choose whom we talk to.
-            async with self._session.post(f"{self._scheme}://{domain}/", data=frame, allow_redirects=False) as answer:
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError, ValueError) as err:
-            log.info("relay %s took no message: %s", domain, type(err).__name__)
+            return (await self._fetcher.fetch(request, self._deadline, domain)).status
+        except ZosError as err:
+            log.info("relay %s took no message: %s", domain, err)
             return 0

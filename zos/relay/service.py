@@ -6,6 +6,7 @@ import asyncio
 import signal
 import ssl
 
+from zos.fetch.policy import Policy
 from zos.relay.allowance import Limit
 from zos.relay.command import BadOptions, Settings
 from zos.relay.federation import Federation
@@ -28,7 +29,7 @@ async def serve(wanted: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     tls = (*wanted.listen_tls, _context(wanted)) if wanted.listen_tls else None
     limit = Limit(*wanted.limit) if wanted.limit else None
-    async with Chain(wanted.chain) as chain, Federation(clock) as federation:
+    async with Chain(wanted.chain) as chain, Federation(clock, Policy(wanted.allowed, neighbours=True)) as federation:
         relay = Relay(TwinCache(chain_twins(chain), clock, KEEP), wanted.domain, clock, federation, limit)
         async with serving(relay, *wanted.listen, tls):
             notify("READY=1")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 from zos.capacityd.host import Machine, established
+from zos.fetch.tests.served import serving
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -26,3 +28,13 @@ async def test_a_connection_of_ours_is_among_them() -> None:
         assert Machine().connections() >= 1
     server.close()
     await server.wait_closed()
+
+
+async def test_a_geoip_answer_that_comes_in_parts_is_read_whole() -> None:
+    def in_parts(link: socket.socket) -> None:
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{")
+        time.sleep(0.05)
+        link.sendall(b"  }")
+
+    with serving({"/": in_parts}) as there:
+        assert await Machine().fetch(there.url) == b"{  }"

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from zos.bus.client import Bus
@@ -24,6 +23,8 @@ from zos.cli.client.vault import Shelf, shelf
 from zos.cli.context import Context
 from zos.cli.out import Step
 from zos.errors import Status, ZosError
+from zos.fetch.aio import fetch_configured
+from zos.fetch.exchange import Request
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
 from zos.networkd.api import NetworkdClient
@@ -153,14 +154,11 @@ async def _publish(hub: str, deployment: Deployment) -> dict[str, str]:
     digest = hashlib.sha256(document).hexdigest()
     url = f"{hub}/deployments/{digest}"
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
-            session.put(url, data=document) as answer,
-        ):
-            if answer.status >= 300:
-                raise HubRefused(url=hub, problem=(await answer.text())[:200] or answer.status)
-    except (aiohttp.ClientError, TimeoutError) as err:
-        raise HubRefused(url=hub, problem=str(err) or type(err).__name__) from None
+        answer = await fetch_configured(Request(url, limit=64 * 1024, method="PUT", body=document), 20.0)
+    except ZosError as err:
+        raise HubRefused(url=hub, problem=err.facts.get("problem", err)) from None
+    if answer.status >= 300:
+        raise HubRefused(url=hub, problem=answer.body.decode(errors="replace")[:200] or answer.status)
     return {"url": url, "sha256": digest}
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from typing import Any
-
-import aiohttp
 
 from zos.cli.context import Context
 from zos.cli.parsing import Parser, verbs
 from zos.cli.render import fields, table
 from zos.errors import Status, ZosError
+from zos.fetch.aio import fetch_configured
+from zos.fetch.exchange import Request
 from zos.rmb.account import ensure_twin
 from zos.rmb.cipher import LocalSecret
 from zos.substrate import address
@@ -81,13 +82,12 @@ async def _create(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _activate(url: str, account: str) -> None:
+    body, headers = json.dumps({"substrateAccountID": account}).encode(), {"Content-Type": "application/json"}
+    request = Request(url, limit=64 * 1024, method="POST", headers=headers, body=body)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ACTIVATION)) as session,
-            session.post(url, json={"substrateAccountID": account}) as answer,
-        ):
-            # Somebody who has money already is no problem.
-            if answer.status not in (200, 409):
-                raise NotActivated(url=url, problem=f"it answers {answer.status}")
-    except (aiohttp.ClientError, TimeoutError, ValueError) as err:
-        raise NotActivated(url=url, problem=str(err) or type(err).__name__) from None
+        answer = await fetch_configured(request, ACTIVATION)
+    except ZosError as err:
+        raise NotActivated(url=url, problem=err.facts.get("problem", err)) from None
+    # Somebody who has money already is no problem.
+    if answer.status not in (200, 409):
+        raise NotActivated(url=url, problem=f"it answers {answer.status}")

@@ -17,21 +17,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zos.fetch.errors import FetchForbidden
 from zos.flist import records, routing, unpack
 from zos.flist.archive import convert
 from zos.flist.block import unseal
 from zos.flist.compile import compile_flist, read_any
-from zos.flist.errors import BlockCorrupt, FlistBroken, StoreForbidden
+from zos.flist.errors import BlockCorrupt, FlistBroken
 from zos.flist.fl import Flist, Limits
 from zos.flist.layout import BLOCK_SIZE, DIGEST, Node, Route
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.records import BadRecord
 from zos.flist.tests import archives
 from zos.flist.tests.archives import FILE, FOLDER, LINK, SPECIAL, Archive, Item, key
 from zos.flist.tests.blockserver import serving
 
 STORE = "zdb://store.example:9900"
-HERE = Policy(("127.0.0.1",))
+HERE = StorePolicy(("127.0.0.1",))
 
 # Written by 0-flist's zflist (development-v2): the record of a folder `etc/deep/er` with one file, an access list of
 # the user 12 and the group `backup`, and what a 0-db then held of the file.
@@ -597,8 +598,8 @@ def test_an_archive_sends_the_node_no_more_inwards_than_other_flists(tmp_path: P
     made.records[key(b"")] = archives.listing([ETC, Item(b".startup.toml", FILE, 1, blocks=made.keep_file(b"#"))])
     path = made.write(tmp_path / "a.flist")
     (tmp_path / "out").mkdir()
-    with pytest.raises(StoreForbidden, match=problem):
-        compile_flist(path, tmp_path / "out", tmp_path / "cache", Policy())
+    with pytest.raises(FetchForbidden, match=problem):
+        compile_flist(path, tmp_path / "out", tmp_path / "cache", StorePolicy())
 
 
 def test_an_archive_is_compiled_with_what_its_store_gives(tmp_path: Path):

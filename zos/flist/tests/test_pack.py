@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from zos.fetch.errors import FetchForbidden
 from zos.flist import index
 from zos.flist.block import unseal
 from zos.flist.compile import compile_flist
-from zos.flist.errors import BadSource, FlistBroken, StoreForbidden
+from zos.flist.errors import BadSource, FlistBroken
 from zos.flist.fl import read
 from zos.flist.index import Index
 from zos.flist.layout import BLOCK_SIZE
 from zos.flist.pack import Progress, pack
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.store import FolderStore
 
 
@@ -160,7 +161,7 @@ def compiled(folder: Path, root: Path, store: FolderStore):
     pack(root, folder / "a.fl", store, f"dir://{store.root}")
     out = folder / "out"
     out.mkdir(exist_ok=True)
-    return compile_flist(folder / "a.fl", out, folder / "cache", Policy(folders=True))
+    return compile_flist(folder / "a.fl", out, folder / "cache", StorePolicy(folders=True))
 
 
 def test_compiling_says_what_a_container_starts(tmp_path: Path, store: FolderStore):
@@ -203,5 +204,5 @@ def test_a_flist_whose_blocks_cannot_be_had_from_here_is_refused_at_once(tmp_pat
     root.mkdir()
     (root / "x").write_bytes(b"x")
     pack(root, tmp_path / "a.fl", store, f"dir://{store.root}")
-    with pytest.raises(StoreForbidden, match="a folder of this machine"):
-        compile_flist(tmp_path / "a.fl", tmp_path, tmp_path / "cache", Policy())
+    with pytest.raises(FetchForbidden, match="a folder of this machine"):
+        compile_flist(tmp_path / "a.fl", tmp_path, tmp_path / "cache", StorePolicy())

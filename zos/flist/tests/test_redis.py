@@ -15,17 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zos.fetch.errors import FetchFailed, FetchForbidden
 from zos.flist.cache import BlockCache
-from zos.flist.errors import BlockMissing, StoreForbidden, StoreUnreachable
+from zos.flist.errors import BlockMissing
 from zos.flist.layout import Ref, Route
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.redis import RedisStore
 from zos.flist.source import Source
 from zos.flist.store import MAX_BLOB, Stores, open_store
 from zos.flist.tests.archives import seal
 from zos.flist.tests.blockserver import Server, serving
 
-HERE = Policy(("127.0.0.1",))
+HERE = StorePolicy(("127.0.0.1",))
 
 
 @contextmanager
@@ -84,7 +85,7 @@ def test_a_refusal_is_told_without_the_password(secret: str, path: str, said: st
     with (
         serving({b"a": b"b"}, namespace="ns", password="right") as server,
         store(server, secret=secret, path=path) as made,
-        pytest.raises(StoreUnreachable) as told,
+        pytest.raises(FetchFailed) as told,
     ):
         made.get(b"a", 5.0)
     assert str(told.value) == f"zdb://127.0.0.1:{server.port}{path}: {said}"
@@ -94,7 +95,7 @@ def test_a_server_that_was_restarted_is_asked_again():
     with serving({b"a": b"b"}) as server, store(server) as made:
         assert made.get(b"a", 5.0) == b"b"
         server.raw = b""  # it hangs up at the next question
-        with pytest.raises(StoreUnreachable, match="it hung up"):
+        with pytest.raises(FetchFailed, match="it hung up"):
             made.get(b"a", 5.0)
         server.raw = None
         assert made.get(b"a", 5.0) == b"b"
@@ -126,7 +127,7 @@ def test_a_server_that_was_restarted_is_asked_again():
 def test_a_wrong_answer_is_the_stores_fault(raw: bytes, said: str):
     with serving({}) as server, store(server) as made:
         server.raw = raw
-        with pytest.raises(StoreUnreachable, match=said):
+        with pytest.raises(FetchFailed, match=said):
             made.get(b"a", 5.0)
         assert made._idle == []
 
@@ -138,7 +139,7 @@ def test_no_answer_is_worse_than_unreachable(raw: bytes):
         server.raw = raw
         try:
             made.get(b"a", 5.0)
-        except StoreUnreachable:
+        except FetchFailed:
             return
 
 
@@ -177,7 +178,7 @@ def test_a_silent_or_dripping_store_costs_no_more_than_the_deadline():
         thread.start()
         made = RedisStore(f"zdb://127.0.0.1:{listener.getsockname()[1]}", HERE, 10_000)
         began = time.monotonic()
-        with pytest.raises(StoreUnreachable, match=r"too slow|timed out"):
+        with pytest.raises(FetchFailed, match=r"too slow|timed out"):
             made.get(b"a", 0.3)
         assert time.monotonic() - began < 1.0
         stop.set()
@@ -185,13 +186,13 @@ def test_a_silent_or_dripping_store_costs_no_more_than_the_deadline():
 
 
 def test_the_policy_holds_for_it():
-    with serving({}) as server, pytest.raises(StoreForbidden, match="not a public address"):
-        open_store(f"zdb://127.0.0.1:{server.port}", Policy()).get(b"a", 5.0)
+    with serving({}) as server, pytest.raises(FetchForbidden, match="not a public address"):
+        open_store(f"zdb://127.0.0.1:{server.port}", StorePolicy()).get(b"a", 5.0)
     assert server.asked == []
     for url in ("zdb:///run/x.sock", "zdb://h:x", "unix://h", "s3://h"):
-        with pytest.raises(StoreForbidden):
+        with pytest.raises(FetchForbidden):
             open_store(url, HERE)
-    with pytest.raises(StoreForbidden) as told:
+    with pytest.raises(FetchForbidden) as told:
         open_store("s3://key:secret@h/bucket", HERE)
     assert "secret" not in str(told.value)
 

@@ -1,6 +1,7 @@
 """The door of flistd."""
 
-from zos.flist.errors import BlockCorrupt, BlockMissing, FlistBroken, StoreForbidden, StoreUnreachable
+from zos.fetch.errors import FetchFailed, FetchForbidden
+from zos.flist.errors import BlockCorrupt, BlockMissing, FlistBroken
 from zos.flistd.api.client import FlistdClient
 from zos.flistd.api.errors import BadMount, FlistMismatch, FlistUnreachable, MountFailed, NoSuchFlist
 from zos.flistd.api.types import Mount, MountId, MountInfo, MountKind
@@ -9,6 +10,8 @@ __all__ = [
     "BadMount",
     "BlockCorrupt",
     "BlockMissing",
+    "FetchFailed",
+    "FetchForbidden",
     "FlistBroken",
     "FlistMismatch",
     "FlistUnreachable",
@@ -19,6 +22,4 @@ __all__ = [
     "MountInfo",
     "MountKind",
     "NoSuchFlist",
-    "StoreForbidden",
-    "StoreUnreachable",
 ]

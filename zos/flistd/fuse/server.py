@@ -21,7 +21,7 @@ from zos.flist.cache import BlockCache
 from zos.flist.errors import FlistBroken
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, Info
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.source import Source
 from zos.flist.store import Stores
 from zos.flistd.fuse import wire
@@ -134,7 +134,7 @@ def _serve(connection: int, index: Index, wanted: Wanted, resume: bool, renew: b
     """The second process's life: 0 when the flist was unmounted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     info = Info.from_json((wanted.folder / INFO).read_text())
-    stores = Stores(info.routes, Policy.from_json(wanted.policy))
+    stores = Stores(info.routes, StorePolicy.from_json(wanted.policy))
     source = Source(BlockCache(wanted.cache), stores)
     tree = Tree(index, source)
     if resume:

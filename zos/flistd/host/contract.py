@@ -28,8 +28,11 @@ class Host(Protocol):
     def close(self) -> None:
         """Let go; what is mounted stays."""
 
-    async def obtain(self, url: str, hash: str) -> Content:
-        """The flist at a URL, checked and kept here. Without `hash` the URL is asked for a newer one first."""
+    async def obtain(self, url: str, hash: str, tenant: str) -> Content:
+        """The flist at a URL, checked and kept here. Without `hash` the URL is asked for a newer one first.
+
+        `tenant` is whose share of the fetches at the same time it takes.
+        """
 
     def known(self, flist: str) -> Content | None:
         """A flist that was obtained before and is still whole here."""

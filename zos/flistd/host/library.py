@@ -16,27 +16,33 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zos.errors import ZosError
+from zos.fetch.errors import FetchFailed
 from zos.flist.cache import trim
-from zos.flist.errors import FlistBroken, StoreUnreachable
+from zos.flist.errors import FlistBroken
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, ORIGINAL, Info
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, NoSuchFlist
 from zos.flistd.host.contract import Content
-from zos.runtime import proc, threads
+from zos.runtime import proc
 from zos.runtime.files import write_atomic
-from zos.runtime.threads import CallTooSlow
+
+if TYPE_CHECKING:
+    from zos.fetch.aio import Fetcher
+    from zos.fetch.exchange import Answer, Piece
 
 log = logging.getLogger("zos.flistd")
 
 MAX_FLIST = 512 << 20
 FETCH = 60.0
+REDIRECTS = 5
 COMPILE = 70.0
 REFUSED = 65
 NOT_NOW = (408, 425, 429)
@@ -57,13 +63,19 @@ class Remembered:
 class Library:
     """Flists by hash and by URL."""
 
-    def __init__(self, cache: Path, policy: Policy, limit: int = 0, store: str = DEFAULT) -> None:
+    def __init__(self, cache: Path, policy: StorePolicy, limit: int = 0, store: str = DEFAULT) -> None:
         self.cache = cache
         self._store = store
         self._policy = policy
         self._limit = limit
+        self._fetcher: Fetcher | None = None
         self._working: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._few = asyncio.Semaphore(2)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if self._fetcher is not None:
+            self._fetcher.close()
 
     def folder(self, flist: str) -> Path:
         """Where a flist is kept."""
@@ -87,51 +99,44 @@ class Library:
         """It is torn: compile it again when it is asked for next."""
         (self.folder(flist) / INDEX).unlink(missing_ok=True)
 
-    async def obtain(self, url: str, hash: str) -> Content:
+    async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """The flist at a URL; with a hash, what is here already is enough."""
         async with self._working[url]:
             found = self.known(hash)
             if found is not None:
                 return found
-            flist = hash if hash and (self.folder(hash) / ORIGINAL).exists() else await self._fetch(url, hash)
+            flist = hash if hash and (self.folder(hash) / ORIGINAL).exists() else await self._fetch(url, hash, tenant)
             return self.known(flist) or await self._compile(flist, url)
 
-    async def _fetch(self, url: str, expected: str) -> str:
+    async def _fetch(self, url: str, expected: str, tenant: str) -> str:
         """Bring the flist here; returns its hash. With the hub gone, what the URL gave last must do."""
         before = self._remembered(url)
         whole = before is not None and (self.folder(before.flist) / ORIGINAL).exists()
         try:
-            # A thread of its own: one that a slow server holds up takes no other mount's turn.
-            what, known = f"fetch {url}", before if whole else None
-            return await threads.run(what, lambda: self._download(url, expected, known), FETCH + 5)
-        except (StoreUnreachable, NoSuchFlist, CallTooSlow) as err:
+            return await self._download(url, expected, before if whole else None, tenant)
+        except (FetchFailed, NoSuchFlist) as err:
             if before is not None and whole and expected in ("", before.flist):
                 log.warning("%s cannot be asked, the copy of before is used: %s", url, err)
                 return before.flist
             if isinstance(err, NoSuchFlist):
                 raise
-            problem = err.facts["problem"] if isinstance(err, StoreUnreachable) else "it is too slow"
-            raise FlistUnreachable(url=url, problem=problem) from None
+            raise FlistUnreachable(url=url, problem=err.facts["problem"]) from None
 
-    def _download(self, url: str, expected: str, before: Remembered | None) -> str:
-        from zos.flist.http import Client
-
+    async def _download(self, url: str, expected: str, before: Remembered | None, tenant: str) -> str:
         drafts = self.cache / "flists"
         drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = drafts / f".{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.{os.getpid()}.draft"
         digest = hashlib.blake2b(digest_size=32)
-        client = Client(self._policy)
         try:
             with draft.open("wb") as file:
 
-                def sink(piece: bytes) -> None:
+                def sink(piece: Piece) -> None:
                     digest.update(piece)
                     file.write(piece)
 
-                headers = {"If-None-Match": before.etag} if before and before.etag else {}
-                answer = client.get(url, limit=MAX_FLIST, deadline=FETCH, headers=headers, sink=sink)
+                answer = await self._get(url, sink, before, tenant)
                 file.flush()
-                os.fsync(file.fileno())
+                await asyncio.to_thread(os.fsync, file.fileno())
             if answer.status == 304 and before is not None:
                 found = before.flist
             elif answer.status == 200:
@@ -139,7 +144,7 @@ class Library:
             elif 400 <= answer.status < 500 and answer.status not in NOT_NOW:
                 raise NoSuchFlist(url=url, status=answer.status)
             else:
-                raise StoreUnreachable(url=url, problem=f"the server answers {answer.status}")
+                raise FetchFailed(url=url, problem=f"the server answers {answer.status}")
             if expected and found != expected:
                 raise FlistMismatch(url=url, found=found, expected=expected)
             if answer.status == 200:
@@ -148,8 +153,17 @@ class Library:
             self._remember(Remembered(url, found, answer.headers.get("etag", before.etag if before else "")))
             return found
         finally:
-            client.close()
             draft.unlink(missing_ok=True)
+
+    async def _get(self, url: str, sink: Callable[[Piece], object], before: Remembered | None, tenant: str) -> Answer:
+        # Imported with the first flist: a node whose mounts are all there fetches none.
+        from zos.fetch.aio import Fetcher
+        from zos.fetch.exchange import Request
+
+        self._fetcher = self._fetcher or Fetcher(self._policy)
+        headers = {"If-None-Match": before.etag} if before and before.etag else {}
+        request = Request(url, limit=MAX_FLIST, headers=headers, redirects=REDIRECTS, sink=sink)
+        return await self._fetcher.fetch(request, FETCH, tenant)
 
     def _url_file(self, url: str) -> Path:
         return self.cache / "urls" / f"{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 from zos.flist.index import Index
 from zos.flist.info import INDEX
 from zos.flist.layout import ROOT
-from zos.flist.policy import Policy
+from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd import model
 from zos.flistd.api.errors import MountFailed
@@ -43,7 +43,7 @@ class LinuxHost:
         mounts: Path,
         run_dir: Path,
         cache: Path,
-        policy: Policy,
+        policy: StorePolicy,
         limit: int = 0,
         fill: int = 0,
         store: str = DEFAULT,
@@ -63,10 +63,11 @@ class LinuxHost:
     def close(self) -> None:
         """Let go; what is mounted stays."""
         self._watch.close()
+        self._library.close()
 
-    async def obtain(self, url: str, hash: str) -> Content:
+    async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """The flist at a URL, checked and kept here."""
-        return await self._library.obtain(url, hash)
+        return await self._library.obtain(url, hash, tenant)
 
     def known(self, flist: str) -> Content | None:
         """A flist that is whole here."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
+from zos.fetch.tests.served import serving
 from zos.provisiond.api.errors import CannotVerify, NotVerified
 from zos.provisiond.kyc import BELIEVED, DOUBTED, Kyc
 from zos.runtime.clock import FakeClock
@@ -80,3 +83,15 @@ async def test_a_twin_that_the_service_never_heard_of_is_not_verified() -> None:
         there.status = 404
         with pytest.raises(NotVerified):
             await Kyc([there.url], FakeClock()).check(7)
+
+
+async def test_a_verdict_that_comes_in_parts_is_read_whole() -> None:
+    body = b'{"result": {"status": "VERIFIED"}}'
+
+    def in_parts(link: socket.socket) -> None:
+        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:9])
+        time.sleep(0.05)
+        link.sendall(body[9:])
+
+    with serving({"/api/v1/status?twin_id=7": in_parts}) as there:
+        await Kyc([there.url], FakeClock()).check(7)

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from zos.fetch.policy import Policy
 from zos.relay.federation import PASSES, PER_LANE, Federation, Outcome
 from zos.relay.server import POSTS
 from zos.relay.tests.world import FAR, NODE, USER, World, echo, heard, message, raw, world
@@ -22,6 +23,8 @@ from zos.rmb.testing import Twin, joined
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import FakeClock, SystemClock
 from zos.substrate.keys import KeyKind
+
+HERE = Policy(("127.0.0.1",))
 
 
 @dataclass
@@ -63,7 +66,7 @@ async def other(*says: int) -> AsyncIterator[Other]:
 
 
 def federation(deadline: float = 1.0) -> Federation:
-    return Federation(SystemClock(), "http", again=0.02, deadline=deadline)
+    return Federation(SystemClock(), HERE, "http", again=0.02, deadline=deadline)
 
 
 async def test_a_message_is_posted_as_it_came() -> None:
@@ -101,9 +104,17 @@ async def test_a_relay_does_not_send_us_elsewhere() -> None:
         assert await away.send(["a.b/c@d", "", "x y"], b"frame", 5) is Outcome.REFUSED, "these are no domains"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433"])
+async def test_a_twin_cannot_make_us_post_inwards(host: str) -> None:
+    """Whoever has a twin writes the names of its relays."""
+    async with other() as there, Federation(SystemClock(), Policy(), "http", again=0.02) as away:
+        assert await away.send([f"{host}:{there.domain.partition(':')[2]}"], b"frame", 0.3) is Outcome.EXPIRED
+        assert not there.got
+
+
 async def test_the_relay_with_the_fewest_failures_is_asked_first_and_forgiven_in_an_hour() -> None:
     clock = FakeClock()
-    async with other() as good, other(500) as bad, Federation(clock, "http") as away:
+    async with other() as good, other(500) as bad, Federation(clock, HERE, "http") as away:
         both = [bad.domain, good.domain]
         away._failed(good.domain)
         assert away.ranked(both)[0] == bad.domain
