@@ -74,7 +74,10 @@ class Exchange:
             made = h11.Request(
                 method=wanted.method, target=self._where.path, headers=[*headers, *wanted.headers.items()]
             )
-            parts = [self._connection.send(made), self._connection.send(h11.Data(data=wanted.body))]
+            parts = [
+                self._connection.send(made),
+                self._connection.send(h11.Data(data=wanted.body)) if wanted.body else b"",
+            ]
         except h11.LocalProtocolError as err:
             raise self._problem(str(err)) from None
         parts.append(self._connection.send(h11.EndOfMessage()))
