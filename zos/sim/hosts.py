@@ -16,6 +16,7 @@ from zos.capacityd.api.types import Inventory
 from zos.chain.api import NodeContract
 from zos.chain.daemon import NodeHost as ChainHost
 from zos.errors import ZosError
+from zos.fetch.policy import Policy
 from zos.flist.info import Info
 from zos.flistd import fake as flistd_fake
 from zos.flistd.api.errors import FlistUnreachable
@@ -128,14 +129,14 @@ class FlistdHost(flistd_fake.FakeHost):
         )
         return Content(hashlib.sha256(url.encode()).hexdigest(), info)
 
-    async def obtain(self, url: str, hash: str) -> Content:
+    async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         if hash not in self.kept and url not in self.web:
             self.web[url] = self.lookup(url)
             try:
-                return await super().obtain(url, hash)
+                return await super().obtain(url, hash, tenant)
             finally:
                 del self.web[url]
-        return await super().obtain(url, hash)
+        return await super().obtain(url, hash, tenant)
 
 
 class MyceliumHost:
@@ -256,8 +257,8 @@ def chain_host(bus: Bus, connect: Any) -> ChainHost:
     return host
 
 
-def provisioning(bus: Bus, kyc: Kyc, documents: dict[str, bytes]) -> Provisioning:
+def provisioning(bus: Bus, kyc: Kyc, policy: Policy, documents: dict[str, bytes]) -> Provisioning:
     """provisiond's host."""
-    host = Provisioning(bus, kyc)
+    host = Provisioning(bus, kyc, policy)
     host.documents = documents
     return host

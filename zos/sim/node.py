@@ -155,7 +155,7 @@ class SimNode:
             (Flistd, lambda rt, life, cls, args: hosts.fenced(hosts.flistd, life)),
             (Vmd, lambda rt, life, cls, args: hosts.fenced(hosts.vmd, life)),
             (ChainDaemon, lambda rt, life, cls, args: chain_host(rt.bus, self.chain.connect)),
-            (Provisiond, lambda rt, life, cls, args: provisioning(rt.bus, args[1], hosts.documents)),
+            (Provisiond, lambda rt, life, cls, args: provisioning(rt.bus, args[1], args[2], hosts.documents)),
             (Capacityd, lambda rt, life, cls, args: Machine(self.clock.monotonic)),
         )
 
