@@ -6,7 +6,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root lint wheel lock proto clean
+.PHONY: help setup run test unit root lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lock: ## pin every dependency anew, with hashes (after a change of pyproject.tom
 	@python3 -m venv .cache/lock && .cache/lock/bin/pip install -q --disable-pip-version-check $(UV)
 	@$(LOCK) --extra dev -o requirements.lock pyproject.toml
 	@$(LOCK) --group build -o requirements-build.lock
+
+docs: setup ## write docs/config anew (after a change of a daemon's configuration)
+	@$(PY) -m zos.runtime.configdocs docs/config
 
 proto: setup ## generate the doors again
 	@$(PY) -m zos.bus.generate

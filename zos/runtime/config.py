@@ -59,7 +59,7 @@ class NodeConfig:
 
 
 # Names that the reference node reads from the kernel command line.
-_REFERENCE = {
+REFERENCE_NAMES = {
     "farmer_id": ("node", "farm_id"),
     "substrate": ("node", "chain"),
     "relay": ("node", "relay"),
@@ -135,7 +135,7 @@ def _from_cmdline(cmdline: str, table: str, kinds: Mapping[str, Any]) -> dict[st
     words: dict[str, list[str]] = {}
     for word in shlex.split(cmdline):
         name, _, text = word.partition("=")
-        owner, key = _REFERENCE.get(name, ("", ""))
+        owner, key = REFERENCE_NAMES.get(name, ("", ""))
         if name.startswith(f"zos.{table}."):
             owner, key = table, name.removeprefix(f"zos.{table}.")
         if owner == table and key in kinds:
