@@ -22,14 +22,15 @@ from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
 from zos.runtime.testing import running
 from zos.verbs.primitive import Facts, Primitive, Sibling, find, ordered
-from zos.verbs.steps import DROPS, EnsureDisk, EnsureMachine, EnsureVolume
+from zos.verbs.storaged import EnsureDisk, EnsureVolume
+from zos.verbs.vmd import EnsureMachine
 
 PRIMITIVES = Path(zos.primitives.__file__).parent
 TYPES = find()
 EVIDENCE = Evidence(EvidenceKind.SIGNED_UPDATE, 5, 10)
 SIBLINGS = {
-    "disk1": Sibling("zmount", {"size": 1}, ResultState.OK),
-    "vol1": Sibling("volume", {"size": 1}, ResultState.OK),
+    "disk1": Sibling(TYPES["zmount"], TYPES["zmount"].parse(Fields({"size": 1})), ResultState.OK),
+    "vol1": Sibling(TYPES["volume"], TYPES["volume"].parse(Fields({"size": 1})), ResultState.OK),
 }
 
 
@@ -56,8 +57,8 @@ def test_an_example_drops_nothing_while_it_is_in_force_and_only_drops_when_it_go
     one, body = by_folder(folder), json.loads(path.read_text())
     spec = one.parse(Fields(body["data"]))
     id = workload_id(26, 5, body["name"])
-    assert not any(isinstance(step, DROPS) for step in one.make(id, spec, facts(body["name"]), spec))
-    assert all(isinstance(step, DROPS) for step in one.drop(id, spec, facts(body["name"])))
+    assert not any(step.drops for step in one.make(id, spec, facts(body["name"]), spec))
+    assert all(step.drops for step in one.drop(id, spec, facts(body["name"])))
     assert "".join(one.challenge(Fields(body["data"])))
 
 
@@ -103,7 +104,7 @@ NEW_TYPE = '''
 
 from zos.model.capacity import Capacity
 from zos.verbs.primitive import Primitive
-from zos.verbs.steps import DropDisk, EnsureDisk
+from zos.verbs.storaged import DropDisk, EnsureDisk
 from zos.storaged.api.types import DiskId
 
 
@@ -127,7 +128,7 @@ class Blocks(Primitive):
     def drop(self, id, spec, facts):
         return (DropDisk(DiskId(id), facts.proof()),)
 
-    def result(self, id, spec, done, facts):
+    def result(self, id, spec, answers, facts):
         return {"blocks": spec}
 
 

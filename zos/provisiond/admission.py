@@ -42,7 +42,7 @@ def read(document: bytes, types: Types) -> Deployment:
     if len(deployment.workloads) > MOST_WORKLOADS:
         raise Malformed(path="workloads", problem=f"a deployment has at most {MOST_WORKLOADS}")
     check_structure(deployment, types)
-    kinds = {workload.name: workload.type for workload in deployment.workloads}
+    kinds = {workload.name: types[workload.type] for workload in deployment.workloads}
     for index, workload in enumerate(deployment.workloads):
         one = types[workload.type]
         spec = one.parse(Fields(workload.data, f"workloads[{index}].data"))

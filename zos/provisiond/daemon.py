@@ -15,6 +15,7 @@ from zos.provisiond.model import Record
 from zos.provisiond.service import ProvisionService
 from zos.runtime.daemon import Daemon, Runtime
 from zos.verbs.primitive import find
+from zos.vmd.api import VmdClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Provisiond(Daemon):
         )
         book, types = Book(rt.ledger("deployments", Record, version=1), rt.clock), find()
         keeper = Keeper(host, book, Maker(host, book, types), types, config.every)
-        rt.serve(ProvisionService(keeper, host.doors.vmd), add_ProvisiondServicer_to_server)
+        rt.serve(ProvisionService(keeper, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
         rt.task("work", keeper.work)
         rt.task("listen", keeper.listen)
         rt.loop("audit", keeper.audit, every=config.audit)

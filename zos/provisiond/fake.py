@@ -7,18 +7,18 @@ import dataclasses
 from collections.abc import AsyncGenerator
 from ipaddress import IPv6Network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from zos.chain.api import Block, ChainStatus, ContractEvent, ContractResources, NodeContract, NoSuchContract, Twin
 from zos.chain.api.errors import ChainBehind, NoSuchTwin
 from zos.errors import ZosError
-from zos.flistd.api import FlistUnreachable
+from zos.flistd.api import FlistdClient, FlistUnreachable
 from zos.flistd.api.types import Mount, MountInfo, MountKind
 from zos.model import mycelium
 from zos.model.evidence import Evidence
 from zos.model.names import planetary_guest
-from zos.mycelium.api import Identity, IdentityId, IdentityInfo, NoMycelium
-from zos.networkd.api import AddressTaken, NoPlanetary, NoSuchNetwork
+from zos.mycelium.api import Identity, IdentityId, IdentityInfo, MyceliumClient, NoMycelium
+from zos.networkd.api import AddressTaken, NetworkdClient, NoPlanetary, NoSuchNetwork
 from zos.networkd.api.types import (
     Backend,
     Network,
@@ -30,10 +30,10 @@ from zos.networkd.api.types import (
 from zos.networkd.api.types import Place as TapPlace
 from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.provisiond.pull import Place, Web
-from zos.storaged.api import PoolFull
+from zos.storaged.api import PoolFull, StoragedClient
 from zos.storaged.api.types import Disk, DiskInfo, Volume, VolumeInfo
-from zos.verbs.run import Doors
-from zos.vmd.api import NoSuchMachine
+from zos.verbs.step import Clients
+from zos.vmd.api import NoSuchMachine, VmdClient
 from zos.vmd.api.types import Machine, MachineInfo, MachineState
 
 GiB = 1024**3
@@ -53,12 +53,14 @@ class FakeHost:
         self.documents: dict[str, bytes] = {}
         self.total = 64 * GiB
         self.kyc = FakeKyc()
-        self.doors = Doors(
-            cast(Any, self.storaged),
-            cast(Any, self.flistd),
-            cast(Any, self.networkd),
-            cast(Any, self.vmd),
-            cast(Any, self.mycelium),
+        self.clients = FakeClients(
+            {
+                StoragedClient: self.storaged,
+                FlistdClient: self.flistd,
+                NetworkdClient: self.networkd,
+                VmdClient: self.vmd,
+                MyceliumClient: self.mycelium,
+            }
         )
 
     def close(self) -> None:
@@ -72,6 +74,13 @@ class FakeHost:
 
     def memory(self) -> tuple[int, int]:
         return self.total, 2 * GiB
+
+
+class FakeClients(Clients):
+    """Fakes by the class that they stand for."""
+
+    def __init__(self, fakes: dict[Any, Any]) -> None:
+        self._made = fakes
 
 
 class FakeKyc:

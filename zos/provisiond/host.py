@@ -1,4 +1,4 @@
-"""What provisiond asks of the world beside the daemons' doors: signed documents, and the machine's memory."""
+"""What provisiond asks of the world beside the daemons: signed documents, and the machine's memory."""
 
 from __future__ import annotations
 
@@ -6,39 +6,30 @@ import psutil
 
 from zos.bus.client import Bus
 from zos.chain.api import ChainClient, NodeContract
-from zos.core0.api import Core0Client
 from zos.errors import ZosError
 from zos.fetch.aio import Fetcher
 from zos.fetch.exchange import Request
 from zos.fetch.policy import Policy
-from zos.flistd.api import FlistdClient
 from zos.model.units import GiB, MiB
-from zos.mycelium.api import MyceliumClient
-from zos.networkd.api import NetworkdClient
 from zos.provisiond.api.errors import CannotFetch
 from zos.provisiond.kyc import Kyc
 from zos.provisiond.pull import Place, Vault, Web
 from zos.rmb.api import RmbClient
-from zos.storaged.api import StoragedClient
-from zos.verbs.run import Doors
-from zos.vmd.api import VmdClient
+from zos.verbs.step import Clients
 
 LARGEST = int(MiB(1))
 DEADLINE = 20.0
 
 
 class NodeHost:
-    """The siblings' doors, and ways to fetch."""
+    """Clients of the other daemons, and ways to fetch."""
 
     def __init__(self, bus: Bus, kyc: Kyc, policy: Policy) -> None:
         self._fetcher = Fetcher(policy)
         self.kyc = kyc
         self.chain = ChainClient(bus)
-        self.core0 = Core0Client(bus)
         self._rmb = RmbClient(bus)
-        self.doors = Doors(
-            StoragedClient(bus), FlistdClient(bus), NetworkdClient(bus), VmdClient(bus), MyceliumClient(bus)
-        )
+        self.clients = Clients(bus)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -21,7 +21,7 @@ from zos.provisiond.host import NodeHost
 from zos.provisiond.model import LIVE, Item, Record
 from zos.provisiond.order import Do, Op
 from zos.verbs.primitive import Facts, Primitive, Sibling, Unchanged, Waiting
-from zos.verbs.run import perform
+from zos.verbs.step import Answers, Step
 
 log = logging.getLogger("zos.provisiond")
 
@@ -103,12 +103,12 @@ class Maker:
         self._book.put(self._book.fresh(record).with_item(made).logged(made))
         self._book.settle(record.contract, made)
 
-    async def _steps(self, record: Record, item: Item, steps: tuple[Any, ...], quiet: bool) -> dict[str, Any]:
-        done: dict[str, Any] = {}
+    async def _steps(self, record: Record, item: Item, steps: tuple[Step[Any], ...], quiet: bool) -> Answers:
+        answers = Answers()
         for step in steps:
             began = time.monotonic()
             try:
-                await perform(step, self._host.doors, done)
+                answers.put(step, await step.perform(self._host.clients, answers))
             except ZosError as err:
                 self._book.put(
                     self._book.fresh(record).told(self._book.link(step.describe(), err.explain(), 0.0, item.name))
@@ -117,7 +117,7 @@ class Maker:
             if not quiet:
                 took = time.monotonic() - began
                 self._book.put(self._book.fresh(record).told(self._book.link(step.describe(), "done", took, item.name)))
-        return done
+        return answers
 
     def _not_made(self, contract: int, op: Op, err: ZosError) -> None:
         record = self._book.record(contract)
@@ -166,8 +166,9 @@ class Maker:
             contract=record.contract,
             name=item.name,
             siblings={
-                name: Sibling(other.type, other.applied or other.data, other.state)
+                name: Sibling(self._types[other.type], self._spec(other), other.state)
                 for name, other in model.siblings(record).items()
+                if other.type in self._types
             },
             paused=record.paused,
             evidence=evidence,
@@ -176,7 +177,10 @@ class Maker:
     def capacity(self, item: Item) -> Capacity:
         """What a workload takes."""
         one = self._types.get(item.type)
-        return one.capacity(one.parse(Fields(item.applied or item.data))) if one else Capacity()
+        return one.capacity(self._spec(item)) if one else Capacity()
+
+    def _spec(self, item: Item) -> Any:
+        return self._types[item.type].parse(Fields(item.applied or item.data))
 
 
 def _later(err: ZosError) -> Waiting:

@@ -6,7 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import zos.primitives
@@ -17,7 +19,7 @@ from zos.model.decode import Fields
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence
 from zos.model.names import WorkloadId
-from zos.verbs.steps import Step
+from zos.verbs.step import Answers, Step
 
 S = TypeVar("S")
 
@@ -54,13 +56,19 @@ class Unchanged(ZosError):
     text = "{problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class Sibling:
-    """Another workload of the same deployment."""
+class Mountable(StrEnum):
+    """How a machine sees a workload that it mounts."""
 
-    type: str
-    data: Mapping[str, Any]
-    state: ResultState
+    DISK = "disk"
+    """A block device."""
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the node keeps what a machine mounts."""
+
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,23 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another workload of the same deployment."""
+
+    type: Primitive[Any]
+    spec: Any
+    """What is in force, or what is to be made."""
+    state: ResultState
+
+    def uses(self, name: str) -> bool:
+        """A running or paused machine that needs the workload of this name."""
+        is_there = self.state in (ResultState.OK, ResultState.PAUSED)
+        return self.type.is_machine and is_there and Need(name) in self.type.needs(self.spec)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Read-only surroundings of a plan."""
+    """What a plan may know of its surroundings."""
 
     twin: int
     contract: int
@@ -91,10 +114,6 @@ class Facts:
         return self.evidence
 
 
-Outcomes = Mapping[str, Any]
-"""What the doors answered, by the id in the step."""
-
-
 class Primitive(Generic[S]):
     """One workload type. Pure: it parses, counts and plans; the executor acts."""
 
@@ -106,11 +125,15 @@ class Primitive(Generic[S]):
     """The name is the twin's on this node, over all its deployments."""
     updatable: ClassVar[bool] = True
     pausable: ClassVar[bool] = False
+    is_machine: ClassVar[bool] = False
+    """Its workloads are machines of vmd, under the workload's id."""
+    mountable: ClassVar[Mountable | None] = None
+    """How a machine of the deployment can mount it; None: not at all."""
     features: ClassVar[tuple[str, ...]] = ()
     """What the node offers because of this type, beside the type itself."""
 
     def parse(self, data: Fields) -> S:
-        """The user's words, checked."""
+        """What the user wrote, checked; called once for each document."""
         raise NotImplementedError
 
     @property
@@ -118,32 +141,36 @@ class Primitive(Generic[S]):
         """The type's piece of the signed text; those of the grid's own types stand in the model."""
         return GRID_TYPES[self.wire_type]
 
-    def check(self, spec: S, path: str, siblings: Mapping[str, str]) -> None:
-        """Refuse what only shows beside the other workloads (name → type) of the deployment."""
+    def check(self, spec: S, path: str, siblings: Mapping[str, Primitive[Any]]) -> None:
+        """Refuse what only shows beside the deployment's other workloads (types by name)."""
 
     def capacity(self, spec: S) -> Capacity:
         """What it takes of the node."""
         return Capacity()
 
-    def change(self, want: S, have: S, facts: Facts) -> None:
-        """Raise Unchanged when the one cannot become the other in place."""
+    def source(self, id: WorkloadId, name: str) -> Step[Source]:
+        """The step that finds where a mountable workload lies."""
+        raise NotImplementedError
+
+    def change(self, spec: S, previous: S, facts: Facts) -> None:
+        """Raise Unchanged when the previous spec, which is in force, cannot become this one."""
 
     def needs(self, spec: S) -> tuple[Need, ...]:
         """What has to be there first: the workload waits while one of these is being made."""
         return ()
 
-    def make(self, id: WorkloadId, spec: S, facts: Facts, previous: S | None = None) -> tuple[Step, ...]:
+    def make(self, id: WorkloadId, spec: S, facts: Facts, previous: S | None = None) -> tuple[Step[Any], ...]:
         """All steps that make or heal it; each is safe to repeat, and its daemon compares with what is there.
 
         `previous` is the spec that was in force before, for the rare part that only the old one had.
         """
         raise NotImplementedError
 
-    def drop(self, id: WorkloadId, spec: S, facts: Facts) -> tuple[Step, ...]:
+    def drop(self, id: WorkloadId, spec: S, facts: Facts) -> tuple[Step[Any], ...]:
         """All steps that remove what `make` made of this spec."""
         raise NotImplementedError
 
-    def result(self, id: WorkloadId, spec: S, done: Outcomes, facts: Facts) -> Any:
+    def result(self, id: WorkloadId, spec: S, answers: Answers, facts: Facts) -> Any:
         """`result.data`, as clients read it."""
         return None
 

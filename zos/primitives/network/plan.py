@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zos.model.decode import Fields
 from zos.model.mycelium import public_key, subnet
 from zos.model.names import WorkloadId, net_id
 from zos.mycelium.api.types import IdentityId
 from zos.networkd.api.types import NetId, Network, Peer
 from zos.primitives.network.spec import NetworkSpec, parse
+from zos.verbs.mycelium import DropIdentity, EnsureIdentity
+from zos.verbs.networkd import DropNetwork, EnsureNetwork
 from zos.verbs.primitive import Facts, Primitive
-from zos.verbs.steps import DropIdentity, DropNetwork, EnsureIdentity, EnsureNetwork, Step
+from zos.verbs.step import Step
 
 
 class UserNetwork(Primitive[NetworkSpec]):
@@ -24,19 +28,19 @@ class UserNetwork(Primitive[NetworkSpec]):
 
     def make(
         self, id: WorkloadId, spec: NetworkSpec, facts: Facts, previous: NetworkSpec | None = None
-    ) -> tuple[Step, ...]:
+    ) -> tuple[Step[Any], ...]:
         network = NetId(net_id(facts.twin, facts.name))
         ensure = EnsureNetwork(_network(network, spec, facts))
         if spec.mycelium_key:
-            return (ensure, EnsureIdentity(network, spec.mycelium_key))
+            return (ensure, EnsureIdentity(ensure, spec.mycelium_key))
         return (*(_drop_identity(network, previous) if previous else ()), ensure)
 
-    def drop(self, id: WorkloadId, spec: NetworkSpec, facts: Facts) -> tuple[Step, ...]:
+    def drop(self, id: WorkloadId, spec: NetworkSpec, facts: Facts) -> tuple[Step[Any], ...]:
         network = NetId(net_id(facts.twin, facts.name))
         return (*_drop_identity(network, spec), DropNetwork(network))
 
 
-def _drop_identity(network: NetId, spec: NetworkSpec) -> tuple[Step, ...]:
+def _drop_identity(network: NetId, spec: NetworkSpec) -> tuple[Step[Any], ...]:
     """A network without a key sends nothing to the mycelium daemon, which may be away or switched off."""
     return (DropIdentity(IdentityId(network)),) if spec.mycelium_key else ()
 

@@ -9,14 +9,16 @@ from zos.model.decode import Fields
 from zos.model.names import WorkloadId
 from zos.primitives.volume.spec import VolumeSpec, parse
 from zos.storaged.api.types import VolumeId
-from zos.verbs.primitive import Facts, Outcomes, Primitive, Unchanged
-from zos.verbs.steps import DropVolume, EnsureVolume, Step
+from zos.verbs.primitive import Facts, Mountable, Primitive, Source, Unchanged
+from zos.verbs.step import Answers, Step
+from zos.verbs.storaged import DropVolume, EnsureVolume, FindVolume
 
 
 class Volume(Primitive[VolumeSpec]):
     """One volume of storaged."""
 
     wire_type = "volume"
+    mountable = Mountable.FOLDER
 
     def parse(self, data: Fields) -> VolumeSpec:
         return parse(data)
@@ -24,18 +26,21 @@ class Volume(Primitive[VolumeSpec]):
     def capacity(self, spec: VolumeSpec) -> Capacity:
         return Capacity(sru=spec.size)
 
-    def change(self, want: VolumeSpec, have: VolumeSpec, facts: Facts) -> None:
-        if want.size < have.size:
+    def source(self, id: WorkloadId, name: str) -> Step[Source]:
+        return FindVolume(VolumeId(id), name)
+
+    def change(self, spec: VolumeSpec, previous: VolumeSpec, facts: Facts) -> None:
+        if spec.size < previous.size:
             problem = "cannot shrink volume to be less than provisioned space. "
-            raise Unchanged(problem=f"{problem}old: {have.size}, requested: {want.size}")
+            raise Unchanged(problem=f"{problem}old: {previous.size}, requested: {spec.size}")
 
     def make(
         self, id: WorkloadId, spec: VolumeSpec, facts: Facts, previous: VolumeSpec | None = None
-    ) -> tuple[Step, ...]:
+    ) -> tuple[Step[Any], ...]:
         return (EnsureVolume(VolumeId(id), spec.size),)
 
-    def drop(self, id: WorkloadId, spec: VolumeSpec, facts: Facts) -> tuple[Step, ...]:
+    def drop(self, id: WorkloadId, spec: VolumeSpec, facts: Facts) -> tuple[Step[Any], ...]:
         return (DropVolume(VolumeId(id), facts.proof()),)
 
-    def result(self, id: WorkloadId, spec: VolumeSpec, done: Outcomes, facts: Facts) -> Any:
+    def result(self, id: WorkloadId, spec: VolumeSpec, answers: Answers, facts: Facts) -> Any:
         return {"id": id}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from zos.model.decode import Fields
 from zos.model.units import Bytes, GiB, MiB
+from zos.primitives.zmachine import attachments
+from zos.primitives.zmachine.attachment import Attachment
 
 LEAST_MEMORY = MiB(250)
 SMALL_ROOT = MiB(500)
 LARGE_ROOT = GiB(2)
-MYCELIUM_SEED = 6
-"""Bytes."""
-NOT_NETWORKS = ("ygg", "pub", "mycelium")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +24,16 @@ class MountSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class MyceliumSpec:
-    """A place in the Mycelium overlay: in a network of the user's, and there at the seed's address."""
-
-    network: str
-    seed: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class ZmachineSpec:
     """A machine."""
 
     flist: str
-    network: str
-    ip: str
+    attachments: tuple[Attachment, ...]
+    """Its network interfaces, in the order in which the guest has them."""
     cpu: int
     memory: Bytes
     root: Bytes
     """Of the root file system: what was asked for, or the least for such a machine."""
-    planetary: bool = False
-    """It gets an address in the planetary network as well."""
-    mycelium: MyceliumSpec | None = None
-    """Its place in the Mycelium overlay."""
     mounts: tuple[MountSpec, ...] = ()
     entrypoint: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -59,13 +45,11 @@ def least_root(cpu: int, memory: int) -> Bytes:
 
 
 def parse(data: Fields) -> ZmachineSpec:
-    """The user's words, checked; what this node cannot do yet is refused by name."""
+    """What the user wrote, checked; what this node cannot do yet is refused by name."""
     if not data.text("flist"):
         data.refuse("flist", "must be given")
     network = data.object("network")
-    interfaces = list(network.objects("interfaces"))
-    if len(interfaces) != 1:
-        network.refuse("interfaces", f"must have exactly one entry, not {len(interfaces)}")
+    attached = attachments.parse(network)
     capacity = data.object("compute_capacity")
     cpu, memory = capacity.uint("cpu", 8), capacity.uint("memory")
     if cpu < 1:
@@ -79,13 +63,10 @@ def parse(data: Fields) -> ZmachineSpec:
     _refuse_unoffered(data, network)
     return ZmachineSpec(
         flist=data.text("flist"),
-        network=_network(interfaces[0]),
-        ip=_address(interfaces[0]),
+        attachments=attached,
         cpu=cpu,
         memory=Bytes(memory),
         root=Bytes(max(size, least)),
-        planetary=network.flag("planetary"),
-        mycelium=_mycelium(network.optional("mycelium")),
         mounts=tuple(_mount(one) for one in data.objects("mounts")),
         entrypoint=data.text("entrypoint"),
         env=data.mapping("env"),
@@ -97,34 +78,6 @@ def _refuse_unoffered(data: Fields, network: Fields) -> None:
         network.refuse("public_ip", "this node offers no public addresses")
     if data.texts("gpu"):
         data.refuse("gpu", "this node offers no GPU")
-
-
-def _network(interface: Fields) -> str:
-    name = interface.text("network")
-    if not name or name in NOT_NETWORKS:
-        interface.refuse("network", f"`{name}` is no name of a network")
-    return name
-
-
-def _mycelium(data: Fields | None) -> MyceliumSpec | None:
-    if data is None:
-        return None
-    # Go's decoder takes a key in any case, so clients write it in both.
-    name = data.text("network") or data.text("Network")
-    if not name or name in NOT_NETWORKS:
-        data.refuse("network", f"`{name}` is no name of a network")
-    seed = data.hex("hex_seed")
-    if len(seed) != MYCELIUM_SEED or seed in (bytes(MYCELIUM_SEED), b"\xff" * MYCELIUM_SEED):
-        data.refuse("hex_seed", f"must be {MYCELIUM_SEED} bytes in hexadecimal, not all of them 00 or ff")
-    return MyceliumSpec(name, seed)
-
-
-def _address(interface: Fields) -> str:
-    text = interface.text("ip")
-    try:
-        return str(IPv4Address(text))
-    except ValueError:
-        interface.refuse("ip", f"`{text}` is no IPv4 address")
 
 
 def _mount(data: Fields) -> MountSpec:

@@ -9,16 +9,16 @@ from zos.model.decode import Fields
 from zos.model.names import WorkloadId
 from zos.primitives.zmount.spec import ZmountSpec, parse
 from zos.storaged.api.types import DiskId
-from zos.verbs.primitive import Facts, Outcomes, Primitive, Unchanged
-from zos.verbs.steps import DropDisk, EnsureDisk, Step
-
-MACHINES = ("zmachine", "zmachine-light")
+from zos.verbs.primitive import Facts, Mountable, Primitive, Source, Unchanged
+from zos.verbs.step import Answers, Step
+from zos.verbs.storaged import DropDisk, EnsureDisk, FindDisk
 
 
 class Zmount(Primitive[ZmountSpec]):
     """One disk of storaged."""
 
     wire_type = "zmount"
+    mountable = Mountable.DISK
 
     def parse(self, data: Fields) -> ZmountSpec:
         return parse(data)
@@ -26,27 +26,22 @@ class Zmount(Primitive[ZmountSpec]):
     def capacity(self, spec: ZmountSpec) -> Capacity:
         return Capacity(sru=spec.size)
 
-    def change(self, want: ZmountSpec, have: ZmountSpec, facts: Facts) -> None:
-        if want.size < have.size:
-            raise Unchanged(problem="not safe to shrink a disk")
-        if want.size > have.size and any(self._mounts(one.data, facts.name) for one in _machines(facts)):
-            raise Unchanged(problem="disk is mounted, please delete the VM first")
+    def source(self, id: WorkloadId, name: str) -> Step[Source]:
+        return FindDisk(DiskId(id), name)
 
-    @staticmethod
-    def _mounts(machine: Any, name: str) -> bool:
-        return any(mount.text("name") == name for mount in Fields(machine).objects("mounts"))
+    def change(self, spec: ZmountSpec, previous: ZmountSpec, facts: Facts) -> None:
+        if spec.size < previous.size:
+            raise Unchanged(problem="not safe to shrink a disk")
+        if spec.size > previous.size and any(one.uses(facts.name) for one in facts.siblings.values()):
+            raise Unchanged(problem="disk is mounted, please delete the VM first")
 
     def make(
         self, id: WorkloadId, spec: ZmountSpec, facts: Facts, previous: ZmountSpec | None = None
-    ) -> tuple[Step, ...]:
+    ) -> tuple[Step[Any], ...]:
         return (EnsureDisk(DiskId(id), spec.size),)
 
-    def drop(self, id: WorkloadId, spec: ZmountSpec, facts: Facts) -> tuple[Step, ...]:
+    def drop(self, id: WorkloadId, spec: ZmountSpec, facts: Facts) -> tuple[Step[Any], ...]:
         return (DropDisk(DiskId(id), facts.proof()),)
 
-    def result(self, id: WorkloadId, spec: ZmountSpec, done: Outcomes, facts: Facts) -> Any:
+    def result(self, id: WorkloadId, spec: ZmountSpec, answers: Answers, facts: Facts) -> Any:
         return {"volume_id": id}
-
-
-def _machines(facts: Facts) -> list[Any]:
-    return [one for one in facts.siblings.values() if one.type in MACHINES and one.state in ("ok", "paused")]

@@ -10,10 +10,15 @@ import pytest
 
 from zos.flistd.api.types import MountId, MountInfo, MountKind
 from zos.model.units import MiB
-from zos.networkd.api.types import NetId, Place, TapId, TapInfo, TapRoute
-from zos.verbs.primitive import Primitive, ordered
-from zos.verbs.run import machine, ssh_keys
-from zos.verbs.steps import Attached, EnsureMachine
+from zos.networkd.api.types import NetId, Place, Tap, TapId, TapInfo, TapRoute
+from zos.storaged.api.types import DiskId, VolumeId
+from zos.verbs.flistd import EnsureMount
+from zos.verbs.machine import build, ssh_keys
+from zos.verbs.networkd import EnsureTap
+from zos.verbs.primitive import Mountable, Primitive, Source, ordered
+from zos.verbs.step import Answers
+from zos.verbs.storaged import FindDisk, FindVolume
+from zos.verbs.vmd import Attached, EnsureMachine
 from zos.vmd.api.types import MachineId, MachineKind, Nic, Route
 
 
@@ -36,79 +41,78 @@ def test_an_order_that_is_a_circle_is_refused() -> None:
         ordered([kind("a", after=("b",)), kind("b", after=("a",))])
 
 
+PRIVATE = EnsureTap(Tap(TapId("n"), Place.NETWORK, "52:54:00:00:00:01", NetId("n"), ip="10.20.2.2"))
+YGG = EnsureTap(Tap(TapId("y"), Place.PLANETARY, "52:54:00:00:00:02"))
+MY = EnsureTap(Tap(TapId("m"), Place.MYCELIUM, "52:54:00:00:00:03", NetId("n"), seed=b"abcdef"))
+MOUNT = EnsureMount(MountId("7-1-vm"), "http://hub/x.fl")
+DISK, VOLUME = FindDisk(DiskId("d"), "disk"), FindVolume(VolumeId("v"), "vol")
 STEP = EnsureMachine(
     MachineId("7-1-vm"),
     "vm",
     2,
     MiB(512),
-    MountId("7-1-vm"),
-    TapId("7-1-vm"),
-    attached=(Attached("disk", "d", False, "/data"), Attached("vol", "v", True, "/shared")),
+    MOUNT,
+    (PRIVATE,),
+    (Attached("disk", Mountable.DISK, DISK, "/data"), Attached("vol", Mountable.FOLDER, VOLUME, "/shared")),
     env={"SSH_KEY": "ssh-ed25519 A, ssh-ed25519 B\n", "HOME": "/home"},
 )
 
 
-class At:
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
+def info(step: EnsureTap, addresses: tuple[str, ...], gateway: str, *routes: TapRoute) -> TapInfo:
+    tap = step.tap
+    id = tap.id
+    return TapInfo(id, tap.place, tap.network, f"t-{id}", f"b-{id}", tap.mac, addresses, gateway, "", routes, 0, 0)
 
 
-def answers(kind: MountKind, entrypoint: str = "") -> dict[str, Any]:
+def answers(kind: MountKind, entrypoint: str = "") -> Answers:
     env = {"HOME": "/root", "LANG": "C"}
-    mount = MountInfo(STEP.mount, "http://hub/x.fl", Path("/mnt/vm"), "ab", kind, entrypoint, env)
+    found = Answers()
+    found.put(MOUNT, MountInfo(MOUNT.id, MOUNT.url, Path("/mnt/vm"), "ab", kind, entrypoint, env))
     routes = (TapRoute("10.20.0.0/16", "10.20.2.1"), TapRoute("100.64.0.0/16", "10.20.2.1"))
-    mac, addresses = "52:54:00:00:00:01", ("10.20.2.2/24",)
-    tap = TapInfo(STEP.tap, Place.NETWORK, NetId("n"), "t1", "b1", mac, addresses, "10.20.2.1", "", routes, 0, 0)
-    return {f"mount:{STEP.mount}": mount, STEP.tap: tap, "d": At("/pool/d"), "v": At("/pool/v")}
+    found.put(PRIVATE, info(PRIVATE, ("10.20.2.2/24",), "10.20.2.1", *routes))
+    found.put(YGG, info(YGG, ("300::9/64",), "", TapRoute("200::/7", "300::1")))
+    found.put(MY, info(MY, ("500::9/64",), "", TapRoute("400::/7", "500::1")))
+    found.put(DISK, Source(Path("/pool/d")))
+    found.put(VOLUME, Source(Path("/pool/v")))
+    return found
 
 
 def test_a_container_gets_its_root_shares_and_the_flists_entrypoint() -> None:
-    made = machine(STEP, answers(MountKind.CONTAINER, entrypoint="/sbin/init"))
+    made = build(STEP, answers(MountKind.CONTAINER, entrypoint="/sbin/init"))
     assert (made.kind, made.root, made.entrypoint) == (MachineKind.CONTAINER, Path("/mnt/vm"), "/sbin/init")
     assert [(disk.path, disk.target) for disk in made.disks] == [(Path("/pool/d"), "/data")]
     assert [(share.tag, share.target) for share in made.shares] == [("vol", "/shared")]
 
 
 def test_what_the_user_says_of_the_environment_wins_over_the_flist() -> None:
-    assert machine(STEP, answers(MountKind.CONTAINER)).env["HOME"] == "/home"
-    assert machine(STEP, answers(MountKind.CONTAINER)).env["LANG"] == "C"
+    assert build(STEP, answers(MountKind.CONTAINER)).env["HOME"] == "/home"
+    assert build(STEP, answers(MountKind.CONTAINER)).env["LANG"] == "C"
 
 
 def test_an_image_boots_from_its_disks_and_has_no_root() -> None:
-    made = machine(STEP, answers(MountKind.IMAGE))
+    made = build(STEP, answers(MountKind.IMAGE))
     assert (made.kind, made.root, made.entrypoint) == (MachineKind.IMAGE, None, "")
     assert [disk.target for disk in made.disks] == [""]
 
 
 def test_the_whole_network_is_routed_and_not_only_the_subnet() -> None:
-    (nic,) = machine(STEP, answers(MountKind.CONTAINER)).nics
+    (nic,) = build(STEP, answers(MountKind.CONTAINER)).nics
     assert nic.addresses == ("10.20.2.2/24",)
     assert {route.dest for route in nic.routes} >= {"10.20.0.0/16", "100.64.0.0/16"}
 
 
-def overlay(place: Place, id: str, net: str, dest: str) -> TapInfo:
-    routes = (TapRoute(dest, f"{net}1"),)
-    mac = f"52:54:00:00:00:{ord(id):02x}"
-    return TapInfo(TapId(id), place, NetId(""), f"t-{id}", f"b-{id}", mac, (f"{net}9/64",), "", "", routes, 0, 0)
-
-
-def test_the_planetary_network_is_a_second_interface_and_no_way_out() -> None:
-    ygg = overlay(Place.PLANETARY, "y", "300::", "200::/7")
-    step = dataclasses.replace(STEP, planetary=ygg.id)
-    first, second = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg}).nics
+def test_an_overlay_is_another_interface_and_no_way_out() -> None:
+    step = dataclasses.replace(STEP, nics=(PRIVATE, YGG, MY))
+    first, second, third = build(step, answers(MountKind.CONTAINER)).nics
     assert first.gateway == "10.20.2.1"
-    assert second == Nic("t-y", ygg.mac, ("300::9/64",), routes=(Route("200::/7", "300::1"),))
+    assert second == Nic("t-y", YGG.tap.mac, ("300::9/64",), routes=(Route("200::/7", "300::1"),))
+    assert third == Nic("t-m", MY.tap.mac, ("500::9/64",), routes=(Route("400::/7", "500::1"),))
 
 
-def test_the_mycelium_overlay_comes_after_the_planetary_network() -> None:
-    ygg = overlay(Place.PLANETARY, "y", "300::", "200::/7")
-    my = overlay(Place.MYCELIUM, "m", "500::", "400::/7")
-    step = dataclasses.replace(STEP, planetary=ygg.id, mycelium=my.id)
-    nics = machine(step, {**answers(MountKind.CONTAINER), ygg.id: ygg, my.id: my}).nics
-    assert [nic.tap for nic in nics] == ["t1", "t-y", "t-m"]
-    assert nics[2] == Nic("t-m", my.mac, ("500::9/64",), routes=(Route("400::/7", "500::1"),))
+def test_an_equal_step_finds_the_answer_of_the_one_that_was_performed() -> None:
+    assert answers(MountKind.CONTAINER)[dataclasses.replace(MY)].ip == "500::9"
 
 
 def test_keys_are_parted_by_lines_or_commas() -> None:
     assert ssh_keys("a b, c d\n\ne") == ("a b", "c d", "e")
-    assert machine(STEP, answers(MountKind.CONTAINER)).ssh_keys == ("ssh-ed25519 A", "ssh-ed25519 B")
+    assert build(STEP, answers(MountKind.CONTAINER)).ssh_keys == ("ssh-ed25519 A", "ssh-ed25519 B")

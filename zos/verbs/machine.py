@@ -1,0 +1,56 @@
+"""What a machine of a user is like: its disks, interfaces, environment, keys and name servers. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zos.flistd.api.types import MountKind
+from zos.networkd.api.types import TapInfo
+from zos.verbs.primitive import Mountable
+from zos.verbs.step import Answers
+from zos.vmd.api.types import Machine, MachineDisk, MachineKind, Nic, Route, Share
+
+if TYPE_CHECKING:
+    from zos.verbs.vmd import EnsureMachine
+
+NAMESERVERS = ("8.8.8.8", "1.1.1.1", "2001:4860:4860::8888")
+SSH_KEY = "SSH_KEY"
+"""The variable whose value is written to the guest's authorized_keys."""
+
+
+def build(step: EnsureMachine, answers: Answers) -> Machine:
+    """The machine that a step and the answers to earlier steps describe."""
+    mount = answers[step.mount]
+    is_image = mount.kind is MountKind.IMAGE
+    env = {**mount.env, **step.env}
+    disks = [one for one in step.attached if one.kind is Mountable.DISK]
+    folders = [one for one in step.attached if one.kind is Mountable.FOLDER]
+    return Machine(
+        id=step.id,
+        name=step.hostname,
+        kind=MachineKind.IMAGE if is_image else MachineKind.CONTAINER,
+        cpu=step.cpu,
+        memory=step.memory,
+        root=None if is_image else mount.path,
+        kernel="" if is_image else mount.kernel,
+        initrd="" if is_image or not mount.kernel else mount.initrd,
+        disks=tuple(MachineDisk(answers[one.source].path, "" if is_image else one.target) for one in disks),
+        shares=tuple(Share(one.name, answers[one.source].path, one.target) for one in folders),
+        nics=tuple(nic(answers[tap]) for tap in step.nics),
+        env=env,
+        entrypoint="" if is_image else step.entrypoint or mount.entrypoint,
+        ssh_keys=ssh_keys(env.get(SSH_KEY, "")),
+        nameservers=NAMESERVERS,
+        paused=step.paused,
+    )
+
+
+def nic(tap: TapInfo) -> Nic:
+    """The guest's end of a tap."""
+    routes = tuple(Route(route.dest, route.via) for route in tap.routes)
+    return Nic(tap.device, tap.mac, tap.addresses, tap.gateway, tap.gateway6, routes)
+
+
+def ssh_keys(text: str) -> tuple[str, ...]:
+    """The keys of an SSH_KEY variable, which newlines or commas separate."""
+    return tuple(key.strip() for key in text.replace(",", "\n").splitlines() if key.strip())

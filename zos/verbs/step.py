@@ -1,0 +1,60 @@
+"""A step: one call on one daemon, with every choice made. The modules beside this one hold each daemon's."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+from zos.bus.client import Bus, DaemonClient
+
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+C = TypeVar("C", bound=DaemonClient)
+
+
+class Clients:
+    """Clients of the node's daemons, by their class."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._made: dict[type[DaemonClient], Any] = {}
+
+    def of(self, kind: type[C]) -> C:
+        """The client of this class."""
+        if kind not in self._made:
+            self._made[kind] = kind(self._bus)
+        client: C = self._made[kind]
+        return client
+
+
+class Step(Generic[A_co]):
+    """Subclasses are frozen dataclasses. Performing one twice does no harm; its answer is an `A`.
+
+    A step that uses what an earlier one answered (a path, a device) holds that step and asks `answers` for it.
+    """
+
+    __slots__ = ()
+    drops: ClassVar[bool] = False
+    """It removes something."""
+
+    def describe(self) -> str:
+        """As the history of a deployment shows it."""
+        raise NotImplementedError
+
+    async def perform(self, clients: Clients, answers: Answers) -> A_co:
+        """Do it."""
+        raise NotImplementedError
+
+
+class Answers:
+    """What the daemons answered to the steps of one workload so far."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Step[Any], Any] = {}
+
+    def __getitem__(self, step: Step[A]) -> A:
+        answer: A = self._answers[step]
+        return answer
+
+    def put(self, step: Step[A], answer: A) -> None:
+        """Note an answer."""
+        self._answers[step] = answer
