@@ -10,9 +10,8 @@ from ipaddress import ip_interface
 from zos.capacityd.api.errors import InventoryIncomplete
 from zos.capacityd.api.types import Counters, Inventory, Location
 from zos.chain.api import Interface, NodeRecord
-from zos.model.capacity import Capacity
+from zos.model.capacity import Capacity, reserved_memory
 from zos.model.decode import Fields, parse
-from zos.model.units import GiB
 from zos.networkd.api.types import Uplink
 from zos.provisiond.api import Usage
 from zos.storaged.api.types import Pool, PoolKind, PoolState
@@ -38,11 +37,6 @@ def storage(pools: Iterable[Pool]) -> Capacity:
         sru=sum(pool.size for pool in ours if pool.kind is PoolKind.SSD),
         hru=sum(pool.size for pool in ours if pool.kind is PoolKind.HDD),
     )
-
-
-def reserved_memory(total: int) -> int:
-    """What the node keeps of its memory: a tenth, at least 2 GiB, never more than there is."""
-    return min(max(total // 10, int(GiB(2))), total)
 
 
 def counters(inventory: Inventory, pools: Iterable[Pool], usage: Usage, connections: int) -> Counters:

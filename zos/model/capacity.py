@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from zos.model.units import GiB
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
@@ -42,3 +44,8 @@ def total(parts: Iterable[Capacity]) -> Capacity:
     for part in parts:
         result += part
     return result
+
+
+def reserved_memory(total: int) -> int:
+    """Bytes of memory that a node keeps for itself: a tenth, at least 2 GiB, never more than there is."""
+    return min(max(total // 10, int(GiB(2))), total)

@@ -10,7 +10,8 @@ from zos.errors import ZosError
 from zos.fetch.aio import Fetcher
 from zos.fetch.exchange import Request
 from zos.fetch.policy import Policy
-from zos.model.units import GiB, MiB
+from zos.model.capacity import reserved_memory
+from zos.model.units import MiB
 from zos.provisiond.api.errors import CannotFetch
 from zos.provisiond.kyc import Kyc
 from zos.provisiond.pull import Place, Vault, Web
@@ -55,8 +56,3 @@ class NodeHost:
         """Total and reserved bytes of memory."""
         total = int(psutil.virtual_memory().total)
         return total, reserved_memory(total)
-
-
-def reserved_memory(total: int) -> int:
-    """What the node keeps for itself: a tenth, at least 2 GiB (the reference's reserve)."""
-    return max(total // 10, int(GiB(2)))

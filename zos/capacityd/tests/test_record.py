@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zos.capacityd.api import Inventory, InventoryIncomplete, Location
-from zos.capacityd.record import counters, interfaces, location, node_record, reserved_memory, storage
+from zos.capacityd.record import counters, interfaces, location, node_record, storage
 from zos.model.capacity import Capacity
 from zos.model.decode import Malformed
 from zos.model.units import Bytes, GiB
@@ -47,12 +47,6 @@ def test_a_pool_that_is_out_still_belongs_to_the_node_and_a_stranger_does_not() 
 def test_an_incomplete_inventory_is_not_told(pools: list[Pool]) -> None:
     with pytest.raises(InventoryIncomplete):
         storage(pools)
-
-
-def test_a_tenth_of_memory_is_reserved_and_at_least_two_gigabytes() -> None:
-    assert reserved_memory(GiB(64)) == GiB(64) // 10
-    assert reserved_memory(GiB(4)) == GiB(2)
-    assert reserved_memory(GiB(1)) == GiB(1)
 
 
 @given(total=st.tuples(SIZES, SIZES, SIZES), used=st.tuples(SIZES, SIZES, SIZES), system=SIZES)
