@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from zos.devchain import legacy
 from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
 from zos.devchain.server import serving
-from zos.errors import ZosError
-from zos.runtime.daemon import set_up_journal
+from zos.runtime import program
 from zos.runtime.notify import notify
 
 
@@ -28,24 +26,14 @@ def main() -> int:
     parser.add_argument("--genesis", type=Path, help="JSON file: fields of zos.devchain.genesis.Genesis")
     parser.add_argument("--generation", default=legacy.NAMES[0], choices=legacy.NAMES, help="which TFChain it plays")
     wanted = parser.parse_args()
-    set_up_journal("devchain", False)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_run(wanted))
-    except ZosError as err:
-        sys.stderr.write(f"zos.devchain: {err.explain()}; {err.advice()}\n")
-        return 1
-    return 0
+    return program.main("devchain", lambda: _run(wanted))
 
 
 async def _run(wanted: argparse.Namespace) -> None:
     start = Genesis.of_file(wanted.genesis) if wanted.genesis else Genesis()
     node = Node(start, wanted.data, wanted.finality_lag, legacy.generation(wanted.generation))
     host, _, port = wanted.listen.rpartition(":")
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with serving(node, host, int(port)):
+    async with program.stop_signals() as stopping, serving(node, host, int(port)):
         ticking = asyncio.create_task(node.run(wanted.block_time))
         notify("READY=1")
         stopped = asyncio.create_task(stopping.wait())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 
-from zos.errors import ZosError
 from zos.explorer import command, service
-from zos.runtime.daemon import set_up_journal
+from zos.runtime import program
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,17 +17,13 @@ def main(argv: list[str] | None = None) -> int:
     command.add_options(parser)
     parser.add_argument("--key", default="", metavar="FILE", help="the key of the twin that asks (or ZOS_KEY)")
     wanted = parser.parse_args(argv)
-    set_up_journal("gridproxy", False)
-    try:
-        key = wanted.key or os.environ.get("ZOS_KEY", "")
-        chain = wanted.chain.split(",")
-        asyncio.run(
-            service.serve(command.settings(wanted.listen, wanted.database, chain, os.environ, wanted.relay, key))
-        )
-    except ZosError as err:
-        sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")
-        return 1
-    return 0
+    key = wanted.key or os.environ.get("ZOS_KEY", "")
+    chain = wanted.chain.split(",")
+
+    async def serve() -> None:
+        await service.serve(command.settings(wanted.listen, wanted.database, chain, os.environ, wanted.relay, key))
+
+    return program.main("gridproxy", serve)
 
 
 if __name__ == "__main__":

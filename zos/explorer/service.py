@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ from zos.explorer.store.writer import Store
 from zos.runtime.clock import Clock, SystemClock
 from zos.runtime.loops import Loop
 from zos.runtime.notify import notify
+from zos.runtime.program import stop_signals
 from zos.substrate import Chain
 
 log = logging.getLogger("zos.explorer")
@@ -79,14 +79,6 @@ async def running(
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        async with running(settings) as explorer:
-            notify(f"READY=1\nSTATUS=serving {explorer.url}")
-            await stopping.wait()
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    async with stop_signals() as stopping, running(settings) as explorer:
+        notify(f"READY=1\nSTATUS=serving {explorer.url}")
+        await stopping.wait()

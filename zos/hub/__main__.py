@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
 from zos.hub.server import serve
+from zos.runtime import program
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,18 +20,13 @@ def main(argv: list[str] | None = None) -> int:
     host, _, port = wanted.listen.rpartition(":")
     if not host or not port.isdigit():
         parser.error(f"--listen must be address:port, not {wanted.listen}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s hub: %(message)s", stream=sys.stderr)
-    asyncio.run(_run(wanted.root, host.strip("[]"), int(port)))
-    return 0
+    return program.main("hub", lambda: _run(wanted.root, host.strip("[]"), int(port)))
 
 
 async def _run(root: Path, host: str, port: int) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    logging.getLogger("zos.hub").info("serving %s on %s:%d", root, host, port)
-    await serve(root, host, port, stopping)
+    async with program.stop_signals() as stopping:
+        logging.getLogger("zos.hub").info("serving %s on %s:%d", root, host, port)
+        await serve(root, host, port, stopping)
 
 
 if __name__ == "__main__":

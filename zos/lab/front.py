@@ -8,12 +8,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import ssl
 import sys
 from pathlib import Path
 
-from zos.runtime.daemon import set_up_journal
+from zos.runtime import program
 from zos.runtime.notify import notify
 
 PIECE = 65536
@@ -61,21 +60,16 @@ def main() -> int:
     parser.add_argument("--cert", type=Path, required=True)
     parser.add_argument("--cert-key", type=Path, required=True)
     wanted = parser.parse_args()
-    set_up_journal("front", False)
-    asyncio.run(_run(wanted))
-    return 0
+    return program.main("front", lambda: _run(wanted))
 
 
 async def _run(wanted: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(wanted.cert, wanted.cert_key)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     host, _, port = wanted.listen.rpartition(":")
     to_host, _, to_port = wanted.to.rpartition(":")
     server = await asyncio.start_server(Front(to_host, int(to_port)).serve, host, int(port), ssl=tls)
-    async with server:
+    async with program.stop_signals() as stopping, server:
         notify("READY=1")
         await stopping.wait()
 

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import signal
 import ssl
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from zos.lab.topology import KYC_NAMES, TERMS_NAME
-from zos.runtime.daemon import set_up_journal
+from zos.runtime import program
 from zos.runtime.notify import notify
 
 log = logging.getLogger("zos.lab")
@@ -116,19 +115,15 @@ def main() -> int:
     parser.add_argument("--cert-key", type=Path, required=True)
     parser.add_argument("--verdict", type=Path, required=True)
     wanted = parser.parse_args()
-    set_up_journal("kyc", False)
-    asyncio.run(_run(wanted))
-    return 0
+    return program.main("kyc", lambda: _run(wanted))
 
 
 async def _run(wanted: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(wanted.cert, wanted.cert_key)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     host, _, port = wanted.listen.rpartition(":")
-    async with await asyncio.start_server(Kyc(tls, wanted.verdict).serve, host, int(port), limit=LARGEST):
+    server = await asyncio.start_server(Kyc(tls, wanted.verdict).serve, host, int(port), limit=LARGEST)
+    async with program.stop_signals() as stopping, server:
         notify("READY=1")
         await stopping.wait()
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 
-from zos.errors import ZosError
 from zos.relay import command, service
-from zos.runtime.daemon import set_up_journal
+from zos.runtime import program
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,13 +15,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chain", required=True, metavar="URL", help="where twins are looked up; several with commas")
     command.add_options(parser)
     wanted = parser.parse_args(argv)
-    set_up_journal("relay", False)
-    try:
-        asyncio.run(service.serve(command.settings(wanted.chain.split(","), wanted)))
-    except ZosError as err:
-        sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")
-        return 1
-    return 0
+
+    async def serve() -> None:
+        await service.serve(command.settings(wanted.chain.split(","), wanted))
+
+    return program.main("relay", serve)
 
 
 if __name__ == "__main__":

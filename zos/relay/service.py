@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import ssl
 
 from zos.fetch.policy import Policy
@@ -15,6 +13,7 @@ from zos.rmb.account import chain_twins
 from zos.rmb.twins import TwinCache
 from zos.runtime.clock import SystemClock
 from zos.runtime.notify import notify
+from zos.runtime.program import stop_signals
 from zos.substrate import Chain
 
 KEEP = 60.0
@@ -24,12 +23,10 @@ KEEP = 60.0
 async def serve(wanted: Settings) -> None:
     """Until SIGTERM or SIGINT."""
     clock = SystemClock()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     tls = (*wanted.listen_tls, _context(wanted)) if wanted.listen_tls else None
     limit = Limit(*wanted.limit) if wanted.limit else None
-    async with Chain(wanted.chain) as chain, Federation(clock, Policy(wanted.allowed, neighbours=True)) as federation:
+    policy = Policy(wanted.allowed, neighbours=True)
+    async with stop_signals() as stopping, Chain(wanted.chain) as chain, Federation(clock, policy) as federation:
         relay = Relay(TwinCache(chain_twins(chain), clock, KEEP), wanted.domain, clock, federation, limit)
         async with serving(relay, *wanted.listen, tls):
             notify("READY=1")

@@ -16,11 +16,9 @@ import contextlib
 import faulthandler
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from zos.bus.client import Bus
@@ -30,9 +28,11 @@ from zos.runtime import config as configuration
 from zos.runtime.backoff import Backoff
 from zos.runtime.clock import Clock, SystemClock
 from zos.runtime.config import NodeConfig, Sources
+from zos.runtime.journal import set_up_journal
 from zos.runtime.ledger import Ledger, Upgrade
 from zos.runtime.loops import Loop, Wake
 from zos.runtime.notify import notify, watchdog_interval
+from zos.runtime.program import stop_signals
 
 H = TypeVar("H")
 T = TypeVar("T")
@@ -178,38 +178,9 @@ async def serve(cls: type[Daemon], sources: Sources) -> None:
     node = configuration.read(sources, "node", NodeConfig)
     config: Any = configuration.read(sources, cls.name, cls.config)
     set_up_journal(cls.name, node.debug)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    async with opened(cls(), Runtime(cls.name, config, node)) as rt:
+    async with stop_signals() as stopping, opened(cls(), Runtime(cls.name, config, node)) as rt:
         await rt.run(stopping, lambda: notify("READY=1"))
     notify("STOPPING=1")
-
-
-def set_up_journal(name: str, debug: bool) -> None:
-    """Log to standard error in the journal's way: a priority, the daemon's name, the text."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Priority(name))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for chatty in ("asyncio", "grpc", "websockets", "aiohttp.access", "pyroute2", "async_substrate"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-class _Priority(logging.Formatter):
-    """`<priority>time name: text`; systemd takes the priority off, a lab keeps the file readable."""
-
-    _LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"%(asctime)s {name}[{os.getpid()}]: %(message)s")
-        self._prefix = bool(os.environ.get("JOURNAL_STREAM"))
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return f"<{self._LEVELS.get(record.levelno, 5)}>{text}" if self._prefix else text
 
 
 def main(cls: type[Daemon], sources: Sources | None = None) -> int:
@@ -230,8 +201,3 @@ def main(cls: type[Daemon], sources: Sources | None = None) -> int:
 def run(cls: type[Daemon]) -> None:
     """The body of every `__main__.py`."""
     sys.exit(main(cls))
-
-
-def folder_of(node: NodeConfig, name: str) -> Path:
-    """A daemon's state folder."""
-    return node.state_dir / name
