@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from zos.cli import main as cli
-from zos.cli.context import Context
+from zos.cli.context import Context, NoKey
 from zos.cli.out import Out
 from zos.devchain.testing import devchain
 from zos.lab.topology import Layout
 from zos.model.deployment import decode
 from zos.provisiond.tests import users as u
+from zos.substrate import LocalKey
 
 WORDS = "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
 
@@ -116,6 +117,38 @@ async def test_twin_farm_and_contract_by_hand(tmp_path: Path) -> None:
         assert await run("contract", "list") == []
 
 
+async def test_a_contract_that_ended_before_is_forgotten_when_it_is_cancelled(tmp_path: Path) -> None:
+    async with devchain(0.03) as dev:
+        run = Run(tmp_path, dev.url)
+        await run("cancel", "7", code=1)
+        assert "ContractNotExists" in run.error
+        (tmp_path / "state").mkdir()
+        record = tmp_path / "state" / "vm.json"
+        record.write_text(json.dumps({"name": "vm", "contracts": {"1": 7}, "deployments": {}, "meshes": {}}))
+        assert await run("cancel", "7") == {"cancelled": [7]}
+        assert not record.exists()
+
+
+def test_a_key_that_was_named_is_never_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path / "lab", tmp_path / "run")
+    for path, text in ((layout.record, "{}"), (layout.user_key, "//Bob")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    missing = tmp_path / "mistyped.key"
+    for given in (["--key", str(missing)], ["ZOS_KEY"]):
+        monkeypatch.setenv("ZOS_KEY", str(missing) if given == ["ZOS_KEY"] else "")
+        options = given if len(given) == 2 else []
+        ctx = cli.context(cli.parser(["key"]).parse_args(["key", "show", *options]))
+        ctx.layout = layout
+        with pytest.raises(NoKey, match=r"mistyped\.key"):
+            ctx.key()
+    monkeypatch.delenv("ZOS_KEY")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ctx = cli.context(cli.parser(["key"]).parse_args(["key", "show"]))
+    ctx.layout = layout
+    assert ctx.key().public == LocalKey.of_text("//Bob").public
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -135,7 +168,5 @@ async def test_a_bad_file_is_told_by_its_path(tmp_path: Path, text: str, problem
 
 
 def test_the_mnemonic_of_the_tests_is_the_development_one() -> None:
-    from zos.substrate import LocalKey
-
     assert LocalKey.of_text(WORDS + "//Alice").public == u.KEY.public
     assert decode(u.document(5, u.zmount())).contract_id == 5

@@ -1,4 +1,7 @@
-"""Where a command's words go: results to standard output (text or JSON), progress and errors to standard error."""
+"""Where a command's words go: results to standard output (text or JSON), progress and errors to standard error.
+
+Whatever is text loses its control sequences here: errors, names and console logs come from nodes, chains and guests.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from zos.cli.render import printable
+from zos.cli.render import harmless, printable
 
 QUIET = 2.0
 """Seconds between two words on progress, where nobody sees a line being rewritten."""
@@ -31,6 +34,11 @@ class Out:
         """The command's answer: the value for programs, the text for people."""
         self._print(json.dumps(value, indent=2, default=str) if self.as_json else text)
 
+    def part(self, text: str) -> None:
+        """A piece of a text that goes on."""
+        self._out.write(harmless(text))
+        self._out.flush()
+
     def text(self, text: str) -> None:
         """Plain output that is the same for both."""
         self._print(text)
@@ -42,7 +50,7 @@ class Out:
     def note(self, text: str) -> None:
         """A remark for people, next to the answer."""
         self._clear()
-        print(text, file=self._err, flush=True)
+        print(harmless(text), file=self._err, flush=True)
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -79,7 +87,7 @@ class Out:
 
     def _print(self, text: str) -> None:
         self._clear()
-        print(text, file=self._out, flush=True)
+        print(text if self.as_json else harmless(text), file=self._out, flush=True)
 
 
 class Step:

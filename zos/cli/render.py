@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 Cell = str | int | float | None
 GAP = "  "
+ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]")
+"""Control sequences (ECMA-48) as terminals know them: with parameters, with a text, of two characters."""
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -51,6 +54,11 @@ def _width(text: str) -> int:
 def printable(text: str) -> str:
     """The text on one line, without control characters."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def harmless(text: str) -> str:
+    """The text with its lines and tabs, without what would command the reader's terminal (colours, cursor, title)."""
+    return "".join(char for char in ESCAPES.sub("", text) if char.isprintable() or char in "\n\t")
 
 
 def since(seconds: float) -> str:

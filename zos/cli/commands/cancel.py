@@ -8,6 +8,9 @@ from zos.cli.client.vault import shelf
 from zos.cli.context import Context
 from zos.cli.parsing import Parser
 from zos.model.deployment import decode
+from zos.substrate import CallFailed, LocalKey
+
+PALLET = "SmartContractModule"
 
 
 def define(parser: Parser) -> None:
@@ -20,11 +23,22 @@ async def _cancel(arguments: argparse.Namespace, ctx: Context) -> None:
     key, ended = ctx.key(), []
     for contract in arguments.contract:
         with ctx.out.step(f"cancelling contract {contract}"):
-            await ctx.chain().submit("SmartContractModule", "cancel_contract", {"contract_id": contract}, key)
+            await _end(ctx, contract, key)
         ended.append(contract)
         _forget(ctx, contract)
     text = f"contracts {', '.join(map(str, ended))} are cancelled; disks are kept for a while: zos undelete NODE ID"
     ctx.out.result({"cancelled": ended}, text)
+
+
+async def _end(ctx: Context, contract: int, key: LocalKey) -> None:
+    """Cancel it on the chain. One of ours that has ended there already is cancelled: an earlier try got through."""
+    try:
+        await ctx.chain().submit(PALLET, "cancel_contract", {"contract_id": contract}, key)
+    except CallFailed:
+        found = await ctx.chain().query(PALLET, "Contracts", contract)
+        has_ended = found is None or "Deleted" in found["state"]
+        if not has_ended or ctx.record_of(contract) is None:
+            raise
 
 
 def _forget(ctx: Context, contract: int) -> None:

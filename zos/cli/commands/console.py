@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import codecs
 import contextlib
 import os
 import sys
@@ -44,28 +45,28 @@ async def _machine(ctx: Context, contract: int, name: str) -> tuple[Bus, Machine
 
 async def _logs(arguments: argparse.Namespace, ctx: Context) -> None:
     bus, id = await _machine(ctx, arguments.contract, arguments.machine)
-    door = VmdClient(bus)
+    vmd = VmdClient(bus)
     if not arguments.follow:
-        text = (await door.read_console(id, arguments.bytes)).decode(errors="replace")
+        text = (await vmd.read_console(id, arguments.bytes)).decode(errors="replace")
         ctx.out.result({"console": text}, text.rstrip())
         return
-    async for data in door.watch_console(id, arguments.bytes):
-        sys.stdout.write(data.decode(errors="replace"))
-        sys.stdout.flush()
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    async for data in vmd.watch_console(id, arguments.bytes):
+        ctx.out.part(decoder.decode(data))
 
 
 async def _console(arguments: argparse.Namespace, ctx: Context) -> None:
     bus, id = await _machine(ctx, arguments.contract, arguments.machine)
-    door = VmdClient(bus)
+    vmd = VmdClient(bus)
     loop, typed = asyncio.get_running_loop(), asyncio.Queue[bytes]()
     with _raw():
         loop.add_reader(sys.stdin.fileno(), lambda: typed.put_nowait(os.read(sys.stdin.fileno(), 1024)))
-        showing = asyncio.create_task(_show(door, id))
+        showing = asyncio.create_task(_show(vmd, id))
         try:
             while data := await typed.get():
                 if QUIT in data:
                     break
-                await door.send_console(id, data)
+                await vmd.send_console(id, data)
         finally:
             loop.remove_reader(sys.stdin.fileno())
             showing.cancel()
@@ -73,8 +74,8 @@ async def _console(arguments: argparse.Namespace, ctx: Context) -> None:
                 await showing
 
 
-async def _show(door: VmdClient, id: MachineId) -> None:
-    async for data in door.watch_console(id):
+async def _show(vmd: VmdClient, id: MachineId) -> None:
+    async for data in vmd.watch_console(id):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

@@ -66,3 +66,26 @@ def test_a_step_that_fails_is_shown_as_failed() -> None:
         raise KeyError("no")
     assert "✗ building" in err.getvalue()
     assert "✓" not in err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;your shell\x07name", "name"),
+        ("\x1b]8;;http://x\x1b\\link", "link"),
+        ("a\x1b(0b\x1bcd", "abd"),
+        ("one\r\n\ttwo\x08\x9b2J", "one\n\ttwo2J"),
+        ("\u202eevil", "evil"),
+    ],
+)
+def test_a_terminal_is_commanded_by_no_text(raw: str, shown: str) -> None:
+    told, out, err = streams(False)
+    told.result({"text": raw}, raw)
+    told.note(raw)
+    told.part(raw)
+    assert out.getvalue() == f"{shown}\n{shown}"
+    assert err.getvalue() == f"{shown}\n"
+    as_json, out, _ = streams(True)
+    as_json.result({"text": raw}, "")
+    assert json.loads(out.getvalue()) == {"text": raw}
