@@ -1,12 +1,13 @@
 """Network resources: time to build and to remove one, against bare tools that do the same work.
 
-    python tests/bench/bench_network.py [--count 50] [--rounds 3]
+    python tests/bench/bench_network.py [--count 50] [--rounds 3] [--pyroute2]
 
-Three ways, interleaved, each in a throw-away node of its own:
+Several ways, interleaved, each in a throw-away node of its own:
 
 - `links`: `ip netns add` and two `ip -batch` per resource: the links, addresses and routes alone
 - `whole`: the same, then sysctls, `nft -f`, a WireGuard link (wireguard-go where the kernel has none), `wg setconf`
-- `networkd`: a call on the daemon's door per resource, one after the other; and all at once
+- `networkd`: a call of the daemon per resource, one after the other; and all at once
+- `pyroute2` (with `--pyroute2`, when it is installed): the same with pyroute2 in the place of our netlink messages
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from zos.networkd.model import NetworkRecord
 PEER = base64.b64encode(bytes(range(32))).decode()
 
 
-def wishes(count: int) -> list[Network]:
+def requests(count: int) -> list[Network]:
     """Networks of as many tenants, each with one peer."""
     peer = Peer("10.20.3.0/24", public_key(PEER), "192.0.2.2:5000", ("10.20.3.0/24", "100.64.20.3/32"))
     key = base64.b64encode(os.urandom(32)).decode()
@@ -151,17 +152,27 @@ def bare(networks: list[Network], whole: bool) -> tuple[float, float]:
         return built, timed_shell(here, [bare_drop(network, whole) for network in networks])
 
 
-async def ours(networks: list[Network], together: bool) -> tuple[float, float]:
-    """Seconds to build and to remove through the door."""
+OURS = ("-m", "zos.networkd")
+PYROUTE2 = (str(Path(__file__).parent / "pyroute2_netlink.py"),)
+
+
+async def ours(networks: list[Network], together: bool, program: tuple[str, ...] = OURS) -> tuple[float, float]:
+    """Seconds to build and to remove through the daemon."""
     with lonely() as here:
-        here.networkd()
+        here.networkd(program=program)
         async with here.bus() as bus:
             client = NetworkdClient(bus)
             await ready(client)
             built = await timed([lambda n=n: client.ensure_network(n, deadline=120) for n in networks], together)
             again = await timed([lambda n=n: client.ensure_network(n) for n in networks[:10]], False)
-            print(f"    (the same wish again: {again / 10 * 1000:.1f} ms)")
+            print(f"    (the same again: {again / 10 * 1000:.1f} ms; the daemon has {resident(here):.1f} MiB)")
             return built, await timed([lambda n=n: client.drop_network(n.id, deadline=120) for n in networks], together)
+
+
+def resident(here: Node) -> float:
+    """MiB of the daemon's own memory."""
+    found = here.sh("grep -h ^RssAnon $(grep -lE "networkd|pyroute2_netlink" /proc/[0-9]*/cmdline | sed s/cmdline/status/) | sort -k2n")
+    return int(found.split()[-2]) / 1024
 
 
 async def timed(calls: list[Callable[[], Awaitable[object]]], together: bool) -> float:
@@ -190,14 +201,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=50, help="network resources per run")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pyroute2", action="store_true", help="compare with pyroute2's netlink")
     asked = parser.parse_args()
-    networks = wishes(asked.count)
+    networks = requests(asked.count)
     ways: dict[str, Callable[[], tuple[float, float]]] = {
         "links": lambda: bare(networks, whole=False),
         "whole": lambda: bare(networks, whole=True),
         "networkd": lambda: asyncio.run(ours(networks, together=False)),
         "networkd, all at once": lambda: asyncio.run(ours(networks, together=True)),
     }
+    if asked.pyroute2:
+        ways["pyroute2"] = lambda: asyncio.run(ours(networks, together=False, program=PYROUTE2))
+        ways["pyroute2, all at once"] = lambda: asyncio.run(ours(networks, together=True, program=PYROUTE2))
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for number in range(asked.rounds):
         for name, way in ways.items():
