@@ -1,4 +1,4 @@
-"""Wires mycelium: configuration, ledger, the router, the door."""
+"""Starts mycelium: configuration, ledger, the router, the API."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from zos.core0.api import Core0Client, KeyUse
 from zos.mycelium.api.mycelium_pb2_grpc import add_MyceliumServicer_to_server
 from zos.mycelium.api.types import Identity
 from zos.mycelium.host import LinuxHost
-from zos.mycelium.keeper import Keeper
-from zos.mycelium.links import PORT, parse_endpoint
+from zos.mycelium.links import PORT, parse_endpoints
+from zos.mycelium.manager import IdentityManager
 from zos.mycelium.service import MyceliumService
 from zos.runtime.daemon import Daemon, Runtime
 
@@ -21,13 +21,13 @@ class Config:
     on: bool = True
     """Be in the overlay and offer it."""
     peers: tuple[str, ...] = ()
-    """`tcp://ADDRESS:PORT` of other routers; neighbours are found without."""
+    """`tcp://ADDRESS:PORT` of other routers; neighbours are found without. Others are left out, with a warning."""
     port: int = PORT
     """Where others may connect (TCP); 0: nobody may."""
     discovery: tuple[str, ...] = ("zos",)
-    """Links on which neighbours are looked for."""
+    """Links on which the router looks for neighbours."""
     every: float = 2.0
-    """Seconds between two looks at the devices."""
+    """Seconds between two reconciliations of the devices."""
 
 
 class Mycelium(Daemon):
@@ -39,15 +39,17 @@ class Mycelium(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         core0 = Core0Client(rt.bus)
-        keeper = Keeper(
+        peers, left_out = parse_endpoints(config.peers)
+        manager = IdentityManager(
             rt.ledger("identities", Identity, version=1),
             lambda: core0.derive(KeyUse.MYCELIUM),
             rt.host(LinuxHost),
             on=config.on,
             port=config.port,
-            peers=tuple(parse_endpoint(text) for text in config.peers),
+            peers=peers,
+            left_out=left_out,
             interfaces=config.discovery,
         )
-        rt.serve(MyceliumService(keeper), add_MyceliumServicer_to_server)
-        rt.task("overlay", keeper.run)
-        rt.loop("devices", keeper.reconcile, every=config.every)
+        rt.serve(MyceliumService(manager), add_MyceliumServicer_to_server)
+        rt.task("overlay", manager.run)
+        rt.loop("devices", manager.reconcile, every=config.every)

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, cast
@@ -69,7 +69,7 @@ def parse_endpoint(text: str) -> Endpoint:
     scheme, _, rest = text.partition("://")
     host, _, port = rest.rpartition(":")
     if scheme != "tcp":
-        raise BadPeer(peer=text, problem="only tcp:// is spoken")
+        raise BadPeer(peer=text, problem=f"this router speaks TCP, not {scheme or 'that'}")
     try:
         ip_address(host.strip("[]"))
     except ValueError as err:
@@ -77,6 +77,21 @@ def parse_endpoint(text: str) -> Endpoint:
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise BadPeer(peer=text, problem=f"the port is `{port}`")
     return Endpoint(host.strip("[]"), int(port))
+
+
+def parse_endpoints(texts: Iterable[str]) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+    """The peers that this router can connect to, and what is wrong with the others.
+
+    Public lists of peers mix TCP with QUIC: one that is not spoken must not keep the node out of the overlay.
+    """
+    endpoints, problems = [], []
+    for text in texts:
+        try:
+            endpoints.append(parse_endpoint(text))
+        except BadPeer as err:
+            log.warning("%s", err.explain())
+            problems.append(str(err))
+    return tuple(endpoints), tuple(problems)
 
 
 def _host(far: tuple[Any, ...]) -> str:

@@ -108,6 +108,7 @@ async def _mycelium(arguments: argparse.Namespace, ctx: Context) -> None:
         "address": found.address,
         "peers": ", ".join(found.peers) or "none",
         "subnets known": str(found.routes),
+        **({"peers left out": "; ".join(found.left_out)} if found.left_out else {}),
     }
     rows = [[one.id, one.subnet, "yes" if one.attached else "no", one.detail] for one in networks]
     text = f"{fields(shown)}\n{table(['network', 'machines in', 'attached', 'detail'], rows)}"

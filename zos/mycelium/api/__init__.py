@@ -1,4 +1,4 @@
-"""The door of mycelium."""
+"""The API of mycelium."""
 
 from zos.mycelium.api.client import MyceliumClient
 from zos.mycelium.api.errors import BadIdentity, KeyTaken, NoMycelium

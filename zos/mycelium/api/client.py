@@ -1,4 +1,4 @@
-"""The client of mycelium's door."""
+"""The client of mycelium's API."""
 
 from __future__ import annotations
 

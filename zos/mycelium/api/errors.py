@@ -4,7 +4,7 @@ from zos.errors import Status, ZosError
 
 
 class BadIdentity(ZosError):
-    """The wish cannot be an identity."""
+    """A field of an identity is not valid."""
 
     reason = "mycelium.bad_identity"
     status = Status.INVALID_ARGUMENT
@@ -12,7 +12,7 @@ class BadIdentity(ZosError):
 
 
 class KeyTaken(ZosError):
-    """One key answers in one place."""
+    """Two networks of this node ask for the same key."""
 
     reason = "mycelium.key_taken"
     status = Status.FAILED_PRECONDITION

@@ -66,7 +66,7 @@ class GetOverlayRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Overlay(_message.Message):
-    __slots__ = ("offered", "detail", "address", "subnet", "port", "peers", "routes")
+    __slots__ = ("offered", "detail", "address", "subnet", "port", "peers", "routes", "left_out")
     OFFERED_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class Overlay(_message.Message):
     PORT_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     offered: bool
     detail: str
     address: str
@@ -81,4 +82,5 @@ class Overlay(_message.Message):
     port: int
     peers: _containers.RepeatedScalarFieldContainer[str]
     routes: int
-    def __init__(self, offered: _Optional[bool] = ..., detail: _Optional[str] = ..., address: _Optional[str] = ..., subnet: _Optional[str] = ..., port: _Optional[int] = ..., peers: _Optional[_Iterable[str]] = ..., routes: _Optional[int] = ...) -> None: ...
+    left_out: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, offered: _Optional[bool] = ..., detail: _Optional[str] = ..., address: _Optional[str] = ..., subnet: _Optional[str] = ..., port: _Optional[int] = ..., peers: _Optional[_Iterable[str]] = ..., routes: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -1,4 +1,4 @@
-"""What mycelium's door speaks of: identities, and the node's place in the overlay."""
+"""Types of mycelium's API: identities, and the node's place in the overlay."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ IdentityId = NewType("IdentityId", str)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A key that this node shall answer for, and where its packets come and go."""
+    """A key that this node answers for, and the device of its packets."""
 
     id: IdentityId
     key: bytes = field(repr=False)
     """32 bytes; everything else follows from it."""
     namespace: str
-    """A named network namespace; empty: the node's own."""
+    """A named network namespace; empty: the root namespace."""
     device: str
     """A TUN in it, made and addressed by its owner."""
 
@@ -55,3 +55,5 @@ class Overlay:
     """Those that are connected."""
     routes: int = 0
     """Subnets of others that are known."""
+    left_out: tuple[str, ...] = ()
+    """Configured peers that this router cannot connect to, each with the reason."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zos.mycelium import discovery, links
-from zos.mycelium.links import BadPeer, Endpoint, Link, Links, parse_endpoint
+from zos.mycelium.links import BadPeer, Endpoint, Link, Links, parse_endpoint, parse_endpoints
 from zos.mycelium.packet import Data, Hello, Tlv, encode, encode_data
 
 DATA = Data(bytes(16), bytes(16), 9, b"payload")
@@ -166,6 +166,14 @@ def test_peers_are_addresses_with_ports(text: str, host: str, port: int):
 def test_other_peers_are_refused_with_the_reason(text: str):
     with pytest.raises(BadPeer):
         parse_endpoint(text)
+
+
+def test_a_peer_that_is_not_spoken_to_is_left_out_with_the_reason_and_the_others_stay(caplog: pytest.LogCaptureFixture):
+    asked = ("quic://192.0.2.1:9651", "tcp://192.0.2.2:9651", "tcp://example.org:9651")
+    endpoints, problems = parse_endpoints(asked)
+    assert endpoints == (Endpoint("192.0.2.2", 9651),)
+    assert [asked[0] in problems[0], "not quic" in problems[0], asked[2] in problems[1]] == [True] * 3
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
 @given(st.binary(max_size=60))

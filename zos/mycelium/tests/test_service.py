@@ -1,4 +1,4 @@
-"""The daemon by its door, without devices or peers."""
+"""The daemon by its API, without devices or peers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 
-WISH = Identity(IdentityId("B3gDSpMoHJXdF"), bytes(range(32)), "n-none", "my")
+IDENTITY = Identity(IdentityId("B3gDSpMoHJXdF"), bytes(range(32)), "n-none", "my")
 OTHER = Identity(IdentityId("Vp6mnP5Nd8BVD"), bytes(range(1, 33)), "n-none", "my")
 ALONE = Config(port=0, discovery=(), every=0.05)
 
@@ -42,7 +42,7 @@ class NoConfig:
     """Nothing to say."""
 
 
-class Core0Door(Daemon):
+class Core0(Daemon):
     """core-0 as far as mycelium asks it: the key."""
 
     name = "core0"
@@ -54,7 +54,7 @@ class Core0Door(Daemon):
 
 @contextlib.asynccontextmanager
 async def mycelium(folder: Path, config: Config = ALONE) -> AsyncIterator[MyceliumClient]:
-    async with running(Core0Door, folder), running(Mycelium, folder, config=config) as rt:
+    async with running(Core0, folder), running(Mycelium, folder, config=config) as rt:
         yield MyceliumClient(rt.bus)
 
 
@@ -76,78 +76,86 @@ async def test_a_node_has_the_same_place_at_each_start(tmp_path: Path):
 async def test_an_identity_waits_for_its_device_and_says_so(tmp_path: Path):
     async with mycelium(tmp_path) as client:
         await up(client)
-        info = await client.ensure_identity(WISH)
+        info = await client.ensure_identity(IDENTITY)
         assert info.subnet.endswith("::/64")
         assert info.gateway == info.subnet.replace("::/64", "::1")
         assert not info.attached
         assert "n-none" in info.detail
-        assert await client.ensure_identity(WISH) == info == await client.identity(WISH.id)
+        assert await client.ensure_identity(IDENTITY) == info == await client.identity(IDENTITY.id)
 
 
 async def test_identities_are_remembered_and_forgotten_when_dropped(tmp_path: Path):
     async with mycelium(tmp_path) as client:
-        await client.ensure_identity(WISH)
+        await client.ensure_identity(IDENTITY)
     async with mycelium(tmp_path) as client:
         await up(client)
-        assert [one.id for one in await client.identities()] == [WISH.id]
+        assert [one.id for one in await client.identities()] == [IDENTITY.id]
         for _ in range(2):
-            await client.drop_identity(WISH.id)
+            await client.drop_identity(IDENTITY.id)
         assert await client.identities() == ()
         with pytest.raises(NoMycelium):
-            await client.identity(WISH.id)
+            await client.identity(IDENTITY.id)
 
 
 async def test_one_key_answers_in_one_place_and_may_change(tmp_path: Path):
     async with mycelium(tmp_path) as client:
         await up(client)
-        first = await client.ensure_identity(WISH)
+        first = await client.ensure_identity(IDENTITY)
         with pytest.raises(KeyTaken):
-            await client.ensure_identity(dataclasses.replace(OTHER, key=WISH.key))
-        changed = await client.ensure_identity(dataclasses.replace(WISH, key=OTHER.key))
+            await client.ensure_identity(dataclasses.replace(OTHER, key=IDENTITY.key))
+        changed = await client.ensure_identity(dataclasses.replace(IDENTITY, key=OTHER.key))
         assert changed.address != first.address
-        assert (await client.ensure_identity(dataclasses.replace(OTHER, key=WISH.key))).address == first.address
+        assert (await client.ensure_identity(dataclasses.replace(OTHER, key=IDENTITY.key))).address == first.address
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "asked",
     [
-        dataclasses.replace(WISH, key=b"short"),
-        dataclasses.replace(WISH, id=IdentityId("../x")),
-        dataclasses.replace(WISH, namespace="../../etc"),
-        dataclasses.replace(WISH, namespace=".."),
-        dataclasses.replace(WISH, device="much-too-long-a-name"),
+        dataclasses.replace(IDENTITY, key=b"short"),
+        dataclasses.replace(IDENTITY, id=IdentityId("../x")),
+        dataclasses.replace(IDENTITY, namespace="../../etc"),
+        dataclasses.replace(IDENTITY, namespace=".."),
+        dataclasses.replace(IDENTITY, device="much-too-long-a-name"),
     ],
 )
-async def test_what_cannot_be_an_identity_is_refused(tmp_path: Path, wish: Identity):
+async def test_what_cannot_be_an_identity_is_refused(tmp_path: Path, asked: Identity):
     async with mycelium(tmp_path) as client:
         with pytest.raises(BadIdentity) as caught:
-            await client.ensure_identity(wish)
-        assert wish.key.hex() not in str(caught.value)
+            await client.ensure_identity(asked)
+        assert asked.key.hex() not in str(caught.value)
 
 
 async def test_a_node_that_is_off_keeps_what_networks_say_and_gives_machines_nothing(tmp_path: Path):
     async with mycelium(tmp_path, Config(on=False)) as client:
-        assert (await client.ensure_identity(WISH)).attached is False
+        assert (await client.ensure_identity(IDENTITY)).attached is False
         overlay = await client.overlay()
         assert (overlay.offered, overlay.address) == (False, "")
         with pytest.raises(NoMycelium, match="turned it off"):
-            await client.identity(WISH.id)
+            await client.identity(IDENTITY.id)
 
 
 async def test_a_node_that_cannot_listen_says_so_and_comes_when_it_can(tmp_path: Path):
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
         port = other.getsockname()[1]
         async with mycelium(tmp_path, dataclasses.replace(ALONE, port=port)) as client:
-            await client.ensure_identity(WISH)
+            await client.ensure_identity(IDENTITY)
             async with asyncio.timeout(10):
                 while "cannot listen" not in (await client.overlay()).detail:
                     assert not (await client.overlay()).offered
                     await asyncio.sleep(0.01)
             with pytest.raises(NoMycelium, match="cannot listen"):
-                await client.identity(WISH.id)
+                await client.identity(IDENTITY.id)
             other.close()
             await up(client)
-            assert (await client.identity(WISH.id)).id == WISH.id
+            assert (await client.identity(IDENTITY.id)).id == IDENTITY.id
+
+
+async def test_a_peer_by_quic_keeps_nobody_out_of_the_overlay(tmp_path: Path):
+    config = dataclasses.replace(ALONE, peers=("quic://192.0.2.1:9651",))
+    async with mycelium(tmp_path, config) as client:
+        await up(client)
+        (problem,) = (await client.overlay()).left_out
+        assert problem.startswith("`quic://192.0.2.1:9651` is no peer: this router speaks TCP, not quic")
 
 
 async def test_a_node_without_tun_or_ipv6_offers_nothing_and_says_why(tmp_path: Path, machine: Path):
@@ -162,12 +170,12 @@ async def test_a_node_without_tun_or_ipv6_offers_nothing_and_says_why(tmp_path: 
 
 
 def test_a_key_is_in_no_text_of_an_identity():
-    assert WISH.key.hex() not in repr(WISH)
-    assert str(WISH.key) not in repr(WISH)
+    assert IDENTITY.key.hex() not in repr(IDENTITY)
+    assert str(IDENTITY.key) not in repr(IDENTITY)
 
 
 def test_the_ledger_of_version_1_is_read(tmp_path: Path):
     proof = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
     (tmp_path / "record.json").write_text(json.dumps(proof["identities"]))
-    kept = Ledger(tmp_path, Identity).get(WISH.id)
-    assert kept == dataclasses.replace(WISH, namespace="n-B3gDSpMoHJXdF")
+    kept = Ledger(tmp_path, Identity).get(IDENTITY.id)
+    assert kept == dataclasses.replace(IDENTITY, namespace="n-B3gDSpMoHJXdF")

@@ -1,4 +1,4 @@
-"""Keeps the identities that were asked for, and has the running node answer for them."""
+"""Keeps the records of identities, and attaches each to the running router."""
 
 from __future__ import annotations
 
@@ -9,78 +9,80 @@ from ipaddress import IPv6Address
 
 from zos.errors import ZosError
 from zos.model import mycelium
+from zos.mycelium import plane
 from zos.mycelium.api.errors import BadIdentity, KeyTaken, NoMycelium
 from zos.mycelium.api.types import Identity, IdentityId, IdentityInfo, Overlay
 from zos.mycelium.host import LinuxHost
 from zos.mycelium.links import Endpoint
 from zos.mycelium.node import Node
-from zos.mycelium.plane import identity
 from zos.mycelium.tun import NoDevice
 from zos.runtime.ledger import Ledger
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINK = re.compile(r"[A-Za-z0-9._-]{1,15}")
 OFF = "the farmer turned it off"
-WAITING = "the node's key is waited for"
+WAITING = "the node waits for its key"
 
 
-class Keeper:
-    """Everything that mycelium is asked for, and the state of it."""
+class IdentityManager:
+    """The identities, and the router that answers for them."""
 
     def __init__(
         self,
-        wishes: Ledger[Identity],
+        records: Ledger[Identity],
         seed: Callable[[], Awaitable[bytes]],
         host: LinuxHost,
         *,
         on: bool = True,
         port: int = 0,
         peers: tuple[Endpoint, ...] = (),
+        left_out: tuple[str, ...] = (),
         interfaces: tuple[str, ...] = (),
     ) -> None:
-        self._wishes = wishes
+        self._records = records
         self._seed = seed
         self._host = host
         self._on = on
         self._port = port
         self._peers = peers
+        self._left_out = left_out
         self._interfaces = interfaces
         self._node: Node | None = None
         self._troubles: dict[str, str] = {}
         self._failure = ""
-        """Why the router ended last."""
+        """Why the router ended the last time."""
 
-    # Wishes
+    # Identities
 
-    def ensure(self, wish: Identity) -> IdentityInfo:
+    def ensure(self, identity: Identity) -> IdentityInfo:
         """Accept an identity and answer for it."""
-        _check(wish)
-        own = _prefix(wish)
-        for id, other in self._wishes.items():
-            if id != wish.id and _prefix(other) == own:
-                raise KeyTaken(identity=wish.id, other=id)
-        before = self._wishes.get(wish.id)
-        if before != wish:
-            self._wishes.put(wish.id, wish)
+        _check(identity)
+        own = _prefix(identity)
+        for id, other in self._records.items():
+            if id != identity.id and _prefix(other) == own:
+                raise KeyTaken(identity=identity.id, other=id)
+        before = self._records.get(identity.id)
+        if before != identity:
+            self._records.put(identity.id, identity)
         if before is not None and self._node is not None and _prefix(before) != own:
             self._node.drop(_prefix(before))
-        self._make(wish)
-        return self._info(wish)
+        self._attach(identity)
+        return self._info(identity)
 
     def drop(self, id: IdentityId) -> None:
-        """Answer for an identity no longer."""
-        wish = self._wishes.get(id)
-        if wish is None:
+        """Forget an identity; an unknown id is fine."""
+        record = self._records.get(id)
+        if record is None:
             return
-        self._wishes.drop(id)
+        self._records.drop(id)
         self._troubles.pop(id, None)
         if self._node is not None:
-            self._node.drop(_prefix(wish))
+            self._node.drop(_prefix(record))
 
-    # Making it so
+    # Reconciling
 
     def problem(self) -> str:
-        """Why the node is not in the overlay; empty when it is, or will be in a moment."""
+        """Why the node is not in the overlay; empty when it is, or while it starts."""
         if not self._on:
             return OFF
         return self._host.problem() or ("" if self._is_up() else self._failure)
@@ -89,7 +91,7 @@ class Keeper:
         return self._node is not None and self._node.links.is_open
 
     async def run(self) -> None:
-        """Be in the overlay until cancelled."""
+        """Run the router until cancelled."""
         if not self._on:
             await asyncio.Event().wait()
         node = self._host.node(await self._seed())
@@ -106,43 +108,43 @@ class Keeper:
             node.close()
 
     async def reconcile(self) -> None:
-        """Every identity once: one whose device came, went or is another's now is attached again."""
-        for _, wish in self._wishes.items():
-            self._make(wish)
+        """Attach each identity whose device appeared, or belongs to another namespace now."""
+        for _, record in self._records.items():
+            self._attach(record)
 
-    def _make(self, wish: Identity) -> None:
+    def _attach(self, record: Identity) -> None:
         node = self._node
         if node is None:
             return
-        node.add(identity(wish.key))
+        node.add(plane.identity(record.key))
         try:
-            node.attach(_prefix(wish), wish.device, wish.namespace)
+            node.attach(_prefix(record), record.device, record.namespace)
         except NoDevice as err:
-            self._troubles[wish.id] = err.explain()
+            self._troubles[record.id] = err.explain()
         else:
-            self._troubles.pop(wish.id, None)
+            self._troubles.pop(record.id, None)
 
     # Views
 
     def get(self, id: IdentityId) -> IdentityInfo:
         """One identity of a node that is in the overlay."""
-        wish = self._wishes.get(id)
+        record = self._records.get(id)
         if problem := self.problem():
             raise NoMycelium(problem=problem)
-        if wish is None:
+        if record is None:
             raise NoMycelium(problem="the network has no mycelium key")
-        return self._info(wish)
+        return self._info(record)
 
     def identities(self) -> tuple[IdentityInfo, ...]:
         """All identities."""
-        return tuple(self._info(wish) for _, wish in self._wishes.items())
+        return tuple(self._info(record) for _, record in self._records.items())
 
     def overlay(self) -> Overlay:
         """The node in the overlay."""
         node = self._node
         problem = self.problem()
         if node is None:
-            return Overlay(False, problem or WAITING)
+            return Overlay(False, problem or WAITING, left_out=self._left_out)
         return Overlay(
             offered=self._is_up() and not problem,
             detail=problem,
@@ -151,26 +153,29 @@ class Keeper:
             port=self._port,
             peers=tuple(sorted(link.name for link in node.links.all.values())),
             routes=len(node.router.table),
+            left_out=self._left_out,
         )
 
-    def _info(self, wish: Identity) -> IdentityInfo:
-        net = mycelium.network(_prefix(wish))
-        attached = self._node is not None and (found := self._node.tuns.get(_prefix(wish))) is not None and found.alive
-        detail = "" if attached else self._troubles.get(wish.id, WAITING if self._on else OFF)
-        own = IPv6Address(mycelium.address(mycelium.public_key(wish.key)))
-        return IdentityInfo(wish.id, str(own), str(net), str(mycelium.gateway(net)), attached, detail)
+    def _info(self, record: Identity) -> IdentityInfo:
+        net = mycelium.network(_prefix(record))
+        attached = (
+            self._node is not None and (found := self._node.tuns.get(_prefix(record))) is not None and found.alive
+        )
+        detail = "" if attached else self._troubles.get(record.id, WAITING if self._on else OFF)
+        own = IPv6Address(mycelium.address(mycelium.public_key(record.key)))
+        return IdentityInfo(record.id, str(own), str(net), str(mycelium.gateway(net)), attached, detail)
 
 
-def _prefix(wish: Identity) -> bytes:
-    return mycelium.address(mycelium.public_key(wish.key))[: mycelium.PREFIX]
+def _prefix(record: Identity) -> bytes:
+    return mycelium.address(mycelium.public_key(record.key))[: mycelium.PREFIX]
 
 
-def _check(wish: Identity) -> None:
-    if not _NAME.fullmatch(wish.id):
-        raise BadIdentity(identity=wish.id, field="id", problem="is no name")
-    if len(wish.key) != mycelium.KEY:
-        raise BadIdentity(identity=wish.id, field="key", problem=f"must be 32 bytes, not {len(wish.key)}")
-    if not _LINK.fullmatch(wish.device):
-        raise BadIdentity(identity=wish.id, field="device", problem=f"`{wish.device}` is no link")
-    if wish.namespace and (not _NAME.fullmatch(wish.namespace) or set(wish.namespace) == {"."}):
-        raise BadIdentity(identity=wish.id, field="namespace", problem=f"`{wish.namespace}` is no namespace")
+def _check(record: Identity) -> None:
+    if not _NAME.fullmatch(record.id):
+        raise BadIdentity(identity=record.id, field="id", problem="is no name")
+    if len(record.key) != mycelium.KEY:
+        raise BadIdentity(identity=record.id, field="key", problem=f"must be 32 bytes, not {len(record.key)}")
+    if not _LINK.fullmatch(record.device):
+        raise BadIdentity(identity=record.id, field="device", problem=f"`{record.device}` is no link")
+    if record.namespace and (not _NAME.fullmatch(record.namespace) or set(record.namespace) == {"."}):
+        raise BadIdentity(identity=record.id, field="namespace", problem=f"`{record.namespace}` is no namespace")
