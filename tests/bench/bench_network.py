@@ -171,7 +171,8 @@ async def ours(networks: list[Network], together: bool, program: tuple[str, ...]
 
 def resident(here: Node) -> float:
     """MiB of the daemon's own memory."""
-    found = here.sh("grep -h ^RssAnon $(grep -lE "networkd|pyroute2_netlink" /proc/[0-9]*/cmdline | sed s/cmdline/status/) | sort -k2n")
+    processes = 'grep -lE "networkd|pyroute2_netlink" /proc/[0-9]*/cmdline | sed s/cmdline/status/'
+    found = here.sh(f"grep -h ^RssAnon $({processes}) | sort -k2n")
     return int(found.split()[-2]) / 1024
 
 
