@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar, cast
 
 import aiohttp
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from zos.explorer.clock import GridClock
 from zos.explorer.nodes.probes import NodeClient
@@ -17,6 +18,27 @@ from zos.explorer.store.pool import QueryPool
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
 from zos.runtime.clock import FakeClock
+
+T = TypeVar("T")
+
+
+class Inline:
+    """A query pool without threads: its coroutines never wait, and `finished` runs them without an event loop."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    async def run(self, query: Callable[[Connection], T]) -> T:
+        return query(self._db)
+
+
+def finished(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    raise AssertionError("it waits for something")
 
 
 @contextlib.contextmanager

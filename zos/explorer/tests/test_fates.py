@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import Engine, event, select, text
+from sqlalchemy import Engine, event, insert, literal, select, text
 
 from zos.explorer.chain.follower import Follower
 from zos.explorer.clock import GridClock
@@ -25,7 +25,7 @@ from zos.explorer.store import pool as pool_module
 from zos.explorer.store.changes import Changes, EventFacts
 from zos.explorer.store.database import open_database
 from zos.explorer.store.pool import QueryPool
-from zos.explorer.store.schema import COUNTRY, META, VERSION
+from zos.explorer.store.schema import CONTRACT, COUNTRY, META, VERSION
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import NODE, USER, Grid, explorer, grid
@@ -200,7 +200,7 @@ async def test_it_may_be_killed_at_any_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "zos.explorer", "--listen", f"127.0.0.1:{port}"]
     killed, calm = tmp_path / "killed", tmp_path / "calm"
     calm.mkdir()
-    async with grid(block_time=0.1) as g, aiohttp.ClientSession() as session, explorer(calm, g.chain) as other:
+    async with grid() as g, aiohttp.ClientSession() as session, explorer(calm, g.chain) as other:
         command += ["--chain", g.dev.url, "--database", str(killed / "gridproxy.sqlite")]
         await g.everybody()
         made = 0
@@ -304,10 +304,16 @@ async def test_a_database_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_list_may_be_as_long_as_the_grid(empty: Engine) -> None:
-    store = Store(empty)
+    # More than the 65,535 parameters that PostgreSQL takes in a statement.
     number = 70_000
-    contracts: dict[int, Any] = {id: rows.contract(id, node_id=1) for id in range(1, number + 1)}
-    store.apply(Changes(contracts=contracts, nodes={1: rows.node(1)}), EventFacts(), rows.CURSOR)
+    Store(empty).apply(Changes(contracts={1: rows.contract(1)}, nodes={1: rows.node(1)}), EventFacts(), rows.CURSOR)
+    names = [name for name in CONTRACT.c.keys() if name != "contract_id"]  # noqa: SIM118
+    numbers = select(literal(2).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < number))
+    with empty.begin() as db:
+        model = numbers.join(CONTRACT, CONTRACT.c.contract_id == 1)
+        copied = select(numbers.c.n, *(CONTRACT.c[name] for name in names)).select_from(model)
+        db.execute(insert(CONTRACT).from_select(["contract_id", *names], copied))
     async with served(empty) as web:
         found = await web.get(f"/contracts?size={number}&sort_by=contract_id&sort_order=desc")
     assert [one["contract_id"] for one in found] == list(range(number, 0, -1))

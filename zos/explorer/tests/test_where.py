@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from zos.explorer.graphql.endpoint import GraphqlEndpoint
 from zos.explorer.rules import CONTRACT_STATES
 from zos.explorer.store.changes import Changes, EventFacts
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
+from zos.explorer.tests.served import Inline, finished
 
 TEXTS = ["", "a%b", "a_b", "axb", "axxB", '{"type":"vm"}', "ß%"]
 BIG = 2**40
@@ -105,16 +105,6 @@ def _holds(row: Mapping[str, Any], name: str, value: Any) -> bool:
     return COMPARED[operator](row[COLUMNS[field]], value)
 
 
-class Inline:
-    """Readers without threads."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
-    async def run(self, query: Callable[[Connection], Any]) -> Any:
-        return query(self._db)
-
-
 QUERY = """query($where: NodeContractWhereInput, $limit: Int, $offset: Int) {
   found: nodeContracts(where: $where, orderBy: [twinID_DESC, contractID_ASC], limit: $limit, offset: $offset) {
     contractID }
@@ -143,7 +133,7 @@ def test_where_means_what_the_model_means(
         for where in wheres:
             variables = {"where": where, "limit": limit, "offset": offset}
             body = json.dumps({"query": QUERY, "variables": variables}).encode()
-            status, answer = asyncio.run(graph.answer(body))
+            status, answer = finished(graph.answer(body))
             assert status == 200, answer
             meant = sorted(
                 (row for row in contracts.values() if is_meant(row, where)),
