@@ -42,7 +42,7 @@ class Run:
             state_given=str(self.tmp_path / "state"),
             layout=Layout(self.tmp_path / "no-lab", self.tmp_path / "no-run"),
         )
-        self.code = await cli.acted(arguments, ctx)
+        self.code = await cli.perform(arguments, ctx)
         self.error = err.getvalue()
         assert self.code == code, self.error
         text = out.getvalue()
@@ -99,7 +99,7 @@ async def test_a_new_key_is_for_its_owners_eyes_and_never_overwritten(tmp_path: 
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(path.read_text().split()) == 12
     await run("key", "new", str(path), code=1)
-    assert "is there already" in run.error
+    assert "already exists" in run.error
 
 
 async def test_twin_farm_and_contract_by_hand(tmp_path: Path) -> None:
@@ -124,7 +124,9 @@ async def test_a_contract_that_ended_before_is_forgotten_when_it_is_cancelled(tm
         assert "ContractNotExists" in run.error
         (tmp_path / "state").mkdir()
         record = tmp_path / "state" / "vm.json"
-        record.write_text(json.dumps({"name": "vm", "contracts": {"1": 7}, "deployments": {}, "meshes": {}}))
+        record.write_text(
+            json.dumps({"version": 2, "name": "vm", "contracts": {"1": 7}, "deployments": {}, "networks": {}})
+        )
         assert await run("cancel", "7") == {"cancelled": [7]}
         assert not record.exists()
 

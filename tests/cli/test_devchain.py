@@ -34,7 +34,7 @@ async def run(tmp_path: Path, url: str, *argv: str, as_json: bool = True, code: 
         state_given=str(tmp_path / "state"),
         layout=Layout(tmp_path / "no-lab", tmp_path / "no-run"),
     )
-    assert await cli.acted(arguments, ctx) == code, err.getvalue()
+    assert await cli.perform(arguments, ctx) == code, err.getvalue()
     return json.loads(out.getvalue()) if as_json and code == 0 else out.getvalue() + err.getvalue()
 
 

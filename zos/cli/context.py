@@ -1,4 +1,4 @@
-"""What a command is given: where its words go, the chain, the user's key, a way to the nodes."""
+"""What a command works with: its output, the chain, the user's key and records, the daemons of nodes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
 
+RECORD_VERSION = 2
+
 
 class NoChain(ZosError):
-    """No URL was given and no lab is up."""
+    """No URL was given and no lab is running."""
 
     reason = "cli.no_chain"
     status = Status.FAILED_PRECONDITION
-    text = "it is not said which chain"
+    text = "no chain was named"
     hint = "give --chain URL or set ZOS_CHAIN, or start a lab: zos lab up"
 
 
@@ -49,12 +51,12 @@ class NoTwin(ZosError):
 
 
 class NoWayToNode(ZosError):
-    """The node's daemons cannot be asked from here."""
+    """The node's daemons cannot be reached from here."""
 
     reason = "cli.no_way_to_node"
     status = Status.UNAVAILABLE
-    text = "node {node} cannot be asked from here"
-    hint = "run this on the node itself, or on the machine of its lab"
+    text = "the daemons of node {node} cannot be reached from here"
+    hint = "run this on the node itself, or on the machine that runs its lab"
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Context:
     chain_url: str
     key_file: Path
     key_given: bool = True
-    """The user named the file; the lab's key must not take its place."""
+    """The user named the file, so the lab's key must not replace it."""
     state_given: str = ""
     layout: Layout = field(default_factory=Layout)
     _chain: Chain | None = None
@@ -82,7 +84,7 @@ class Context:
 
     @property
     def is_lab(self) -> bool:
-        """Whether a lab is there and nothing else was asked for."""
+        """Whether a lab is running and no other chain was named."""
         return self.layout.record.exists() and self.chain_url in ("", CHAIN_URL)
 
     def chain(self) -> Chain:
@@ -96,12 +98,12 @@ class Context:
 
     @property
     def hub_url(self) -> str:
-        """Where signed deployments are put for nodes to fetch; empty when nobody said."""
+        """The hub from which nodes fetch signed deployments; empty if none was named."""
         return os.environ.get("ZOS_HUB", "") or (HUB_URL if self.is_lab else "")
 
     @property
     def relay_urls(self) -> tuple[str, ...]:
-        """The RMB relays that were named, or the lab's; none when the user's twin is to say."""
+        """The RMB relays that were named, or the lab's; empty: those that the user's twin names on the chain."""
         named = tuple(url for url in os.environ.get("ZOS_RELAY", "").split(",") if url)
         return named or ((RELAY_URL,) if self.is_lab else ())
 
@@ -162,22 +164,23 @@ class Context:
 
     @property
     def state(self) -> Path:
-        """Their folder: the given one, else the lab's (what was deployed in a lab ends with it), else the user's."""
+        """The folder of the records: the given one, else the lab's (they end with it), else the user's."""
         if self.state_given:
             return Path(self.state_given).expanduser()
         return self.layout.records if self.is_lab else Path(STATE_DEFAULT).expanduser()
 
     def remember(self, name: str, record: dict[str, Any]) -> None:
-        """Keep what a deployment is made of (with its private keys, for the owner's eyes only)."""
+        """Write the record of a deployment, readable by the user only: it holds private keys."""
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomic(self.state / f"{name}.json", json.dumps(record, indent=1).encode())
+        text = json.dumps({"version": RECORD_VERSION, **record}, indent=1)
+        write_atomic(self.state / f"{name}.json", text.encode())
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """Everything that is remembered, by name."""
+        """All records, by the deployment's name."""
         found = {}
         for path in sorted(self.state.glob("*.json")):
-            with contextlib.suppress(ValueError, OSError):
-                found[path.stem] = dict(json.loads(path.read_text()))
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                found[path.stem] = current(json.loads(path.read_text()))
         return found
 
     def record_of(self, contract: int) -> dict[str, Any] | None:
@@ -188,5 +191,16 @@ class Context:
         return None
 
     def forget(self, name: str) -> None:
-        """A deployment is over."""
+        """Remove the record of a deployment that has ended."""
         (self.state / f"{name}.json").unlink(missing_ok=True)
+
+
+def current(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as this version writes it. Pure. Those of the first had no version and other names."""
+    if "version" in record:
+        return record
+    first = {**record, "networks": record["meshes"], "version": RECORD_VERSION}
+    del first["meshes"]
+    for plan in first["networks"].values():
+        plan["user"] = plan.pop("way_in")
+    return first

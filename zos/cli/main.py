@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         command = next((COMMANDS[word] for word in line if word in COMMANDS), None)
         if command is None or not is_extra(err):
             raise
-        sys.exit(told(Out(), needs(command, err)))
+        sys.exit(report(Out(), needs(command, err)))
 
 
 def is_extra(err: ModuleNotFoundError) -> bool:
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace, ctx: Context) -> int:
     import asyncio  # a third of the time that `zos --help` would take
 
     try:
-        return asyncio.run(acted(arguments, ctx))
+        return asyncio.run(perform(arguments, ctx))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -112,17 +112,17 @@ def run(arguments: argparse.Namespace, ctx: Context) -> int:
         return Exit.OK
 
 
-async def acted(arguments: argparse.Namespace, ctx: Context) -> int:
-    """Run the action; an error is told with what to do next, and becomes the exit code."""
+async def perform(arguments: argparse.Namespace, ctx: Context) -> int:
+    """Run the action; an error is report with what to do next, and becomes the exit code."""
     try:
         async with ctx:
             answer: int | None = await arguments.action(arguments, ctx)
             return int(answer or Exit.OK)
     except ZosError as err:
-        return told(ctx.out, err)
+        return report(ctx.out, err)
 
 
-def told(out: Out, err: ZosError) -> int:
+def report(out: Out, err: ZosError) -> int:
     """Tell an error; returns its exit code."""
     out.note(f"zos: {err.explain()}")
     if hint := err.advice():

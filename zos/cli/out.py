@@ -1,4 +1,4 @@
-"""Where a command's words go: results to standard output (text or JSON), progress and errors to standard error.
+"""A command's output: results to standard output (text or JSON), progress and errors to standard error.
 
 Whatever is text loses its control sequences here: errors, names and console logs come from nodes, chains and guests.
 """
@@ -15,11 +15,11 @@ from typing import Any, TextIO
 from zos.cli.render import harmless, printable
 
 QUIET = 2.0
-"""Seconds between two words on progress, where nobody sees a line being rewritten."""
+"""Seconds between two lines of progress where standard error is not a terminal."""
 
 
 class Out:
-    """Both streams, and whether a program reads the first."""
+    """Standard output and standard error of a command."""
 
     def __init__(self, as_json: bool = False, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.as_json = as_json
@@ -54,7 +54,7 @@ class Out:
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show that something is going on, then how long it took."""
+        """Show what the command is doing, and at the end how long it took."""
         step = Step(self, title)
         self.pending(f"… {title}")
         try:
@@ -65,7 +65,7 @@ class Out:
         self.note(f"✓ {title}{step.tail()}  {step.seconds():.1f} s")
 
     def pending(self, text: str) -> None:
-        """The present state of affairs: one line that is rewritten on a terminal, else a line whenever it changes."""
+        """Show the present state: on a terminal one line that is rewritten, else a line now and then."""
         text = printable(text)
         if text == self._said:
             return
@@ -76,7 +76,7 @@ class Out:
             self._err.flush()
             self._pending = text
         elif time.monotonic() - self._told >= QUIET:
-            # A log wants to know that something is going on, not every line of it.
+            # In a log, a line every QUIET seconds is enough.
             self._told = time.monotonic()
             print(text, file=self._err, flush=True)
 
@@ -91,7 +91,7 @@ class Out:
 
 
 class Step:
-    """Something that takes its time."""
+    """An action in progress."""
 
     def __init__(self, out: Out, title: str) -> None:
         self._out = out
@@ -100,7 +100,7 @@ class Step:
         self._began = time.monotonic()
 
     def at(self, detail: str) -> None:
-        """How far it is."""
+        """Tell how far it is."""
         self._detail = detail
         self._out.pending(f"… {self._title}: {detail}")
 

@@ -1,1 +1,1 @@
-"""What a client of the grid decides and remembers: the user's file as deployments, networks over nodes, records."""
+"""The user's side of a deployment: the file, networks over nodes, signing, contracts, the vault, the demo."""

@@ -1,4 +1,4 @@
-"""From the user's spec to one deployment per node. Pure: every key, port and node is handed in."""
+"""Makes one deployment per node out of the user's file. Pure: keys, ports and nodes are parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
 
-from zos.cli.client.mesh import Mesh, Place, lay_out, peers
+from zos.cli.client.network import Candidate, NetworkPlan, peers, plan_network
 from zos.cli.client.spec import REFERENCE, MachineSpec, NetworkSpec, Spec
 from zos.errors import Status, ZosError
 from zos.model.challenge import GRID_TYPES, workload_challenge
@@ -20,16 +20,16 @@ DATA_LIMIT = 512
 
 
 class NoNode(ZosError):
-    """There is no node to put things on."""
+    """A machine or network names a node that is not on the chain, or there is no node at all."""
 
     reason = "cli.no_node"
     status = Status.NOT_FOUND
     text = "machine {machine} needs node {node}, which the chain does not know"
-    hint = "zos node list shows the nodes there are"
+    hint = "zos node list shows all nodes"
 
 
 class SubnetFull(ZosError):
-    """All addresses of a node's subnet are given out."""
+    """Every address of a node's subnet is in use."""
 
     reason = "cli.subnet_full"
     status = Status.RESOURCE_EXHAUSTED
@@ -38,17 +38,17 @@ class SubnetFull(ZosError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Composed:
-    """What is to be signed and sent."""
+    """What the user is to sign."""
 
     deployments: Mapping[int, Deployment]
-    """By node; contract id 0, as the contract is made after the hash is known."""
-    meshes: tuple[Mesh, ...]
+    """By node. The contract id is 0: a contract is made from the hash."""
+    networks: tuple[NetworkPlan, ...]
     addresses: Mapping[str, str]
-    """Machine to private address."""
+    """Private address by machine."""
 
 
 def assign(spec: Spec, nodes: Sequence[int], earlier: Mapping[str, int] | None = None) -> Spec:
-    """The spec with a node for every machine: the one it names, else where it is, else the least used."""
+    """The spec with a node for every machine: the one it names, else its `earlier` one, else the least loaded."""
     load = {node: sum(machine.node == node for machine in spec.machines) for node in nodes}
     placed = []
     for machine in spec.machines:
@@ -72,8 +72,8 @@ def members(spec: Spec, network: NetworkSpec) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*nodes, *network.nodes]))
 
 
-def subnets_asked(spec: Spec, network: NetworkSpec) -> dict[int, str]:
-    """The subnets that machines' fixed addresses ask for, by node."""
+def requested_subnets(spec: Spec, network: NetworkSpec) -> dict[int, str]:
+    """The subnets that machines' fixed addresses require, by node."""
     return {
         machine.node: str(IPv4Network(f"{machine.ip}/24", strict=False))
         for machine in spec.machines
@@ -84,51 +84,51 @@ def subnets_asked(spec: Spec, network: NetworkSpec) -> dict[int, str]:
 def compose(
     spec: Spec,
     twin: int,
-    places: Mapping[int, Place],
+    candidates: Mapping[int, Candidate],
     *,
     pick: Callable[[list[int]], int],
-    old: Mapping[str, Mesh] | None = None,
+    old: Mapping[str, NetworkPlan] | None = None,
     earlier: Mapping[int, Deployment] | None = None,
     addresses: Mapping[str, str] | None = None,
 ) -> Composed:
-    """The deployments of an assigned spec; `old`, `earlier`, `addresses` are an earlier run's, which this updates."""
-    meshes: dict[str, Mesh] = {}
+    """The deployments of a spec whose machines have nodes. `old`, `earlier`, `addresses`: of the run to update."""
+    networks: dict[str, NetworkPlan] = {}
     for network in spec.networks:
-        meshes[network.name] = lay_out(
+        networks[network.name] = plan_network(
             network.name,
             network.range,
-            [_without_ports(places[node], meshes.values()) for node in members(spec, network)],
+            [_without_ports(candidates[node], networks.values()) for node in members(spec, network)],
             access=network.access,
-            wanted=subnets_asked(spec, network),
+            wanted=requested_subnets(spec, network),
             old=(old or {}).get(network.name),
             pick=pick,
         )
-    given = _addresses(spec, meshes, addresses or {})
-    nodes = sorted({member.node for mesh in meshes.values() for member in mesh.members})
+    given = _addresses(spec, networks, addresses or {})
+    nodes = sorted({member.node for plan in networks.values() for member in plan.members})
     deployments = {
-        node: _updated(_deployment(spec, twin, node, meshes, given), (earlier or {}).get(node)) for node in nodes
+        node: _updated(_deployment(spec, twin, node, networks, given), (earlier or {}).get(node)) for node in nodes
     }
-    return Composed(deployments, tuple(meshes.values()), given)
+    return Composed(deployments, tuple(networks.values()), given)
 
 
-def _without_ports(place: Place, meshes: Iterable[Mesh]) -> Place:
-    """The place, minus the ports that this run has given out there."""
-    given = {member.port for mesh in meshes for member in mesh.members if member.node == place.node}
-    return dataclasses.replace(place, used_ports=place.used_ports | given)
+def _without_ports(candidate: Candidate, networks: Iterable[NetworkPlan]) -> Candidate:
+    """The candidate with the ports that this run has chosen on its node as used."""
+    chosen = {member.port for plan in networks for member in plan.members if member.node == candidate.node}
+    return dataclasses.replace(candidate, used_ports=candidate.used_ports | chosen)
 
 
-def _addresses(spec: Spec, meshes: Mapping[str, Mesh], earlier: Mapping[str, str]) -> dict[str, str]:
+def _addresses(spec: Spec, networks: Mapping[str, NetworkPlan], earlier: Mapping[str, str]) -> dict[str, str]:
     given: dict[str, str] = {machine.name: str(machine.ip) for machine in spec.machines if machine.ip}
     for machine in spec.machines:
         if machine.name in given:
             continue
-        subnet = IPv4Network(meshes[machine.network].member(machine.node).subnet)
+        subnet = IPv4Network(networks[machine.network].member(machine.node).subnet)
         taken = {given.get(other.name) for other in spec.machines if other.network == machine.network}
         before = earlier.get(machine.name)
         if before and IPv4Address(before) in subnet and before not in taken:
             given[machine.name] = before
             continue
-        # .1 is the node's own.
+        # .1 is the node's own address.
         free = (str(subnet.network_address + last) for last in range(2, 255))
         address = next((one for one in free if one not in taken), None)
         if address is None:
@@ -137,16 +137,18 @@ def _addresses(spec: Spec, meshes: Mapping[str, Mesh], earlier: Mapping[str, str
     return given
 
 
-def _deployment(spec: Spec, twin: int, node: int, meshes: Mapping[str, Mesh], given: Mapping[str, str]) -> Deployment:
+def _deployment(
+    spec: Spec, twin: int, node: int, networks: Mapping[str, NetworkPlan], given: Mapping[str, str]
+) -> Deployment:
     overlaid = {machine.network for machine in spec.machines if machine.node == node and machine.mycelium}
     workloads = [
-        _network(mesh, node, mesh.name in overlaid)
-        for mesh in meshes.values()
-        if any(member.node == node for member in mesh.members)
+        _network(plan, node, plan.name in overlaid)
+        for plan in networks.values()
+        if any(member.node == node for member in plan.members)
     ]
     for machine in spec.machines:
         if machine.node == node:
-            workloads += [Workload(0, store.name, store.kind, {"size": store.size}) for store in machine.stores]
+            workloads += [Workload(0, mount.name, mount.kind, {"size": mount.size}) for mount in machine.mounts]
             workloads.append(_machine(machine, given))
     return Deployment(
         version=0,
@@ -160,13 +162,13 @@ def _deployment(spec: Spec, twin: int, node: int, meshes: Mapping[str, Mesh], gi
 
 
 def metadata(name: str) -> str:
-    """The text that the grid's clients know a deployment's project by."""
+    """The text by which the grid's clients find a deployment's project."""
     fields = {"version": 3, "type": "vm", "name": name, "projectName": f"vm/{name}"}
     return json.dumps(fields, separators=(",", ":"))
 
 
 def contract_data(name: str, pull: Mapping[str, str]) -> str:
-    """What the contract carries: the project, and where the signed deployment lies (pull mode)."""
+    """The contract's data: the project, and where nodes fetch the signed deployment."""
     fields = {"version": 3, "type": "vm", "name": name, "projectName": f"vm/{name}"}
     text = json.dumps({**fields, "pull": pull}, separators=(",", ":"))
     if len(text.encode()) > DATA_LIMIT:
@@ -175,23 +177,23 @@ def contract_data(name: str, pull: Mapping[str, str]) -> str:
 
 
 def _mycelium_key(private_key: str) -> str:
-    """A network's mycelium key on one node; it follows from the WireGuard key there, so an update keeps it."""
+    """A network's mycelium key on one node, derived from its WireGuard key there, so that an update keeps it."""
     return blake2b(b"mycelium", key=base64.b64decode(private_key), digest_size=32).hexdigest()
 
 
-def _network(mesh: Mesh, node: int, in_mycelium: bool) -> Workload:
-    me = mesh.member(node)
+def _network(plan: NetworkPlan, node: int, in_mycelium: bool) -> Workload:
+    me = plan.member(node)
     accesses = []
-    if mesh.way_in and mesh.way_in.node == node:
-        accesses.append({"subnet": mesh.way_in.subnet, "node_id": node})
+    if plan.user and plan.user.node == node:
+        accesses.append({"subnet": plan.user.subnet, "node_id": node})
     more = {"mycelium": {"hex_key": _mycelium_key(me.private_key), "peers": []}} if in_mycelium else {}
     return Workload(
         version=0,
-        name=mesh.name,
+        name=plan.name,
         type="network",
         metadata=json.dumps({"version": 3, "user_accesses": accesses}, separators=(",", ":")),
         data={
-            "ip_range": mesh.range,
+            "ip_range": plan.range,
             "subnet": me.subnet,
             "wireguard_private_key": me.private_key,
             "wireguard_listen_port": me.port,
@@ -202,7 +204,7 @@ def _network(mesh: Mesh, node: int, in_mycelium: bool) -> Workload:
                     "allowed_ips": list(peer.allowed_ips),
                     "endpoint": peer.endpoint,
                 }
-                for peer in peers(mesh, node)
+                for peer in peers(plan, node)
             ],
             **more,
         },
@@ -227,7 +229,7 @@ def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:
             },
             "size": machine.root,
             "compute_capacity": {"cpu": machine.cpu, "memory": machine.memory},
-            "mounts": [{"name": store.name, "mountpoint": store.at} for store in machine.stores],
+            "mounts": [{"name": mount.name, "mountpoint": mount.at} for mount in machine.mounts],
             "entrypoint": machine.entrypoint,
             "env": env,
         },
@@ -235,7 +237,7 @@ def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:
 
 
 def _updated(new: Deployment, old: Deployment | None) -> Deployment:
-    """As the next version of an earlier one: untouched workloads keep their version, changed and new ones get it."""
+    """The next version of an earlier deployment. Workloads that did not change keep their version."""
     if old is None:
         return new
     version = old.version + 1
@@ -256,7 +258,7 @@ def _same(one: Workload, other: Workload) -> bool:
 
 
 def is_changed(new: Deployment, old: Deployment | None) -> bool:
-    """Whether an update has anything to say."""
+    """Whether an update changes anything."""
     if old is None:
         return True
     return {(w.name, w.version) for w in new.workloads} != {(w.name, w.version) for w in old.workloads}

@@ -1,4 +1,4 @@
-"""The demo behind `make run`: a lab, a signed contract for each node, and the proof from the user's own namespace."""
+"""The demo of `make run`: a lab, a signed contract for each node, and the check from the user's own namespace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from zos import hub
 from zos.cli.client import deploy, spec
 from zos.cli.client.deploy import Deployed
-from zos.cli.client.mesh import wg_quick
+from zos.cli.client.network import wg_quick
 from zos.cli.context import Context
 from zos.cli.render import table
 from zos.errors import Status, ZosError
@@ -56,24 +56,24 @@ exec httpd -f -p 80 -h /www
 
 
 class NotProved(ZosError):
-    """Something does not work that must."""
+    """A machine does not answer as it should."""
 
     reason = "demo.not_proved"
     status = Status.FAILED_PRECONDITION
     text = "{what}: {problem}"
-    hint = "zos why {machine} tells what happened; zos lab status, zos logs"
+    hint = "zos why {machine} tells what happened; zos lab status and zos logs tell more"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the demo showed."""
+class Demonstration:
+    """The demo's answer, for programs and for people."""
 
     body: Mapping[str, Any]
     text: str
 
 
-async def run(ctx: Context) -> Found:
-    """All of it; raises for the first thing that does not hold."""
+async def run(ctx: Context) -> Demonstration:
+    """Run the demo; raises for the first check that fails."""
     lab, began = Lab(ctx.layout), time.monotonic()
     times: dict[str, float] = {}
     with ctx.out.step(f"a lab of {NODES} nodes, a chain, a hub and a user") as step:
@@ -83,13 +83,13 @@ async def run(ctx: Context) -> Found:
         await asyncio.to_thread(publish_guest, ctx.layout.box_state("hub") / "data")
         times["guest"] = step.seconds()
     wanted = spec.parse(FILE.read_text())
-    with ctx.out.step("signing, publishing, contracts on the chain") as step:
+    with ctx.out.step("signing, publishing, making the contracts") as step:
         deployed = await deploy.deploy(ctx, wanted)
         times["contracts"] = step.seconds()
-    with ctx.out.step("the nodes fetch, check and build") as step:
+    with ctx.out.step("waiting for the nodes to fetch, check and build") as step:
         await deploy.wait(ctx, deployed.contracts, step)
         times["workloads ok"] = step.seconds()
-    with ctx.out.step("through WireGuard from the user's namespace") as step:
+    with ctx.out.step("asking the machines through WireGuard") as step:
         proofs = await prove(lab, deployed, step.at)
         times["proof"] = step.seconds()
     times["all"] = time.monotonic() - began
@@ -101,7 +101,7 @@ async def run(ctx: Context) -> Found:
         "seconds": {name: round(value, 2) for name, value in times.items()},
         "phases": phases,
     }
-    return Found(body, _text(deployed, proofs, times, phases))
+    return Demonstration(body, _text(deployed, proofs, times, phases))
 
 
 def publish_guest(root: Path) -> Path:
@@ -126,8 +126,8 @@ def publish_guest(root: Path) -> Path:
 
 
 async def prove(lab: Lab, deployed: Deployed, say: Any) -> dict[str, str]:
-    """Every machine answers HTTP through WireGuard, and reaches the other one."""
-    await connect(lab, wg_quick(next(mesh for mesh in deployed.meshes if mesh.way_in is not None)))
+    """Check that every machine answers HTTP through WireGuard, and that it reaches another one."""
+    await connect(lab, wg_quick(next(plan for plan in deployed.networks if plan.user is not None)))
     proofs: dict[str, str] = {}
     for name, address in deployed.addresses.items():
         say(f"asking {name} at {address}")
@@ -142,7 +142,7 @@ async def prove(lab: Lab, deployed: Deployed, say: Any) -> dict[str, str]:
 
 
 async def _get(lab: Lab, machine: str, url: str, expected: str) -> str:
-    """What is answered, as soon as it is what is expected."""
+    """Ask until the answer is the expected one; NotProved after ANSWER seconds."""
     deadline = time.monotonic() + ANSWER
     while True:
         try:
@@ -159,7 +159,7 @@ async def _get(lab: Lab, machine: str, url: str, expected: str) -> str:
 
 
 async def connect(lab: Lab, configuration: str) -> None:
-    """The user's end of the tunnel, with what `zos wg` prints (wg-quick's own keys are ours to obey)."""
+    """Set up the user's end of the tunnel from what `zos wg` prints. `wg setconf` does not take wg-quick's own keys."""
     own = {"Address": "", "AllowedIPs": ""}
     kept = []
     for line in configuration.splitlines():

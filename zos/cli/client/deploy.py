@@ -1,4 +1,4 @@
-"""Takes a user's file to running workloads: compose, sign, put where nodes find it, make contracts, wait."""
+"""Brings a user's file to running workloads: compose, sign, publish, make contracts, wait."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import msgspec
 
 from zos.bus.client import Bus
 from zos.cli.client import compose
-from zos.cli.client.mesh import Mesh, Place, reachable
+from zos.cli.client.network import Candidate, NetworkPlan, reachable
 from zos.cli.client.spec import Spec
-from zos.cli.client.vault import Shelf, shelf
+from zos.cli.client.vault import VaultStore, store
 from zos.cli.context import Context
 from zos.cli.out import Step
 from zos.errors import Status, ZosError
@@ -36,20 +36,20 @@ CONTRACTS = "SmartContractModule"
 
 
 class NoHub(ZosError):
-    """Nobody said where to put the signed deployment."""
+    """No hub was named for the signed deployment."""
 
     reason = "cli.no_hub"
     status = Status.FAILED_PRECONDITION
-    text = "it is not said where nodes can fetch your signed deployment"
-    hint = "serve it yourself with --vault, or set ZOS_HUB to the URL of a hub that takes deployments"
+    text = "no hub was named from which nodes can fetch your signed deployment"
+    hint = "serve it yourself with --vault, or set ZOS_HUB to the URL of a hub that accepts deployments"
 
 
 class HubRefused(ZosError):
-    """The hub does not take the document."""
+    """The hub does not accept the deployment."""
 
     reason = "cli.hub_refused"
     status = Status.UNAVAILABLE
-    text = "the hub at {url} did not take the deployment: {problem}"
+    text = "the hub at {url} did not accept the deployment: {problem}"
 
 
 class WorkloadFailed(ZosError):
@@ -62,32 +62,32 @@ class WorkloadFailed(ZosError):
 
 
 class StillWaiting(ZosError):
-    """It takes longer than one wants to wait; the nodes go on."""
+    """The deadline has passed; the nodes continue."""
 
     reason = "cli.still_waiting"
     status = Status.DEADLINE_EXCEEDED
-    text = "not everything is ok after {deadline} s; waiting for {what}"
-    hint = "the nodes go on by themselves: zos status {contract}, zos why {contract}"
+    text = "not everything is ok after {deadline} s; still waiting for {what}"
+    hint = "the nodes continue by themselves: zos status {contract}, zos why {contract}"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What became of a file."""
+    """What a file was deployed as."""
 
     name: str
     contracts: Mapping[int, int]
-    """Node to contract."""
+    """Contract by node."""
     addresses: Mapping[str, str]
-    """Machine to private address."""
-    meshes: tuple[Mesh, ...]
+    """Private address by machine."""
+    networks: tuple[NetworkPlan, ...]
     blocks: Mapping[int, float] = field(default_factory=dict)
-    """Contract to the moment when it was in a block (Unix seconds)."""
+    """When each contract was in a block (Unix seconds)."""
 
 
-async def deploy(ctx: Context, spec: Spec, vault: Shelf | None = None) -> Deployed:
-    """Make or update what the spec says; returns when every contract is on the chain.
+async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> Deployed:
+    """Create or update what the spec describes; returns when every contract is on the chain.
 
-    What is signed lies in the user's vault when one is given, else on the hub.
+    Nodes fetch the signed deployments from the user's vault if one is given, else from the hub.
     """
     chain, key, twin = ctx.chain(), ctx.key(), await ctx.twin()
     if vault is None and not ctx.hub_url:
@@ -96,13 +96,13 @@ async def deploy(ctx: Context, spec: Spec, vault: Shelf | None = None) -> Deploy
     contracts = await _alive(ctx, {int(node): id for node, id in old.get("contracts", {}).items()})
     nodes = {int(one["id"]): one for one in await chain.entries("TfgridModule", "Nodes")}
     spec = compose.assign(spec, sorted(nodes))
-    meshes = {name: msgspec.convert(mesh, Mesh) for name, mesh in old.get("meshes", {}).items()}
+    networks = {name: msgspec.convert(plan, NetworkPlan) for name, plan in old.get("networks", {}).items()}
     documents = {int(node): document for node, document in old.get("deployments", {}).items()}
     earlier = {node: decode(document) for node, document in documents.items() if node in contracts}
     wanted = {node for network in spec.networks for node in compose.members(spec, network)}
-    places = {node: await _place(ctx, node, nodes[node]) for node in wanted if node in nodes}
+    candidates = {node: await _candidate(ctx, node, nodes[node]) for node in wanted if node in nodes}
     composed = compose.compose(
-        spec, twin, places, pick=random.choice, old=meshes, earlier=earlier, addresses=old.get("addresses")
+        spec, twin, candidates, pick=random.choice, old=networks, earlier=earlier, addresses=old.get("addresses")
     )
     signed = {node: sign(deployment, key) for node, deployment in composed.deployments.items()}
     blocks: dict[int, float] = {}
@@ -110,19 +110,19 @@ async def deploy(ctx: Context, spec: Spec, vault: Shelf | None = None) -> Deploy
         if node in contracts and not compose.is_changed(deployment, earlier.get(node)):
             continue
         if vault is not None:
-            vault.keep(int(nodes[node]["twin_id"]), deployment)
+            vault.put(int(nodes[node]["twin_id"]), deployment)
         pull = {"rmb": SESSION} if vault is not None else await _publish(ctx.hub_url, deployment)
         data = compose.contract_data(spec.name, pull)
         contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
         blocks[contracts[node]] = time.time()
         _remember(ctx, spec.name, contracts, composed, signed)
         if node in earlier:
-            shelf(ctx).drop(earlier[node])
-    return Deployed(spec.name, contracts, composed.addresses, composed.meshes, blocks)
+            store(ctx).drop(earlier[node])
+    return Deployed(spec.name, contracts, composed.addresses, composed.networks, blocks)
 
 
 async def _alive(ctx: Context, contracts: Mapping[int, int]) -> dict[int, int]:
-    """Those that the chain still has; one that was cancelled, or is of another chain's past, is made anew."""
+    """The contracts that the chain still has. One that was cancelled, or is of another chain, is made anew."""
     entries = {node: await ctx.chain().query(CONTRACTS, "Contracts", id) for node, id in contracts.items()}
     twin = await ctx.twin()
     return {node: contracts[node] for node, one in entries.items() if one and _is_ours(one, twin)}
@@ -133,23 +133,23 @@ def _is_ours(contract: Mapping[str, Any], twin: int) -> bool:
 
 
 def sign(deployment: Deployment, key: LocalKey) -> Deployment:
-    """With the user's signature."""
+    """The deployment with the user's signature."""
     signature = key.signed(deployment_hash(deployment)).hex()
     return deployment.signed_by(Signature(deployment.twin_id, signature, key.kind))
 
 
-async def _place(ctx: Context, node: int, entry: Mapping[str, Any]) -> Place:
+async def _candidate(ctx: Context, node: int, entry: Mapping[str, Any]) -> Candidate:
     config = entry["public_config"]
     addresses = [config["ip4"]["ip"].decode()] if config else []
     addresses += [ip.decode() for card in entry["interfaces"] for ip in card["ips"]]
     used: frozenset[int] = frozenset()
     with contextlib.suppress(ZosError):
         used = frozenset(await NetworkdClient(await ctx.node(node)).wg_ports())
-    return Place(node, reachable(addresses), used)
+    return Candidate(node, reachable(addresses), used)
 
 
 async def _publish(hub: str, deployment: Deployment) -> dict[str, str]:
-    """Put the signed document on the hub; returns where it lies, as the contract is to say it."""
+    """Put the signed deployment on the hub; returns the `pull` value of the contract's data."""
     document = json.dumps(encode(deployment)).encode()
     digest = hashlib.sha256(document).hexdigest()
     url = f"{hub}/deployments/{digest}"
@@ -183,14 +183,14 @@ def _remember(
             "name": name,
             "contracts": dict(contracts),
             "addresses": dict(composed.addresses),
-            "meshes": {mesh.name: dataclasses.asdict(mesh) for mesh in composed.meshes},
+            "networks": {plan.name: dataclasses.asdict(plan) for plan in composed.networks},
             "deployments": {node: encode(one) for node, one in signed.items() if node in contracts},
         },
     )
 
 
 async def wait(ctx: Context, contracts: Mapping[int, int], step: Step, deadline: float = 180.0) -> None:
-    """Until every workload of the contracts is ok; raises for the first that ends in error."""
+    """Wait until every workload of the contracts is ok; raises WorkloadFailed for the first that ends in error."""
     states: dict[str, str] = {}
 
     async def one(node: int, contract: int) -> None:
@@ -212,14 +212,14 @@ async def wait(ctx: Context, contracts: Mapping[int, int], step: Step, deadline:
 
 
 async def _one_contract(bus: Bus, contract: int, states: dict[str, str], step: Step) -> None:
-    door = ProvisiondClient(bus)
-    async for progress in door.watch(contract):
+    provisiond = ProvisiondClient(bus)
+    async for progress in provisiond.watch(contract):
         if not progress.workload:
             continue
         states[progress.workload] = progress.state
         step.at(", ".join(f"{name} {state}" for name, state in states.items()))
         if progress.state == "error":
             raise WorkloadFailed(workload=progress.workload, contract=contract, problem=progress.message)
-        found = (await door.get(contract))["workloads"]
+        found = (await provisiond.get(contract))["workloads"]
         if all(workload["result"]["state"] == "ok" for workload in found):
             return

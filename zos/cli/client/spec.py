@@ -1,4 +1,4 @@
-"""The user's YAML file: what it may say, and every mistake by its path. Pure."""
+"""Parses the user's YAML file; an error names the path of the mistake. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MEMORY = MiB(512)
 
 
 class BadSpec(ZosError):
-    """The file does not say what can be deployed."""
+    """The file cannot be deployed as it is written."""
 
     reason = "cli.bad_spec"
     status = Status.INVALID_ARGUMENT
     text = "{path}: {problem}"
-    hint = "examples/vm.yaml shows a whole file"
+    hint = "examples/vm.yaml is a complete example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class NetworkSpec:
     name: str
     range: IPv4Network
     access: bool
-    """The user wants a way in from outside."""
+    """The user wants to connect to it by WireGuard."""
     nodes: tuple[int, ...]
-    """Nodes that are members even without a machine."""
+    """Nodes that are in the network even without a machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSpec:
+class MountSpec:
     """A disk or a shared directory of a machine."""
 
     name: str
@@ -68,7 +68,7 @@ class MachineSpec:
     root: Bytes
     entrypoint: str
     env: Mapping[str, str]
-    stores: tuple[StoreSpec, ...]
+    mounts: tuple[MountSpec, ...]
     planetary: bool = False
     """It gets an address in the planetary network as well."""
     mycelium: bool = False
@@ -86,7 +86,7 @@ class Spec:
 
 
 class _Table:
-    """A mapping of the file that knows where it stands and which of its keys were asked for."""
+    """A mapping of the file, with its path; it records which keys were read, so that others can be refused."""
 
     def __init__(self, value: Any, path: str) -> None:
         if value is None:
@@ -111,7 +111,7 @@ class _Table:
     def text(self, key: str, default: str = "") -> str:
         value = self.get(key, default)
         if isinstance(value, dict | list):
-            self.refuse(key, "must be a text")
+            self.refuse(key, "must be text")
         return str(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
@@ -146,14 +146,14 @@ class _Table:
         return {name: table.text(name) for name in table._values}
 
     def done(self) -> None:
-        """Refuse what nobody asked for: a misspelt key must not be silently nothing."""
+        """Refuse the keys that were not read: a misspelt key must not be ignored."""
         for key in self._values:
             if key not in self._asked:
-                self.refuse(key, f"is not known here; known are {', '.join(sorted(self._asked))}")
+                self.refuse(key, f"is not a key here; the keys are {', '.join(sorted(self._asked))}")
 
 
 def parse(text: str) -> Spec:
-    """The file's text as a spec."""
+    """Parse the file's text."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as err:
@@ -197,8 +197,8 @@ def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> Mac
     network = table.text("network", only)
     known = {spec.name: spec for spec in networks}
     if network not in known:
-        table.refuse("network", f"must be one of {', '.join(known) or 'the networks, of which there are none'}")
-    stores = tuple(_stores(table, "disks", "zmount")) + tuple(_stores(table, "volumes", "volume"))
+        table.refuse("network", f"must be one of {', '.join(known) or 'the networks, and the file has none'}")
+    mounts = tuple(_mounts(table, "disks", "zmount")) + tuple(_mounts(table, "volumes", "volume"))
     machine = MachineSpec(
         name=name,
         node=table.number("node", 0, 0, 2**32 - 1),
@@ -210,7 +210,7 @@ def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> Mac
         root=table.size("root", GiB(1)),
         entrypoint=table.text("entrypoint"),
         env=table.texts("env"),
-        stores=stores,
+        mounts=mounts,
         planetary=table.flag("planetary"),
         mycelium=table.flag("mycelium"),
     )
@@ -233,19 +233,19 @@ def _ip(table: _Table, range: IPv4Network) -> IPv4Address | None:
     third, last = ip.packed[2:]
     if ip not in range or not FIRST_SUBNET <= third <= LAST_SUBNET or not 2 <= last <= 254:
         low, high = range.network_address + 256 * FIRST_SUBNET + 2, range.network_address + 256 * LAST_SUBNET + 254
-        table.refuse("ip", f"{ip} must lie in {low} to {high}, its last part between 2 and 254")
+        table.refuse("ip", f"{ip} must lie in {low} to {high}, with a last part from 2 to 254")
     return ip
 
 
-def _stores(table: _Table, key: str, kind: str) -> Iterator[StoreSpec]:
+def _mounts(table: _Table, key: str, kind: str) -> Iterator[MountSpec]:
     for name, entry in table.tables(key):
-        store = StoreSpec(name, kind, entry.size("size"), entry.text("at"))
+        mount = MountSpec(name, kind, entry.size("size"), entry.text("at"))
         entry.done()
-        if not store.size:
-            entry.refuse("size", "must be more than nothing")
-        if not store.at.startswith("/") or store.at == "/":
-            entry.refuse("at", "must be the absolute path where the machine sees it, and not /")
-        yield store
+        if not mount.size:
+            entry.refuse("size", "must be more than 0")
+        if not mount.at.startswith("/") or mount.at == "/":
+            entry.refuse("at", "must be an absolute path in the machine, and not /")
+        yield mount
 
 
 def _check_unique(spec: Spec) -> None:
@@ -267,15 +267,15 @@ def _names(spec: Spec) -> Iterator[tuple[str, str]]:
         yield f"networks.{network.name}", network.name
     for machine in spec.machines:
         yield f"machines.{machine.name}", machine.name
-        for store in machine.stores:
-            yield f"machines.{machine.name}.{store.name}", store.name
+        for mount in machine.mounts:
+            yield f"machines.{machine.name}.{mount.name}", mount.name
 
 
 REFERENCE = re.compile(r"\$\{([a-zA-Z0-9_]+)\.ip\}")
 
 
 def _with_addresses_in_env(spec: Spec) -> Spec:
-    """Refuse `${NAME.ip}` of a machine that is not in the file; the addresses are filled in once they are chosen."""
+    """Refuse `${NAME.ip}` of a machine that is not in the file. compose() fills in the addresses."""
     names = {machine.name for machine in spec.machines}
     for machine in spec.machines:
         for key, value in machine.env.items():

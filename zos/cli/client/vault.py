@@ -1,4 +1,4 @@
-"""The user's own vault: signed deployments in a folder of his, handed by his twin to the nodes that they are for."""
+"""The user's vault: a folder of signed deployments, from which the user's twin serves each to its node."""
 
 from __future__ import annotations
 
@@ -24,80 +24,80 @@ JOINING = 20.0
 
 
 class NoRelay(ZosError):
-    """Nobody said by which relay nodes reach the user."""
+    """No relay was named by which nodes can reach the user."""
 
     reason = "cli.no_relay"
     status = Status.FAILED_PRECONDITION
-    text = "it is not said by which RMB relay nodes reach your vault"
+    text = "no RMB relay was named by which nodes can reach your vault"
     hint = "give --relay wss://NAME or set ZOS_RELAY, or name one on the chain: zos twin create --relay NAME"
 
 
 class RelaySilent(ZosError):
-    """No relay lets the vault in."""
+    """No relay could be joined."""
 
     reason = "cli.relay_silent"
     status = Status.UNAVAILABLE
     text = "your vault cannot join a relay: {problem}"
 
 
-class NotAskedFor(ZosError):
-    """A node did not come for its deployment."""
+class NotFetched(ZosError):
+    """A node has not fetched its deployment."""
 
-    reason = "cli.not_asked_for"
+    reason = "cli.not_fetched"
     status = Status.DEADLINE_EXCEEDED
-    text = "after {deadline} s the node of twin {twin} has not come for its deployment"
-    hint = "the contract stands and the node goes on asking; keep your vault open for it: zos vault serve"
+    text = "after {deadline} s the node of twin {twin} has not fetched its deployment"
+    hint = "the contract is on the chain and the node keeps asking; serve your vault until it has come: zos vault serve"
 
 
-class Shelf:
-    """The vault's folder. A document's name holds the twin of the node that may have it."""
+class VaultStore:
+    """The vault's folder. A file's name holds the twin of the node that may fetch it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._waiting: dict[tuple[int, str], asyncio.Event] = {}
 
-    def keep(self, twin: int, deployment: Deployment) -> None:
-        """Put in what is signed for a node; `handed_out` waits for it from now on."""
+    def put(self, twin: int, deployment: Deployment) -> None:
+        """Add a signed deployment for the node of a twin; `wait_until_fetched` waits for it from now on."""
         hash = deployment_hash(deployment).hex()
         self._make()
         write_atomic(self._path(twin, hash), json.dumps(encode(deployment)).encode())
         self._waiting[twin, hash] = asyncio.Event()
 
     def find(self, twin: int, hash: str) -> bytes | None:
-        """What is kept for a node's twin under a hash."""
+        """The deployment for a node's twin, by its hash."""
         try:
             return self._path(twin, hash).read_bytes()
         except FileNotFoundError:
             return None
 
-    def told(self, twin: int, hash: str) -> None:
-        """A node has been given its document."""
+    def mark_fetched(self, twin: int, hash: str) -> None:
+        """A node has fetched its deployment."""
         if event := self._waiting.get((twin, hash)):
             event.set()
 
-    async def handed_out(self, deadline: float) -> None:
-        """Until everything that was put in has been fetched; NotAskedFor after `deadline` seconds."""
+    async def wait_until_fetched(self, deadline: float) -> None:
+        """Wait until all that was added has been fetched; NotFetched after `deadline` seconds."""
         try:
             async with asyncio.timeout(deadline):
                 for event in self._waiting.values():
                     await event.wait()
         except TimeoutError:
             twin = next(twin for (twin, _), event in self._waiting.items() if not event.is_set())
-            raise NotAskedFor(twin=twin, deadline=round(deadline)) from None
+            raise NotFetched(twin=twin, deadline=round(deadline)) from None
 
     def entries(self) -> list[tuple[int, str]]:
-        """Twin and hash of all that is kept."""
+        """Twin and hash of all deployments in it."""
         parts = sorted(path.stem.split("-") for path in self._folder.glob("*-*.json"))
         return [(int(twin), hash) for twin, hash in parts]
 
     def drop(self, deployment: Deployment) -> None:
-        """Its contract is over, or carries a newer one."""
+        """Remove a deployment whose contract ended or carries a newer one."""
         for path in self._folder.glob(f"*-{deployment_hash(deployment).hex()}.json"):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
-        """Whether it is this process that may serve the vault: two would throw each other off the relay."""
+        """Whether this process may serve the vault: two with one session would disconnect each other at the relay."""
         self._make()
         handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -117,22 +117,22 @@ class Shelf:
         return self._folder / f"{twin}-{hash}.json"
 
 
-def shelf(ctx: Context) -> Shelf:
-    """The user's."""
-    return Shelf(ctx.state / "vault")
+def store(ctx: Context) -> VaultStore:
+    """The vault of this user."""
+    return VaultStore(ctx.state / "vault")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How nodes reach the vault."""
+    """The relays through which nodes reach the vault."""
 
     urls: tuple[str, ...]
     on_chain: str
-    """What the twin has to say on the chain for that: host names joined by `_`."""
+    """The relays that the twin must name on the chain for that: host names joined by `_`."""
 
 
 def route(urls: Sequence[str], on_chain: str) -> Route:
-    """By the relays that are given, else by those that the twin names already. Pure."""
+    """Use the relays that are given, else those that the twin names on the chain. Pure."""
     named = [name for name in on_chain.split("_") if name]
     if not urls:
         if not named:
@@ -140,21 +140,21 @@ def route(urls: Sequence[str], on_chain: str) -> Route:
         return Route(tuple(f"wss://{name}" for name in named), on_chain)
     hosts = [urlsplit(url).hostname or "" for url in urls]
     new = [host for host in dict.fromkeys(hosts) if host and host not in named]
-    # The twin's other programs may be on the others.
+    # The relays that are named already stay: other programs of the twin may use them.
     return Route(tuple(urls), "_".join([*named, *new]) if new else on_chain)
 
 
 @contextlib.asynccontextmanager
-async def served(ctx: Context, kept: Shelf, given: Sequence[str] = ()) -> AsyncIterator[Route | None]:
-    """Hand documents out until the block ends; None where another process of the user does so already."""
-    with kept.locked() as ours:
+async def served(ctx: Context, vault: VaultStore, given: Sequence[str] = ()) -> AsyncIterator[Route | None]:
+    """Serve the vault until the block ends; yields None if another process of the user serves it already."""
+    with vault.locked() as ours:
         if not ours:
             yield None
             return
         twin = await chain_twins(ctx.chain())(await ctx.twin())
         found = route(given or ctx.relay_urls, twin.relay if twin else "")
         peer = Account(ctx.chain(), ctx.key(), found.on_chain).peer(
-            found.urls, Vault(kept.find, kept.told).handle, SESSION
+            found.urls, Vault(vault.find, vault.mark_fetched).handle, SESSION
         )
         running = asyncio.create_task(peer.run())
         try:

@@ -1,10 +1,10 @@
-"""`zos cancel CONTRACT`: the end of a contract, and with it of its deployment."""
+"""`zos cancel CONTRACT`: end contracts, and their deployments with them."""
 
 from __future__ import annotations
 
 import argparse
 
-from zos.cli.client.vault import shelf
+from zos.cli.client.vault import store
 from zos.cli.context import Context
 from zos.cli.parsing import Parser
 from zos.model.deployment import decode
@@ -48,7 +48,7 @@ def _forget(ctx: Context, contract: int) -> None:
             continue
         for node in record["contracts"].keys() - left.keys():
             if node in record["deployments"]:
-                shelf(ctx).drop(decode(record["deployments"][node]))
+                store(ctx).drop(decode(record["deployments"][node]))
         if left:
             deployments = {node: one for node, one in record["deployments"].items() if node in left}
             ctx.remember(name, {**record, "contracts": left, "deployments": deployments})

@@ -1,4 +1,4 @@
-"""`zos logs` and `zos console`: what a machine's serial console says, and typing on it."""
+"""`zos logs` and `zos console`: read a machine's serial console, and type on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zos deploy FILE.yaml`: from your file to running machines."""
+"""`zos deploy FILE.yaml`: create or update what a file describes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,20 @@ class NoFile(ZosError):
 
 def define(parser: Parser) -> None:
     """The parser."""
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, help="YAML; examples/vm.yaml is one")
     parser.add_argument("--no-wait", action="store_true", help="return when the contracts are on the chain")
-    parser.add_argument("--vault", action="store_true", help="your own twin hands the deployments to the nodes; no hub")
+    parser.add_argument(
+        "--vault", action="store_true", help="serve the deployments to the nodes yourself, through RMB, without a hub"
+    )
     add_relay(parser)
-    parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait for ok")
+    parser.add_argument(
+        "--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait (default: %(default)g)"
+    )
     parser.set_defaults(action=_deploy)
 
 
 def read(path: Path) -> spec.Spec:
-    """The user's file."""
+    """Read and parse the user's file."""
     try:
         return spec.parse(path.read_text())
     except (OSError, UnicodeDecodeError) as err:
@@ -42,16 +46,16 @@ def read(path: Path) -> spec.Spec:
 
 async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
     wanted = read(arguments.file)
-    kept = vault.shelf(ctx) if arguments.vault else None
+    store = vault.store(ctx) if arguments.vault else None
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(vault.served(ctx, kept, arguments.relay)) if kept else None
-        with ctx.out.step("signing, publishing, contracts on the chain"):
-            deployed = await deploy.deploy(ctx, wanted, kept)
-        if kept and served and not arguments.no_wait:
-            with ctx.out.step("the nodes come to your vault"):
-                await kept.handed_out(arguments.timeout)
+        served = await stack.enter_async_context(vault.served(ctx, store, arguments.relay)) if store else None
+        with ctx.out.step("signing, publishing, making the contracts"):
+            deployed = await deploy.deploy(ctx, wanted, store)
+        if store and served and not arguments.no_wait:
+            with ctx.out.step("waiting for the nodes to fetch from your vault"):
+                await store.wait_until_fetched(arguments.timeout)
         if not arguments.no_wait:
-            with ctx.out.step("the nodes fetch, check and build") as step:
+            with ctx.out.step("waiting for the nodes to fetch, check and build") as step:
                 await deploy.wait(ctx, deployed.contracts, step, arguments.timeout)
     body = {
         "name": deployed.name,
@@ -61,7 +65,7 @@ async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
     rows = [[node, contract] for node, contract in deployed.contracts.items()]
     first = next(iter(deployed.contracts.values()), "CONTRACT")
     addresses = "\n".join(f"{name}: {address}" for name, address in deployed.addresses.items())
-    hint = f"your way in: zos wg {first} > wg0.conf   look: zos status {first}   end: zos cancel {first}"
-    if kept and arguments.no_wait:
-        hint += "\nkeep your vault open until the nodes came for it: zos vault serve"
+    hint = f"to connect: zos wg {first} > wg0.conf   to look: zos status {first}   to end: zos cancel {first}"
+    if store and arguments.no_wait:
+        hint += "\nserve your vault until the nodes have fetched: zos vault serve"
     ctx.out.result(body, f"{table(['node', 'contract'], rows)}\n{addresses}\n{hint}")

@@ -1,4 +1,4 @@
-"""`zos devchain`: the embedded chain's time, money and moods, and what its farmers earn."""
+"""`zos devchain`: time, money and faults of the embedded chain, and what its farmers earn."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class NoSuchMonth(ZosError):
 
     reason = "cli.no_such_month"
     status = Status.INVALID_ARGUMENT
-    text = "`{month}` is no period"
+    text = "`{month}` is not a period"
     hint = "give now, last, YYYY-MM or a period's number"
 
 
 class NotADevchain(ZosError):
-    """The chain does not know the methods that only the embedded one has."""
+    """The chain lacks the methods that only the embedded one has."""
 
     reason = "cli.not_a_devchain"
     status = Status.FAILED_PRECONDITION
     text = "the chain cannot do this: {problem}"
-    hint = "only `python -m zos.devchain` and labs can; look at --chain or ZOS_CHAIN"
+    hint = "only the chain of a lab and `python -m zos.devchain` can; --chain or ZOS_CHAIN names another"
 
 
 def define(parser: Parser) -> None:
@@ -94,7 +94,7 @@ async def _head(ctx: Context) -> dict[str, int]:
 async def _advance(arguments: argparse.Namespace, ctx: Context) -> None:
     left = arguments.days * DAY + arguments.hours * 3600 + arguments.minutes * 60
     before = await _head(ctx)
-    with ctx.out.step("time passes") as step:
+    with ctx.out.step("letting time pass") as step:
         while left > 0:
             part = min(left, DAY)
             await _ask(ctx, "dev_advance", part, arguments.heartbeats)

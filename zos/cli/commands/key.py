@@ -15,12 +15,12 @@ from zos.substrate.keys import new_mnemonic
 
 
 class KeyThere(ZosError):
-    """A key is never overwritten."""
+    """A key file is never overwritten."""
 
     reason = "cli.key_there"
     status = Status.ALREADY_EXISTS
-    text = "{path} is there already"
-    hint = "choose another name; a key that is lost cannot be made again"
+    text = "{path} already exists"
+    hint = "choose another name: an overwritten key could not be restored"
 
 
 def define(parser: Parser) -> None:

@@ -21,16 +21,16 @@ ACTIVATION = 60.0
 
 
 class NoSuch(ZosError):
-    """The chain has no such thing."""
+    """An id is not on the chain."""
 
     reason = "cli.no_such"
     status = Status.NOT_FOUND
     text = "there is no {what} {id} on the chain"
-    hint = "zos {what} list shows what there is"
+    hint = "zos {what} list shows all of them"
 
 
 class NotActivated(ZosError):
-    """The account gets no first TFT."""
+    """The activation service did not give the account its first TFT."""
 
     reason = "cli.not_activated"
     status = Status.UNAVAILABLE
@@ -88,6 +88,6 @@ async def _activate(url: str, account: str) -> None:
         answer = await fetch_configured(request, ACTIVATION)
     except ZosError as err:
         raise NotActivated(url=url, problem=err.facts.get("problem", err)) from None
-    # Somebody who has money already is no problem.
+    # 409: the account has money already.
     if answer.status not in (200, 409):
         raise NotActivated(url=url, problem=f"it answers {answer.status}")

@@ -1,4 +1,4 @@
-"""`zos vault`: your signed deployments, handed by your own twin to the nodes that they are for."""
+"""`zos vault`: your signed deployments, which your own twin serves to the nodes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from zos.errors import Status, ZosError
 
 
 class Served(ZosError):
-    """Twice would throw each other off the relay."""
+    """Two processes with one session would disconnect each other at the relay."""
 
     reason = "cli.vault_served"
     status = Status.FAILED_PRECONDITION
     text = "another process of yours serves this vault already"
+    hint = "leave it running, or end it first"
 
 
 def define(parser: Parser) -> None:
@@ -28,26 +29,26 @@ def define(parser: Parser) -> None:
 
 
 def add_relay(parser: argparse.ArgumentParser) -> None:
-    """The option that both ways of serving have."""
+    """The option of `zos vault serve` and `zos deploy --vault`."""
     parser.add_argument(
         "--relay",
         action="append",
         default=[],
         metavar="URL",
-        help="an RMB relay by which nodes reach your vault (or ZOS_RELAY; else those that your twin names)",
+        help="an RMB relay by which nodes reach your vault (or ZOS_RELAY; default: the relays that your twin names)",
     )
 
 
 async def _list(arguments: argparse.Namespace, ctx: Context) -> None:
-    found = vault.shelf(ctx).entries()
+    found = vault.store(ctx).entries()
     body = [{"twin": twin, "hash": hash} for twin, hash in found]
     ctx.out.result(body, table(["for the node of twin", "hash"], [[twin, hash] for twin, hash in found]))
 
 
 async def _serve(arguments: argparse.Namespace, ctx: Context) -> None:
-    kept = vault.shelf(ctx)
-    async with vault.served(ctx, kept, arguments.relay) as route:
+    store = vault.store(ctx)
+    async with vault.served(ctx, store, arguments.relay) as route:
         if route is None:
             raise Served()
-        ctx.out.note(f"{len(kept.entries())} deployments by {', '.join(route.urls)}; Ctrl-C ends it")
+        ctx.out.note(f"{len(store.entries())} deployments are served through {', '.join(route.urls)}; stop with Ctrl-C")
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""`zos wg CONTRACT`: your way into a network, as wg-quick reads it."""
+"""`zos wg CONTRACT`: your configuration of a network for wg-quick."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import argparse
 
 import msgspec
 
-from zos.cli.client.mesh import Mesh, wg_quick
+from zos.cli.client.network import NetworkPlan, wg_quick
 from zos.cli.context import Context
 from zos.cli.parsing import Parser
 from zos.errors import Status, ZosError
 
 
 class NoRecord(ZosError):
-    """The keys of a network are only in its owner's records."""
+    """The private key is in the records of whoever deployed, and nowhere else."""
 
     reason = "cli.no_record"
     status = Status.NOT_FOUND
     text = "there is no record of contract {contract} in {folder}"
-    hint = "only the account that deployed it, on the same machine, has the private key"
+    hint = "the private key is only where the contract was deployed from; --state names another folder of records"
 
 
 class NoAccess(ZosError):
-    """No way in was asked for."""
+    """The file did not ask for access."""
 
     reason = "cli.no_access"
     status = Status.FAILED_PRECONDITION
-    text = "no network of contract {contract} has a way in for you"
-    hint = "set `access: true` at the network and deploy again"
+    text = "no network of contract {contract} was deployed with access for you"
+    hint = "write `access: true` at the network and deploy again"
 
 
 def define(parser: Parser) -> None:
@@ -42,12 +42,12 @@ async def _wg(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 def configuration(ctx: Context, contract: int) -> str:
-    """The configuration for the first network that has a way in."""
+    """The configuration of the first network that was deployed with access."""
     record = ctx.record_of(contract)
     if record is None:
         raise NoRecord(contract=contract, folder=ctx.state)
-    for body in record["meshes"].values():
-        mesh = msgspec.convert(body, Mesh)
-        if mesh.way_in is not None:
-            return wg_quick(mesh)
+    for body in record["networks"].values():
+        plan = msgspec.convert(body, NetworkPlan)
+        if plan.user is not None:
+            return wg_quick(plan)
     raise NoAccess(contract=contract)

@@ -1,4 +1,4 @@
-"""`zos why CONTRACT [NAME]`: why something is as it is."""
+"""`zos why CONTRACT [NAME]`: the history of a deployment or of one workload."""
 
 from __future__ import annotations
 

@@ -12,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zos.cli.client import compose
-from zos.cli.client.mesh import Mesh, NoAccessNode, Place, SubnetConflict, peers, public_key, reachable, wg_quick
+from zos.cli.client.network import (
+    Candidate,
+    NetworkPlan,
+    NoAccessNode,
+    SubnetConflict,
+    peers,
+    public_key,
+    reachable,
+    wg_quick,
+)
 from zos.cli.client.spec import Spec, parse
 from zos.model.deployment import Deployment
 
-PLACES = {1: Place(1, "198.51.100.21"), 2: Place(2, "198.51.100.22"), 3: Place(3, "")}
+CANDIDATES = {1: Candidate(1, "198.51.100.21"), 2: Candidate(2, "198.51.100.22"), 3: Candidate(3, "")}
 
 
 def spec(machines: Mapping[str, Mapping[str, Any]], access: bool = False) -> Spec:
@@ -25,7 +34,7 @@ def spec(machines: Mapping[str, Mapping[str, Any]], access: bool = False) -> Spe
 
 
 def composed(wanted: Spec, **more: Any) -> compose.Composed:
-    return compose.compose(wanted, 7, PLACES, pick=lambda ports: ports[0], **more)
+    return compose.compose(wanted, 7, CANDIDATES, pick=lambda ports: ports[0], **more)
 
 
 def network(deployment: Deployment) -> Mapping[str, Any]:
@@ -55,46 +64,46 @@ def test_each_node_has_its_subnet_and_the_other_as_peer() -> None:
 
 def test_a_hidden_node_dials_the_access_node_and_is_reached_through_it() -> None:
     found = composed(spec({"a": {"node": 1}, "b": {"node": 2}, "c": {"node": 3}}))
-    (mesh,) = found.meshes
+    (plan,) = found.networks
     hidden = network(found.deployments[3])
     (up,) = hidden["peers"]
     assert up["allowed_ips"] == ["10.20.0.0/16", "100.64.0.0/16"]
-    assert up["endpoint"].startswith(PLACES[mesh.access_node].host)
-    others = {node: [peer.subnet for peer in peers(mesh, node)] for node in (1, 2)}
-    assert hidden["subnet"] in others[mesh.access_node]
-    away = next(node for node in (1, 2) if node != mesh.access_node)
-    through = next(peer for peer in peers(mesh, away) if peer.subnet == mesh.member(mesh.access_node).subnet)
+    assert up["endpoint"].startswith(CANDIDATES[plan.access_node].host)
+    others = {node: [peer.subnet for peer in peers(plan, node)] for node in (1, 2)}
+    assert hidden["subnet"] in others[plan.access_node]
+    away = next(node for node in (1, 2) if node != plan.access_node)
+    through = next(peer for peer in peers(plan, away) if peer.subnet == plan.member(plan.access_node).subnet)
     assert hidden["subnet"] in through.allowed_ips
 
 
 def test_two_hidden_nodes_and_nobody_else_are_refused() -> None:
-    places = {1: Place(1, ""), 2: Place(2, "")}
+    candidates = {1: Candidate(1, ""), 2: Candidate(2, "")}
     with pytest.raises(NoAccessNode):
-        compose.compose(spec({"a": {"node": 1}, "b": {"node": 2}}), 7, places, pick=min)
+        compose.compose(spec({"a": {"node": 1}, "b": {"node": 2}}), 7, candidates, pick=min)
 
 
 def test_the_users_way_in_is_a_peer_of_one_node_and_its_key_is_in_no_deployment() -> None:
     found = composed(spec({"a": {"node": 1}}, access=True))
-    (mesh,) = found.meshes
-    assert mesh.way_in is not None
+    (plan,) = found.networks
+    assert plan.user is not None
     (peer,) = network(found.deployments[1])["peers"]
-    assert peer["wireguard_public_key"] == public_key(mesh.way_in.private_key)
-    assert mesh.way_in.private_key not in repr(found.deployments)
-    text = wg_quick(mesh)
-    assert f"PrivateKey = {mesh.way_in.private_key}" in text
-    assert f"Endpoint = {mesh.member(1).endpoint}" in text
+    assert peer["wireguard_public_key"] == public_key(plan.user.private_key)
+    assert plan.user.private_key not in repr(found.deployments)
+    text = wg_quick(plan)
+    assert f"PrivateKey = {plan.user.private_key}" in text
+    assert f"Endpoint = {plan.member(1).endpoint}" in text
 
 
 def test_ports_that_a_node_has_given_out_are_not_chosen() -> None:
-    places = {1: Place(1, "198.51.100.21", frozenset(range(1024, 2000)))}
-    found = compose.compose(spec({"a": {"node": 1}}), 7, places, pick=min)
+    candidates = {1: Candidate(1, "198.51.100.21", frozenset(range(1024, 2000)))}
+    found = compose.compose(spec({"a": {"node": 1}}), 7, candidates, pick=min)
     assert network(found.deployments[1])["wireguard_listen_port"] == 2000
 
 
 def test_an_update_keeps_keys_ports_addresses_and_versions_of_what_it_does_not_touch() -> None:
     first = composed(spec({"a": {"node": 1}, "b": {"node": 1}}))
     old: dict[str, Any] = {
-        "old": {mesh.name: mesh for mesh in first.meshes},
+        "old": {plan.name: plan for plan in first.networks},
         "earlier": dict(first.deployments),
         "addresses": first.addresses,
     }
@@ -146,15 +155,15 @@ def test_subnets_addresses_and_ports_never_collide(nodes: list[int], access: boo
     except NoAccessNode:
         assert set(nodes) == {3}
         return
-    (mesh,) = found.meshes
-    subnets = [member.subnet for member in mesh.members] + ([mesh.way_in.subnet] if mesh.way_in else [])
+    (plan,) = found.networks
+    subnets = [member.subnet for member in plan.members] + ([plan.user.subnet] if plan.user else [])
     assert len(set(subnets)) == len(subnets)
     assert len(set(found.addresses.values())) == len(nodes)
-    assert all(_is_known(mesh, peer.public_key) for node in {*nodes} for peer in peers(mesh, node))
+    assert all(_is_known(plan, peer.public_key) for node in {*nodes} for peer in peers(plan, node))
 
 
-def _is_known(mesh: Mesh, key: str) -> bool:
-    privates = [member.private_key for member in mesh.members] + ([mesh.way_in.private_key] if mesh.way_in else [])
+def _is_known(plan: NetworkPlan, key: str) -> bool:
+    privates = [member.private_key for member in plan.members] + ([plan.user.private_key] if plan.user else [])
     return key in {public_key(private) for private in privates}
 
 
@@ -168,7 +177,7 @@ def test_a_machine_is_in_the_mycelium_overlay_by_its_networks_key_which_an_updat
     machine = next(w.data for w in found.deployments[1].workloads if w.type == "zmachine")
     assert machine["network"]["mycelium"]["network"] == machine["network"]["interfaces"][0]["network"]
     assert len(bytes.fromhex(machine["network"]["mycelium"]["hex_seed"])) == 6
-    again = composed(wanted, old={mesh.name: mesh for mesh in found.meshes})
+    again = composed(wanted, old={plan.name: plan for plan in found.networks})
     assert network(again.deployments[1])["mycelium"]["hex_key"] == key
 
 

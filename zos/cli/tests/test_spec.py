@@ -34,7 +34,7 @@ def test_the_example_says_what_its_comments_say() -> None:
     spec = parse(EXAMPLE.read_text())
     assert [machine.node for machine in spec.machines] == [1, 2]
     assert spec.networks[0].access
-    assert [store.size for machine in spec.machines for store in machine.stores] == [GiB(1), GiB(1)]
+    assert [store.size for machine in spec.machines for store in machine.mounts] == [GiB(1), GiB(1)]
 
 
 def test_what_is_left_out_has_its_default() -> None:

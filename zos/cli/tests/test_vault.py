@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zos.cli.client.vault import NoRelay, NotAskedFor, Route, Shelf, route
+from zos.cli.client.vault import NoRelay, NotFetched, Route, VaultStore, route
 from zos.model.challenge import deployment_hash
 from zos.model.decode import parse
 from zos.model.deployment import Deployment, decode
@@ -39,37 +39,37 @@ def test_without_any_relay_the_next_move_is_told() -> None:
 
 
 def test_a_document_is_found_by_its_node_alone_and_is_its_owners_to_read(tmp_path: Path) -> None:
-    shelf, one = Shelf(tmp_path / "vault"), deployment("one")
+    store, one = VaultStore(tmp_path / "vault"), deployment("one")
     hash = deployment_hash(one).hex()
-    shelf.keep(7, one)
-    found = shelf.find(7, hash)
+    store.put(7, one)
+    found = store.find(7, hash)
     assert found is not None
     assert decode(parse(found)) == one
-    assert shelf.find(8, hash) is None
-    assert shelf.entries() == [(7, hash)]
+    assert store.find(8, hash) is None
+    assert store.entries() == [(7, hash)]
     (path,) = (tmp_path / "vault").iterdir()
     assert path.stat().st_mode & 0o077 == 0
-    shelf.drop(deployment("other"))
-    assert shelf.entries() == [(7, hash)]
-    shelf.drop(one)
-    assert shelf.entries() == []
+    store.drop(deployment("other"))
+    assert store.entries() == [(7, hash)]
+    store.drop(one)
+    assert store.entries() == []
 
 
 async def test_it_is_known_which_node_has_not_come(tmp_path: Path) -> None:
-    shelf, one, two = Shelf(tmp_path), deployment("one"), deployment("two")
-    shelf.keep(7, one)
-    shelf.keep(8, two)
-    shelf.told(7, deployment_hash(one).hex())
-    with pytest.raises(NotAskedFor, match="twin 8"):
-        await shelf.handed_out(0.01)
-    shelf.told(8, deployment_hash(two).hex())
-    await shelf.handed_out(0.01)
+    store, one, two = VaultStore(tmp_path), deployment("one"), deployment("two")
+    store.put(7, one)
+    store.put(8, two)
+    store.mark_fetched(7, deployment_hash(one).hex())
+    with pytest.raises(NotFetched, match="twin 8"):
+        await store.wait_until_fetched(0.01)
+    store.mark_fetched(8, deployment_hash(two).hex())
+    await store.wait_until_fetched(0.01)
 
 
 def test_one_process_serves_a_vault(tmp_path: Path) -> None:
-    with Shelf(tmp_path).locked() as ours:
+    with VaultStore(tmp_path).locked() as ours:
         assert ours
-        with Shelf(tmp_path).locked() as second:
+        with VaultStore(tmp_path).locked() as second:
             assert not second
-    with Shelf(tmp_path).locked() as again:
+    with VaultStore(tmp_path).locked() as again:
         assert again
