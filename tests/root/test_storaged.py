@@ -161,14 +161,14 @@ def _write(path: Path, size: int) -> None:
 async def test_more_than_the_pool_can_promise_is_refused_although_nothing_is_used(node: Node):
     client = await node.up(node.disk("a"))
     pool = await the_pool(client)
-    gap = pool.usable - pool.promised
-    await client.ensure_disk(Disk(DISK, MiB(gap // MiB(1) - 1)))
+    free = pool.usable - pool.promised
+    await client.ensure_disk(Disk(DISK, MiB(free // MiB(1) - 1)))
     with pytest.raises(PoolFull, match="no ssd pool has 100 MiB left; the most that one pool can still promise is"):
         await client.ensure_disk(Disk(DiskId("more"), MiB(100)))
     with pytest.raises(PoolFull):
         await client.ensure_volume(Volume(VOLUME, MiB(100)))
     with pytest.raises(PoolFull):
-        await client.ensure_disk(Disk(DISK, gap * 2))
+        await client.ensure_disk(Disk(DISK, free * 2))
     assert [disk.id for disk in await client.list_disks()] == [DISK]
 
 
@@ -291,7 +291,7 @@ async def test_a_device_that_holds_anything_is_left_as_it_is(node: Node, content
         await client.ensure_disk(Disk(DISK, MiB(10)))
 
 
-async def test_a_pool_that_vanishes_says_so_and_its_wishes_stay_until_it_is_back(node: Node):
+async def test_a_pool_that_vanishes_says_so_and_its_records_stay_until_it_is_back(node: Node):
     node.config = "every = 0.2"
     gone, stays = node.disk("a"), node.disk("b")
     client = await node.up(gone, stays)
@@ -324,10 +324,10 @@ async def test_a_pool_that_vanishes_says_so_and_its_wishes_stay_until_it_is_back
 
 async def _used(client: StoragedClient) -> set[str]:
     pools = {tombstone.pool for tombstone in await client.list_tombstones()}
-    buried = {tombstone.id for tombstone in await client.list_tombstones()}
+    tombstones = {tombstone.id for tombstone in await client.list_tombstones()}
     folders = [Path(disk.path).parents[2] for disk in await client.list_disks()]
     on_disk = {path.name for pool in pools for path in (folders[0] / pool / "tombstones").iterdir()}
-    return {id for id in buried if any(f"disk:{id}@" in name for name in on_disk)}
+    return {id for id in tombstones if any(f"disk:{id}@" in name for name in on_disk)}
 
 
 async def _until(ask: object, answer: object, deadline: float = 30.0) -> None:
@@ -425,12 +425,12 @@ async def test_what_is_dropped_is_kept_read_only_and_comes_back_whole(node: Node
     assert (await client.list_disks(), await client.list_volumes()) == ((), ())
     assert not disk.path.exists()
     assert not volume.path.exists()
-    graves = node.folder / "mnt" / disk.pool / "tombstones"
+    tombstones = node.folder / "mnt" / disk.pool / "tombstones"
     first, second = await client.list_tombstones()
     assert (first.evidence, first.size, second.size) == (CANCELLED, MiB(50), MiB(50))
     with pytest.raises(OSError, match="Read-only"):
-        (graves / second.key / "f").write_text("changed")
-    assert stat.S_IMODE((graves / first.key).stat().st_mode) == 0o400
+        (tombstones / second.key / "f").write_text("changed")
+    assert stat.S_IMODE((tombstones / first.key).stat().st_mode) == 0o400
     # The same name may live again meanwhile; both are kept in the end.
     again = await client.ensure_volume(Volume(VOLUME, MiB(20)))
     assert list(again.path.iterdir()) == []
@@ -454,10 +454,10 @@ async def test_a_tombstone_is_erased_when_its_time_has_come(node: Node):
     await client.ensure_volume(Volume(VOLUME, MiB(50)))
     await client.drop_disk(DISK, CANCELLED)
     await client.drop_volume(VOLUME, CANCELLED)
-    graves = node.folder / "mnt" / disk.pool / "tombstones"
-    assert len(list(graves.iterdir())) == 2
+    tombstones = node.folder / "mnt" / disk.pool / "tombstones"
+    assert len(list(tombstones.iterdir())) == 2
     await _until(client.list_tombstones, ())
-    await asyncio.to_thread(until, lambda: list(graves.iterdir()) == [])
+    await asyncio.to_thread(until, lambda: list(tombstones.iterdir()) == [])
 
 
 async def test_an_unknown_disk_on_a_pool_is_kept_counted_and_taken_over_when_asked_for(node: Node):
@@ -542,7 +542,7 @@ async def test_kills_in_the_middle_of_everything_lose_nothing_that_was_promised(
         await asyncio.gather(*tasks)
     client = await node.up(file)
     disks = {disk.id: disk for disk in await client.list_disks()}
-    graves = {tombstone.id: tombstone for tombstone in await client.list_tombstones()}
+    tombstones = {tombstone.id: tombstone for tombstone in await client.list_tombstones()}
     pool = await the_pool(client)
     assert (pool.state, pool.detail) == (PoolState.READY, ""), "no strays, no errors"
     assert [disk.detail for disk in disks.values() if disk.detail] == []
@@ -551,8 +551,8 @@ async def test_kills_in_the_middle_of_everything_lose_nothing_that_was_promised(
         assert disks[DiskId(id)].path.read_bytes()[: len(id)] == id.encode()
     for id in dropped:
         # The kill may have come before the drop or after the undelete was written down; never is it nowhere.
-        if id in graves:
-            path = node.folder / "mnt" / pool.name / "tombstones" / graves[id].key
+        if id in tombstones:
+            path = node.folder / "mnt" / pool.name / "tombstones" / tombstones[id].key
         else:
             path = disks[DiskId(id)].path
         assert path.read_bytes()[: len(id)] == id.encode()

@@ -1,4 +1,4 @@
-"""The fake host keeps the real one's promise: the same claims, asked of both through the door."""
+"""The fake host keeps the real one's promise: the same claims, asked of both through the API."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ async def fake(folder: Path) -> AsyncIterator[StoragedClient]:
 
 @pytest.fixture(params=["fake", "real"])
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoragedClient]:
-    async with fake(tmp_path) if request.param == "fake" else real(tmp_path) as door:
-        yield door
+    async with fake(tmp_path) if request.param == "fake" else real(tmp_path) as client:
+        yield client
 
 
 async def test_two_blank_devices_are_two_pools_and_one_carries_the_cache(client: StoragedClient, tmp_path: Path):
@@ -83,7 +83,7 @@ async def test_two_blank_devices_are_two_pools_and_one_carries_the_cache(client:
     assert (cache.path, cache.size) == (tmp_path / "cache", max(pool.system for pool in pools))
 
 
-async def test_a_disk_stands_as_it_was_wished_and_grows(client: StoragedClient, tmp_path: Path):
+async def test_a_disk_stands_as_it_was_asked_for_and_grows(client: StoragedClient, tmp_path: Path):
     info = await client.ensure_disk(Disk(DISK, MiB(10)))
     assert info.path == tmp_path / "mnt" / info.pool / "vdisks" / DISK
     assert (info.size, info.used, info.image, info.detail) == (MiB(10), 0, None, "")
@@ -94,7 +94,7 @@ async def test_a_disk_stands_as_it_was_wished_and_grows(client: StoragedClient, 
     assert [disk.size for disk in await client.list_disks()] == [MiB(20)]
 
 
-async def test_a_volume_stands_as_it_was_wished_and_grows(client: StoragedClient, tmp_path: Path):
+async def test_a_volume_stands_as_it_was_asked_for_and_grows(client: StoragedClient, tmp_path: Path):
     info = await client.ensure_volume(Volume(VOLUME, MiB(10)))
     assert info.path == tmp_path / "mnt" / info.pool / "volumes" / VOLUME
     assert (info.size, info.detail) == (MiB(10), "")
@@ -159,9 +159,9 @@ async def test_an_image_fills_a_blank_disk_once(client: StoragedClient, tmp_path
     assert (await client.list_disks())[0].used > 0
 
 
-async def test_many_wishes_at_once_fill_the_pools_and_no_further(client: StoragedClient):
-    wishes = [client.ensure_disk(Disk(DiskId(f"d{number}"), MiB(900))) for number in range(8)]
-    answers = await asyncio.gather(*wishes, return_exceptions=True)
+async def test_many_requests_at_once_fill_the_pools_and_no_further(client: StoragedClient):
+    records = [client.ensure_disk(Disk(DiskId(f"d{number}"), MiB(900))) for number in range(8)]
+    answers = await asyncio.gather(*records, return_exceptions=True)
     assert {type(answer).__name__ for answer in answers} == {"DiskInfo", "PoolFull"}
     pools = await client.list_pools()
     assert all(pool.usable - MiB(900) < pool.promised <= pool.usable for pool in pools)

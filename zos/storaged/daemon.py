@@ -1,4 +1,4 @@
-"""Wires storaged: configuration, ledgers, the first look, the loop, the door."""
+"""Wires storaged: configuration, ledgers, the first turn, the loop, the API."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zos.model.units import GiB
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
 from zos.storaged.api.storaged_pb2_grpc import add_StoragedServicer_to_server
-from zos.storaged.graves import Graves
 from zos.storaged.host import BtrfsHost
 from zos.storaged.host.contract import Host
-from zos.storaged.keeper import Keeper
-from zos.storaged.model import Grave, Layout, PoolRecord, Wish
-from zos.storaged.pools import Pools, Settings
+from zos.storaged.manager import StorageManager
+from zos.storaged.model import Layout, PoolRecord, StorageRecord, TombstoneRecord
+from zos.storaged.pools import PoolManager, Settings
 from zos.storaged.service import StorageService
+from zos.storaged.tombstones import TombstoneManager
 
-FIRST_LOOK = 15.0
+FIRST_TURN = 15.0
 """Seconds for which READY waits for the pools; a disk that does not answer must not keep the node down."""
 
 
@@ -45,7 +45,7 @@ class Config:
     ttl: float = 14 * 86400.0
     """Seconds for which a dropped disk or volume is kept."""
     every: float = 30.0
-    """Seconds between two looks at everything, when nothing else asks for one."""
+    """Seconds between two turns of the loop that nothing else asked for."""
 
 
 class Storaged(Daemon):
@@ -55,30 +55,31 @@ class Storaged(Daemon):
     config = Config
 
     def __init__(self) -> None:
-        self._keeper: Keeper | None = None
+        self._manager: StorageManager | None = None
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         layout = Layout(config.mounts, config.cache)
         host: Host = rt.host(BtrfsHost, layout, config.disks)
         wake = Wake()
-        wishes = rt.ledger("wishes", Wish, version=1)
-        tombstones = rt.ledger("tombstones", Grave, version=1)
-        records = rt.ledger("pools", PoolRecord, version=1)
+        # The folder is called what the first release called it.
+        items = rt.ledger("wishes", StorageRecord, version=1)
+        tombstones = rt.ledger("tombstones", TombstoneRecord, version=1)
+        pool_records = rt.ledger("pools", PoolRecord, version=1)
         settings = Settings(config.ssd, config.hdd, config.on_hdd, config.cache_size)
-        pools = Pools(host, records, wishes, tombstones, settings)
-        graves = Graves(host, pools, tombstones, wishes, rt.clock, config.ttl)
-        keeper = Keeper(host, layout, pools, graves, wishes, rt.clock, wake.set, config.on_hdd)
-        self._keeper = keeper
-        rt.serve(StorageService(keeper), add_StoragedServicer_to_server)
-        rt.loop("reconcile", keeper.reconcile, every=config.every, wake=wake)
+        pools = PoolManager(host, pool_records, items, tombstones, settings)
+        dropped = TombstoneManager(host, pools, tombstones, items, rt.clock, config.ttl)
+        manager = StorageManager(host, layout, pools, dropped, items, rt.clock, wake.set, config.on_hdd)
+        self._manager = manager
+        rt.serve(StorageService(manager), add_StoragedServicer_to_server)
+        rt.loop("reconcile", manager.reconcile, every=config.every, wake=wake)
         try:
             # READY means that the pools and the cache are where the siblings expect them.
-            async with asyncio.timeout(FIRST_LOOK):
-                await keeper.reconcile()
+            async with asyncio.timeout(FIRST_TURN):
+                await manager.reconcile()
         except (ZosError, TimeoutError) as err:
-            rt.log.warning("the first look is not complete: %s", err)
+            rt.log.warning("the first turn is not complete: %s", err)
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            await self._keeper.close()
+        if self._manager is not None:
+            await self._manager.close()

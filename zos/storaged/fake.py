@@ -15,26 +15,25 @@ from zos.storaged.api.errors import DeviceRefused, DiskFull
 from zos.storaged.api.types import Kind, PoolKind
 from zos.storaged.host import image
 from zos.storaged.host.contract import Item
-from zos.storaged.model import Content, DeviceSeen, DiskSeen, Fill, PoolSeen, VolumeSeen
+from zos.storaged.model import Content, Fill, ObservedDevice, ObservedDisk, ObservedPool, ObservedVolume
 from zos.storaged.steps import (
-    Bury,
     CreateCache,
     CreateDisk,
     CreateVolume,
     DropPart,
-    Erase,
+    EraseTombstone,
     FinishFill,
-    Format,
+    FormatDevice,
     GrowDisk,
     LimitCache,
     LimitVolume,
-    Measure,
-    Mount,
+    MakeTombstone,
+    MeasureDevice,
     MountCache,
-    Prepare,
-    Raise,
+    MountPool,
+    PreparePool,
+    RestoreTombstone,
     Step,
-    describe,
 )
 
 SIZE = GiB(100)
@@ -53,15 +52,15 @@ class FakeDevice:
     """False: pulled out."""
     broken: str = ""
     """Why nothing works on it."""
-    have: PoolSeen = field(default_factory=PoolSeen)
-    buried: dict[str, DiskSeen | VolumeSeen] = field(default_factory=dict)
+    observed: ObservedPool = field(default_factory=ObservedPool)
+    tombstones: dict[str, ObservedDisk | ObservedVolume] = field(default_factory=dict)
     parts: dict[str, int] = field(default_factory=dict)
 
-    def seen(self) -> DeviceSeen:
+    def seen(self) -> ObservedDevice:
         """As the host would say."""
         if not self.present:
-            return DeviceSeen(self.path, 0, Content.ABSENT)
-        return DeviceSeen(self.path, self.size, self.content, self.label, rotational=self.kind is PoolKind.HDD)
+            return ObservedDevice(self.path, 0, Content.ABSENT)
+        return ObservedDevice(self.path, self.size, self.content, self.label, rotational=self.kind is PoolKind.HDD)
 
 
 class FakeHost:
@@ -81,7 +80,7 @@ class FakeHost:
     def reboot(self) -> None:
         """Nothing is mounted any more."""
         for device in self.disks.values():
-            device.have = dataclasses.replace(device.have, mounted=False, cache_mounted=False)
+            device.observed = dataclasses.replace(device.observed, mounted=False, cache_mounted=False)
 
     def pool(self, label: str) -> FakeDevice:
         """The device that carries a pool."""
@@ -90,33 +89,33 @@ class FakeHost:
                 return device
         raise DeviceRefused(action=f"look at pool {label}", problem="no such device")
 
-    async def devices(self) -> tuple[DeviceSeen, ...]:
+    async def devices(self) -> tuple[ObservedDevice, ...]:
         """All of them."""
         return tuple(device.seen() for device in self.disks.values())
 
-    async def observe(self, pool: str, only: Item | None = None) -> PoolSeen:
+    async def observe(self, pool: str, only: Item | None = None) -> ObservedPool:
         """A pool, all of it or with just one disk or volume."""
         device = self.pool(pool)
         if device.broken:
             raise DeviceRefused(action=f"look at pool {pool}", problem=device.broken)
-        have = dataclasses.replace(device.have, parts=frozenset(device.parts))
-        if not have.mounted:
-            return PoolSeen()
+        observed = dataclasses.replace(device.observed, parts=frozenset(device.parts))
+        if not observed.mounted:
+            return ObservedPool()
         if only is None:
-            return have
+            return observed
         kind, id = only
-        disks = {id: have.disks[id]} if kind is Kind.DISK and id in have.disks else {}
-        volumes = {id: have.volumes[id]} if kind is Kind.VOLUME and id in have.volumes else {}
-        return PoolSeen(True, have.readonly, have.prepared, disks=disks, volumes=volumes)
+        disks = {id: observed.disks[id]} if kind is Kind.DISK and id in observed.disks else {}
+        volumes = {id: observed.volumes[id]} if kind is Kind.VOLUME and id in observed.volumes else {}
+        return ObservedPool(True, observed.readonly, observed.prepared, disks=disks, volumes=volumes)
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Take the steps, in order."""
         for step in steps:
             if self.broken is not None and isinstance(step, self.broken):
-                raise DeviceRefused(action=describe(step), problem="the fake was told to")
+                raise DeviceRefused(action=step.describe(), problem="the fake was told to")
             if self.full is not None and isinstance(step, self.full):
-                raise DiskFull(pool=step.pool, action=describe(step))
-            self._take(step)
+                raise DiskFull(pool=step.pool, action=step.describe())
+            self._apply_step(step)
             self.steps.append(step)
 
     async def fill(self, fill: Fill, stop: threading.Event) -> None:
@@ -130,72 +129,72 @@ class FakeHost:
     def write(self, pool: str, id: str, size: int = 4096) -> None:
         """As if a guest wrote to its disk."""
         device = self.pool(pool)
-        self._put(device, "disks", id, dataclasses.replace(device.have.disks[id], used=size, blank=False))
+        self._put(device, "disks", id, dataclasses.replace(device.observed.disks[id], used=size, blank=False))
 
     def _set(self, device: FakeDevice, place: str, things: dict[str, object]) -> None:
         changes: dict[str, Any] = {place: things}
-        device.have = dataclasses.replace(device.have, **changes)
+        device.observed = dataclasses.replace(device.observed, **changes)
 
     def _put(self, device: FakeDevice, place: str, id: str, thing: object) -> None:
-        self._set(device, place, {**getattr(device.have, place), id: thing})
+        self._set(device, place, {**getattr(device.observed, place), id: thing})
 
     def _pop(self, device: FakeDevice, place: str, id: str) -> object:
-        left = dict(getattr(device.have, place))
+        left = dict(getattr(device.observed, place))
         thing = left.pop(id, None)
         self._set(device, place, left)
         return thing
 
-    def _take(self, step: Step) -> None:
-        if isinstance(step, Format):
+    def _apply_step(self, step: Step) -> None:
+        if isinstance(step, FormatDevice):
             device = self.disks[step.device]
             if device.content is not Content.BLANK and not step.again:
-                raise DeviceRefused(action=describe(step), problem="it is not blank")
+                raise DeviceRefused(action=step.describe(), problem="it is not blank")
             device.content, device.label = Content.POOL, step.pool
             return
         device = self.pool(step.pool)
         match step:
-            case Mount():
-                device.have = dataclasses.replace(device.have, mounted=True)
-            case Prepare():
-                device.have = dataclasses.replace(device.have, prepared=True)
-            case Measure():
-                device.have = dataclasses.replace(device.have, kind=device.kind)
+            case MountPool():
+                device.observed = dataclasses.replace(device.observed, mounted=True)
+            case PreparePool():
+                device.observed = dataclasses.replace(device.observed, prepared=True)
+            case MeasureDevice():
+                device.observed = dataclasses.replace(device.observed, kind=device.kind)
             case CreateDisk(_, id, size):
-                if id not in device.have.disks:
-                    self._put(device, "disks", id, DiskSeen(size))
+                if id not in device.observed.disks:
+                    self._put(device, "disks", id, ObservedDisk(size))
             case GrowDisk(_, id, size):
-                self._put(device, "disks", id, dataclasses.replace(device.have.disks[id], size=size))
+                self._put(device, "disks", id, dataclasses.replace(device.observed.disks[id], size=size))
             case FinishFill(_, id, part, size, identity):
-                self._put(device, "disks", id, DiskSeen(size, device.parts.pop(part), identity, False))
+                self._put(device, "disks", id, ObservedDisk(size, device.parts.pop(part), identity, False))
             case DropPart(_, part):
                 device.parts.pop(part, None)
             case CreateVolume(_, id, size) | LimitVolume(_, id, size):
-                used = device.have.volumes[id].used if id in device.have.volumes else 16384
-                self._put(device, "volumes", id, VolumeSeen(size, used))
+                used = device.observed.volumes[id].used if id in device.observed.volumes else 16384
+                self._put(device, "volumes", id, ObservedVolume(size, used))
             case CreateCache(_, size):
-                device.have = dataclasses.replace(device.have, cache=VolumeSeen(size))
+                device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(size))
             case LimitCache(_, size):
-                used = device.have.cache.used if device.have.cache else 0
-                device.have = dataclasses.replace(device.have, cache=VolumeSeen(size, used))
+                used = device.observed.cache.used if device.observed.cache else 0
+                device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(size, used))
             case MountCache():
-                device.have = dataclasses.replace(device.have, cache_mounted=True)
-            case Bury() | Raise() | Erase():
-                self._take_grave(device, step)
+                device.observed = dataclasses.replace(device.observed, cache_mounted=True)
+            case MakeTombstone() | RestoreTombstone() | EraseTombstone():
+                self._apply_tombstone(device, step)
             case _:
                 assert_never(step)
 
-    def _take_grave(self, device: FakeDevice, step: Bury | Raise | Erase) -> None:
+    def _apply_tombstone(self, device: FakeDevice, step: MakeTombstone | RestoreTombstone | EraseTombstone) -> None:
         place = "disks" if step.kind is Kind.DISK else "volumes"
         match step:
-            case Bury(_, _, id, name):
+            case MakeTombstone(_, _, id, name):
                 thing = self._pop(device, place, id)
-                if isinstance(thing, DiskSeen | VolumeSeen):
-                    device.buried[name] = thing
-                    self._put(device, "graves", name, thing.used)
-            case Raise(_, _, id, name):
-                if name in device.buried:
-                    self._put(device, place, id, device.buried.pop(name))
-                    self._pop(device, "graves", name)
-            case Erase(_, _, name):
-                device.buried.pop(name, None)
-                self._pop(device, "graves", name)
+                if isinstance(thing, ObservedDisk | ObservedVolume):
+                    device.tombstones[name] = thing
+                    self._put(device, "tombstones", name, thing.used)
+            case RestoreTombstone(_, _, id, name):
+                if name in device.tombstones:
+                    self._put(device, place, id, device.tombstones.pop(name))
+                    self._pop(device, "tombstones", name)
+            case EraseTombstone(_, _, name):
+                device.tombstones.pop(name, None)
+                self._pop(device, "tombstones", name)

@@ -40,7 +40,7 @@ class Fills:
         if running is None:
             fill = dataclasses.replace(fill, part=f"{fill.id}.{next(self._numbers)}")
             task = asyncio.create_task(self._copy(fill), name=f"fill {fill.id}")
-            task.add_done_callback(_heard)
+            task.add_done_callback(_retrieve)
             self._running[fill.id] = (fill, task)
         else:
             other, task = running
@@ -79,6 +79,6 @@ class Fills:
             await self.stop(id)
 
 
-def _heard(task: asyncio.Task[None]) -> None:
+def _retrieve(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.exception()

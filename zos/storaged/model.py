@@ -1,4 +1,4 @@
-"""What only storaged knows about pools: their layout, what is wished and kept, what can be seen. Pure.
+"""The layout of pools, the records that storaged keeps, and what it observes. Pure.
 
 <mount folder>/<label>/        one btrfs per device; the label is a UUID and the pool's name
     vdisks/<id>                a disk: a raw file, no copy-on-write, sparse; `user.zos.image` says what it holds
@@ -23,7 +23,7 @@ from zos.model.units import GiB, MiB
 from zos.storaged.api.errors import BadId, BadSize
 from zos.storaged.api.types import CACHE, Kind, PoolKind
 
-DISKS, VOLUMES, GRAVES = "vdisks", "volumes", "tombstones"
+DISKS, VOLUMES, TOMBSTONES = "vdisks", "volumes", "tombstones"
 PART = ".part-"
 FRESH = ".new-"
 """A volume that is not whole yet."""
@@ -50,7 +50,7 @@ class Content(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceSeen:
+class ObservedDevice:
     """One whole device."""
 
     path: str
@@ -64,7 +64,7 @@ class DeviceSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class DiskSeen:
+class ObservedDisk:
     """A disk's file."""
 
     size: int
@@ -74,7 +74,7 @@ class DiskSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeSeen:
+class ObservedVolume:
     """A subvolume; a limit of 0 is none."""
 
     limit: int
@@ -82,7 +82,7 @@ class VolumeSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSeen:
+class ObservedPool:
     """A pool's file system, all of it or what was asked for."""
 
     mounted: bool = False
@@ -93,12 +93,12 @@ class PoolSeen:
     """As measured when it was made."""
     errors: int = 0
     """What btrfs counted on the device."""
-    disks: Mapping[str, DiskSeen] = field(default_factory=dict)
-    volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
-    graves: Mapping[str, int] = field(default_factory=dict)
+    disks: Mapping[str, ObservedDisk] = field(default_factory=dict)
+    volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
+    tombstones: Mapping[str, int] = field(default_factory=dict)
     """Name to bytes that it occupies."""
     parts: frozenset[str] = frozenset()
-    cache: VolumeSeen | None = None
+    cache: ObservedVolume | None = None
     cache_mounted: bool = False
 
     def has(self, kind: Kind, id: str) -> bool:
@@ -118,8 +118,8 @@ class PoolRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A disk or volume that somebody wants (ledger `wishes`, by `<kind>:<id>`)."""
+class StorageRecord:
+    """A disk or volume that was asked for, and its pool (ledger `wishes`, by `<kind>:<id>`)."""
 
     kind: Kind
     id: str
@@ -130,17 +130,17 @@ class Wish:
 
 
 class Phase(StrEnum):
-    """What is being done with a tombstone; every change of it can be repeated."""
+    """What is being done with a tombstone. The values are those of the first release's ledgers."""
 
-    BURYING = "burying"
+    MAKING = "burying"
     KEPT = "kept"
-    RETURNING = "returning"
+    RESTORING = "returning"
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
-    """Something that was dropped (ledger `tombstones`, by its name on the pool)."""
+class TombstoneRecord:
+    """A dropped disk or volume (ledger `tombstones`, by its name on the pool)."""
 
     kind: Kind
     id: str
@@ -187,13 +187,13 @@ class Layout:
         """An image on its way to a disk."""
         return self.pool(label) / DISKS / f"{PART}{part}"
 
-    def grave(self, label: str, name: str) -> Path:
-        """Something dropped."""
-        return self.pool(label) / GRAVES / name
+    def tombstone(self, label: str, name: str) -> Path:
+        """A tombstone's file or subvolume."""
+        return self.pool(label) / TOMBSTONES / name
 
 
 def key(kind: Kind, id: str) -> str:
-    """A wish's key in the ledger."""
+    """The key of a disk's or volume's record in the ledger."""
     return f"{kind}:{id}"
 
 

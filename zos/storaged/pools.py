@@ -1,4 +1,4 @@
-"""The node's pools: looked at again and again, made out of blank devices, added up."""
+"""Owns the records of the pools: makes them out of blank devices, mounts them, adds up what is promised on them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from zos.storaged import plan
 from zos.storaged.api.errors import PoolGone
 from zos.storaged.api.types import Kind, Pool, PoolKind, PoolState
 from zos.storaged.host.contract import Host
-from zos.storaged.model import DeviceSeen, Grave, PoolRecord, PoolSeen, Wish, key, usable
-from zos.storaged.plan import Account, Place, Room
+from zos.storaged.model import ObservedDevice, ObservedPool, PoolRecord, StorageRecord, TombstoneRecord, key, usable
+from zos.storaged.plan import Account, DeviceRole, PoolSpace
 
 log = logging.getLogger("zos.storaged")
 
@@ -33,121 +33,123 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A pool as it was last seen."""
+class PoolView:
+    """A pool as last observed."""
 
-    device: DeviceSeen
+    device: ObservedDevice
     kind: PoolKind
     state: PoolState
     detail: str = ""
-    have: PoolSeen = dataclasses.field(default_factory=PoolSeen)
+    observed: ObservedPool = dataclasses.field(default_factory=ObservedPool)
 
 
-class Pools:
-    """All pools and devices."""
+class PoolManager:
+    """All pools, and the devices that are none."""
 
     def __init__(
         self,
         host: Host,
-        records: Ledger[PoolRecord],
-        wishes: Ledger[Wish],
-        graves: Ledger[Grave],
+        pool_records: Ledger[PoolRecord],
+        items: Ledger[StorageRecord],
+        tombstones: Ledger[TombstoneRecord],
         settings: Settings,
     ) -> None:
         self._host = host
-        self._records = records
-        self._wishes = wishes
-        self._graves = graves
+        self._pool_records = pool_records
+        self._items = items
+        self._tombstones = tombstones
         self._settings = settings
-        self._others: tuple[Place, ...] = ()
-        self.views: dict[str, View] = {}
+        self._others: tuple[DeviceRole, ...] = ()
+        self.views: dict[str, PoolView] = {}
 
-    # Looking, and bringing up
+    # Reconciling
 
-    async def look(self) -> list[ZosError]:
-        """See every device, make pools of the blank ones, mount the others; returns what went wrong."""
+    async def reconcile(self) -> list[ZosError]:
+        """Observe every device, make pools of the blank ones, mount the others; returns the errors."""
         devices = await self._host.devices()
-        places = plan.survey(devices, dict(self._records.items()), lambda: str(uuid.uuid4()))
-        self._others = tuple(place for place in places if not place.label)
-        mine = [place for place in places if place.label]
-        for label in self.views.keys() - {place.label for place in mine}:
+        roles = plan.survey(devices, dict(self._pool_records.items()), lambda: str(uuid.uuid4()))
+        self._others = tuple(role for role in roles if not role.label)
+        mine = [role for role in roles if role.label]
+        for label in self.views.keys() - {role.label for role in mine}:
             del self.views[label]
-        failures = await asyncio.gather(*(self._bring_up(place) for place in mine))
+        failures = await asyncio.gather(*(self._bring_up(role) for role in mine))
         return [failure for failure in failures if failure is not None]
 
-    async def _bring_up(self, place: Place) -> ZosError | None:
-        label, before = place.label, self.views.get(place.label)
-        record = self._records.get(label)
-        known = self._forced(place.device) or (record.kind if record else None)
-        guess = known or (PoolKind.HDD if place.device.rotational else PoolKind.SSD)
-        if place.state is PoolState.MISSING:
-            last = before.have if before else PoolSeen()
-            self._view(label, View(place.device, guess, PoolState.MISSING, place.detail, last))
+    async def _bring_up(self, role: DeviceRole) -> ZosError | None:
+        label, before = role.label, self.views.get(role.label)
+        record = self._pool_records.get(label)
+        known = self._forced(role.device) or (record.kind if record else None)
+        guess = known or (PoolKind.HDD if role.device.rotational else PoolKind.SSD)
+        if role.state is PoolState.MISSING:
+            last = before.observed if before else ObservedPool()
+            self._view(label, PoolView(role.device, guess, PoolState.MISSING, role.detail, last))
             return None
         if before is None:
-            self._view(label, View(place.device, guess, PoolState.MAKING))
+            self._view(label, PoolView(role.device, guess, PoolState.MAKING))
         try:
-            if place.format is not None:
-                self._records.put(label, PoolRecord(place.device.path, place.device.size))
-                log.info("%s is blank and becomes pool %s", place.device.path, label)
-                await self._host.apply((place.format,))
-            have = await self._set_up(label, place.device, known)
+            if role.format is not None:
+                self._pool_records.put(label, PoolRecord(role.device.path, role.device.size))
+                log.info("%s is blank and becomes pool %s", role.device.path, label)
+                await self._host.apply((role.format,))
+            observed = await self._set_up(label, role.device, known)
         except ZosError as err:
-            last = before.have if before else PoolSeen()
-            self._view(label, View(place.device, guess, PoolState.BROKEN, err.explain(), last))
+            last = before.observed if before else ObservedPool()
+            self._view(label, PoolView(role.device, guess, PoolState.BROKEN, err.explain(), last))
             return err
-        kind = self._forced(place.device) or have.kind or guess
-        self._records.put(label, PoolRecord(place.device.path, place.device.size, kind, made=True))
-        state = PoolState.READONLY if have.readonly else PoolState.READY
-        self._view(label, View(place.device, kind, state, _health(have), have))
+        kind = self._forced(role.device) or observed.kind or guess
+        self._pool_records.put(label, PoolRecord(role.device.path, role.device.size, kind, made=True))
+        state = PoolState.READONLY if observed.readonly else PoolState.READY
+        self._view(label, PoolView(role.device, kind, state, _health(observed), observed))
         return None
 
-    async def _set_up(self, label: str, device: DeviceSeen, known: PoolKind | None) -> PoolSeen:
-        have = await self._host.observe(label)
-        while steps := plan.set_up(label, device, have, known):
+    async def _set_up(self, label: str, device: ObservedDevice, known: PoolKind | None) -> ObservedPool:
+        observed = await self._host.observe(label)
+        while steps := plan.set_up(label, device, observed, known):
             await self._host.apply(steps)
-            before, have = have, await self._host.observe(label)
-            if have == before:
+            before, observed = observed, await self._host.observe(label)
+            if observed == before:
                 break
-        return have
+        return observed
 
-    def _forced(self, device: DeviceSeen) -> PoolKind | None:
+    def _forced(self, device: ObservedDevice) -> PoolKind | None:
         if plan.same_device(device, self._settings.ssd):
             return PoolKind.SSD
         return PoolKind.HDD if plan.same_device(device, self._settings.hdd) else None
 
-    def _view(self, label: str, view: View) -> None:
+    def _view(self, label: str, view: PoolView) -> None:
         before = self.views.get(label)
         self.views[label] = view
         if before is None or (before.state, before.detail) != (view.state, view.detail):
             log.info("pool %s on %s is %s %s", label, view.device.path, view.state, view.detail)
 
-    async def refresh(self, label: str) -> PoolSeen:
-        """See one pool again."""
-        have = await self._host.observe(label)
-        self.views[label] = dataclasses.replace(self.views[label], have=have)
-        return have
+    async def refresh(self, label: str) -> ObservedPool:
+        """Observe one pool again."""
+        observed = await self._host.observe(label)
+        self.views[label] = dataclasses.replace(self.views[label], observed=observed)
+        return observed
 
     def forget(self) -> None:
-        """Pools that are gone and on which nobody has anything; called once, at the first look."""
-        used = {wish.pool for _, wish in self._wishes.items()} | {grave.pool for _, grave in self._graves.items()}
-        for label, _ in self._records.items():
+        """Drop the records of missing pools on which nothing is recorded; called once, in the first turn."""
+        used = {record.pool for _, record in self._items.items()} | {
+            tombstone.pool for _, tombstone in self._tombstones.items()
+        }
+        for label, _ in self._pool_records.items():
             if label not in used and self._is_away(label):
                 log.info("pool %s is forgotten: its device is gone and nothing was on it", label)
-                self._records.drop(label)
+                self._pool_records.drop(label)
                 self.views.pop(label, None)
 
     def _is_away(self, label: str) -> bool:
         return label not in self.views or self.views[label].state is PoolState.MISSING
 
-    # Asking
+    # Views
 
     def is_ready(self, label: str) -> bool:
-        """Whether something can be done on a pool."""
+        """Whether a pool is mounted and writable."""
         return label in self.views and self.views[label].state is PoolState.READY
 
     def require(self, label: str, kind: Kind, id: str) -> None:
-        """Refuse when the pool of a disk or volume cannot be used now."""
+        """Raise PoolGone when the pool of a disk or volume cannot be used now."""
         if self.is_ready(label):
             return
         view = self.views.get(label)
@@ -156,26 +158,26 @@ class Pools:
         raise PoolGone(kind=kind, id=id, pool=label, state=state, detail=detail)
 
     def stray(self, kind: Kind, id: str) -> str:
-        """The ready pool that has a disk or volume of this id without a wish; empty when none does."""
+        """The ready pool that has a disk or volume of this id without a record; empty when none does."""
         for label, view in self.views.items():
-            if self.is_ready(label) and view.have.has(kind, id) and key(kind, id) not in self._wishes:
+            if self.is_ready(label) and view.observed.has(kind, id) and key(kind, id) not in self._items:
                 return label
         return ""
 
     def account(self, label: str) -> Account:
         """What is promised on a pool."""
-        wishes = (wish for _, wish in self._wishes.items())
-        return plan.account(label, self.views[label].have, wishes, dict(self._graves.items()))
+        items = (record for _, record in self._items.items())
+        return plan.account(label, self.views[label].observed, items, dict(self._tombstones.items()))
 
-    def rooms(self) -> Mapping[str, Room]:
-        """The pools on which something new can be made."""
-        return dict(self._rooms())
+    def spaces(self) -> Mapping[str, PoolSpace]:
+        """The free space of each pool on which something new can be made."""
+        return dict(self._spaces())
 
-    def _rooms(self) -> Iterator[tuple[str, Room]]:
+    def _spaces(self) -> Iterator[tuple[str, PoolSpace]]:
         for label, view in self.views.items():
             if view.state is PoolState.READY:
                 sums = self.account(label)
-                yield label, Room(view.kind, usable(view.device.size), sums.promised, sums.kept)
+                yield label, PoolSpace(view.kind, usable(view.device.size), sums.promised, sums.kept)
 
     def list(self) -> tuple[Pool, ...]:
         """Pools, then devices that are none."""
@@ -199,34 +201,34 @@ class Pools:
 
     # The cache
 
-    async def tend_cache(self) -> None:
-        """The cache volume, sized and mounted."""
-        haves = {label: view.have for label, view in self.views.items()}
-        rooms = self.rooms()
-        home = plan.cache_home(haves, rooms)
+    async def reconcile_cache(self) -> None:
+        """Create, resize and mount the cache volume."""
+        observed_pools = {label: view.observed for label, view in self.views.items()}
+        spaces = self.spaces()
+        home = plan.cache_home(observed_pools, spaces)
         if not home:
             return
-        have = await self.refresh(home)
-        steps = tuple(plan.cache(home, have, rooms[home], self._settings.cache_size))
+        observed = await self.refresh(home)
+        steps = tuple(plan.cache(home, observed, spaces[home], self._settings.cache_size))
         if steps:
             await self._host.apply(steps)
             await self.refresh(home)
 
-    def cache(self) -> tuple[str, PoolSeen] | None:
+    def cache(self) -> tuple[str, ObservedPool] | None:
         """The pool that carries the mounted cache."""
         for label, view in self.views.items():
-            if view.state is not PoolState.MISSING and view.have.cache is not None and view.have.cache_mounted:
-                return label, view.have
+            if view.state is not PoolState.MISSING and view.observed.cache is not None and view.observed.cache_mounted:
+                return label, view.observed
         return None
 
 
-def _health(have: PoolSeen) -> str:
-    parts = ["the kernel made it read-only, which it does after errors"] if have.readonly else []
-    parts += [f"its device had {have.errors} errors"] if have.errors else []
+def _health(observed: ObservedPool) -> str:
+    parts = ["the kernel made it read-only, which it does after errors"] if observed.readonly else []
+    parts += [f"its device had {observed.errors} errors"] if observed.errors else []
     return "; ".join(parts)
 
 
-def _other(place: Place) -> Pool:
-    device, none = place.device, Bytes(0)
+def _other(role: DeviceRole) -> Pool:
+    device, none = role.device, Bytes(0)
     kind = PoolKind.HDD if device.rotational else PoolKind.SSD
-    return Pool("", kind, device.path, Bytes(device.size), none, none, none, none, place.state, place.detail)
+    return Pool("", kind, device.path, Bytes(device.size), none, none, none, none, role.state, role.detail)

@@ -1,4 +1,4 @@
-"""storaged's door on the wire."""
+"""The gRPC service of storaged."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from zos.storaged.api import storaged_pb2 as pb
 from zos.storaged.api.errors import NoEvidence
 from zos.storaged.api.storaged_pb2_grpc import StoragedServicer
 from zos.storaged.api.types import Disk, DiskId, Kind, Volume
-from zos.storaged.keeper import Keeper
+from zos.storaged.manager import StorageManager
 
 
 class StorageService(StoragedServicer):
     """Disks, volumes, pools, tombstones."""
 
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
+    def __init__(self, manager: StorageManager) -> None:
+        self._manager = manager
 
     async def EnsureDisk(self, request: pb.Disk, context: Any) -> pb.DiskInfo:
-        return convert.encode(await self._keeper.ensure_disk(convert.decode(request, Disk)), pb.DiskInfo)
+        return convert.encode(await self._manager.ensure_disk(convert.decode(request, Disk)), pb.DiskInfo)
 
     async def EnsureVolume(self, request: pb.Volume, context: Any) -> pb.VolumeInfo:
-        return convert.encode(await self._keeper.ensure_volume(convert.decode(request, Volume)), pb.VolumeInfo)
+        return convert.encode(await self._manager.ensure_volume(convert.decode(request, Volume)), pb.VolumeInfo)
 
     async def FillDisk(self, request: pb.FillDiskRequest, context: Any) -> pb.DiskInfo:
         root = Path(request.source_root)
-        info = await self._keeper.fill_disk(DiskId(request.id), root, request.source, request.image)
+        info = await self._manager.fill_disk(DiskId(request.id), root, request.source, request.image)
         return convert.encode(info, pb.DiskInfo)
 
     async def DropDisk(self, request: pb.DropRequest, context: Any) -> pb.DropReply:
-        await self._keeper.drop(Kind.DISK, request.id, _evidence(Kind.DISK, request))
+        await self._manager.drop(Kind.DISK, request.id, _evidence(Kind.DISK, request))
         return pb.DropReply()
 
     async def DropVolume(self, request: pb.DropRequest, context: Any) -> pb.DropReply:
-        await self._keeper.drop(Kind.VOLUME, request.id, _evidence(Kind.VOLUME, request))
+        await self._manager.drop(Kind.VOLUME, request.id, _evidence(Kind.VOLUME, request))
         return pb.DropReply()
 
     async def ListDisks(self, request: pb.ListDisksRequest, context: Any) -> pb.Disks:
-        return pb.Disks(disks=[convert.encode(disk, pb.DiskInfo) for disk in await self._keeper.disks()])
+        return pb.Disks(disks=[convert.encode(disk, pb.DiskInfo) for disk in await self._manager.disks()])
 
     async def ListVolumes(self, request: pb.ListVolumesRequest, context: Any) -> pb.Volumes:
-        return pb.Volumes(volumes=[convert.encode(volume, pb.VolumeInfo) for volume in await self._keeper.volumes()])
+        return pb.Volumes(volumes=[convert.encode(volume, pb.VolumeInfo) for volume in await self._manager.volumes()])
 
     async def ListPools(self, request: pb.ListPoolsRequest, context: Any) -> pb.Pools:
-        return pb.Pools(pools=[convert.encode(pool, pb.Pool) for pool in await self._keeper.pools()])
+        return pb.Pools(pools=[convert.encode(pool, pb.Pool) for pool in await self._manager.pools()])
 
     async def ListTombstones(self, request: pb.ListTombstonesRequest, context: Any) -> pb.Tombstones:
-        found = await self._keeper.tombstones()
+        found = await self._manager.tombstones()
         return pb.Tombstones(tombstones=[convert.encode(tombstone, pb.Tombstone) for tombstone in found])
 
     async def Undelete(self, request: pb.UndeleteRequest, context: Any) -> pb.Tombstone:
-        return convert.encode(await self._keeper.undelete(request.id), pb.Tombstone)
+        return convert.encode(await self._manager.undelete(request.id), pb.Tombstone)
 
     async def GetCache(self, request: pb.GetCacheRequest, context: Any) -> pb.VolumeInfo:
-        return convert.encode(await self._keeper.cache(), pb.VolumeInfo)
+        return convert.encode(await self._manager.cache(), pb.VolumeInfo)
 
 
 def _evidence(kind: Kind, request: pb.DropRequest) -> Evidence:

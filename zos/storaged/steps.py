@@ -1,4 +1,4 @@
-"""What storaged can do to the machine: one step, one effect, safe to repeat. Pure."""
+"""What storaged can do to the machine: one step, one effect, safe to repeat. `describe()` follows "could not". Pure."""
 
 from __future__ import annotations
 
@@ -9,36 +9,48 @@ from zos.storaged.api.types import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FormatDevice:
     """Make a pool on a blank device; `again` when our own earlier attempt was cut off."""
 
     pool: str
     device: str
     again: bool = False
 
+    def describe(self) -> str:
+        return f"format {self.device} as pool {self.pool}"
+
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class MountPool:
     """Mount a pool at its place."""
 
     pool: str
     device: str
 
+    def describe(self) -> str:
+        return f"mount {self.device} as pool {self.pool}"
+
 
 @dataclass(frozen=True, slots=True)
-class Prepare:
+class PreparePool:
     """Make the pool's folders and switch quotas on."""
 
     pool: str
 
+    def describe(self) -> str:
+        return f"prepare pool {self.pool}"
+
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class MeasureDevice:
     """Find out whether the device is an SSD, and write that down on the pool."""
 
     pool: str
     device: str
     rotational: bool
+
+    def describe(self) -> str:
+        return f"measure {self.device}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,9 @@ class CreateDisk:
     id: str
     size: int
 
+    def describe(self) -> str:
+        return f"create disk {self.id} of {show(self.size)}"
+
 
 @dataclass(frozen=True, slots=True)
 class GrowDisk:
@@ -57,6 +72,9 @@ class GrowDisk:
     pool: str
     id: str
     size: int
+
+    def describe(self) -> str:
+        return f"grow disk {self.id} to {show(self.size)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +87,19 @@ class FinishFill:
     size: int
     image: str
 
+    def describe(self) -> str:
+        return f"put image {self.image} on disk {self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class DropPart:
-    """Throw away an image that was cut off on its way."""
+    """Throw away an image whose copy was cut off."""
 
     pool: str
     part: str
+
+    def describe(self) -> str:
+        return f"throw away the cut-off copy {self.part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +110,9 @@ class CreateVolume:
     id: str
     size: int
 
+    def describe(self) -> str:
+        return f"create volume {self.id} of {show(self.size)}"
+
 
 @dataclass(frozen=True, slots=True)
 class LimitVolume:
@@ -95,9 +122,12 @@ class LimitVolume:
     id: str
     size: int
 
+    def describe(self) -> str:
+        return f"limit volume {self.id} to {show(self.size)}"
+
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class MakeTombstone:
     """Move a disk or volume to the tombstones and make it read-only."""
 
     pool: str
@@ -105,9 +135,12 @@ class Bury:
     id: str
     name: str
 
+    def describe(self) -> str:
+        return f"keep {self.kind} {self.id} as {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
-class Raise:
+class RestoreTombstone:
     """Move a tombstone back to its place and make it writable."""
 
     pool: str
@@ -115,14 +148,20 @@ class Raise:
     id: str
     name: str
 
+    def describe(self) -> str:
+        return f"bring {self.kind} {self.id} back from {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
-class Erase:
+class EraseTombstone:
     """Delete a tombstone for good."""
 
     pool: str
     kind: Kind
     name: str
+
+    def describe(self) -> str:
+        return f"erase {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +171,9 @@ class CreateCache:
     pool: str
     size: int
 
+    def describe(self) -> str:
+        return f"create the cache volume of {show(self.size)}"
+
 
 @dataclass(frozen=True, slots=True)
 class LimitCache:
@@ -140,6 +182,9 @@ class LimitCache:
     pool: str
     size: int
 
+    def describe(self) -> str:
+        return f"limit the cache volume to {show(self.size)}"
+
 
 @dataclass(frozen=True, slots=True)
 class MountCache:
@@ -147,49 +192,25 @@ class MountCache:
 
     pool: str
 
+    def describe(self) -> str:
+        return "mount the cache volume"
+
 
 Step = (
-    Format
-    | Mount
-    | Prepare
-    | Measure
+    FormatDevice
+    | MountPool
+    | PreparePool
+    | MeasureDevice
     | CreateDisk
     | GrowDisk
     | FinishFill
     | DropPart
     | CreateVolume
     | LimitVolume
-    | Bury
-    | Raise
-    | Erase
+    | MakeTombstone
+    | RestoreTombstone
+    | EraseTombstone
     | CreateCache
     | LimitCache
     | MountCache
 )
-
-_WORDS: dict[type[Step], str] = {
-    Format: "format {device} as pool {pool}",
-    Mount: "mount {device} as pool {pool}",
-    Prepare: "prepare pool {pool}",
-    Measure: "measure {device}",
-    CreateDisk: "create disk {id} of {size}",
-    GrowDisk: "grow disk {id} to {size}",
-    FinishFill: "put image {image} on disk {id}",
-    DropPart: "throw away the cut-off copy {part}",
-    CreateVolume: "create volume {id} of {size}",
-    LimitVolume: "limit volume {id} to {size}",
-    Bury: "keep {kind} {id} as {name}",
-    Raise: "bring {kind} {id} back from {name}",
-    Erase: "erase {name}",
-    CreateCache: "create the cache volume of {size}",
-    LimitCache: "limit the cache volume to {size}",
-    MountCache: "mount the cache volume",
-}
-
-
-def describe(step: Step) -> str:
-    """A step as words that follow `could not`."""
-    facts = {name: getattr(step, name) for name in step.__dataclass_fields__}
-    if "size" in facts:
-        facts["size"] = show(facts["size"])
-    return _WORDS[type(step)].format(**facts)

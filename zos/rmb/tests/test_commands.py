@@ -489,7 +489,7 @@ async def test_a_daemon_that_is_down_is_told_and_a_lost_chain_is_unhealthy(tmp_p
 async def test_an_uplink_without_address_and_a_missing_cache_are_unhealthy(tmp_path: Path):
     async with world(tmp_path) as w:
         for device in w.storage.disks.values():
-            device.have = dataclasses.replace(device.have, cache=None, cache_mounted=False)
+            device.observed = dataclasses.replace(device.observed, cache=None, cache_mounted=False)
             device.broken = "it smells"
         bridge = w.network.root.links["zos"]
         w.network.root.links["zos"] = dataclasses.replace(bridge, addresses=frozenset())

@@ -1,4 +1,4 @@
-"""The door of storaged."""
+"""The API of storaged."""
 
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.storaged.api.client import StoragedClient

@@ -1,4 +1,4 @@
-"""The client of storaged's door."""
+"""The client of storaged."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class StoragedClient(DaemonClient):
         return convert.decode(await self.call("FillDisk", request, deadline=deadline), DiskInfo)
 
     async def drop_disk(self, id: DiskId, evidence: Evidence, *, deadline: float = 30.0) -> None:
-        """Take a disk away and keep it as a tombstone. An unknown id is fine."""
+        """Drop a disk; its data stays as a tombstone for a while. An unknown id is fine."""
         await self.call("DropDisk", _drop(id, evidence), deadline=deadline)
 
     async def drop_volume(self, id: VolumeId, evidence: Evidence, *, deadline: float = 30.0) -> None:
-        """Take a volume away and keep it as a tombstone. An unknown id is fine."""
+        """Drop a volume; its data stays as a tombstone for a while. An unknown id is fine."""
         await self.call("DropVolume", _drop(id, evidence), deadline=deadline)
 
     async def list_disks(self) -> tuple[DiskInfo, ...]:
-        """All disks that are wished for, as they stand."""
+        """All disks, as observed."""
         answer = await self.call("ListDisks", pb.ListDisksRequest())
         return tuple(convert.decode(disk, DiskInfo) for disk in answer.disks)
 
     async def list_volumes(self) -> tuple[VolumeInfo, ...]:
-        """All volumes that are wished for, as they stand (the cache is not among them)."""
+        """All volumes but the cache, as observed."""
         answer = await self.call("ListVolumes", pb.ListVolumesRequest())
         return tuple(convert.decode(volume, VolumeInfo) for volume in answer.volumes)
 
@@ -68,7 +68,7 @@ class StoragedClient(DaemonClient):
         return tuple(convert.decode(tombstone, Tombstone) for tombstone in answer.tombstones)
 
     async def undelete(self, id: str, *, deadline: float = 30.0) -> Tombstone:
-        """Bring a dropped disk or volume back: the newest of that id, or the one of that key."""
+        """Restore a dropped disk or volume: the newest of that id, or the one of that key."""
         answer = await self.call("Undelete", pb.UndeleteRequest(id=id), deadline=deadline)
         return convert.decode(answer, Tombstone)
 

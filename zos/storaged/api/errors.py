@@ -65,7 +65,7 @@ class BadSize(ZosError):
 
 
 class NoSuchDisk(ZosError):
-    """No disk of this id is wished for."""
+    """No disk of this id was asked for."""
 
     reason = "storaged.no_such_disk"
     status = Status.NOT_FOUND
@@ -73,7 +73,7 @@ class NoSuchDisk(ZosError):
 
 
 class NoSuchVolume(ZosError):
-    """No volume of this id is wished for."""
+    """No volume of this id was asked for."""
 
     reason = "storaged.no_such_volume"
     status = Status.NOT_FOUND

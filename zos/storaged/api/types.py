@@ -1,4 +1,4 @@
-"""What storaged's door speaks of: pools, disks, volumes, tombstones. Sizes are in bytes."""
+"""The types of storaged's API: pools, disks, volumes, tombstones. Sizes are in bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PoolState(StrEnum):
     READONLY = "readonly"
     """The kernel went read-only on it: nothing new, what is there is kept."""
     MISSING = "missing"
-    """It was here once and its device is gone; wishes on it stay."""
+    """It was here once and its device is gone; what is recorded on it stays."""
     BROKEN = "broken"
     """It is there and cannot be used; `detail` says why."""
     FOREIGN = "foreign"
@@ -73,7 +73,7 @@ class DiskInfo:
     used: Bytes = NOTHING
     """What it occupies of the pool."""
     detail: str = ""
-    """Why it is not as wished; empty when it is."""
+    """Why it is not what was asked for; empty when it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class VolumeInfo:
     pool: str
     used: Bytes = NOTHING
     detail: str = ""
-    """Why it is not as wished; empty when it is."""
+    """Why it is not what was asked for; empty when it is."""
 
 
 @dataclass(frozen=True, slots=True)

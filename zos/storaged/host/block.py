@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zos.model.units import MiB
 from zos.runtime import linux
-from zos.storaged.model import Content, DeviceSeen, Layout
+from zos.storaged.model import Content, Layout, ObservedDevice
 
 _BLOCK, _DEV = Path("/sys/block"), Path("/sys/dev/block")
 _NO_DISKS = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "rbd", "mtdblock")
@@ -96,32 +96,32 @@ def _loop_of(file: os.stat_result) -> str:
     return ""
 
 
-def look(path: str, entry: str, layout: Layout) -> DeviceSeen:
+def look(path: str, entry: str, layout: Layout) -> ObservedDevice:
     """What is on a device."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as err:
         gone = err.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM)
-        return DeviceSeen(path, 0, Content.ABSENT if gone else Content.UNREADABLE, detail=_said(err), entry=entry)
+        return ObservedDevice(path, 0, Content.ABSENT if gone else Content.UNREADABLE, detail=_said(err), entry=entry)
     try:
         return _look(descriptor, path, entry, layout)
     except OSError as err:
-        return DeviceSeen(path, 0, Content.UNREADABLE, detail=_said(err), entry=entry)
+        return ObservedDevice(path, 0, Content.UNREADABLE, detail=_said(err), entry=entry)
     finally:
         os.close(descriptor)
 
 
-def _look(descriptor: int, path: str, entry: str, layout: Layout) -> DeviceSeen:
+def _look(descriptor: int, path: str, entry: str, layout: Layout) -> ObservedDevice:
     seen = os.fstat(descriptor)
     if not stat.S_ISBLK(seen.st_mode):
         absent = stat.S_ISREG(seen.st_mode)
         detail = "no loop device shows this file" if absent else "it is no block device"
-        return DeviceSeen(path, 0, Content.ABSENT if absent else Content.OTHER, detail=detail, entry=entry)
+        return ObservedDevice(path, 0, Content.ABSENT if absent else Content.OTHER, detail=detail, entry=entry)
     size = os.lseek(descriptor, 0, os.SEEK_END)
     rotational = _flag(_sys(seen.st_rdev) / "queue/rotational") == 1
 
-    def found(content: Content, detail: str = "", label: str = "") -> DeviceSeen:
-        return DeviceSeen(path, size, content, label, detail, rotational, entry)
+    def found(content: Content, detail: str = "", label: str = "") -> ObservedDevice:
+        return ObservedDevice(path, size, content, label, detail, rotational, entry)
 
     if size == 0:
         return found(Content.ABSENT, "there is no medium in it")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from zos.storaged.api.types import Kind
-from zos.storaged.model import DeviceSeen, Fill, PoolSeen
+from zos.storaged.model import Fill, ObservedDevice, ObservedPool
 from zos.storaged.steps import Step
 
 Item = tuple[Kind, str]
@@ -16,10 +16,10 @@ Item = tuple[Kind, str]
 class Host(Protocol):
     """See, take steps, copy images."""
 
-    async def devices(self) -> tuple[DeviceSeen, ...]:
+    async def devices(self) -> tuple[ObservedDevice, ...]:
         """The devices that may be pools."""
 
-    async def observe(self, pool: str, only: Item | None = None) -> PoolSeen:
+    async def observe(self, pool: str, only: Item | None = None) -> ObservedPool:
         """A pool's file system; with `only`, of its contents just that disk or volume."""
 
     async def apply(self, steps: Sequence[Step]) -> None:

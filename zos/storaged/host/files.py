@@ -19,14 +19,14 @@ from zos.storaged.model import (
     DEVICE_FILE,
     DISKS,
     FRESH,
-    GRAVES,
     IMAGE_ATTRIBUTE,
     PART,
+    TOMBSTONES,
     VOLUMES,
-    DiskSeen,
     Layout,
-    PoolSeen,
-    VolumeSeen,
+    ObservedDisk,
+    ObservedPool,
+    ObservedVolume,
 )
 
 
@@ -45,22 +45,22 @@ class Files:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def observe(self, pool: str, only: Item | None = None) -> PoolSeen:
+    def observe(self, pool: str, only: Item | None = None) -> ObservedPool:
         """A pool; of its contents all, or one disk or volume."""
         target = self._layout.pool(pool)
         if btrfs.label(target) != pool:
-            return PoolSeen()
+            return ObservedPool()
         id = btrfs.fsid(target)
         readonly = bool(os.statvfs(target).f_flag & os.ST_RDONLY)
-        prepared = all((target / name).is_dir() for name in (DISKS, VOLUMES, GRAVES)) and btrfs.has_quota(id)
+        prepared = all((target / name).is_dir() for name in (DISKS, VOLUMES, TOMBSTONES)) and btrfs.has_quota(id)
         if only is not None:
             kind, name = only
             disks = dict(self._disks(target, (name,))) if kind is Kind.DISK else {}
             volumes = dict(self._volumes(target, (name,), id)) if kind is Kind.VOLUME else {}
-            return PoolSeen(True, readonly, prepared, disks=disks, volumes=volumes)
+            return ObservedPool(True, readonly, prepared, disks=disks, volumes=volumes)
         names = _names(target / DISKS)
         cache = target / CACHE
-        return PoolSeen(
+        return ObservedPool(
             mounted=True,
             readonly=readonly,
             prepared=prepared,
@@ -68,26 +68,26 @@ class Files:
             errors=btrfs.device_errors(id),
             disks=dict(self._disks(target, (name for name in names if not name.startswith(".")))),
             volumes=dict(self._volumes(target, _names(target / VOLUMES), id)),
-            graves=dict(self._graves(target, id)),
+            tombstones=dict(self._tombstones(target, id)),
             parts=frozenset(name.removeprefix(PART) for name in names if name.startswith(PART)),
-            cache=VolumeSeen(*btrfs.usage(cache, id)) if btrfs.is_subvolume(cache) else None,
+            cache=ObservedVolume(*btrfs.usage(cache, id)) if btrfs.is_subvolume(cache) else None,
             cache_mounted=_is_same(cache, self._layout.cache),
         )
 
-    def _disks(self, target: Path, names: Iterable[str]) -> Iterator[tuple[str, DiskSeen]]:
+    def _disks(self, target: Path, names: Iterable[str]) -> Iterator[tuple[str, ObservedDisk]]:
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 yield name, _disk(target / DISKS / name)
 
-    def _volumes(self, target: Path, names: Iterable[str], id: UUID) -> Iterator[tuple[str, VolumeSeen]]:
+    def _volumes(self, target: Path, names: Iterable[str], id: UUID) -> Iterator[tuple[str, ObservedVolume]]:
         for name in names:
             path = target / VOLUMES / name
             if not name.startswith(".") and btrfs.is_subvolume(path):
-                yield name, VolumeSeen(*btrfs.usage(path, id))
+                yield name, ObservedVolume(*btrfs.usage(path, id))
 
-    def _graves(self, target: Path, id: UUID) -> Iterator[tuple[str, int]]:
-        for name in _names(target / GRAVES):
-            path = target / GRAVES / name
+    def _tombstones(self, target: Path, id: UUID) -> Iterator[tuple[str, int]]:
+        for name in _names(target / TOMBSTONES):
+            path = target / TOMBSTONES / name
             with contextlib.suppress(FileNotFoundError):
                 yield name, btrfs.usage(path, id)[1] if btrfs.is_subvolume(path) else os.stat(path).st_blocks * 512
 
@@ -96,9 +96,9 @@ class Files:
         target = self._layout.pool(pool)
         if not btrfs.has_quota(btrfs.fsid(target)):
             btrfs.enable_quota(target)
-        for folder in (target, target / DISKS, target / VOLUMES, target / GRAVES):
+        for folder in (target, target / DISKS, target / VOLUMES, target / TOMBSTONES):
             folder.mkdir(exist_ok=True)
-            folder.chmod(0o700 if folder.name == GRAVES else 0o711)
+            folder.chmod(0o700 if folder.name == TOMBSTONES else 0o711)
 
     def measure(self, pool: str, kind: PoolKind, speed: block.Speed, rotational: bool) -> None:
         """Write the measurement down."""
@@ -160,47 +160,47 @@ class Files:
         fresh.rename(path)
 
     def limit_volume(self, pool: str, id: str, size: int) -> None:
-        """Another limit."""
+        """Set another limit."""
         btrfs.set_limit(self._layout.item(pool, Kind.VOLUME, id), size)
 
-    def bury(self, pool: str, kind: Kind, id: str, name: str) -> None:
-        """To the tombstones, read-only; what is not there needs no grave."""
-        place, grave = self._layout.item(pool, kind, id), self._layout.grave(pool, name)
-        if not grave.exists():
+    def make_tombstone(self, pool: str, kind: Kind, id: str, name: str) -> None:
+        """Move to the tombstones, read-only; what is not there needs none."""
+        place, tombstone = self._layout.item(pool, kind, id), self._layout.tombstone(pool, name)
+        if not tombstone.exists():
             if not place.exists():
                 return
-            place.rename(grave)
-            sync_folder(grave.parent)
+            place.rename(tombstone)
+            sync_folder(tombstone.parent)
             sync_folder(place.parent)
         if kind is Kind.DISK:
-            grave.chmod(0o400)
+            tombstone.chmod(0o400)
         else:
-            btrfs.set_readonly(grave, True)
+            btrfs.set_readonly(tombstone, True)
 
-    def raise_(self, pool: str, kind: Kind, id: str, name: str) -> None:
+    def restore_tombstone(self, pool: str, kind: Kind, id: str, name: str) -> None:
         """Back to its place, writable."""
-        place, grave = self._layout.item(pool, kind, id), self._layout.grave(pool, name)
-        if not grave.exists():
+        place, tombstone = self._layout.item(pool, kind, id), self._layout.tombstone(pool, name)
+        if not tombstone.exists():
             if not place.exists():
                 raise OSError(errno.ENOENT, f"{name} is not there any more")
             return
         if place.exists():
             raise OSError(errno.EEXIST, f"there is a {kind} {id} already")
         if kind is Kind.DISK:
-            grave.chmod(0o600)
+            tombstone.chmod(0o600)
         else:
-            btrfs.set_readonly(grave, False)
-        grave.rename(place)
+            btrfs.set_readonly(tombstone, False)
+        tombstone.rename(place)
         sync_folder(place.parent)
-        sync_folder(grave.parent)
+        sync_folder(tombstone.parent)
 
-    def erase(self, pool: str, kind: Kind, name: str) -> None:
-        """For good."""
-        grave = self._layout.grave(pool, name)
+    def erase_tombstone(self, pool: str, kind: Kind, name: str) -> None:
+        """Delete a tombstone for good."""
+        tombstone = self._layout.tombstone(pool, name)
         if kind is Kind.DISK:
-            grave.unlink(missing_ok=True)
-        elif btrfs.is_subvolume(grave):
-            btrfs.delete_subvolume(grave)
+            tombstone.unlink(missing_ok=True)
+        elif btrfs.is_subvolume(tombstone):
+            btrfs.delete_subvolume(tombstone)
 
     def create_cache(self, pool: str, size: int) -> None:
         """The node's own volume."""
@@ -210,7 +210,7 @@ class Files:
         btrfs.set_limit(path, size)
 
     def limit_cache(self, pool: str, size: int) -> None:
-        """Another limit for it."""
+        """Set the cache volume's limit."""
         btrfs.set_limit(self._layout.pool(pool) / CACHE, size)
 
 
@@ -221,7 +221,7 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _disk(path: Path) -> DiskSeen:
+def _disk(path: Path) -> ObservedDisk:
     seen = os.stat(path, follow_symlinks=False)
     image = None
     try:
@@ -229,7 +229,7 @@ def _disk(path: Path) -> DiskSeen:
     except OSError as err:
         if err.errno != errno.ENODATA:
             raise
-    return DiskSeen(seen.st_size, seen.st_blocks * 512, image, image is None and _is_hole(path, seen.st_blocks))
+    return ObservedDisk(seen.st_size, seen.st_blocks * 512, image, image is None and _is_hole(path, seen.st_blocks))
 
 
 def _is_hole(path: Path, blocks: int) -> bool:

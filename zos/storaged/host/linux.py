@@ -16,26 +16,25 @@ from zos.storaged.api.errors import DeviceRefused, DiskFull
 from zos.storaged.host import block, btrfs, image, mounts
 from zos.storaged.host.contract import Item
 from zos.storaged.host.files import Files
-from zos.storaged.model import Content, DeviceSeen, Fill, Layout, PoolSeen
+from zos.storaged.model import Content, Fill, Layout, ObservedDevice, ObservedPool
 from zos.storaged.steps import (
-    Bury,
     CreateCache,
     CreateDisk,
     CreateVolume,
     DropPart,
-    Erase,
+    EraseTombstone,
     FinishFill,
-    Format,
+    FormatDevice,
     GrowDisk,
     LimitCache,
     LimitVolume,
-    Measure,
-    Mount,
+    MakeTombstone,
+    MeasureDevice,
     MountCache,
-    Prepare,
-    Raise,
+    MountPool,
+    PreparePool,
+    RestoreTombstone,
     Step,
-    describe,
 )
 
 T = TypeVar("T")
@@ -56,27 +55,27 @@ class BtrfsHost:
         # By pool or device: one that is dead holds up nobody but its own callers.
         self._threads = Threads()
 
-    async def devices(self) -> tuple[DeviceSeen, ...]:
+    async def devices(self) -> tuple[ObservedDevice, ...]:
         """The devices that may be pools."""
         found = await threads.run("list the devices", lambda: block.candidates(self._entries), PATIENCE)
         return tuple(await asyncio.gather(*(self._look(path, entry) for path, entry in found)))
 
-    async def _look(self, path: str, entry: str) -> DeviceSeen:
-        def work() -> DeviceSeen:
+    async def _look(self, path: str, entry: str) -> ObservedDevice:
+        def work() -> ObservedDevice:
             return block.look(path, entry, self._layout)
 
         try:
             device = await self._on(path, f"read {path}", work)
         except DeviceRefused as err:
-            return DeviceSeen(path, 0, Content.UNREADABLE, detail=err.facts["problem"], entry=entry)
+            return ObservedDevice(path, 0, Content.UNREADABLE, detail=err.facts["problem"], entry=entry)
         if device.content is Content.BLANK and (signature := await _signature(path)):
-            return DeviceSeen(path, device.size, Content.OTHER, "", signature, device.rotational, entry)
+            return ObservedDevice(path, device.size, Content.OTHER, "", signature, device.rotational, entry)
         return device
 
-    async def observe(self, pool: str, only: Item | None = None) -> PoolSeen:
+    async def observe(self, pool: str, only: Item | None = None) -> ObservedPool:
         """A pool's file system; with `only`, of its contents just that disk or volume."""
 
-        def work() -> PoolSeen:
+        def work() -> ObservedPool:
             return self._files.observe(pool, only)
 
         action = f"look at pool {pool}"
@@ -89,12 +88,12 @@ class BtrfsHost:
         """Take the steps, in order; raises at the first that fails."""
         for step in steps:
             try:
-                if isinstance(step, Format):
+                if isinstance(step, FormatDevice):
                     await _format(step)
                 else:
-                    await self._on(step.pool, describe(step), lambda step=step: self._take(step))  # type: ignore[misc]
+                    await self._on(step.pool, step.describe(), lambda step=step: self._apply_step(step))  # type: ignore[misc]
             except (OSError, proc.ProgramFailed) as err:
-                raise _refusal(err, step.pool, describe(step)) from err
+                raise _refusal(err, step.pool, step.describe()) from err
 
     async def _on(self, device: str, action: str, work: Callable[[], T], deadline: float = PATIENCE) -> T:
         """Do blocking work on a pool or device, one piece at a time."""
@@ -121,15 +120,15 @@ class BtrfsHost:
         except OSError as err:
             raise _refusal(err, fill.pool, f"copy image {fill.image} to disk {fill.id}") from err
 
-    def _take(self, step: Step) -> None:
+    def _apply_step(self, step: Step) -> None:
         files = self._files
         match step:
-            case Mount(pool, device):
+            case MountPool(pool, device):
                 if btrfs.label(self._layout.pool(pool)) != pool:
                     mounts.btrfs(device, self._layout.pool(pool))
-            case Prepare(pool):
+            case PreparePool(pool):
                 files.prepare(pool)
-            case Measure(pool, device, rotational):
+            case MeasureDevice(pool, device, rotational):
                 speed = block.measure(device)
                 kind = plan.classify(rotational, block.is_nvme(device), speed.median)
                 files.measure(pool, kind, speed, rotational)
@@ -145,19 +144,19 @@ class BtrfsHost:
                 files.create_volume(pool, id, size)
             case LimitVolume(pool, id, size):
                 files.limit_volume(pool, id, size)
-            case Bury(pool, kind_, id, name):
-                files.bury(pool, kind_, id, name)
-            case Raise(pool, kind_, id, name):
-                files.raise_(pool, kind_, id, name)
-            case Erase(pool, kind_, name):
-                files.erase(pool, kind_, name)
+            case MakeTombstone(pool, kind_, id, name):
+                files.make_tombstone(pool, kind_, id, name)
+            case RestoreTombstone(pool, kind_, id, name):
+                files.restore_tombstone(pool, kind_, id, name)
+            case EraseTombstone(pool, kind_, name):
+                files.erase_tombstone(pool, kind_, name)
             case CreateCache(pool, size):
                 files.create_cache(pool, size)
             case LimitCache(pool, size):
                 files.limit_cache(pool, size)
             case MountCache(pool):
                 mounts.bind(self._layout.pool(pool) / "zos-cache", self._layout.cache)
-            case Format():
+            case FormatDevice():
                 raise AssertionError(step)
             case _:
                 assert_never(step)
@@ -177,7 +176,7 @@ async def _signature(path: str) -> str:
     return f"it holds {', '.join(done.text.split())}" if done.text.strip() else ""
 
 
-async def _format(step: Format) -> None:
+async def _format(step: FormatDevice) -> None:
     # Without --force mkfs itself refuses what libblkid knows; with it, only our own unfinished file system is there.
     # The lock on the device is mkfs' own, so that one which outlives us (kill -9) is not joined by a second.
     force = ["--force"] if step.again else []

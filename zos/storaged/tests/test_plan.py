@@ -18,46 +18,45 @@ from zos.storaged.api import BadId, BadSize, DataLost, DiskHasData, DiskShrink, 
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
     Content,
-    DeviceSeen,
-    DiskSeen,
-    Grave,
+    ObservedDevice,
+    ObservedDisk,
+    ObservedPool,
+    ObservedVolume,
     Phase,
     PoolRecord,
-    PoolSeen,
-    VolumeSeen,
-    Wish,
+    StorageRecord,
+    TombstoneRecord,
     check,
     is_label,
     usable,
 )
-from zos.storaged.plan import Place, Room
+from zos.storaged.plan import DeviceRole, PoolSpace
 from zos.storaged.steps import (
-    Bury,
     CreateCache,
     CreateDisk,
     CreateVolume,
     DropPart,
-    Erase,
-    Format,
+    EraseTombstone,
+    FormatDevice,
     GrowDisk,
     LimitCache,
     LimitVolume,
-    Measure,
-    Mount,
+    MakeTombstone,
+    MeasureDevice,
     MountCache,
-    Prepare,
-    Raise,
+    MountPool,
+    PreparePool,
+    RestoreTombstone,
     Step,
-    describe,
 )
 
 A, B = "6f1f3c5e-3c0e-4a52-9d1f-0d6f5a3f2b11", "7a1f3c5e-3c0e-4a52-9d1f-0d6f5a3f2b22"
 EVIDENCE = Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234)
-SEEN = PoolSeen(mounted=True, prepared=True, kind=PoolKind.SSD)
+SEEN = ObservedPool(mounted=True, prepared=True, kind=PoolKind.SSD)
 
 
-def device(content: Content, label: str = "", path: str = "/dev/sda", size: int = GiB(100)) -> DeviceSeen:
-    return DeviceSeen(path, size, content, label)
+def device(content: Content, label: str = "", path: str = "/dev/sda", size: int = GiB(100)) -> ObservedDevice:
+    return ObservedDevice(path, size, content, label)
 
 
 def labels() -> Callable[[], str]:
@@ -65,7 +64,7 @@ def labels() -> Callable[[], str]:
     return lambda: f"00000000-0000-4000-8000-{next(numbers):012}"
 
 
-def surveyed(*devices: DeviceSeen, **records: PoolRecord) -> tuple[Place, ...]:
+def surveyed(*devices: ObservedDevice, **records: PoolRecord) -> tuple[DeviceRole, ...]:
     return plan.survey(devices, {A if name == "a" else B: record for name, record in records.items()}, labels())
 
 
@@ -73,15 +72,15 @@ def surveyed(*devices: DeviceSeen, **records: PoolRecord) -> tuple[Place, ...]:
 
 
 def test_a_blank_device_is_formatted_under_a_fresh_label():
-    (place,) = surveyed(device(Content.BLANK))
-    assert place.state is PoolState.MAKING
-    assert place.format == Format(place.label, "/dev/sda")
-    assert is_label(place.label)
+    (role,) = surveyed(device(Content.BLANK))
+    assert role.state is PoolState.MAKING
+    assert role.format == FormatDevice(role.label, "/dev/sda")
+    assert is_label(role.label)
 
 
 def test_a_decision_that_was_cut_off_before_mkfs_keeps_its_label():
-    (place,) = surveyed(device(Content.BLANK), a=PoolRecord("/dev/sda", GiB(100)))
-    assert place.label == A
+    (role,) = surveyed(device(Content.BLANK), a=PoolRecord("/dev/sda", GiB(100)))
+    assert role.label == A
 
 
 def test_a_blank_device_in_the_place_of_a_finished_pool_is_another_pool():
@@ -92,13 +91,13 @@ def test_a_blank_device_in_the_place_of_a_finished_pool_is_another_pool():
 
 def test_our_own_unfinished_file_system_is_made_again_and_no_other():
     (ours,) = surveyed(device(Content.UNFINISHED, A), a=PoolRecord("/dev/sdb", GiB(100)))
-    assert ours.format == Format(A, "/dev/sda", again=True)
+    assert ours.format == FormatDevice(A, "/dev/sda", again=True)
     (finished,) = [
         p for p in surveyed(device(Content.UNFINISHED, A), a=PoolRecord("/dev/sda", 1, made=True)) if not p.label
     ]
     (strange,) = surveyed(device(Content.UNFINISHED, A))
-    for place in (finished, strange):
-        assert (place.state, place.format) == (PoolState.FOREIGN, None)
+    for role in (finished, strange):
+        assert (role.state, role.format) == (PoolState.FOREIGN, None)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +113,9 @@ def test_our_own_unfinished_file_system_is_made_again_and_no_other():
     ],
     ids=lambda seen: f"{seen.content}-{seen.label}",
 )
-def test_what_is_not_ours_is_never_formatted(seen: DeviceSeen):
-    (place,) = surveyed(seen)
-    assert (place.label, place.format) == ("", None)
+def test_what_is_not_ours_is_never_formatted(seen: ObservedDevice):
+    (role,) = surveyed(seen)
+    assert (role.label, role.format) == ("", None)
 
 
 def test_a_copy_of_a_pool_is_left_alone():
@@ -125,22 +124,25 @@ def test_a_copy_of_a_pool_is_left_alone():
 
 
 def test_a_pool_is_known_by_its_label_whatever_its_device_is_called_now():
-    (place,) = surveyed(device(Content.POOL, A, "/dev/loop9"), a=PoolRecord("/dev/loop3", GiB(1), made=True))
-    assert (place.label, place.state) == (A, PoolState.MAKING)
+    (role,) = surveyed(device(Content.POOL, A, "/dev/loop9"), a=PoolRecord("/dev/loop3", GiB(1), made=True))
+    assert (role.label, role.state) == (A, PoolState.MAKING)
 
 
 def test_a_pool_whose_device_is_gone_is_listed_once_as_missing():
-    (place,) = surveyed(device(Content.ABSENT), a=PoolRecord("/dev/sda", GiB(1), made=True))
-    assert (place.label, place.state, place.detail) == (A, PoolState.MISSING, "its device (last /dev/sda) is not there")
+    (role,) = surveyed(device(Content.ABSENT), a=PoolRecord("/dev/sda", GiB(1), made=True))
+    assert (role.label, role.state, role.detail) == (A, PoolState.MISSING, "its device (last /dev/sda) is not there")
 
 
 def test_a_pool_is_set_up_step_by_step_and_then_left_alone():
     seen = device(Content.POOL, A)
-    assert plan.set_up(A, seen, PoolSeen(), None) == (Mount(A, "/dev/sda"),)
-    assert plan.set_up(A, seen, PoolSeen(mounted=True), None) == (Prepare(A), Measure(A, "/dev/sda", False))
-    assert plan.set_up(A, seen, PoolSeen(mounted=True), PoolKind.HDD) == (Prepare(A),)
+    assert plan.set_up(A, seen, ObservedPool(), None) == (MountPool(A, "/dev/sda"),)
+    assert plan.set_up(A, seen, ObservedPool(mounted=True), None) == (
+        PreparePool(A),
+        MeasureDevice(A, "/dev/sda", False),
+    )
+    assert plan.set_up(A, seen, ObservedPool(mounted=True), PoolKind.HDD) == (PreparePool(A),)
     assert plan.set_up(A, seen, SEEN, None) == ()
-    assert plan.set_up(A, seen, PoolSeen(mounted=True, readonly=True), None) == ()
+    assert plan.set_up(A, seen, ObservedPool(mounted=True, readonly=True), None) == ()
 
 
 @pytest.mark.parametrize(
@@ -163,68 +165,74 @@ def test_the_kind_is_measured_and_the_flag_decides_in_between(
 # Room
 
 
-def wish(id: str = "d", size: int = GiB(10), kind: Kind = Kind.DISK, pool: str = A, made: bool = False) -> Wish:
-    return Wish(kind, id, size, pool, made)
+def record(
+    id: str = "d", size: int = GiB(10), kind: Kind = Kind.DISK, pool: str = A, made: bool = False
+) -> StorageRecord:
+    return StorageRecord(kind, id, size, pool, made)
 
 
-def grave(phase: Phase, used: int = 5, size: int = 100) -> Grave:
-    return Grave(Kind.DISK, "old", size, A, 0.0, 1.0, EVIDENCE, phase, used)
+def tombstone(phase: Phase, used: int = 5, size: int = 100) -> TombstoneRecord:
+    return TombstoneRecord(Kind.DISK, "old", size, A, 0.0, 1.0, EVIDENCE, phase, used)
 
 
 def test_disks_and_volumes_count_with_all_that_was_promised_and_tombstones_with_what_they_hold():
-    have = dataclasses.replace(
+    observed = dataclasses.replace(
         SEEN,
-        disks={"d": DiskSeen(GiB(10)), "stray": DiskSeen(GiB(3), used=GiB(1))},
-        volumes={"v": VolumeSeen(GiB(2), 17), "lost": VolumeSeen(GiB(1), 9)},
-        graves={"known": 7, "unknown": 11},
-        cache=VolumeSeen(GiB(5), 1),
+        disks={"d": ObservedDisk(GiB(10)), "stray": ObservedDisk(GiB(3), used=GiB(1))},
+        volumes={"v": ObservedVolume(GiB(2), 17), "lost": ObservedVolume(GiB(1), 9)},
+        tombstones={"known": 7, "unknown": 11},
+        cache=ObservedVolume(GiB(5), 1),
     )
-    wishes = [wish(), wish("v", GiB(2), Kind.VOLUME), wish("else", pool=B)]
-    sums = plan.account(A, have, wishes, {"known": grave(Phase.KEPT)})
+    records = [record(), record("v", GiB(2), Kind.VOLUME), record("else", pool=B)]
+    sums = plan.account(A, observed, records, {"known": tombstone(Phase.KEPT)})
     assert sums.strays == ("disk:stray", "volume:lost")
     assert (sums.system, sums.kept) == (GiB(5), 18)
     assert sums.promised == GiB(10) + GiB(2) + GiB(3) + GiB(1) + GiB(5) + 18
 
 
 def test_what_is_on_its_way_to_the_tombstones_counts_once_and_in_full():
-    have = dataclasses.replace(SEEN, disks={"old": DiskSeen(100, 5)})
-    sums = plan.account(A, have, [], {"x": grave(Phase.BURYING)})
+    observed = dataclasses.replace(SEEN, disks={"old": ObservedDisk(100, 5)})
+    sums = plan.account(A, observed, [], {"x": tombstone(Phase.MAKING)})
     assert (sums.promised, sums.kept, sums.strays) == (100, 100, ())
 
 
 def test_something_new_goes_to_the_emptiest_ssd():
-    rooms = {"a": Room(PoolKind.SSD, 100, 60), "b": Room(PoolKind.SSD, 100, 20), "c": Room(PoolKind.HDD, 1000, 0)}
-    assert plan.choose(30, rooms) == "b"
-    assert plan.choose(80, rooms) == "b"
+    spaces = {
+        "a": PoolSpace(PoolKind.SSD, 100, 60),
+        "b": PoolSpace(PoolKind.SSD, 100, 20),
+        "c": PoolSpace(PoolKind.HDD, 1000, 0),
+    }
+    assert plan.choose(30, spaces) == "b"
+    assert plan.choose(80, spaces) == "b"
     with pytest.raises(PoolFull, match=r"no ssd pool has 81 B left; the most that one pool can still promise is 80 B$"):
-        plan.choose(81, rooms)
-    assert plan.choose(81, rooms, on_hdd=True) == "c"
+        plan.choose(81, spaces)
+    assert plan.choose(81, spaces, on_hdd=True) == "c"
 
 
 def test_a_refusal_says_what_deleted_data_still_holds():
     with pytest.raises(PoolFull, match=r"is 10 B \(deleted data that is still kept holds 70 B\)") as caught:
-        plan.choose(30, {"a": Room(PoolKind.SSD, 100, 90, kept=70)})
+        plan.choose(30, {"a": PoolSpace(PoolKind.SSD, 100, 90, kept=70)})
     assert caught.value.kind is ErrorKind.NO_ROOM
 
 
 def test_a_node_without_an_ssd_says_so():
     with pytest.raises(NoPool, match="no usable ssd pool; it has only hard disks"):
-        plan.choose(1, {"c": Room(PoolKind.HDD, 1000, 0)})
+        plan.choose(1, {"c": PoolSpace(PoolKind.HDD, 1000, 0)})
     with pytest.raises(NoPool, match=r"no usable ssd pool$"):
         plan.choose(1, {})
 
 
 def test_a_disk_grows_only_within_its_own_pool():
-    rooms = {A: Room(PoolKind.SSD, GiB(20), GiB(15)), B: Room(PoolKind.SSD, TiB(1), 0)}
-    assert plan.admit(Kind.DISK, "d", GiB(15), wish(), rooms) == wish(size=GiB(15))
+    spaces = {A: PoolSpace(PoolKind.SSD, GiB(20), GiB(15)), B: PoolSpace(PoolKind.SSD, TiB(1), 0)}
+    assert plan.admit(Kind.DISK, "d", GiB(15), record(), spaces) == record(size=GiB(15))
     with pytest.raises(PoolFull):
-        plan.admit(Kind.DISK, "d", GiB(15) + 1, wish(), rooms)
+        plan.admit(Kind.DISK, "d", GiB(15) + 1, record(), spaces)
 
 
 @pytest.mark.parametrize(("kind", "refusal"), [(Kind.DISK, DiskShrink), (Kind.VOLUME, VolumeShrink)])
 def test_nothing_shrinks(kind: Kind, refusal: type[Exception]):
     with pytest.raises(refusal, match="has 10 GiB and cannot shrink to 1 GiB"):
-        plan.admit(kind, "d", GiB(1), wish(kind=kind), {})
+        plan.admit(kind, "d", GiB(1), record(kind=kind), {})
 
 
 sizes = st.integers(1, 1 << 60)
@@ -232,18 +240,18 @@ sizes = st.integers(1, 1 << 60)
 
 @given(st.lists(sizes, max_size=30), st.integers(0, 1 << 50))
 def test_no_pool_ever_promises_more_than_it_can(asked: list[int], device_size: int):
-    wishes: list[Wish] = []
+    records: list[StorageRecord] = []
     for number, size in enumerate(asked):
-        sums = plan.account(A, SEEN, wishes, {})
+        sums = plan.account(A, SEEN, records, {})
         try:
-            wishes.append(
+            records.append(
                 plan.admit(
-                    Kind.DISK, str(number), size, None, {A: Room(PoolKind.SSD, usable(device_size), sums.promised)}
+                    Kind.DISK, str(number), size, None, {A: PoolSpace(PoolKind.SSD, usable(device_size), sums.promised)}
                 )
             )
         except PoolFull:
             assert sums.promised + size > usable(device_size)
-    assert plan.account(A, SEEN, wishes, {}).promised <= usable(device_size) <= device_size
+    assert plan.account(A, SEEN, records, {}).promised <= usable(device_size) <= device_size
 
 
 @given(st.integers(0, 1 << 60))
@@ -256,95 +264,99 @@ def test_what_is_usable_is_less_than_the_device_and_never_negative(size: int):
 
 
 def test_a_disk_is_made_grown_and_then_left_alone():
-    assert plan.item(wish(), SEEN) == (CreateDisk(A, "d", GiB(10)),)
-    assert plan.item(wish(), dataclasses.replace(SEEN, disks={"d": DiskSeen(GiB(5))})) == (GrowDisk(A, "d", GiB(10)),)
+    assert plan.item(record(), SEEN) == (CreateDisk(A, "d", GiB(10)),)
+    assert plan.item(record(), dataclasses.replace(SEEN, disks={"d": ObservedDisk(GiB(5))})) == (
+        GrowDisk(A, "d", GiB(10)),
+    )
     for size in (GiB(10), GiB(11)):
-        assert plan.item(wish(made=True), dataclasses.replace(SEEN, disks={"d": DiskSeen(size)})) == ()
+        assert plan.item(record(made=True), dataclasses.replace(SEEN, disks={"d": ObservedDisk(size)})) == ()
 
 
 def test_a_volume_is_made_limited_and_then_left_alone():
-    volume = wish("v", GiB(1), Kind.VOLUME)
+    volume = record("v", GiB(1), Kind.VOLUME)
     assert plan.item(volume, SEEN) == (CreateVolume(A, "v", GiB(1)),)
-    assert plan.item(volume, dataclasses.replace(SEEN, volumes={"v": VolumeSeen(0)})) == (LimitVolume(A, "v", GiB(1)),)
-    assert plan.item(volume, dataclasses.replace(SEEN, volumes={"v": VolumeSeen(GiB(1))})) == ()
+    assert plan.item(volume, dataclasses.replace(SEEN, volumes={"v": ObservedVolume(0)})) == (
+        LimitVolume(A, "v", GiB(1)),
+    )
+    assert plan.item(volume, dataclasses.replace(SEEN, volumes={"v": ObservedVolume(GiB(1))})) == ()
 
 
 def test_what_was_there_and_is_not_any_more_is_lost_and_not_made_anew():
     with pytest.raises(DataLost, match=f"disk d was made on pool {A} and is not there any more"):
-        plan.item(wish(made=True), SEEN)
+        plan.item(record(made=True), SEEN)
 
 
 def test_an_image_goes_only_on_a_blank_disk():
-    assert not plan.is_filled(wish(), DiskSeen(1), "x")
-    assert plan.is_filled(wish(), DiskSeen(1, 1, "x", False), "x")
+    assert not plan.is_filled(record(), ObservedDisk(1), "x")
+    assert plan.is_filled(record(), ObservedDisk(1, 1, "x", False), "x")
     with pytest.raises(DiskHasData, match="disk d holds image x and is not overwritten with image y"):
-        plan.is_filled(wish(), DiskSeen(1, 1, "x", False), "y")
+        plan.is_filled(record(), ObservedDisk(1, 1, "x", False), "y")
     with pytest.raises(DiskHasData, match="disk d holds data"):
-        plan.is_filled(wish(), DiskSeen(1, 1, None, False), "y")
+        plan.is_filled(record(), ObservedDisk(1, 1, None, False), "y")
 
 
 def test_only_images_that_nobody_copies_any_more_are_litter():
-    have = dataclasses.replace(SEEN, parts=frozenset({"a", "b"}))
-    assert plan.litter(A, have, {"b"}) == (DropPart(A, "a"),)
+    observed = dataclasses.replace(SEEN, parts=frozenset({"a", "b"}))
+    assert plan.leftovers(A, observed, {"b"}) == (DropPart(A, "a"),)
 
 
 def test_a_tombstones_phase_says_what_is_left_to_do():
-    steps = {phase: plan.grave("n", grave(phase)) for phase in Phase}
+    steps = {phase: plan.tombstone("n", tombstone(phase)) for phase in Phase}
     assert steps == {
-        Phase.BURYING: (Bury(A, Kind.DISK, "old", "n"),),
+        Phase.MAKING: (MakeTombstone(A, Kind.DISK, "old", "n"),),
         Phase.KEPT: (),
-        Phase.RETURNING: (Raise(A, Kind.DISK, "old", "n"),),
-        Phase.EXPIRED: (Erase(A, Kind.DISK, "n"),),
+        Phase.RESTORING: (RestoreTombstone(A, Kind.DISK, "old", "n"),),
+        Phase.EXPIRED: (EraseTombstone(A, Kind.DISK, "n"),),
     }
 
 
 def test_two_drops_of_one_name_in_one_second_have_two_tombstones():
-    first = plan.grave_name(Kind.DISK, "d", 5.5, set())
-    assert (first, plan.grave_name(Kind.DISK, "d", 5.7, {first})) == ("disk:d@5", "disk:d@6")
+    first = plan.tombstone_name(Kind.DISK, "d", 5.5, set())
+    assert (first, plan.tombstone_name(Kind.DISK, "d", 5.7, {first})) == ("disk:d@5", "disk:d@6")
 
 
 # Cache
 
 
-def room(gap: int, size: int = GiB(100)) -> Room:
-    return Room(PoolKind.SSD, size, size - gap)
+def space(free: int, size: int = GiB(100)) -> PoolSpace:
+    return PoolSpace(PoolKind.SSD, size, size - free)
 
 
-def cache(limit: int, used: int, mounted: bool = True) -> PoolSeen:
-    return dataclasses.replace(SEEN, cache=VolumeSeen(limit, used), cache_mounted=mounted)
+def cache(limit: int, used: int, mounted: bool = True) -> ObservedPool:
+    return dataclasses.replace(SEEN, cache=ObservedVolume(limit, used), cache_mounted=mounted)
 
 
 def test_the_cache_is_made_and_mounted_and_on_a_small_pool_it_is_small():
-    assert tuple(plan.cache(A, SEEN, room(GiB(90)), GiB(5))) == (CreateCache(A, GiB(5)), MountCache(A))
-    assert next(plan.cache(A, SEEN, Room(PoolKind.SSD, GiB(2), 0), GiB(5))) == CreateCache(A, MiB(512))
-    assert tuple(plan.cache(A, SEEN, room(0), GiB(5))) == ()
-    assert tuple(plan.cache(A, cache(GiB(5), 0, mounted=False), room(0), GiB(5))) == (MountCache(A),)
-    assert tuple(plan.cache(A, cache(0, 0), room(GiB(50)), GiB(5))) == (LimitCache(A, GiB(5)),)
+    assert tuple(plan.cache(A, SEEN, space(GiB(90)), GiB(5))) == (CreateCache(A, GiB(5)), MountCache(A))
+    assert next(plan.cache(A, SEEN, PoolSpace(PoolKind.SSD, GiB(2), 0), GiB(5))) == CreateCache(A, MiB(512))
+    assert tuple(plan.cache(A, SEEN, space(0), GiB(5))) == ()
+    assert tuple(plan.cache(A, cache(GiB(5), 0, mounted=False), space(0), GiB(5))) == (MountCache(A),)
+    assert tuple(plan.cache(A, cache(0, 0), space(GiB(50)), GiB(5))) == (LimitCache(A, GiB(5)),)
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "gap", "wanted"),
+    ("limit", "used", "free", "wanted"),
     [(5, 2, 50, 5), (5, 3, 50, 10), (5, 3, 4, 5), (10, 2, 50, 10), (15, 2, 50, 5), (20, 3, 50, 10), (5, 0, 50, 5)],
 )
 def test_the_cache_grows_into_free_room_and_gives_back_what_it_does_not_use(
-    limit: int, used: int, gap: int, wanted: int
+    limit: int, used: int, free: int, wanted: int
 ):
-    assert plan.cache_limit(GiB(limit), GiB(used), GiB(5), GiB(gap)) == GiB(wanted)
+    assert plan.cache_limit(GiB(limit), GiB(used), GiB(5), GiB(free)) == GiB(wanted)
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
-def test_the_cache_never_shrinks_below_what_it_holds_nor_grows_beyond_the_room(limit: int, used: int, gap: int):
+def test_the_cache_never_shrinks_below_what_it_holds_nor_grows_beyond_the_room(limit: int, used: int, free: int):
     used = min(used, limit)
-    wanted = plan.cache_limit(limit, used, 5, gap)
+    wanted = plan.cache_limit(limit, used, 5, free)
     assert wanted >= used
-    assert wanted - limit <= max(0, gap)
+    assert wanted - limit <= max(0, free)
 
 
 def test_the_cache_stays_where_it_is_else_goes_to_the_emptiest_ssd():
-    rooms = {"a": room(10), "b": room(20), "c": Room(PoolKind.HDD, 100, 0)}
-    assert plan.cache_home({}, rooms) == "b"
-    assert plan.cache_home({"a": cache(1, 0)}, rooms) == "a"
-    assert plan.cache_home({}, {"c": rooms["c"]}) == "c"
+    spaces = {"a": space(10), "b": space(20), "c": PoolSpace(PoolKind.HDD, 100, 0)}
+    assert plan.cache_home({}, spaces) == "b"
+    assert plan.cache_home({"a": cache(1, 0)}, spaces) == "a"
+    assert plan.cache_home({}, {"c": spaces["c"]}) == "c"
     assert plan.cache_home({}, {}) == ""
 
 
@@ -374,7 +386,7 @@ def test_every_step_says_what_it_does():
     examples: dict[str, object] = {"size": GiB(1), "kind": Kind.DISK, "rotational": False, "again": False}
     for cls in Step.__args__:
         names = cls.__dataclass_fields__
-        text = describe(cls(**{name: examples.get(name, name) for name in names}))
+        text = cls(**{name: examples.get(name, name) for name in names}).describe()
         assert text
         assert "{" not in text
         if "size" in names and cls.__name__ != "FinishFill":

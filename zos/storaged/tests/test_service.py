@@ -51,8 +51,16 @@ from zos.storaged.api import (
 from zos.storaged.api import storaged_pb2 as pb
 from zos.storaged.daemon import Config, Storaged
 from zos.storaged.fake import FakeDevice, FakeHost
-from zos.storaged.model import Content, Grave, Phase, PoolRecord, Wish
-from zos.storaged.steps import Bury, CreateDisk, CreateVolume, Erase, Format, GrowDisk, Raise
+from zos.storaged.model import Content, Phase, PoolRecord, StorageRecord, TombstoneRecord
+from zos.storaged.steps import (
+    CreateDisk,
+    CreateVolume,
+    EraseTombstone,
+    FormatDevice,
+    GrowDisk,
+    MakeTombstone,
+    RestoreTombstone,
+)
 
 CANCELLED = Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234, "deleted")
 DISK, VOLUME = DiskId("26-7-data"), VolumeId("26-7-shared")
@@ -106,7 +114,7 @@ async def test_a_reboot_mounts_and_makes_nothing_new(tmp_path: Path):
     host.steps.clear()
     async with storaged(tmp_path, host) as client:
         assert [disk.detail for disk in await client.list_disks()] == [""]
-    assert {type(step).__name__ for step in host.steps} == {"Mount", "MountCache"}
+    assert {type(step).__name__ for step in host.steps} == {"MountPool", "MountCache"}
 
 
 async def test_disks_and_volumes_have_separate_names(tmp_path: Path):
@@ -131,7 +139,7 @@ async def test_a_refused_change_leaves_what_was_there(tmp_path: Path):
         assert (await client.ensure_disk(Disk(DISK, GiB(20)))).size == GiB(20)
 
 
-async def test_a_disk_that_does_not_fit_when_it_is_made_is_not_wished_any_more(tmp_path: Path):
+async def test_a_disk_that_does_not_fit_when_it_is_made_is_no_longer_recorded(tmp_path: Path):
     host = FakeHost()
     async with storaged(tmp_path, host) as client:
         host.full = CreateDisk
@@ -147,7 +155,7 @@ async def test_a_disk_that_does_not_fit_when_it_is_made_is_not_wished_any_more(t
         assert [disk.size for disk in await client.list_disks()] == [GiB(1)]
 
 
-async def test_a_failure_that_may_pass_keeps_the_wish_and_the_loop_makes_it_so(tmp_path: Path):
+async def test_a_failure_that_may_pass_keeps_the_record_and_the_loop_makes_the_disk(tmp_path: Path):
     host = FakeHost()
     config = Config(every=0.05, mounts=tmp_path)
     async with storaged(tmp_path, host, config=config) as client:
@@ -169,7 +177,7 @@ async def _until(ask: object, holds: object, deadline: float = 5.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_pool_that_vanishes_is_missing_and_what_is_on_it_stays_wished(tmp_path: Path):
+async def test_a_pool_that_vanishes_is_missing_and_what_is_on_it_stays_recorded(tmp_path: Path):
     host = two()
     config = Config(every=0.05, mounts=tmp_path)
     async with storaged(tmp_path, host, config=config) as client:
@@ -240,11 +248,11 @@ async def test_hard_disks_take_disks_only_when_that_is_configured(tmp_path: Path
         await client.ensure_disk(Disk(DISK, GiB(1)))
 
 
-async def test_concurrent_wishes_never_promise_more_than_there_is(tmp_path: Path):
+async def test_concurrent_requests_never_promise_more_than_there_is(tmp_path: Path):
     host = FakeHost(FakeDevice("/dev/sda", GiB(20)))
     async with storaged(tmp_path, host) as client:
-        wishes = [client.ensure_disk(Disk(DiskId(f"d{number}"), GiB(3))) for number in range(12)]
-        answers = await asyncio.gather(*wishes, return_exceptions=True)
+        records = [client.ensure_disk(Disk(DiskId(f"d{number}"), GiB(3))) for number in range(12)]
+        answers = await asyncio.gather(*records, return_exceptions=True)
         assert {type(answer).__name__ for answer in answers} == {"DiskInfo", "PoolFull"}
         (pool,) = await client.list_pools()
         assert pool.usable - GiB(3) < pool.promised <= pool.usable
@@ -306,8 +314,8 @@ async def test_what_is_dropped_is_kept_and_can_be_brought_back(tmp_path: Path):
         assert await client.list_tombstones() == ()
         with pytest.raises(NoSuchTombstone):
             await client.undelete(DISK)
-    (wish,) = [step for step in host.steps if isinstance(step, CreateDisk)]
-    assert wish.size == GiB(1)
+    (record,) = [step for step in host.steps if isinstance(step, CreateDisk)]
+    assert record.size == GiB(1)
 
 
 async def test_undeleting_replaces_nothing_and_promises_no_more_than_there_is(tmp_path: Path):
@@ -349,7 +357,7 @@ async def test_a_tombstone_is_erased_after_its_time_but_not_by_a_clock_that_jump
         assert len(await client.list_tombstones()) == 1
         clock.advance(3601)
         await _until(client.list_tombstones, lambda found: found == ())
-    assert isinstance(host.steps[-1], Erase)
+    assert isinstance(host.steps[-1], EraseTombstone)
 
 
 async def test_a_drop_that_cannot_be_done_now_is_done_later(tmp_path: Path):
@@ -357,37 +365,39 @@ async def test_a_drop_that_cannot_be_done_now_is_done_later(tmp_path: Path):
     config = Config(every=0.05, mounts=tmp_path)
     async with storaged(tmp_path, host, config=config) as client:
         disk = await client.ensure_disk(Disk(DISK, GiB(1)))
-        host.broken = Bury
+        host.broken = MakeTombstone
         await client.drop_disk(DISK, CANCELLED)
         assert await client.list_disks() == ()
         with pytest.raises(DeviceRefused):
             await client.ensure_disk(Disk(DISK, GiB(1)))
         assert (await client.list_pools())[0].kept == GiB(1)
         host.broken = None
-        await _until(lambda: asyncio.sleep(0, host.pool(disk.pool).buried), lambda buried: len(buried) == 1)
+        await _until(lambda: asyncio.sleep(0, host.pool(disk.pool).tombstones), lambda tombstones: len(tombstones) == 1)
         await client.ensure_disk(Disk(DISK, GiB(2)))
 
 
-@pytest.mark.parametrize("step", [Bury, Raise])
+@pytest.mark.parametrize("step", [MakeTombstone, RestoreTombstone])
 async def test_a_kill_between_decision_and_step_is_made_good_at_the_next_start(tmp_path: Path, step: type):
     host = FakeHost()
     async with storaged(tmp_path, host) as client:
         disk = await client.ensure_disk(Disk(DISK, GiB(1)))
         host.write(disk.pool, DISK, 77)
-        if step is Raise:
+        if step is RestoreTombstone:
             await client.drop_disk(DISK, CANCELLED)
         host.broken = step
         try:
-            await (client.undelete(DISK) if step is Raise else client.drop_disk(DISK, CANCELLED))
+            await (client.undelete(DISK) if step is RestoreTombstone else client.drop_disk(DISK, CANCELLED))
         except ZosError as err:
             assert isinstance(err, DeviceRefused)
-    if step is Bury:
-        # The kill may also have come before the wish was given up.
-        Ledger(tmp_path / "state/storaged/wishes", Wish).put(f"disk:{DISK}", Wish(Kind.DISK, DISK, GiB(1), disk.pool))
+    if step is MakeTombstone:
+        # The kill may also have come before the record was dropped.
+        Ledger(tmp_path / "state/storaged/wishes", StorageRecord).put(
+            f"disk:{DISK}", StorageRecord(Kind.DISK, DISK, GiB(1), disk.pool)
+        )
     host.broken = None
     async with storaged(tmp_path, host) as client:
-        assert [t.id for t in await client.list_tombstones()] == ([DISK] if step is Bury else [])
-        assert [d.used for d in await client.list_disks()] == ([] if step is Bury else [77])
+        assert [t.id for t in await client.list_tombstones()] == ([DISK] if step is MakeTombstone else [])
+        assert [d.used for d in await client.list_disks()] == ([] if step is MakeTombstone else [77])
     assert sum(isinstance(done, CreateDisk) for done in host.steps) == 1
 
 
@@ -408,14 +418,14 @@ async def test_strays_are_kept_counted_and_taken_over(tmp_path: Path):
         assert (await client.list_pools())[0].promised == pool.promised
 
 
-async def test_a_corrupt_wish_is_set_aside_and_its_disk_is_kept(tmp_path: Path):
+async def test_a_corrupt_record_is_set_aside_and_its_disk_is_kept(tmp_path: Path):
     host = FakeHost()
     async with storaged(tmp_path, host) as client:
         disk = await client.ensure_disk(Disk(DISK, GiB(10)))
     (tmp_path / "state/storaged/wishes/disk:26-7-data.json").write_text('{"version": 1, "gener')
     async with storaged(tmp_path, host) as client:
         assert await client.list_disks() == ()
-        assert DISK in host.pool(disk.pool).have.disks
+        assert DISK in host.pool(disk.pool).observed.disks
         assert (await client.ensure_disk(Disk(DISK, GiB(10)))).path == disk.path
 
 
@@ -502,7 +512,7 @@ async def test_a_drop_ends_the_copy_and_a_stop_leaves_the_disk_blank(tmp_path: P
 
 async def test_a_device_is_formatted_once_and_only_when_blank(tmp_path: Path):
     host = FakeHost()
-    host.broken = Format
+    host.broken = FormatDevice
     async with storaged(tmp_path, host) as client:
         (pool,) = await client.list_pools()
         assert (pool.state, "could not format" in pool.detail) == (PoolState.BROKEN, True)
@@ -510,7 +520,7 @@ async def test_a_device_is_formatted_once_and_only_when_blank(tmp_path: Path):
     async with storaged(tmp_path, host) as client:
         (again,) = await client.list_pools()
         assert (again.name, again.state) == (pool.name, PoolState.READY), "under the label that was decided first"
-    assert sum(isinstance(step, Format) for step in host.steps) == 1
+    assert sum(isinstance(step, FormatDevice) for step in host.steps) == 1
 
 
 async def test_siblings_reach_it_by_the_bus(tmp_path: Path):
@@ -524,8 +534,10 @@ def test_ledgers_of_version_1_are_read(tmp_path: Path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(json.dumps(record))
     pool = "6f1f3c5e-3c0e-4a52-9d1f-0d6f5a3f2b11"
-    assert Ledger(tmp_path / "wishes", Wish).get(f"disk:{DISK}") == Wish(Kind.DISK, DISK, GiB(1), pool, True)
-    assert Ledger(tmp_path / "tombstones", Grave).get("volume:26-7-shared@1700000000") == Grave(
+    assert Ledger(tmp_path / "wishes", StorageRecord).get(f"disk:{DISK}") == StorageRecord(
+        Kind.DISK, DISK, GiB(1), pool, True
+    )
+    assert Ledger(tmp_path / "tombstones", TombstoneRecord).get("volume:26-7-shared@1700000000") == TombstoneRecord(
         Kind.VOLUME, VOLUME, MiB(1), pool, 1700000000.5, 1701209600.5, CANCELLED, Phase.KEPT, 16384
     )
     assert Ledger(tmp_path / "pools", PoolRecord).get(pool) == PoolRecord("/dev/sda", GiB(100), PoolKind.SSD, True)
