@@ -1,0 +1,204 @@
+"""The numbered files of one namespace: `i0, i1, …` below the index folder and `d0, d1, …` below the data folder.
+
+Appends go to the last pair. Reads and the few changes in place go anywhere. What was written is remembered until
+it is taken to be synced.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+from zos.runtime import linux
+from zos.zdb import format as fmt
+from zos.zdb.format import Entry, Item
+
+MOST_OPEN = 64
+"""Descriptors kept open for each kind of file; those with unsynced writes stay open beyond it."""
+_READ_AHEAD = fmt.ITEM + fmt.MAX_KEY
+
+
+class Descriptors:
+    """Open files of one kind, the least used closed first."""
+
+    def __init__(self, folder: Path, letter: str) -> None:
+        self.folder = folder
+        self._letter = letter
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self.unsynced: set[int] = set()
+
+    def path(self, number: int) -> Path:
+        """Where the file of this number is."""
+        return self.folder / f"{self._letter}{number}"
+
+    def numbers(self) -> list[int]:
+        """The files that are there, in order."""
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        return sorted(int(name[1:]) for name in names if name[:1] == self._letter and name[1:].isdecimal())
+
+    def get(self, number: int) -> int:
+        """A descriptor; FileNotFoundError when there is no such file."""
+        found = self._open.get(number)
+        if found is not None:
+            self._open.move_to_end(number)
+            return found
+        return self._keep(number, os.open(self.path(number), os.O_RDWR | os.O_CLOEXEC))
+
+    def create(self, number: int, header: bytes) -> int:
+        """Make a file with its header, over what a crash left of one."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = self._keep(number, os.open(self.path(number), flags, 0o600))
+        os.pwrite(descriptor, header, 0)
+        self.unsynced.add(number)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return descriptor
+
+    def _keep(self, number: int, descriptor: int) -> int:
+        self._open[number] = descriptor
+        if len(self._open) > MOST_OPEN:
+            for old in list(self._open)[:-1]:
+                if old not in self.unsynced:
+                    os.close(self._open.pop(old))
+                    break
+        return descriptor
+
+    def remove_before(self, number: int) -> None:
+        """Remove the files with lower numbers."""
+        for old in self.numbers():
+            if old < number:
+                self.unsynced.discard(old)
+                if old in self._open:
+                    os.close(self._open.pop(old))
+                self.path(old).unlink()
+
+    def punch(self, number: int, start: int, end: int) -> None:
+        """Give a part of a file back to the disk; it reads as zeros."""
+        if end > start:
+            linux.punch_hole(self.get(number), start, end)
+            self.unsynced.add(number)
+
+    def take_unsynced(self) -> list[int]:
+        """Descriptors of its own for whoever syncs what was written so far; he closes them."""
+        taken = [os.dup(self.get(number)) for number in self.unsynced]
+        self.unsynced.clear()
+        return taken
+
+    def close(self) -> None:
+        """Close everything."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+class Files:
+    """The files of one namespace; `number` is the pair that is written now."""
+
+    def __init__(self, index: Path, data: Path) -> None:
+        self.index = Descriptors(index, "i")
+        self.data = Descriptors(data, "d")
+        self.number = 0
+        self.index_end = fmt.INDEX_HEADER
+        self.data_end = fmt.DATA_HEADER
+        self.last_item = 0
+        """Offset of the newest item, which the next one names as its `previous`."""
+        self.last_entry = 0
+
+    def begin(self, number: int, is_sequential: bool) -> None:
+        """Go on with the next pair of files."""
+        self.index.create(number, fmt.index_header(number, is_sequential))
+        self.data.create(number, fmt.data_header(number))
+        self.number = number
+        self.index_end, self.data_end = fmt.INDEX_HEADER, fmt.DATA_HEADER
+
+    def append_entry(self, key: bytes, payload: bytes, crc: int, flags: int, timestamp: int) -> int:
+        """Write an entry; returns its offset in the current data file."""
+        raw = fmt.pack_entry(key, payload, self.last_entry, crc, flags, timestamp)
+        at = self.data_end
+        _write_all(self.data.get(self.number), raw, at)
+        self.data.unsynced.add(self.number)
+        self.data_end, self.last_entry = at + len(raw), at
+        return at
+
+    def append_item(self, item: Item) -> tuple[int, int]:
+        """Write an item, whose `previous` is filled in; returns (index file, offset)."""
+        raw = fmt.pack_item(item._replace(previous=self.last_item))
+        at = self.index_end
+        _write_all(self.index.get(self.number), raw, at)
+        self.index.unsynced.add(self.number)
+        self.index_end, self.last_item = at + len(raw), at
+        return self.number, at
+
+    def raw_item(self, file: int, offset: int, key_length: int) -> bytes:
+        """The bytes of an item whose key is so long."""
+        return os.pread(self.index.get(file), fmt.ITEM + key_length, offset)
+
+    def item(self, file: int, offset: int) -> Item | None:
+        """The item at a place, or None when there is no whole one."""
+        try:
+            return fmt.read_item(os.pread(self.index.get(file), _READ_AHEAD, offset))
+        except FileNotFoundError:
+            return None
+
+    def overwrite_item(self, file: int, offset: int, item: Item) -> None:
+        """Change an item in place."""
+        _write_all(self.index.get(file), fmt.pack_item(item), offset)
+        self.index.unsynced.add(file)
+
+    def mark_deleted(self, file: int, offset: int) -> None:
+        """Set the one byte that says that an item is no longer live."""
+        os.pwrite(self.index.get(file), bytes((fmt.DELETED,)), offset + fmt.FLAGS_AT)
+        self.index.unsynced.add(file)
+
+    def payload(self, file: int, offset: int, key_length: int, length: int) -> bytes:
+        """The payload of an entry; shorter than `length` when the file ends before."""
+        if not length:
+            return b""
+        return os.pread(self.data.get(file), length, offset + fmt.ENTRY + key_length)
+
+    def entry(self, file: int, offset: int) -> tuple[Entry, bytes, bytes] | None:
+        """A whole entry with its key and its payload, or None when there is none that its checksum fits."""
+        descriptor = self.data.get(file)
+        entry = fmt.read_entry(os.pread(descriptor, fmt.ENTRY, offset))
+        if entry is None or entry.length > fmt.MAX_VALUE or not entry.key_length:
+            return None
+        body = os.pread(descriptor, entry.key_length + entry.length, offset + fmt.ENTRY)
+        key, payload = body[: entry.key_length], body[entry.key_length :]
+        if len(body) != entry.key_length + entry.length or fmt.checksum(payload) != entry.crc:
+            return None
+        return entry, key, payload
+
+    def end_of_data(self, file: int) -> int:
+        """Bytes of a data file that are written."""
+        return self.data_end if file == self.number else os.fstat(self.data.get(file)).st_size
+
+    def take_unsynced(self) -> list[int]:
+        """What `sync` needs. Data first: an item on the disk never points at an entry that is not."""
+        return [*self.data.take_unsynced(), *self.index.take_unsynced()]
+
+    def close(self) -> None:
+        """Close everything."""
+        self.index.close()
+        self.data.close()
+
+
+def _write_all(descriptor: int, raw: bytes, at: int) -> None:
+    written = os.pwrite(descriptor, raw, at)
+    while written < len(raw):
+        more = os.pwrite(descriptor, raw[written:], at + written)
+        if not more:
+            raise OSError(28, "nothing more can be written")
+        written += more
+
+
+def sync(descriptors: list[int]) -> None:
+    """Bring files to the disk and close the descriptors. Blocking, fit for another thread."""
+    try:
+        for descriptor in descriptors:
+            os.fdatasync(descriptor)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)

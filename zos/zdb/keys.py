@@ -1,0 +1,119 @@
+"""Where each live key of a user-mode namespace stands: a hash table of 12 bytes a slot, without the keys themselves.
+
+A Python dictionary takes 171 bytes a key, and a disk holds millions. Here a slot is the item's place in the index files
+(file and offset in 8 bytes) and 32 bits of the key's hash; whoever looks reads the key from the index file to be sure.
+The table is split into parts that grow one at a time, so that no single write waits for millions of keys to move.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+PARTS = 256
+_FIRST = 8
+_EMPTY = 0
+_GONE = 0xFFFFFFFFFFFFFFFF
+_OFFSET_BITS = 32
+
+Matches = Callable[[int, int], bool]
+"""Whether the item at (index file, offset) has the key that is looked for."""
+
+
+class _Part:
+    """Open addressing with linear probing; places and hashes in two arrays."""
+
+    __slots__ = ("hashes", "mask", "places", "used")
+
+    def __init__(self) -> None:
+        self.mask = _FIRST - 1
+        self.used = 0
+        self.places = array("Q", bytes(8 * _FIRST))
+        self.hashes = array("I", bytes(4 * _FIRST))
+
+    def find(self, hash32: int, matches: Matches) -> int:
+        """The slot of a key, or -1."""
+        mask, places, hashes = self.mask, self.places, self.hashes
+        slot = hash32 & mask
+        while (place := places[slot]) != _EMPTY:
+            if hashes[slot] == hash32 and place != _GONE and matches(*unpack(place)):
+                return slot
+            slot = (slot + 1) & mask
+        return -1
+
+    def add(self, hash32: int, place: int) -> None:
+        """Put a key that is not there."""
+        if 4 * (self.used + 1) > 3 * (self.mask + 1):
+            self._grow()
+        mask, places = self.mask, self.places
+        slot = hash32 & mask
+        while places[slot] not in (_EMPTY, _GONE):
+            slot = (slot + 1) & mask
+        if places[slot] == _EMPTY:
+            self.used += 1
+        places[slot] = place
+        self.hashes[slot] = hash32
+
+    def _grow(self) -> None:
+        old = [(h, p) for h, p in zip(self.hashes, self.places, strict=True) if p not in (_EMPTY, _GONE)]
+        size = self.mask + 1
+        # Many deleted slots are swept by building the same size again.
+        size = size * 2 if 2 * len(old) >= size else size
+        self.mask, self.used = size - 1, len(old)
+        self.places, self.hashes = array("Q", bytes(8 * size)), array("I", bytes(4 * size))
+        for hash32, place in old:
+            slot = hash32 & self.mask
+            while self.places[slot] != _EMPTY:
+                slot = (slot + 1) & self.mask
+            self.places[slot], self.hashes[slot] = place, hash32
+
+
+def pack(file: int, offset: int) -> int:
+    """An item's place as one number; never 0, since offsets begin behind the header."""
+    return file << _OFFSET_BITS | offset
+
+
+def unpack(place: int) -> tuple[int, int]:
+    """Index file and offset."""
+    return place >> _OFFSET_BITS, place & 0xFFFFFFFF
+
+
+class KeyTable:
+    """Key to the place of its item."""
+
+    def __init__(self) -> None:
+        self._parts = [_Part() for _ in range(PARTS)]
+        self.count = 0
+
+    @staticmethod
+    def _hashed(key: bytes) -> tuple[int, int]:
+        # Python's own hash of bytes is keyed with a secret of the process: strangers cannot choose keys that collide.
+        value = hash(key)
+        return value & (PARTS - 1), (value >> 8) & 0xFFFFFFFF
+
+    def find(self, key: bytes, matches: Matches) -> tuple[int, int] | None:
+        """Where the key's item is, or None."""
+        part, hash32 = self._hashed(key)
+        table = self._parts[part]
+        slot = table.find(hash32, matches)
+        return unpack(table.places[slot]) if slot >= 0 else None
+
+    def put(self, key: bytes, file: int, offset: int, matches: Matches) -> None:
+        """Set or move a key."""
+        part, hash32 = self._hashed(key)
+        table = self._parts[part]
+        slot = table.find(hash32, matches)
+        if slot >= 0:
+            table.places[slot] = pack(file, offset)
+        else:
+            table.add(hash32, pack(file, offset))
+            self.count += 1
+
+    def drop(self, key: bytes, matches: Matches) -> None:
+        """Forget a key; one that is not there is fine."""
+        part, hash32 = self._hashed(key)
+        table = self._parts[part]
+        slot = table.find(hash32, matches)
+        if slot >= 0:
+            table.places[slot] = _GONE
+            self.count -= 1

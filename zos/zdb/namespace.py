@@ -1,0 +1,461 @@
+"""One namespace: its keys, its history, its limits. Blocking, for one thread.
+
+A write is in the page cache when a call returns. Whoever acknowledges writes takes a `Batch`, syncs it (in any thread)
+and settles it: what a new version replaces is marked only when the new version is safe, so that a cut of power at any
+moment leaves the old one or the new one. `commit` does all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from zos.zdb import format as fmt
+from zos.zdb.files import Files, sync
+from zos.zdb.format import Cursor, Item, Settings
+from zos.zdb.keys import KeyTable
+
+RECORD = "zdb-namespace"
+ENTRY_COST = 64
+"""What NSINFO's index size counts for each entry beside its key, as 0-db does."""
+SCAN_ITEMS = 512
+"""Keys in one answer to SCAN."""
+FLUSHED_IN_PLACE = 100_000
+"""Items that are marked one by one; more are erased with their file."""
+_CHUNK = 1 << 18
+
+
+class Refused(Exception):
+    """A command that is answered by an error; the text is 0-db's."""
+
+
+class Located(NamedTuple):
+    """An item and where it is."""
+
+    file: int
+    offset: int
+    item: Item
+
+
+@dataclass
+class Batch:
+    """Writes on their way to the disk."""
+
+    descriptors: list[int]
+    replaced: dict[tuple[int, int], Item | None]
+    """Places to be changed in place afterwards: None marks the item there as deleted, an item is written over it."""
+
+
+@dataclass
+class Statistics:
+    """What NSINFO tells of trouble."""
+
+    index_errors: int = 0
+    index_error_last: int = 0
+    index_faults: int = 0
+    data_errors: int = 0
+    data_error_last: int = 0
+    data_faults: int = 0
+    data_read: int = 0
+    data_written: int = 0
+    index_read: int = 0
+    index_written: int = 0
+
+
+class Namespace:
+    """Opened by `zos.zdb.recovery.open_namespace`."""
+
+    def __init__(self, settings: Settings, index: Path, data: Path, *, is_sequential: bool, data_size: int) -> None:
+        self.settings = settings
+        self.index_path, self.data_path = index, data
+        self.is_sequential = is_sequential
+        self.files = Files(index, data)
+        self.statistics = Statistics()
+        self.entries = 0
+        self.live_bytes = 0
+        self.index_bytes = 0
+        self.next_id = 0
+        """How many items were ever written: in sequential mode the next new key."""
+        self.told_id = 0
+        """What NSINFO says of it: in user mode newer versions count only when they are read from the files again."""
+        self.first_ids: list[tuple[int, int]] = []
+        """(index file, number of its first item), in order."""
+        self.dirty: set[int] = set()
+        """Index files in which something was changed in place since the last look."""
+        self.keys = KeyTable()
+        self.on_jump: Callable[[int, int], None] = lambda old, new: None
+        """Told the numbers of the files before and after."""
+        self._data_size = data_size
+        self._replaced: dict[tuple[int, int], Item | None] = {}
+        """What the next batch changes in place; see Batch."""
+        self._under_way: dict[tuple[int, int], Item | None] = {}
+        """The same of the batch that is being synced."""
+
+    # Reading
+
+    def find(self, key: bytes) -> Located | None:
+        """The live item of a key."""
+        return self._sequential(key) if self.is_sequential else self._user(key)
+
+    def _user(self, key: bytes) -> Located | None:
+        raw = b""
+
+        def matches(file: int, offset: int) -> bool:
+            nonlocal raw
+            raw = self.files.raw_item(file, offset, len(key))
+            return raw[fmt.ITEM :] == key and raw[0] == len(key)
+
+        place = self.keys.find(key, matches)
+        if place is None:
+            return None
+        item = fmt.read_item(raw)
+        return Located(place[0], place[1], item) if item else None
+
+    def slot_of(self, id: int) -> tuple[int, int] | None:
+        """Where the item of a sequential id stands: items have one size there."""
+        if id >= self.next_id:
+            return None
+        for file, first in reversed(self.first_ids):
+            if id >= first:
+                return file, fmt.INDEX_HEADER + (fmt.ITEM + fmt.SEQUENTIAL_KEY) * (id - first)
+        return None
+
+    def _sequential(self, key: bytes) -> Located | None:
+        if len(key) != fmt.SEQUENTIAL_KEY:
+            return None
+        place = self.slot_of(int.from_bytes(key, "little"))
+        if place is None:
+            return None
+        item = self._current(place)
+        # A copy of an older version stands at an id of its own and has the key of the original.
+        return Located(*place, item) if item is not None and item.is_live and item.key == key else None
+
+    def _current(self, place: tuple[int, int]) -> Item | None:
+        """The item at a place as it will be when everything is settled."""
+        item = self.files.item(*place)
+        for changes in (self._under_way, self._replaced):
+            if item is not None and place in changes:
+                item = changes[place] or item._replace(flags=item.flags | fmt.DELETED)
+        return item
+
+    def data_file(self, at: Located) -> int:
+        """The data file of an item."""
+        return at.item.data_file if self.is_sequential else at.file
+
+    def payload(self, at: Located) -> bytes:
+        """The value of an item, checked; raises Refused when it is damaged."""
+        item = at.item
+        try:
+            raw = self.files.payload(self.data_file(at), item.offset, len(item.key), item.length)
+        except OSError as err:
+            self.statistics.data_errors += 1
+            self.statistics.data_error_last = int(time.time())
+            raise Refused("Internal Error") from err
+        if len(raw) != item.length or fmt.checksum(raw) != item.crc:
+            self.statistics.data_faults += 1
+            raise Refused("Internal Error")
+        return raw
+
+    def get(self, key: bytes) -> bytes | None:
+        """A value, or None."""
+        at = self.find(key)
+        return self.payload(at) if at else None
+
+    def is_intact(self, at: Located) -> bool | None:
+        """Whether a payload has the checksum of its item; None when it cannot be read."""
+        try:
+            raw = self.files.payload(self.data_file(at), at.item.offset, len(at.item.key), at.item.length)
+        except OSError:
+            return None
+        if len(raw) != at.item.length:
+            return None
+        return fmt.checksum(raw) == at.item.crc
+
+    # Writing
+
+    def set(self, key: bytes, payload: bytes, timestamp: int) -> bytes | None:
+        """Store a value; returns its key, or None when it was that already."""
+        old = self.find(key) if key else None
+        if self.settings.is_worm and old is not None:
+            raise Refused("Namespace is protected by worm mode")
+        if self.is_sequential and key and old is None:
+            raise Refused("Invalid key, only update authorized")
+        self._check_room(len(payload), old.item.length if old else 0)
+        crc = fmt.checksum(payload)
+        if old is not None and old.item.crc == crc and old.item.length == len(payload) and self.payload(old) == payload:
+            return None
+        end = self.files.data_end
+        # A value that is larger than a file gets one of its own.
+        if end + fmt.ENTRY + len(key) + len(payload) > self._data_size and end > fmt.DATA_HEADER:
+            self.jump()
+        if not key:
+            key = self.next_id.to_bytes(fmt.SEQUENTIAL_KEY, "little")
+        offset = self.files.append_entry(key, payload, crc, 0, timestamp)
+        # As 0-db writes it: in user mode only a newer version says where its data is.
+        data_file = self.files.number if self.is_sequential or old is not None else 0
+        item = Item(key, offset, len(payload), 0, 0, data_file, timestamp, crc)
+        if self.is_sequential and old is not None:
+            self._update_in_place(old, item)
+        else:
+            self._append(item, old)
+        return key
+
+    def _check_room(self, new: int, old: int) -> None:
+        limit = self.settings.max_size
+        if limit and self.live_bytes + new > limit + old:
+            raise Refused("No space left on this namespace")
+
+    def _append(self, item: Item, old: Located | None) -> None:
+        if old is not None:
+            item = item._replace(parent_file=old.file, parent_offset=old.offset)
+        place = self.files.append_item(item)
+        self.next_id += 1
+        if old is None or self.is_sequential:
+            self.told_id += 1
+        if not self.is_sequential:
+            self.keys.put(item.key, *place, lambda file, offset: self._has_key(file, offset, item.key))
+        if old is not None:
+            self._replaced[old.file, old.offset] = None
+            self.dirty.add(old.file)
+            self._uncount(old.item)
+        self._count(item)
+
+    def _has_key(self, file: int, offset: int, key: bytes) -> bool:
+        item = self.files.item(file, offset)
+        return item is not None and item.key == key
+
+    def _update_in_place(self, old: Located, item: Item) -> None:
+        """Sequential mode: the id's item is rewritten, and its old content moves behind as a version."""
+        copy = self.files.append_item(old.item._replace(flags=old.item.flags | fmt.DELETED))
+        self.next_id += 1
+        self.told_id += 1
+        self._replaced[old.file, old.offset] = item._replace(
+            previous=old.item.previous, parent_file=copy[0], parent_offset=copy[1]
+        )
+        self.dirty.add(old.file)
+        self._uncount(old.item)
+        self._count(item)
+
+    def _count(self, item: Item) -> None:
+        self.entries += 1
+        self.live_bytes += item.length
+        self.index_bytes += ENTRY_COST + len(item.key)
+
+    def _uncount(self, item: Item) -> None:
+        self.entries -= 1
+        self.live_bytes -= item.length
+        self.index_bytes -= ENTRY_COST + len(item.key)
+
+    def delete(self, key: bytes, timestamp: int) -> bool:
+        """Remove a key; False when it is not there."""
+        at = self.find(key)
+        if at is None:
+            return False
+        if self.settings.is_worm:
+            raise Refused("Namespace is protected by worm mode")
+        place = (at.file, at.offset)
+        self.files.append_entry(key, b"", 0, fmt.DELETED, timestamp)
+        if place in self._replaced or place in self._under_way:
+            # Its newest version is not written in place yet; the flag comes with it.
+            self._replaced[place] = at.item._replace(flags=at.item.flags | fmt.DELETED)
+        else:
+            self.files.mark_deleted(*place)
+        self.dirty.add(at.file)
+        if not self.is_sequential:
+            self.keys.drop(key, lambda file, offset: (file, offset) == place)
+        self._uncount(at.item)
+        return True
+
+    @property
+    def is_unsynced(self) -> bool:
+        """Something was written since the last batch."""
+        return bool(self.files.data.unsynced or self.files.index.unsynced or self._replaced)
+
+    def take_batch(self) -> Batch:
+        """What was written so far; the batch before must be settled."""
+        assert not self._under_way, "one batch at a time"
+        self._under_way, self._replaced = self._replaced, {}
+        return Batch(self.files.take_unsynced(), self._under_way)
+
+    def settle(self, batch: Batch) -> bool:
+        """Change in place what newer versions replaced; True when that must be synced before it is acknowledged."""
+        must_sync = False
+        for (file, offset), item in batch.replaced.items():
+            if item is None:
+                # Should this be lost, the newer item still says whose place it took.
+                self.files.mark_deleted(file, offset)
+            else:
+                self.files.overwrite_item(file, offset, item)
+                must_sync = True
+        self._under_way = {}
+        return must_sync
+
+    def settle_unsynced(self) -> None:
+        """Change in place what newer versions replaced, without waiting for a disk."""
+        batch = self.take_batch()
+        for descriptor in batch.descriptors:
+            os.close(descriptor)
+        self.settle(batch)
+
+    def commit(self) -> None:
+        """Bring everything to the disk. Blocking."""
+        while True:
+            batch = self.take_batch()
+            sync(batch.descriptors)
+            if not self.settle(batch):
+                return
+
+    def jump(self) -> None:
+        """Go on with new files."""
+        old = self.files.number
+        self.files.begin(old + 1, self.is_sequential)
+        self.first_ids.append((self.files.number, self.next_id))
+        self.on_jump(old, self.files.number)
+
+    # Walking
+
+    def items(self, file: int, offset: int) -> Iterator[Located]:
+        """Items from a place on, over all files."""
+        for number in self.files.index.numbers():
+            if number < file:
+                continue
+            at = offset if number == file else fmt.INDEX_HEADER
+            yield from self._items_of(number, at)
+
+    def _items_of(self, file: int, at: int) -> Iterator[Located]:
+        descriptor = self.files.index.get(file)
+        chunk = b""
+        while True:
+            position = 0
+            while (item := fmt.read_item(chunk, position)) is not None:
+                yield Located(file, at, item)
+                size = fmt.ITEM + len(item.key)
+                position, at = position + size, at + size
+            chunk = os.pread(descriptor, _CHUNK, at)
+            if fmt.read_item(chunk) is None:
+                return
+
+    def scan(self, cursor: Cursor | None) -> list[Located]:
+        """The live items behind a cursor, or from the beginning; raises Refused for a cursor of nothing."""
+        start = (0, fmt.INDEX_HEADER)
+        if cursor is not None:
+            item = self._at_cursor(cursor)
+            start = (cursor.file, cursor.offset + fmt.ITEM + len(item.key))
+        return self._live(self.items(*start))
+
+    def rscan(self, cursor: Cursor | None) -> list[Located]:
+        """The live items before a cursor, or from the end, the newest first."""
+        if cursor is None:
+            return self._live(self._backwards(self.files.number + 1, fmt.INDEX_HEADER, self.files.last_item))
+        item = self._at_cursor(cursor)
+        return self._live(self._backwards(cursor.file, cursor.offset, item.previous))
+
+    def _live(self, items: Iterator[Located]) -> list[Located]:
+        found = []
+        for at in items:
+            place = (at.file, at.offset)
+            waits = place in self._replaced or place in self._under_way
+            item = self._current(place) if waits else at.item
+            if item is not None and item.is_live:
+                found.append(Located(at.file, at.offset, item))
+                if len(found) == SCAN_ITEMS:
+                    break
+        return found
+
+    def _backwards(self, file: int, offset: int, previous: int) -> Iterator[Located]:
+        """The items before one, by what each names as its `previous`."""
+        while previous:
+            if offset == fmt.INDEX_HEADER:
+                # The first of a file names the last of the file before; files without items are passed over.
+                file = self._file_before(file)
+            item = self.files.item(file, previous) if file >= 0 else None
+            if item is None:
+                self.statistics.index_faults += 1
+                raise Refused("Internal Error")
+            offset, previous = previous, item.previous
+            yield Located(file, offset, item)
+
+    def _file_before(self, file: int) -> int:
+        for number in reversed(self.files.index.numbers()):
+            if number < file and os.fstat(self.files.index.get(number)).st_size > fmt.INDEX_HEADER:
+                return number
+        return -1
+
+    def _at_cursor(self, cursor: Cursor) -> Item:
+        item = None
+        if cursor.offset >= fmt.INDEX_HEADER:
+            item = self._current((cursor.file, cursor.offset))
+        if item is None or (len(item.key), item.length, item.crc) != (cursor.key_length, cursor.length, cursor.crc):
+            raise Refused("Invalid key format")
+        return item
+
+    def version(self, file: int, offset: int) -> Located | None:
+        """The item that a history cookie names."""
+        item = self._current((file, offset)) if offset >= fmt.INDEX_HEADER else None
+        return Located(file, offset, item) if item else None
+
+    # Settings
+
+    def change(self, **settings: object) -> None:
+        """Change settings, and keep those that outlive a restart."""
+        self.settings = replace(self.settings, **settings)  # type: ignore[arg-type]
+        write_settings(self.index_path, self.settings)
+
+    def flush(self) -> None:
+        """Erase everything that is in it.
+
+        The files before the last one go. In the last one, unless it is long, items are marked and their data is given
+        back to the disk, so that places and ids go on as they were.
+        """
+        self.commit()
+        if self.files.number or self.next_id > FLUSHED_IN_PLACE:
+            self.jump()
+            for kind in (self.files.index, self.files.data):
+                kind.remove_before(self.files.number)
+            self.first_ids = [(self.files.number, 0)]
+            self.next_id = self.told_id = 0
+            self.files.last_item = self.files.last_entry = 0
+        else:
+            for at in list(self._items_of(self.files.number, fmt.INDEX_HEADER)):
+                self.files.mark_deleted(at.file, at.offset)
+            self.files.data.punch(self.files.number, fmt.DATA_HEADER, self.files.data_end)
+        self.keys, self.dirty = KeyTable(), set()
+        self.entries = self.live_bytes = self.index_bytes = 0
+        self.commit()
+
+    def begin(self) -> None:
+        """An empty namespace."""
+        self.index_path.mkdir(parents=True, exist_ok=True)
+        self.data_path.mkdir(parents=True, exist_ok=True)
+        self.files = Files(self.index_path, self.data_path)
+        self.files.begin(0, self.is_sequential)
+        self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()
+        self.entries = self.live_bytes = self.index_bytes = self.next_id = self.told_id = 0
+        self.first_ids = [(0, 0)]
+
+    def destroy(self) -> None:
+        """Erase it with its folders."""
+        self.files.close()
+        shutil.rmtree(self.index_path, ignore_errors=True)
+        shutil.rmtree(self.data_path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Bring everything to the disk and close."""
+        self.commit()
+        self.files.close()
+
+
+def write_settings(folder: Path, settings: Settings) -> None:
+    """Keep a namespace's record. Written in place, as 0-db does: a few bytes within one sector."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, fmt.pack_settings(settings), 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

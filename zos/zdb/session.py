@@ -1,0 +1,126 @@
+"""One connection as the commands see it, and what they share."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from zos.zdb.hooks import Hooks
+from zos.zdb.namespace import Namespace, Refused
+from zos.zdb.store import Store
+
+NAME = "0-db (zdb)"
+SHA1_HEX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server runs."""
+
+    admin: bytes = b""
+    """The administrator's password; empty: everybody is one."""
+    is_protected: bool = False
+    """Only the administrator writes to the default namespace."""
+    sync: bool = True
+    """Acknowledge a write when it is on the disk."""
+
+
+@dataclass
+class Counters:
+    """What INFO tells."""
+
+    clients: int = 0
+    executed: int = 0
+    failed: int = 0
+    unauthorized: int = 0
+    received: int = 0
+    sent: int = 0
+
+
+class Peers(Protocol):
+    """The other connections, as commands need them."""
+
+    def detach(self, space: Namespace, by: Session) -> None:
+        """End the use of a removed namespace by others."""
+
+    def replace(self, old: Namespace, new: Namespace) -> None:
+        """Whoever used the one uses the other."""
+
+    def wait(self, session: Session, command: str, seconds: float) -> None:
+        """Answer the session when another one in its namespace executes the command."""
+
+    def mirror(self, session: Session) -> None:
+        """Send the session every change that others make."""
+
+
+@dataclass
+class World:
+    """What all connections of a server share."""
+
+    store: Store
+    settings: Settings
+    hooks: Hooks
+    peers: Peers
+    counters: Counters = field(default_factory=Counters)
+    booted: float = field(default_factory=time.time)
+
+
+@dataclass(eq=False)
+class Session:
+    """One connection."""
+
+    space: Namespace | None
+    is_admin: bool
+    may_write: bool
+    connection: object = None
+    """Whom answers that come later are sent to."""
+    wrote: bool = False
+    """The last command wrote something: its answer waits for the disk."""
+    nonce: str = ""
+    """What a hashed password was asked with."""
+
+    def active(self) -> Namespace:
+        """The namespace; raises Refused when it was removed."""
+        if self.space is None:
+            raise Gone
+        return self.space
+
+    def readable(self) -> Namespace:
+        """The namespace, unless it is frozen."""
+        space = self.active()
+        if space.settings.is_frozen:
+            raise Refused("Namespace is temporarily frozen (read-write disabled)")
+        return space
+
+    def writable(self) -> Namespace:
+        """The namespace, unless this connection may not write to it."""
+        space = self.readable()
+        if not self.may_write:
+            raise Refused("Namespace is in read-only mode")
+        if space.settings.is_locked:
+            raise Refused("Namespace is temporarily locked (read-only)")
+        return space
+
+    def answers(self, given: bytes, password: bytes) -> bool:
+        """Whether a hash answers the challenge of this connection; raises Refused when it cannot be one."""
+        if not self.nonce:
+            raise Refused("No CHALLENGE requested, secure authentication not available")
+        if len(given) != SHA1_HEX:
+            raise Refused("Invalid hash length")
+        # SHA-1 is what the protocol says.
+        wanted = hashlib.sha1(self.nonce.encode() + b":" + password, usedforsecurity=False).hexdigest()
+        return hmac.compare_digest(given.lower(), wanted.encode())
+
+    def need_admin(self) -> None:
+        """Raise Refused for anybody but the administrator."""
+        if not self.is_admin:
+            raise Refused("Permission denied")
+
+
+class Gone(Exception):
+    """The connection's namespace was removed; it is told so and closed."""
+
+    text = "Your active namespace is not available anymore (probably removed)."

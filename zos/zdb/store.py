@@ -1,0 +1,125 @@
+"""All namespaces of one server: found in its folders, made, removed, reloaded."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from zos.errors import Status, ZosError
+from zos.zdb import format as fmt
+from zos.zdb.command import DATA_SIZE
+from zos.zdb.namespace import RECORD, Namespace, Refused
+from zos.zdb.recovery import open_namespace
+
+log = logging.getLogger("zos.zdb")
+
+DEFAULT = b"default"
+LOCK = ".lockfile"
+
+
+class InUse(ZosError):
+    """Another process writes there."""
+
+    reason = "zdb.in_use"
+    status = Status.FAILED_PRECONDITION
+    text = "{folder} is in use by another process"
+    hint = "stop it, or choose another folder"
+
+
+class Store:
+    """Namespaces below an index folder and a data folder. Blocking, for one thread."""
+
+    def __init__(
+        self, index: Path, data: Path, *, is_sequential: bool | None = None, data_size: int = DATA_SIZE
+    ) -> None:
+        self.index, self.data = index, data
+        self.is_sequential = is_sequential
+        """None: each namespace chooses."""
+        self._data_size = data_size
+        self._locks: list[int] = []
+        self.spaces: dict[bytes, Namespace] = {}
+
+    def open(self) -> None:
+        """Lock the folders and open what is there; raises InUse and BadFile."""
+        for folder in (self.index, self.data):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock(folder)
+        self._open(DEFAULT)
+        for name in sorted(os.listdir(os.fsencode(self.index))):
+            if name != DEFAULT and (self.index / os.fsdecode(name) / RECORD).is_file():
+                self._open(name)
+
+    def _lock(self, folder: Path) -> None:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._locks.append(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(folder=folder) from None
+
+    def _open(self, name: bytes) -> Namespace:
+        folder = os.fsdecode(name)
+        space = open_namespace(
+            name,
+            self.index / folder,
+            self.data / folder,
+            is_sequential=self.is_sequential,
+            data_size=self._data_size,
+        )
+        self.spaces[name] = space
+        return space
+
+    def get(self, name: bytes) -> Namespace:
+        """A namespace; raises Refused."""
+        if len(name) > fmt.MAX_NAME:
+            raise Refused("Namespace too long")
+        found = self.spaces.get(name)
+        if found is None:
+            raise Refused("Namespace not found")
+        return found
+
+    def create(self, name: bytes) -> Namespace:
+        """A new, empty namespace; raises Refused."""
+        if len(name) > fmt.MAX_NAME:
+            raise Refused("Namespace too long")
+        if name in (b".", b"..", DEFAULT) or b"/" in name or b"\0" in name:
+            raise Refused("This name is not allowed")
+        if name in self.spaces:
+            raise Refused("This namespace is not available")
+        return self._open(name)
+
+    def remove(self, name: bytes) -> Namespace:
+        """Erase a namespace; raises Refused."""
+        if len(name) > fmt.MAX_NAME:
+            raise Refused("Namespace too long")
+        if name not in self.spaces:
+            raise Refused("This namespace doesn't exists")
+        if name == DEFAULT:
+            raise Refused("Cannot remove default namespace")
+        space = self.spaces.pop(name)
+        space.destroy()
+        return space
+
+    def reload(self, name: bytes) -> Namespace:
+        """Close a namespace and read its files again; raises Refused."""
+        self.get(name).close()
+        return self._open(name)
+
+    def set_mode(self, space: Namespace, is_sequential: bool) -> None:
+        """Change the mode of an empty namespace; raises Refused."""
+        if space.next_id:
+            raise Refused("Cannot change mode of used namespace")
+        if space.is_sequential != is_sequential:
+            space.is_sequential = is_sequential
+            space.files.close()
+            space.begin()
+
+    def close(self) -> None:
+        """Bring everything to the disk and let go of the folders."""
+        for space in self.spaces.values():
+            space.close()
+        self.spaces.clear()
+        while self._locks:
+            os.close(self._locks.pop())
