@@ -42,7 +42,6 @@ from zos.networkd.steps import (
     StartYggdrasil,
     Step,
     StopYggdrasil,
-    describe,
 )
 
 
@@ -160,7 +159,7 @@ class FakeHost:
         """Take the steps, in order."""
         for step in steps:
             if self.broken is not None and isinstance(step, self.broken):
-                raise KernelRefused(action=describe(step), problem="the fake was told to")
+                raise KernelRefused(action=step.describe(), problem="the fake was told to")
             self._take(step)
             self.steps.append(step)
 

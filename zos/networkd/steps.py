@@ -5,41 +5,65 @@ Every step is safe to repeat.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from zos.networkd.model import Address, Route
 from zos.networkd.nft import TABLE
 
 ROOT = ""
-"""The name of the node's own namespace in steps."""
+"""The name of the root namespace in steps."""
+
+
+def _inside(namespace: str) -> str:
+    return f" in {namespace}" if namespace else ""
+
+
+class Step(ABC):
+    """One action."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What it does, for people and errors: follows "the kernel refused to …"."""
 
 
 @dataclass(frozen=True, slots=True)
-class CreateNamespace:
+class CreateNamespace(Step):
     """Make a named namespace."""
 
     namespace: str
 
+    def describe(self) -> str:
+        return f"create namespace {self.namespace}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropNamespace:
-    """Remove a named namespace; the kernel takes its links along."""
+class DropNamespace(Step):
+    """Remove a named namespace; the kernel removes its links with it."""
 
     namespace: str
 
+    def describe(self) -> str:
+        return f"drop namespace {self.namespace}"
+
 
 @dataclass(frozen=True, slots=True)
-class CreateBridge:
-    """Make a bridge in the host namespace."""
+class CreateBridge(Step):
+    """Make a bridge in the root namespace."""
 
     link: str
     mac: str = ""
     """Empty: random."""
 
+    def describe(self) -> str:
+        return f"create bridge {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
-class CreateVeth:
-    """Make a pair with one end in the host namespace and one inside."""
+class CreateVeth(Step):
+    """Make a pair with one end in the root namespace and one inside."""
 
     link: str
     into: str
@@ -48,136 +72,187 @@ class CreateVeth:
     mac: str = ""
     """The inner end's; empty: random."""
 
+    def describe(self) -> str:
+        return f"create veth {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
-class CreateTap:
-    """Make a persistent tap in the host namespace."""
+class CreateTap(Step):
+    """Make a persistent tap in the root namespace."""
 
     link: str
 
+    def describe(self) -> str:
+        return f"create tap {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
-class CreateTun:
+class CreateTun(Step):
     """Make a persistent TUN inside a namespace."""
 
     namespace: str
     link: str
 
+    def describe(self) -> str:
+        return f"create tun {self.link} in {self.namespace}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropTun:
+class DropTun(Step):
     """Remove a TUN from a namespace, should it be there."""
 
     namespace: str
     link: str
 
+    def describe(self) -> str:
+        return f"drop tun {self.link} in {self.namespace}"
+
 
 @dataclass(frozen=True, slots=True)
-class CreateTunnel:
-    """Make a WireGuard link whose socket stays in the host namespace, and move it inside."""
+class CreateTunnel(Step):
+    """Make a WireGuard link whose socket stays in the root namespace, and move it inside."""
 
     link: str
     namespace: str
 
+    def describe(self) -> str:
+        return f"create tunnel {self.link} in {self.namespace}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropTunnel:
-    """End whatever serves the tunnel and remove its link from the host namespace, should it be there."""
+class DropTunnel(Step):
+    """End whatever serves the tunnel and remove its link from the root namespace, should it be there."""
 
     link: str
 
+    def describe(self) -> str:
+        return f"drop tunnel {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropLinks:
-    """Remove links of the host namespace, all at once (each removal alone waits for the kernel's grace periods)."""
+class DropLinks(Step):
+    """Remove links of the root namespace, all at once."""
 
     links: tuple[str, ...]
 
+    def describe(self) -> str:
+        return f"drop links {' '.join(self.links)}"
+
 
 @dataclass(frozen=True, slots=True)
-class DisableIPv6:
-    """The host answers nothing on this link by IPv6."""
+class DisableIPv6(Step):
+    """Have the node answer nothing on this link by IPv6."""
 
     link: str
 
+    def describe(self) -> str:
+        return f"disable IPv6 on {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
-class Attach:
-    """Make a link a port of a bridge, both in the host namespace."""
+class Attach(Step):
+    """Make a link a port of a bridge, both in the root namespace."""
 
     link: str
     bridge: str
 
+    def describe(self) -> str:
+        return f"attach {self.link} to {self.bridge}"
+
 
 @dataclass(frozen=True, slots=True)
-class SetMtu:
+class SetMtu(Step):
     """Set a link's MTU."""
 
     namespace: str
     link: str
     mtu: int
 
+    def describe(self) -> str:
+        return f"set mtu of {self.link}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class SetUp:
+class SetUp(Step):
     """Bring a link up."""
 
     namespace: str
     link: str
 
+    def describe(self) -> str:
+        return f"set up {self.link}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class AddAddress:
+class AddAddress(Step):
     """Give a link an address."""
 
     namespace: str
     link: str
     address: Address
 
+    def describe(self) -> str:
+        return f"add address {self.address.local} on {self.link}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropAddress:
+class DropAddress(Step):
     """Take an address from a link."""
 
     namespace: str
     link: str
     address: Address
 
+    def describe(self) -> str:
+        return f"drop address {self.address.local} on {self.link}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class PutRoute:
+class PutRoute(Step):
     """Add a route, or replace the one to the same destination."""
 
     namespace: str
     route: Route
 
+    def describe(self) -> str:
+        return f"put route {self.route.dest} on {self.route.link}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropRoute:
+class DropRoute(Step):
     """Remove a route."""
 
     namespace: str
     route: Route
 
+    def describe(self) -> str:
+        return f"drop route {self.route.dest} on {self.route.link}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class SetSysctl:
+class SetSysctl(Step):
     """Set a kernel parameter below /proc/sys."""
 
     namespace: str
     key: str
     value: str
 
+    def describe(self) -> str:
+        return f"set sysctl {self.key}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class StartDhcp:
-    """Start the DHCP client of a link; it goes on by itself, whatever becomes of networkd."""
+class StartDhcp(Step):
+    """Start the DHCP client of a link; it goes on when networkd ends."""
 
     link: str
 
+    def describe(self) -> str:
+        return f"start dhcp {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
-class LoadRules:
+class LoadRules(Step):
     """Bring a nft table of ours into force, in one transaction."""
 
     namespace: str
@@ -185,49 +260,64 @@ class LoadRules:
     table: str = TABLE
     """Its name; the text says it too."""
 
+    def describe(self) -> str:
+        return f"load rules{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class DropRules:
+class DropRules(Step):
     """Remove a nft table of ours."""
 
     namespace: str
     family: str
     table: str
 
+    def describe(self) -> str:
+        return f"drop rules {self.table}{_inside(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True)
-class StartYggdrasil:
-    """End the node's yggdrasil, if one runs, and start it with this configuration; it goes on by itself."""
+class StartYggdrasil(Step):
+    """End the node's yggdrasil, if one runs, and start it with this configuration; it goes on when networkd ends."""
 
     config: str = field(repr=False)
     """Its text, which holds the key."""
 
+    def describe(self) -> str:
+        return "start yggdrasil"
+
 
 @dataclass(frozen=True, slots=True)
-class StopYggdrasil:
+class StopYggdrasil(Step):
     """End the node's yggdrasil; its link goes with it."""
 
+    def describe(self) -> str:
+        return "stop yggdrasil"
+
 
 @dataclass(frozen=True, slots=True)
-class DialPeer:
-    """Observed a peer that is configured and not connected tried at once: yggdrasil itself tries it once a minute."""
+class DialPeer(Step):
+    """Have a configured peer that is not connected tried at once: yggdrasil itself tries it once a minute."""
 
     link: str
     """Its URI."""
 
+    def describe(self) -> str:
+        return f"dial peer {self.link}"
+
 
 @dataclass(frozen=True, slots=True)
 class PutPeer:
-    """A peer to add, or to tell something new."""
+    """A peer to add to a tunnel, or to change."""
 
     public_key: str
     allowed_ips: tuple[str, ...]
     endpoint: str
-    """Empty: leave it as it is (it may have roamed)."""
+    """Empty: leave it as it is (the peer may have roamed)."""
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigureTunnel:
+class ConfigureTunnel(Step):
     """Tell a running tunnel what differs, and nothing else."""
 
     link: str
@@ -241,50 +331,5 @@ class ConfigureTunnel:
     put: tuple[PutPeer, ...] = ()
     remove: tuple[str, ...] = ()
 
-
-Step = (
-    CreateNamespace
-    | DropNamespace
-    | CreateBridge
-    | CreateVeth
-    | CreateTap
-    | CreateTun
-    | DropTun
-    | CreateTunnel
-    | DropTunnel
-    | DropLinks
-    | DisableIPv6
-    | Attach
-    | SetMtu
-    | SetUp
-    | AddAddress
-    | DropAddress
-    | PutRoute
-    | DropRoute
-    | SetSysctl
-    | StartDhcp
-    | LoadRules
-    | DropRules
-    | StartYggdrasil
-    | StopYggdrasil
-    | DialPeer
-    | ConfigureTunnel
-)
-
-
-def describe(step: Step) -> str:
-    """What a step does, for people and errors."""
-    words = type(step).__name__
-    text = "".join(" " + letter.lower() if letter.isupper() else letter for letter in words).strip()
-    subject = getattr(step, "link", "") or getattr(step, "key", "") or " ".join(getattr(step, "links", ()))
-    where = getattr(step, "namespace", "")
-    match step:
-        case AddAddress() | DropAddress():
-            subject = f"{step.address.local} on {step.link}"
-        case PutRoute() | DropRoute():
-            subject = f"{step.route.dest} on {step.route.link}"
-        case Attach():
-            subject = f"{step.link} to {step.bridge}"
-        case _:
-            pass
-    return " ".join(part for part in (text, subject, f"in {where}" if where and subject else where) if part)
+    def describe(self) -> str:
+        return f"configure tunnel {self.link} in {self.namespace}"

@@ -27,7 +27,6 @@ from zos.networkd.steps import (
     SetSysctl,
     SetUp,
     Step,
-    describe,
 )
 
 SYSCTL = Path("/proc/sys")
@@ -42,7 +41,7 @@ def all(steps: Sequence[Step]) -> None:
             try:
                 _act(nl, step, indexes)
             except OSError as err:
-                raise KernelRefused(action=describe(step), problem=err.strerror or err) from err
+                raise KernelRefused(action=step.describe(), problem=err.strerror or err) from err
 
 
 def _index(nl: Netlink, name: str, known: dict[str, int]) -> int:

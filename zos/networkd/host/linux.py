@@ -16,6 +16,7 @@ from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
 from zos.networkd.segment import ObservedSegment
 from zos.networkd.steps import (
+    ROOT,
     ConfigureTunnel,
     CreateNamespace,
     CreateTunnel,
@@ -28,24 +29,23 @@ from zos.networkd.steps import (
     StartYggdrasil,
     Step,
     StopYggdrasil,
-    describe,
 )
 from zos.runtime.proc import ProgramFailed
 
-Awaited = (
-    ConfigureTunnel
-    | CreateNamespace
-    | CreateTunnel
-    | DialPeer
-    | DropNamespace
-    | DropRules
-    | DropTunnel
-    | LoadRules
-    | StartDhcp
-    | StartYggdrasil
-    | StopYggdrasil
+NOT_NETLINK: tuple[type[Step], ...] = (
+    ConfigureTunnel,
+    CreateNamespace,
+    CreateTunnel,
+    DialPeer,
+    DropNamespace,
+    DropRules,
+    DropTunnel,
+    LoadRules,
+    StartDhcp,
+    StartYggdrasil,
+    StopYggdrasil,
 )
-"""Steps that are more than a netlink message."""
+"""Steps that start programs or move between namespaces; each is awaited alone."""
 
 
 class LinuxHost:
@@ -104,20 +104,20 @@ class LinuxHost:
         return ObservedYggdrasil(True, self._yggdrasil.started_with(), peers)
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Take the steps in order; neighbours that are netlink's and in one namespace share a thread."""
-        for lane, group in itertools.groupby(steps, key=_lane):
-            if lane is None:
+        """Take the steps in order; consecutive netlink steps in one namespace share a thread."""
+        for namespace, group in itertools.groupby(steps, key=_netlink_namespace):
+            if namespace is None:
                 for step in group:
                     await self._take(step)
             else:
                 batch = tuple(group)
-                await nsthread.run(lambda batch=batch: act.all(batch), lane)  # type: ignore[misc]
+                await nsthread.run(lambda batch=batch: act.all(batch), namespace)  # type: ignore[misc]
 
     async def _take(self, step: Step) -> None:
         try:
             await self._do(step)
         except (OSError, ProgramFailed) as err:
-            raise KernelRefused(action=describe(step), problem=getattr(err, "strerror", None) or err) from err
+            raise KernelRefused(action=step.describe(), problem=getattr(err, "strerror", None) or err) from err
 
     async def _do(self, step: Step) -> None:
         match step:
@@ -157,6 +157,6 @@ class LinuxHost:
         return self._backend
 
 
-def _lane(step: Step) -> str | None:
-    """The namespace that a netlink step works in; None for a step that goes alone."""
-    return None if isinstance(step, Awaited) else getattr(step, "namespace", "")
+def _netlink_namespace(step: Step) -> str | None:
+    """The namespace that a netlink step works in; None for any other step."""
+    return None if isinstance(step, NOT_NETLINK) else getattr(step, "namespace", ROOT)

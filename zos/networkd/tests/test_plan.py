@@ -40,7 +40,6 @@ from zos.networkd.steps import (
     PutPeer,
     PutRoute,
     SetUp,
-    describe,
 )
 
 ID = NetId("B3gDSpMoHJXdF")
@@ -265,7 +264,7 @@ def test_a_peer_that_fell_silent_is_looked_for_where_the_wish_says():
 
 
 def test_a_steps_words_name_what_it_touches_and_no_secret():
-    words = {describe(step) for step in plan(desired(NETWORK, TAP), Observed(), ID)}
+    words = {step.describe() for step in plan(desired(NETWORK, TAP), Observed(), ID)}
     assert f"add address 10.20.2.1/24 on n-{ID} in n-{ID}" in words
     assert f"attach t-AbE3zNtFw21Fr to b-{ID}" in words
     assert f"create namespace n-{ID}" in words
