@@ -1,4 +1,4 @@
-"""What a wish must be before it is accepted: strict at the door, canonical afterwards. Pure.
+"""Checks of what callers ask for, and its canonical form. Pure.
 
 The grid's own clients write non-canonical subnets (10.20.2.5/24), so host bits are masked, not refused.
 """
@@ -37,7 +37,7 @@ def public_key(private: str) -> str:
 
 
 def canonical(network: Network) -> Network:
-    """The wish with every address masked and every text in its one form; raises what is wrong with it."""
+    """The network with masked prefixes and normalised texts; raises what is wrong with it."""
     if not model.is_id(network.id):
         raise BadNetwork(network=network.id, field="id", problem="is not 13 characters of base58")
     ip_range = _subnet(network, "ip_range", network.ip_range)
@@ -153,7 +153,7 @@ def _endpoint(network: Network, field: str, text: str) -> str:
 
 
 def canonical_tap(tap: Tap) -> Tap:
-    """The tap in its one form; raises what is wrong with it by itself."""
+    """The tap in canonical form; raises what is wrong with it by itself."""
     if not model.is_id(tap.id):
         raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
     place = places.found()[tap.place]
@@ -167,7 +167,7 @@ def canonical_tap(tap: Tap) -> Tap:
 
 
 def admit(network: Network, records: Collection[model.NetworkRecord], taps: Iterable[Tap]) -> None:
-    """Whether a canonical network fits beside the others, with the taps that are in it already."""
+    """Raise when a canonical network conflicts with others, or with the taps that it has."""
     for record in records:
         if record.network.id != network.id and record.network.listen_port == network.listen_port:
             raise PortTaken(port=network.listen_port, user="another network")
@@ -178,7 +178,7 @@ def admit(network: Network, records: Collection[model.NetworkRecord], taps: Iter
 
 
 def free_slot(records: Iterable[model.NetworkRecord]) -> int:
-    """The lowest exit address that nobody has."""
+    """The lowest exit address that is free."""
     used = {record.slot for record in records}
     for slot in range(model.EXIT_SLOTS):
         if slot not in used:

@@ -1,4 +1,4 @@
-"""Wires networkd: configuration, ledgers, the loop, the door."""
+"""Starts networkd: configuration, ledgers, loops, the API."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Config:
     gateway: tuple[str, ...] = ()
     """Default gateways, one per family; empty: what the card has."""
     backend: str = ""
-    """`kernel` or `wireguard-go`; empty: the kernel's when a trial link works."""
+    """`kernel` or `wireguard-go`; empty: the kernel's if a trial link works."""
     planetary: bool = True
-    """Be in the planetary network and offer it, when this machine can."""
+    """Join the planetary network and offer it, when this machine can."""
     planetary_peers: tuple[str, ...] = ()
-    """`tcp://ADDRESS:PORT` or `tls://…` of others in it; neighbours on the uplink are found without."""
+    """`tcp://ADDRESS:PORT` or `tls://…` of others in it; neighbours on the uplink are found without configuration."""
     planetary_listen: tuple[str, ...] = LISTEN
     """Where others may connect to."""
     every: float = 15.0
-    """Seconds between two looks at everything, when nothing else asks for one."""
+    """Seconds between two reconciliations when nothing else causes one."""
 
 
 class Networkd(Daemon):

@@ -1,4 +1,4 @@
-"""FakeHost: the host's promise kept over dictionaries, for tests and sim/."""
+"""FakeHost: the behaviour of the host over dictionaries, for tests and sim/."""
 
 from __future__ import annotations
 
@@ -156,10 +156,10 @@ class FakeHost:
         return ObservedYggdrasil(True, planetary.digest(self.yggdrasil), frozenset(self.peers))
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Take the steps, in order."""
+        """Apply the steps, in order."""
         for step in steps:
             if self.broken is not None and isinstance(step, self.broken):
-                raise KernelRefused(action=step.describe(), problem="the fake was told to")
+                raise KernelRefused(action=step.describe(), problem="the test asked for it")
             self._take(step)
             self.steps.append(step)
 
@@ -274,14 +274,14 @@ class FakeHost:
                 self.tunnels[link] = _configured(self.tunnels[link], step)
 
 
-def _configured(have: ObservedTunnel, step: ConfigureTunnel) -> ObservedTunnel:
-    peers = {key: peer for key, peer in have.peers.items() if key not in step.remove}
+def _configured(tunnel: ObservedTunnel, step: ConfigureTunnel) -> ObservedTunnel:
+    peers = {key: peer for key, peer in tunnel.peers.items() if key not in step.remove}
     for put in step.put:
         old = peers.get(put.public_key)
         endpoint = put.endpoint or (old.endpoint if old else "")
-        told = put.endpoint or (old.told if old else None)
+        configured = put.endpoint or (old.configured_endpoint if old else None)
         peers[put.public_key] = ObservedPeer(
-            put.public_key, endpoint, frozenset(put.allowed_ips), model.KEEPALIVE, told=told
+            put.public_key, endpoint, frozenset(put.allowed_ips), model.KEEPALIVE, configured_endpoint=configured
         )
-    key = check.public_key(step.private_key) if step.private_key else have.public_key
-    return ObservedTunnel(have.backend, key, step.listen_port or have.listen_port, peers)
+    key = check.public_key(step.private_key) if step.private_key else tunnel.public_key
+    return ObservedTunnel(tunnel.backend, key, step.listen_port or tunnel.listen_port, peers)

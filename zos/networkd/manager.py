@@ -130,7 +130,7 @@ class NetworkManager:
     # The node's public addresses
 
     async def set_public(self, asked: PublicConfig) -> PublicConfig:
-        """Accept the node's public addresses and have them."""
+        """Accept the node's public addresses and add them to the uplink."""
         config = check.canonical_public(asked)
         before = self.public()
         if config != before.config:
@@ -169,9 +169,9 @@ class NetworkManager:
 
     async def _drop_stray_taps(self) -> None:
         """Remove taps without record that are on no bridge (those on one go with its network or segment)."""
-        seen = await self._host.taps()
-        strays = seen.keys() - self._taps.devices()
-        alone = tuple(sorted(name for name in strays if not seen[name].master))
+        observed = await self._host.taps()
+        strays = observed.keys() - self._taps.devices()
+        alone = tuple(sorted(name for name in strays if not observed[name].master))
         if alone:
             await self._host.apply((DropLinks(alone),))
 

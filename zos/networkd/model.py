@@ -32,7 +32,7 @@ MYCELIUM_LAN = "br-my"
 MYCELIUM_NET = "400::/7"
 MYCELIUM_MTU = 1400
 OUT = "public"
-"""The tenant's end of the pair that leads out."""
+"""The network resource's end of the pair that leads out."""
 EXIT_NET = IPv4Network("100.127.0.0/16")
 EXIT_GATEWAY = IPv4Address("100.127.0.1")
 EXIT6_NET = "fd00::/64"
@@ -42,7 +42,7 @@ WG_MTU = 1420
 KEEPALIVE = 20
 """Seconds; every peer gets it, as on every node of the grid."""
 RESERVED_PORTS = (80, 443, 300, 8082, 9651, 9943, 9944, 9945)
-"""What the grid's nodes keep for themselves."""
+"""Ports that every node of the grid reserves for itself."""
 
 _ID = re.compile(r"[1-9A-HJ-NP-Za-km-z]{13}")
 _OURS = re.compile(r"([bmvwxy])-([1-9A-HJ-NP-Za-km-z]{13})")
@@ -50,7 +50,7 @@ _OUR_TAP = re.compile(r"t-[1-9A-HJ-NP-Za-km-z]{13}")
 
 
 def is_id(text: str) -> bool:
-    """Whether a text can be a network's or a tap's id: it becomes part of link and file names."""
+    """Networks' and taps' ids become part of link and file names, so only base58 of this length is one."""
     return _ID.fullmatch(text) is not None
 
 
@@ -65,12 +65,12 @@ def bridge(id: NetId) -> str:
 
 
 def port(id: NetId) -> str:
-    """The host's end of the pair between bridge and namespace."""
+    """The root namespace's end of the pair between bridge and namespace."""
     return f"v-{id}"
 
 
 def exit(id: NetId) -> str:
-    """The host's end of the pair that leads out."""
+    """The root namespace's end of the pair that leads out."""
     return f"x-{id}"
 
 
@@ -80,7 +80,7 @@ def mycelium_bridge(id: NetId) -> str:
 
 
 def mycelium_port(id: NetId) -> str:
-    """The host's end of the pair between that bridge and the namespace."""
+    """The root namespace's end of the pair between that bridge and the namespace."""
     return f"y-{id}"
 
 
@@ -95,13 +95,12 @@ def tap(id: TapId) -> str:
 
 
 def owner(link: str) -> NetId | None:
-    """The network that a link of the host namespace belongs to by its name (taps say it by their bridge)."""
+    """The network that a link of the root namespace belongs to by its name (a tap's follows from its bridge)."""
     found = _OURS.fullmatch(link)
     return NetId(found.group(2)) if found else None
 
 
 def is_tap(link: str) -> bool:
-    """Whether a link is one of our taps."""
     return _OUR_TAP.fullmatch(link) is not None
 
 
@@ -127,12 +126,12 @@ def gateway(network: Network) -> IPv4Address:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
-    """A network in the ledger: what was asked for, and what networkd handed out for it."""
+    """A network in the ledger: what the caller asked for, and what networkd allocated for it."""
 
     network: Network
     slot: int
     leaving: bool = False
-    """Dropped while taps were on it; goes with the last one."""
+    """Dropped while it had taps; networkd removes it with the last one."""
 
 
 class LinkKind(StrEnum):
@@ -166,7 +165,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link as wished or as seen."""
+    """A link, desired or observed."""
 
     kind: LinkKind
     master: str = ""
@@ -178,13 +177,13 @@ class Link:
     mac: str = ""
     """Given when the link is made; empty: random."""
     rx: int = 0
-    """Seen only, as `tx`."""
+    """Observed only, as `tx`."""
     tx: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What we look at in one network namespace."""
+    """The part of one network namespace that networkd manages."""
 
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: frozenset[Route] = frozenset()
@@ -194,12 +193,12 @@ class Space:
 
 
 FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
-"""Never set by a kernel for a fresh namespace."""
+"""A kernel never sets them for a new namespace."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredPeer:
-    """A peer as WireGuard is told."""
+    """A peer to configure."""
 
     public_key: str
     endpoint: str
@@ -208,28 +207,28 @@ class DesiredPeer:
 
 @dataclass(frozen=True, slots=True)
 class ObservedPeer:
-    """A peer as WireGuard has it."""
+    """A peer as WireGuard shows it."""
 
     public_key: str
     endpoint: str
     allowed_ips: frozenset[str]
     keepalive: int
     alive: bool = False
-    """It shook hands within the last three minutes."""
-    told: str | None = None
-    """The endpoint that we gave last; None when we do not remember."""
+    """Its last handshake is less than three minutes old."""
+    configured_endpoint: str | None = None
+    """The endpoint that this daemon configured last; None when it does not know."""
     last_handshake: float = 0.0
     rx: int = 0
     tx: int = 0
 
     def info(self) -> PeerInfo:
-        """For the door."""
+        """As the API shows it."""
         return PeerInfo(self.public_key, self.endpoint, self.last_handshake, self.rx, self.tx)
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredTunnel:
-    """The WireGuard side of a wish."""
+    """The WireGuard link of a network."""
 
     private_key: str = field(repr=False)
     public_key: str
@@ -239,7 +238,7 @@ class DesiredTunnel:
 
 @dataclass(frozen=True, slots=True)
 class ObservedTunnel:
-    """A tunnel as it runs."""
+    """A running tunnel."""
 
     backend: Backend
     public_key: str
@@ -250,7 +249,7 @@ class ObservedTunnel:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """A whole network resource as wished."""
+    """A whole network resource as it should be."""
 
     id: NetId
     root: Space
@@ -258,12 +257,12 @@ class Desired:
     ruleset: str
     tunnel: DesiredTunnel
     pairs: Mapping[str, str]
-    """Pairs of links: the host's end, and the inner one."""
+    """Pairs of links: the end in the root namespace, and the inner one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A whole network resource as seen; the default is that nothing is there."""
+    """A whole network resource as the kernel shows it; the default is that nothing exists."""
 
     root: Space = field(default_factory=Space)
     inner: Space | None = None
@@ -271,4 +270,4 @@ class Observed:
     served: bool = False
     """A process or a control socket of the tunnel is there, even if the tunnel is not."""
     busy: frozenset[int] = frozenset()
-    """UDP ports that are bound in the node's own namespace."""
+    """UDP ports that are bound in the root namespace."""

@@ -1,7 +1,7 @@
-"""The firewall's text: one table in the node's own namespace, one in each network resource. Pure.
+"""The firewall's text: one table in the root namespace, one in each network resource. Pure.
 
-A ruleset comes into force in one transaction. The table carries a digest of its text as comment, so that seeing
-the comment is seeing the rules.
+A ruleset comes into force in one transaction. The table's comment is a digest of its text: nft prints rules in its own
+normal form, so the text itself cannot be compared.
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ def root(uplink_prefixes: Iterable[str], input: str = "", forward: str = "") -> 
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
-{input}    iifname "x-*" goto strangers
+{input}    iifname "x-*" goto untrusted
   }}
-  chain strangers {{
+  chain untrusted {{
     ct state established,related accept
     meta l4proto {{ icmp, ipv6-icmp }} accept
     counter drop

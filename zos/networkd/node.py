@@ -1,7 +1,7 @@
 """The node's own part: its uplink as port of the bridge `zos`, forwarding, the firewall around tenants. Pure.
 
-The uplink's addresses and routes move to the bridge without a moment in which neither has them, and every prefix of
-the steps is a state from which the rest is planned again.
+The uplink's addresses and routes move to the bridge in an order in which one of the two always has them. When the
+daemon ends after any of the steps, the next plan goes on from there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zos.networkd.steps import (
 
 SYSCTLS = {
     **FORWARDING,
-    # Bridged frames of tenants must not pass the host's conntrack: equal private ranges would meet there.
+    # Bridged frames of tenants must not pass the root namespace's conntrack: equal private ranges would meet there.
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/bridge/bridge-nf-call-ip6tables": "0",
     "net/bridge/bridge-nf-call-arptables": "0",
@@ -42,7 +42,7 @@ SYSCTLS = {
 
 
 class NicKind(StrEnum):
-    """What a link of the host namespace is, as far as the uplink is concerned."""
+    """What a link of the root namespace is, as far as the uplink is concerned."""
 
     CARD = "card"
     """Physical, or as good as (a veth stands for one in a lab or container)."""
@@ -89,7 +89,7 @@ class DesiredNode:
 
 @dataclass(frozen=True, slots=True)
 class ObservedNode:
-    """The node's own part as seen."""
+    """The node's own part as the kernel shows it."""
 
     nics: Mapping[str, Nic] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
@@ -98,15 +98,15 @@ class ObservedNode:
     dhcp: bool = False
     """A DHCP client of ours runs on the bridge."""
     busy: frozenset[int] = frozenset()
-    """UDP ports that are bound in the node's own namespace."""
+    """UDP ports that are bound in the root namespace."""
 
 
-def choose(wish: DesiredNode, nics: Mapping[str, Nic]) -> str | None:
+def choose(desired: DesiredNode, nics: Mapping[str, Nic]) -> str | None:
     """The uplink: the configured one, else the one chosen before, else the best with a carrier."""
-    if wish.uplink:
-        if wish.uplink not in nics:
-            raise NoUplink(problem=f"there is no link {wish.uplink}")
-        return wish.uplink
+    if desired.uplink:
+        if desired.uplink not in nics:
+            raise NoUplink(problem=f"there is no link {desired.uplink}")
+        return desired.uplink
     cards = _cards(nics)
     for name in cards:
         if nics[name].master == UPLINK_BRIDGE:
@@ -126,35 +126,35 @@ def _cards(nics: Mapping[str, Nic]) -> list[str]:
     )
 
 
-def plan(wish: DesiredNode, seen: ObservedNode) -> tuple[Step, ...]:
-    """The steps to the node's own part as wished."""
-    return tuple(_plan(wish, seen))
+def plan(desired: DesiredNode, observed: ObservedNode) -> tuple[Step, ...]:
+    """The steps that make the node's own part as desired."""
+    return tuple(_plan(desired, observed))
 
 
-def _plan(wish: DesiredNode, seen: ObservedNode) -> Iterator[Step]:
-    if "lo" in seen.nics and not seen.nics["lo"].up:
+def _plan(desired: DesiredNode, observed: ObservedNode) -> Iterator[Step]:
+    if "lo" in observed.nics and not observed.nics["lo"].up:
         yield SetUp(ROOT, "lo")
-    name = choose(wish, seen.nics)
+    name = choose(desired, observed.nics)
     if name is None:
         # A card shows its carrier only when it is up.
-        asleep = [card for card in _cards(seen.nics) if not seen.nics[card].up]
+        asleep = [card for card in _cards(observed.nics) if not observed.nics[card].up]
         if not asleep:
             raise NoUplink(problem="no network card has a carrier")
         yield from (SetUp(ROOT, card) for card in asleep)
         return
-    bridge = seen.nics.get(UPLINK_BRIDGE)
-    yield from _uplink(wish, name, seen.nics[name], bridge)
-    addresses = _addresses(wish, seen.nics[name], bridge)
-    if not addresses and not seen.dhcp:
+    bridge = observed.nics.get(UPLINK_BRIDGE)
+    yield from _uplink(desired, name, observed.nics[name], bridge)
+    addresses = _addresses(desired, observed.nics[name], bridge)
+    if not addresses and not observed.dhcp:
         yield StartDhcp(UPLINK_BRIDGE)
     for key, value in SYSCTLS.items():
         # The bridge's own parameters appear with it.
-        known = key in seen.sysctls or (bridge is None and f"/{UPLINK_BRIDGE}/" in key)
-        if known and seen.sysctls.get(key) != value:
+        known = key in observed.sysctls or (bridge is None and f"/{UPLINK_BRIDGE}/" in key)
+        if known and observed.sysctls.get(key) != value:
             yield SetSysctl(ROOT, key, value)
     ruleset = rules(addresses | (bridge.leased if bridge else frozenset()))
-    if nft.digest(ruleset) != seen.rules:
-        yield LoadRules(ROOT, nft.replacing(ruleset) if seen.rules else ruleset)
+    if nft.digest(ruleset) != observed.rules:
+        yield LoadRules(ROOT, nft.replacing(ruleset) if observed.rules else ruleset)
 
 
 def rules(uplink_prefixes: Iterable[str]) -> str:
@@ -163,36 +163,36 @@ def rules(uplink_prefixes: Iterable[str]) -> str:
     return nft.root(uplink_prefixes, "".join(one for one, _ in lines), "".join(one for _, one in lines))
 
 
-def _addresses(wish: DesiredNode, nic: Nic, bridge: Nic | None) -> frozenset[str]:
+def _addresses(desired: DesiredNode, nic: Nic, bridge: Nic | None) -> frozenset[str]:
     """The node's own addresses."""
-    if wish.addresses:
-        return frozenset(str(ip_interface(text)) for text in wish.addresses)
+    if desired.addresses:
+        return frozenset(str(ip_interface(text)) for text in desired.addresses)
     own = nic.addresses | (bridge.addresses if bridge else frozenset())
-    return own - {*wish.public.config.addresses, *wish.public.former}
+    return own - {*desired.public.config.addresses, *desired.public.former}
 
 
-def _routes(wish: DesiredNode, nic: Nic) -> Iterator[Route]:
-    for gateway in wish.gateways:
+def _routes(desired: DesiredNode, nic: Nic) -> Iterator[Route]:
+    for gateway in desired.gateways:
         yield Route("default", UPLINK_BRIDGE, gateway, ipv6=":" in gateway)
-    configured = {":" in gateway for gateway in wish.gateways}
+    configured = {":" in gateway for gateway in desired.gateways}
     for route in sorted(nic.routes):
         if not (route.dest == "default" and route.ipv6 in configured):
             yield replace(route, link=UPLINK_BRIDGE)
 
 
-def _uplink(wish: DesiredNode, name: str, nic: Nic, bridge: Nic | None) -> Iterator[Step]:
+def _uplink(desired: DesiredNode, name: str, nic: Nic, bridge: Nic | None) -> Iterator[Step]:
     if bridge is None:
         yield CreateBridge(UPLINK_BRIDGE, nic.mac)
-    have = bridge or Nic(NicKind.BRIDGE)
-    wanted = _addresses(wish, nic, bridge) | {*wish.public.config.addresses}
-    for address in sorted(wanted - have.addresses):
+    now = bridge or Nic(NicKind.BRIDGE)
+    wanted = _addresses(desired, nic, bridge) | {*desired.public.config.addresses}
+    for address in sorted(wanted - now.addresses):
         yield AddAddress(ROOT, UPLINK_BRIDGE, Address(address))
-    for address in sorted({*wish.public.former} & have.addresses - wanted):
+    for address in sorted({*desired.public.former} & now.addresses - wanted):
         yield DropAddress(ROOT, UPLINK_BRIDGE, Address(address))
-    if not have.up:
+    if not now.up:
         yield SetUp(ROOT, UPLINK_BRIDGE)
-    for route in _routes(wish, nic):
-        if route not in have.routes:
+    for route in _routes(desired, nic):
+        if route not in now.routes:
             yield PutRoute(ROOT, route)
     if nic.master != UPLINK_BRIDGE:
         yield Attach(name, UPLINK_BRIDGE)

@@ -1,4 +1,4 @@
-"""What to do so that a network resource becomes as wished: the difference of two descriptions, in a safe order. Pure.
+"""The steps that make a network resource as desired: the difference of two descriptions, in a safe order. Pure.
 
 Nothing that already matches is touched; a tunnel is never taken down for an update; rules are in force before a
 link that they guard comes up.
@@ -52,7 +52,7 @@ from zos.networkd.steps import (
 
 
 def plan(desired: Desired | None, observed: Observed, id: NetId) -> tuple[Step, ...]:
-    """The steps from what is seen to what is wished; None wishes it gone."""
+    """The steps from what is observed to what is desired; None removes the network."""
     if desired is None:
         return tuple(_drop(observed, id))
     _refuse_taken_port(desired, observed)
@@ -89,9 +89,9 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
         yield DropLinks(tuple(sorted(gone)))
     if observed.inner is None:
         yield CreateNamespace(name)
-    for link, wish in desired.root.links.items():
+    for link, wanted in desired.root.links.items():
         if link not in root.links:
-            yield _create(link, wish, name, pairs, desired.inner)
+            yield _create(link, wanted, name, pairs, desired.inner)
     yield from _sysctls(name, desired.inner, inner)
     if desired.inner.rules != inner.rules:
         yield LoadRules(name, nft.replacing(desired.ruleset) if inner.rules else desired.ruleset)
@@ -111,7 +111,7 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
 
 
 def _without(space: Space, links: set[str]) -> Space:
-    """What is left when these links are gone; the kernel takes their routes along."""
+    """What remains when these links are gone; the kernel removes their routes with them."""
     return Space(
         {link: seen for link, seen in space.links.items() if link not in links},
         frozenset(route for route in space.routes if route.link not in links),
@@ -119,45 +119,45 @@ def _without(space: Space, links: set[str]) -> Space:
 
 
 def _surplus(desired: Desired, observed: Observed, inner: Space, pairs: Mapping[str, str]) -> set[str]:
-    """Links that must go first: not wished, of another kind, or half of a pair."""
+    """Links to remove first: not desired, of another kind, or half of a pair."""
     gone = set()
     for link, seen in observed.root.links.items():
-        wish = desired.root.links.get(link)
+        wanted = desired.root.links.get(link)
         if link == model.tunnel(desired.id):
-            continue  # on its way inside; creating it again takes it up
-        # A pair whose namespace is gone is about to vanish by itself.
+            continue  # a crash left it before it moved inside; CreateTunnel goes on with it
+        # The kernel removes a pair with the namespace of its other end, but later: the name is still taken.
         broken = link in pairs and pairs[link] not in inner.links
-        if wish is None or wish.kind is not seen.kind or broken:
+        if wanted is None or wanted.kind is not seen.kind or broken:
             gone.add(link)
     return gone
 
 
-def _create(link: str, wish: Link, name: str, pairs: Mapping[str, str], inner: Space) -> Step:
-    if wish.kind is LinkKind.BRIDGE:
+def _create(link: str, desired: Link, name: str, pairs: Mapping[str, str], inner: Space) -> Step:
+    if desired.kind is LinkKind.BRIDGE:
         return CreateBridge(link)
-    if wish.kind is LinkKind.TAP:
+    if desired.kind is LinkKind.TAP:
         return CreateTap(link)
     return CreateVeth(link, name, pairs[link], inner.links[pairs[link]].mac)
 
 
-def _links(where: str, wishes: Iterable[tuple[str, Link]], observed: Space) -> Iterator[Step]:
-    for link, wish in wishes:
-        yield from _link(where, link, wish, observed.links.get(link, Link(wish.kind, up=False)))
+def _links(where: str, desired: Iterable[tuple[str, Link]], observed: Space) -> Iterator[Step]:
+    for name, link in desired:
+        yield from _link(where, name, link, observed.links.get(name, Link(link.kind, up=False)))
 
 
-def _link(where: str, link: str, wish: Link, seen: Link) -> Iterator[Step]:
-    if not wish.ipv6 and seen.ipv6:
+def _link(where: str, link: str, desired: Link, observed: Link) -> Iterator[Step]:
+    if not desired.ipv6 and observed.ipv6:
         yield DisableIPv6(link)
-    if wish.master and wish.master != seen.master:
-        yield Attach(link, wish.master)
-    if wish.mtu and wish.mtu != seen.mtu:
-        yield SetMtu(where, link, wish.mtu)
-    for address in sorted(seen.addresses - wish.addresses):
+    if desired.master and desired.master != observed.master:
+        yield Attach(link, desired.master)
+    if desired.mtu and desired.mtu != observed.mtu:
+        yield SetMtu(where, link, desired.mtu)
+    for address in sorted(observed.addresses - desired.addresses):
         if link != "lo" and not address.local.lower().startswith("fe80:"):
             yield DropAddress(where, link, address)
-    for address in sorted(wish.addresses - seen.addresses):
+    for address in sorted(desired.addresses - observed.addresses):
         yield AddAddress(where, link, address)
-    if wish.up and not seen.up:
+    if desired.up and not observed.up:
         yield SetUp(where, link)
 
 
@@ -168,9 +168,9 @@ def _sysctls(where: str, desired: Space, observed: Space) -> Iterator[Step]:
 
 
 def _routes(where: str, desired: Space, observed: Space) -> Iterator[Step]:
-    wished = {(route.dest, route.ipv6) for route in desired.routes}
+    wanted = {(route.dest, route.ipv6) for route in desired.routes}
     for route in sorted(observed.routes - desired.routes):
-        if (route.dest, route.ipv6) not in wished:
+        if (route.dest, route.ipv6) not in wanted:
             yield DropRoute(where, route)
     for route in sorted(desired.routes - observed.routes):
         yield PutRoute(where, route)
@@ -182,8 +182,7 @@ def _tunnel(desired: Desired, observed: Observed, wg: str, name: str, inside: Sp
         if wg in inside.links or (observed.served and wg not in observed.root.links):
             yield DropTunnel(wg)  # a link that nothing serves, or a process whose link went with its namespace
         yield CreateTunnel(wg, name)
-    seen = observed.tunnel if present else None
-    step = configuration(wg, name, desired.tunnel, seen)
+    step = configuration(wg, name, desired.tunnel, observed.tunnel if present else None)
     if step is not None:
         yield step
     link = desired.inner.links[wg]
@@ -193,11 +192,10 @@ def _tunnel(desired: Desired, observed: Observed, wg: str, name: str, inside: Sp
 def configuration(
     link: str, name: str, desired: DesiredTunnel, observed: ObservedTunnel | None
 ) -> ConfigureTunnel | None:
-    """What a tunnel must be told; None when it knows everything."""
+    """What to change in a tunnel; None when nothing."""
     peers = observed.peers if observed else {}
-    put = tuple(
-        _peer(wish, peers.get(key)) for key, wish in sorted(desired.peers.items()) if _news(wish, peers.get(key))
-    )
+    pairs = [(peer, peers.get(key)) for key, peer in sorted(desired.peers.items())]
+    put = tuple(_peer(peer, known) for peer, known in pairs if _differs(peer, known))
     step = ConfigureTunnel(
         link=link,
         namespace=name,
@@ -210,25 +208,24 @@ def configuration(
     return step if step.private_key or step.listen_port or step.put or step.remove else None
 
 
-def _news(wish: DesiredPeer, seen: ObservedPeer | None) -> bool:
-    if seen is None:
+def _differs(desired: DesiredPeer, observed: ObservedPeer | None) -> bool:
+    if observed is None:
         return True
-    same = seen.allowed_ips == wish.allowed_ips and seen.keepalive == KEEPALIVE
-    return not same or bool(_endpoint(wish, seen))
+    same = observed.allowed_ips == desired.allowed_ips and observed.keepalive == KEEPALIVE
+    return not same or bool(_endpoint(desired, observed))
 
 
-def _peer(wish: DesiredPeer, seen: ObservedPeer | None) -> PutPeer:
-    return PutPeer(wish.public_key, tuple(sorted(wish.allowed_ips)), _endpoint(wish, seen))
+def _peer(desired: DesiredPeer, observed: ObservedPeer | None) -> PutPeer:
+    return PutPeer(desired.public_key, tuple(sorted(desired.allowed_ips)), _endpoint(desired, observed))
 
 
-def _endpoint(wish: DesiredPeer, seen: ObservedPeer | None) -> str:
-    """The endpoint to tell, or nothing.
-
-    A peer that moved (its own port was changed) is followed by WireGuard and must not be sent back to the old place,
-    unless the wish changed since, or the place it moved to has fallen silent.
-    """
-    if seen is None or not wish.endpoint or seen.endpoint == wish.endpoint:
-        return wish.endpoint if seen is None else ""
-    if not seen.endpoint or not seen.alive or (seen.told is not None and seen.told != wish.endpoint):
-        return wish.endpoint
-    return ""
+def _endpoint(desired: DesiredPeer, observed: ObservedPeer | None) -> str:
+    """The endpoint to configure; empty to leave it as it is."""
+    if observed is None:
+        return desired.endpoint
+    if not desired.endpoint or observed.endpoint == desired.endpoint:
+        return ""
+    # WireGuard follows a peer that moved (its NAT changed the port). Such a peer must not be sent back to the old
+    # place, unless the desired endpoint changed since, or nothing comes from the new place any more.
+    changed = observed.configured_endpoint not in (None, desired.endpoint)
+    return desired.endpoint if not observed.endpoint or not observed.alive or changed else ""

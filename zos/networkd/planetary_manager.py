@@ -59,7 +59,7 @@ class PlanetaryManager:
         return self._identity
 
     async def reconcile(self) -> None:
-        """Have the process run as desired, or not at all."""
+        """Start, restart or end the process."""
         try:
             await self._run(None if self.problem() else self._desired(await self.identity()))
         except ZosError as err:

@@ -1,4 +1,4 @@
-"""networkd's door on the wire."""
+"""The server side of networkd's API."""
 
 from __future__ import annotations
 

@@ -144,8 +144,8 @@ class TapManager:
 
     async def list(self) -> tuple[TapInfo, ...]:
         """All taps whose addresses are known, with their counters."""
-        seen = await self._host.taps()
-        infos = (self._owner(tap).info(tap, seen.get(model.tap(tap.id))) for tap in self._store.all())
+        observed = await self._host.taps()
+        infos = (self._owner(tap).info(tap, observed.get(model.tap(tap.id))) for tap in self._store.all())
         return tuple(info for info in infos if info is not None)
 
     def _owner(self, tap: Tap) -> TapOwner:

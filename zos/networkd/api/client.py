@@ -40,7 +40,7 @@ class NetworkdClient(DaemonClient):
         return tuple(convert.decode(network, NetworkInfo) for network in answer.networks)
 
     async def ensure_tap(self, tap: Tap, *, deadline: float = 30.0) -> TapInfo:
-        """A tap, ready for a guest at once; nobody waits until its network has peers."""
+        """A tap, ready for a guest at once; the call does not wait for peers."""
         return convert.decode(await self.call("EnsureTap", convert.encode(tap, pb.Tap), deadline=deadline), TapInfo)
 
     async def drop_tap(self, id: TapId, *, deadline: float = 30.0) -> None:

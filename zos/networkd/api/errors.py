@@ -1,10 +1,10 @@
-"""What networkd refuses."""
+"""Errors of networkd."""
 
 from zos.errors import Status, ZosError
 
 
 class BadNetwork(ZosError):
-    """The wish cannot be a network."""
+    """A field of a network is not valid."""
 
     reason = "networkd.bad_network"
     status = Status.INVALID_ARGUMENT
@@ -30,7 +30,7 @@ class PortTaken(ZosError):
 
 
 class NoSuchNetwork(ZosError):
-    """No network of this id is wished for."""
+    """No network of this id exists."""
 
     reason = "networkd.no_such_network"
     status = Status.NOT_FOUND
@@ -39,7 +39,7 @@ class NoSuchNetwork(ZosError):
 
 
 class BadTap(ZosError):
-    """The wish cannot be a tap."""
+    """A field of a tap is not valid."""
 
     reason = "networkd.bad_tap"
     status = Status.INVALID_ARGUMENT
@@ -56,7 +56,7 @@ class AddressOutsideSubnet(ZosError):
 
 
 class AddressReserved(ZosError):
-    """Gateway, network and broadcast addresses are nobody's."""
+    """Gateway, network and broadcast addresses are not for machines."""
 
     reason = "networkd.address_reserved"
     status = Status.INVALID_ARGUMENT
@@ -135,7 +135,7 @@ class NoUplink(ZosError):
 
 
 class KernelRefused(ZosError):
-    """A kernel call failed; nobody outside can help it, so it is tried again."""
+    """A kernel call failed. The caller cannot mend that, so networkd tries again."""
 
     reason = "networkd.kernel_refused"
     status = Status.UNAVAILABLE

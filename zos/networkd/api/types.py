@@ -1,4 +1,4 @@
-"""What networkd's door speaks of: networks, taps, uplinks."""
+"""Types of networkd's API: networks, taps, uplinks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class NetworkInfo:
     backend: Backend
     peers: tuple[PeerInfo, ...] = ()
     detail: str = ""
-    """Why it is not as wished; empty when it is."""
+    """Why it is not as desired; empty when it is."""
 
 
 class Place(StrEnum):

@@ -1,4 +1,4 @@
-"""Steps that are netlink messages, an ioctl or a write below /proc/sys, taken in the thread's own namespace."""
+"""Steps that are netlink messages, an ioctl or a write below /proc/sys, applied in the thread's namespace."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _GROUP_BASE = 0x7A000000
 
 
 def all(steps: Sequence[Step]) -> None:
-    """Take steps of one namespace, in its thread."""
+    """Apply steps of one namespace, in its thread."""
     with Netlink() as nl:
         indexes: dict[str, int] = {}
         for step in steps:
@@ -123,7 +123,7 @@ def _drop_tun(nl: Netlink, link: str) -> None:
 
 
 def _unless_gone(nl: Netlink, message: Message) -> None:
-    """A thing that went by itself meanwhile is what was wanted."""
+    """Links, addresses and routes vanish by themselves, with the link or namespace that they are on."""
     try:
         nl.do(message)
     except OSError as err:

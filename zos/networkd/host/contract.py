@@ -1,4 +1,4 @@
-"""What networkd needs of a host; the real one and the fake keep the same promise."""
+"""What networkd needs of a host; contract tests run on the real one and on the fake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zos.networkd.steps import Step
 
 
 class Host(Protocol):
-    """See, and take steps."""
+    """Observes the machine and applies steps."""
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call back when a tunnel or the node's yggdrasil ends by itself."""
@@ -41,4 +41,4 @@ class Host(Protocol):
         """The process that is in it."""
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Take the steps, in order; raises at the first that fails."""
+        """Apply the steps in order; raises at the first that fails."""

@@ -1,4 +1,4 @@
-"""The uplink's DHCP client: busybox's, as nobody's child, found again by its pid file."""
+"""The uplink's DHCP client: busybox's, detached from this daemon, which finds it again by its pid file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ def _pid_file(folder: Path, link: str) -> Path:
 
 
 def runs(folder: Path, link: str) -> bool:
-    """Whether the client of a link runs."""
     try:
         pid = int(_pid_file(folder, link).read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

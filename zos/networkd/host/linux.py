@@ -1,4 +1,4 @@
-"""The real host: observes by netlink, /proc and `wg`, takes steps by netlink, `nft` and `wg`."""
+"""The real host: observes by netlink, /proc and `wg`, applies steps by netlink, `nft` and `wg`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from zos.networkd.steps import (
 )
 from zos.runtime.proc import ProgramFailed
 
-NOT_NETLINK: tuple[type[Step], ...] = (
+_NOT_NETLINK: tuple[type[Step], ...] = (
     ConfigureTunnel,
     CreateNamespace,
     CreateTunnel,
@@ -55,7 +55,8 @@ class LinuxHost:
         self._folder = run_dir / "networkd"
         self._forced = backend
         self._backend: Backend | None = None
-        self._told: dict[str, dict[str, str]] = {}
+        # By link and public key. WireGuard shows where a peer is now, not what it was configured with.
+        self._endpoints: dict[str, dict[str, str]] = {}
         self._watch = processes.Watch()
         self._yggdrasil = yggdrasil.Yggdrasil(self._folder)
 
@@ -82,7 +83,7 @@ class LinuxHost:
         inner = await nsthread.run(observe.inner, name) if nsthread.exists(name) else None
         tunnel = None
         if inner is not None and wg in inner.links:
-            tunnel = await wireguard.seen(wg, name, self._told.get(wg, {}))
+            tunnel = await wireguard.observe(wg, name, self._endpoints.get(wg, {}))
             self._watch.over(wg, lambda: wireguard.listener(wg))
         return Observed(root, inner, tunnel, wireguard.is_served(wg), observe.udp_ports())
 
@@ -104,16 +105,16 @@ class LinuxHost:
         return ObservedYggdrasil(True, self._yggdrasil.started_with(), peers)
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Take the steps in order; consecutive netlink steps in one namespace share a thread."""
+        """Apply the steps in order; consecutive netlink steps in one namespace share a thread."""
         for namespace, group in itertools.groupby(steps, key=_netlink_namespace):
             if namespace is None:
                 for step in group:
-                    await self._take(step)
+                    await self._apply(step)
             else:
                 batch = tuple(group)
                 await nsthread.run(lambda batch=batch: act.all(batch), namespace)  # type: ignore[misc]
 
-    async def _take(self, step: Step) -> None:
+    async def _apply(self, step: Step) -> None:
         try:
             await self._do(step)
         except (OSError, ProgramFailed) as err:
@@ -126,15 +127,15 @@ class LinuxHost:
             case DropNamespace():
                 await nsthread.run(lambda: nsthread.remove(step.namespace))
             case CreateTunnel():
-                self._told.pop(step.link, None)
-                await wireguard.create(step.link, step.namespace, await self._choose(), self._folder)
+                self._endpoints.pop(step.link, None)
+                await wireguard.create(step.link, step.namespace, await self._choose_backend(), self._folder)
             case DropTunnel():
-                self._told.pop(step.link, None)
+                self._endpoints.pop(step.link, None)
                 await wireguard.drop(step.link)
             case ConfigureTunnel():
                 await wireguard.configure(step)
-                told = self._told.setdefault(step.link, {})
-                told.update({peer.public_key: peer.endpoint for peer in step.put if peer.endpoint})
+                endpoints = self._endpoints.setdefault(step.link, {})
+                endpoints.update({peer.public_key: peer.endpoint for peer in step.put if peer.endpoint})
             case LoadRules():
                 await nftables.load(step.ruleset, step.namespace)
             case DropRules():
@@ -150,8 +151,8 @@ class LinuxHost:
             case _:
                 raise AssertionError(step)
 
-    async def _choose(self) -> Backend:
-        """What new tunnels are made of; tried once."""
+    async def _choose_backend(self) -> Backend:
+        """The backend of new tunnels; found out once."""
         if self._backend is None:
             self._backend = await wireguard.choose(self._forced)
         return self._backend
@@ -159,4 +160,4 @@ class LinuxHost:
 
 def _netlink_namespace(step: Step) -> str | None:
     """The namespace that a netlink step works in; None for any other step."""
-    return None if isinstance(step, NOT_NETLINK) else getattr(step, "namespace", ROOT)
+    return None if isinstance(step, _NOT_NETLINK) else getattr(step, "namespace", ROOT)

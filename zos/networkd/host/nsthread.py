@@ -30,7 +30,7 @@ async def run(work: Callable[[], T], namespace: str = "") -> T:
         enter(namespace)
         return work()
 
-    where = f"work in the namespace {namespace}" if namespace else "work in the node's namespace"
+    where = f"work in the namespace {namespace}" if namespace else "work in the root namespace"
     return await threads.run(where, entered if namespace else work, DEADLINE)
 
 
@@ -50,7 +50,7 @@ def enter(namespace: str) -> None:
 
 
 def exists(namespace: str) -> bool:
-    """Whether the name leads to a namespace (a bare file is what a crash between two steps leaves)."""
+    """A bare file does not count: a crash between two steps leaves one."""
     try:
         return os.stat(FOLDER / namespace).st_dev != os.stat(FOLDER).st_dev
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What is there, read by netlink and from /proc; each function looks at its thread's own namespace."""
+"""Observations by netlink and from /proc; each function reads its thread's namespace."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _nic_kind(device: Device) -> NicKind:
 
 
 def udp_ports() -> frozenset[int]:
-    """Every UDP port that is bound in the node's own namespace, WireGuard's sockets included."""
+    """Every UDP port that is bound in the root namespace, WireGuard's sockets included."""
     ports = set()
     for table in ("udp", "udp6"):
         path = Path("/proc/net") / table

@@ -1,4 +1,4 @@
-"""Programs that outlive networkd: found by looking, watched by a descriptor of the process, ended for good."""
+"""Programs that outlive networkd: finding, watching and ending their processes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ _STOP = 3.0
 
 
 def listener(path: Path) -> int:
-    """The process that listens on a unix socket; 0 when nobody does."""
+    """The process that listens on a unix socket; 0 when none does."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
             client.settimeout(1)
             client.connect(str(path))
             credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     except (FileNotFoundError, ConnectionRefusedError, BlockingIOError, TimeoutError):
-        return 0  # the last two: whoever listened hangs, and more already wait for him
+        return 0  # the last two: the process hangs, and its queue of connections is full
     return int(struct.unpack("3i", credentials)[0])
 
 
 def running(program: str) -> Mapping[int, tuple[str, ...]]:
-    """Every process of a program on this node, with its words (a sibling node's run in its own namespace)."""
+    """Every process of a program on this node, with its arguments."""
+    # Nodes of a lab share /proc: the network namespace tells whose process it is.
     here = os.stat("/proc/self/ns/net").st_ino
     found = {}
     for folder in Path("/proc").iterdir():
@@ -63,14 +64,14 @@ def end(pid: int, program: str) -> None:
 
 
 class Watch:
-    """Calls back when a process ends; the kernel tells by a descriptor of it."""
+    """Calls back when a process ends: its pidfd becomes readable."""
 
     def __init__(self) -> None:
         self.callback: Callable[[], None] = lambda: None
         self._processes: dict[str, int] = {}
 
     def over(self, name: str, find: Callable[[], int]) -> None:
-        """Watch over what is found under a name from now on; nothing (0) is not watched."""
+        """Watch the process that `find` returns under a name, unless that name is watched already; 0 is no process."""
         if name in self._processes or not (pid := find()):
             return
         try:
@@ -88,7 +89,7 @@ class Watch:
         self.callback()
 
     def close(self) -> None:
-        """Watch over nothing."""
+        """Stop watching."""
         for process in self._processes.values():
             asyncio.get_running_loop().remove_reader(process)
             os.close(process)

@@ -1,6 +1,6 @@
-"""Tunnels: the kernel's WireGuard when a trial link works, else wireguard-go; both are told by `wg`.
+"""Tunnels: the kernel's WireGuard when a trial link works, else wireguard-go; `wg` configures both.
 
-wireguard-go runs in the node's own namespace as nobody's child, and is found again by its control socket.
+wireguard-go runs in the root namespace, detached from this daemon, which finds it again by its control socket.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALIVE = 180.0
 """A session that is older than this is over (WireGuard's REJECT_AFTER_TIME)."""
 _START = 5.0
 _HANGS = 5.0
-"""A wireguard-go that says nothing for this long is as good as dead."""
+"""A wireguard-go that does not answer for this long counts as dead."""
 _CHUNK = 200
 # Its heap grows under load and is not given back; the limit makes the collector work before that.
 _ENVIRONMENT = {"WG_PROCESS_FOREGROUND": "1", "LOG_LEVEL": "error", "GOMEMLIMIT": "96MiB"}
@@ -52,7 +52,7 @@ def _trial() -> None:
 
 
 async def create(link: str, namespace: str, backend: Backend, logs: Path) -> None:
-    """Make the link in the node's own namespace, where its socket stays, and move it inside."""
+    """Make the link in the root namespace, where its socket stays, and move it inside."""
     if backend is Backend.KERNEL:
         await nsthread.run(lambda: _create_kernel(link))
     elif await asyncio.to_thread(_pid, link) == 0 or not await nsthread.run(lambda: _is_here(link)):
@@ -104,7 +104,7 @@ def _socket(link: str) -> Path:
 
 
 def is_served(link: str) -> bool:
-    """Whether a control socket is there, be anybody behind it or not."""
+    """A control socket exists, whether a process listens on it or not."""
     return _socket(link).exists()
 
 
@@ -114,12 +114,12 @@ def networks() -> frozenset[NetId]:
 
 
 def listener(link: str) -> int:
-    """The process that listens on a tunnel's control socket; 0 when nobody does."""
+    """The process that listens on a tunnel's control socket; 0 when none does."""
     return processes.listener(_socket(link))
 
 
 def _pid(link: str) -> int:
-    """The wireguard-go of a tunnel of this node, also one whose socket file was removed; 0 when there is none."""
+    """The wireguard-go of a tunnel of this node, even if its socket file was removed; 0 when there is none."""
     if pid := listener(link):
         return pid
     return next((pid for pid, words in processes.running("wireguard-go").items() if words[2:3] == (link,)), 0)
@@ -153,7 +153,7 @@ def _inside(namespace: str) -> list[str]:
     return ["nsenter", f"--net={nsthread.FOLDER / namespace}", "wg"]
 
 
-async def seen(link: str, namespace: str, told: Mapping[str, str]) -> ObservedTunnel | None:
+async def observe(link: str, namespace: str, configured: Mapping[str, str]) -> ObservedTunnel | None:
     """The tunnel as it runs; None when nothing serves it, or what does so hangs."""
     try:
         # Not `check`: the error would carry the output, which holds the private key.
@@ -163,10 +163,10 @@ async def seen(link: str, namespace: str, told: Mapping[str, str]) -> ObservedTu
     if shown.code != 0:
         return None
     backend = Backend.WIREGUARD_GO if _socket(link).exists() else Backend.KERNEL
-    return parse(shown.text, backend, told, time.time())
+    return parse(shown.text, backend, configured, time.time())
 
 
-def parse(dump: str, backend: Backend, told: Mapping[str, str], now: float) -> ObservedTunnel:
+def parse(dump: str, backend: Backend, configured: Mapping[str, str], now: float) -> ObservedTunnel:
     """What `wg show LINK dump` says, without the private key."""
     own, *rows = (line.split("\t") for line in dump.splitlines())
     peers = {}
@@ -177,7 +177,7 @@ def parse(dump: str, backend: Backend, told: Mapping[str, str], now: float) -> O
             allowed_ips=frozenset(_none(allowed).split(",")) if _none(allowed) else frozenset(),
             keepalive=int(keepalive) if keepalive.isdigit() else 0,
             alive=now - int(handshake) < _ALIVE,
-            told=told.get(key),
+            configured_endpoint=configured.get(key),
             last_handshake=float(handshake),
             rx=int(rx),
             tx=int(tx),
@@ -205,7 +205,7 @@ def render(step: ConfigureTunnel) -> str:
 
 
 async def configure(step: ConfigureTunnel) -> None:
-    """Tell a tunnel what is new; the link is never taken down."""
+    """Change a running tunnel; the link stays up."""
     if step.listen_port:
         _probe(step.listen_port)
     for start in range(0, len(step.remove), _CHUNK):

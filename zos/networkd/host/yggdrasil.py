@@ -1,4 +1,4 @@
-"""The node's yggdrasil: a process of a user that can do nothing but configure its own link, nobody's child.
+"""The node's yggdrasil: a detached process of a user that may configure links and nothing else.
 
 It runs in a folder of its own, where its control socket is. Its configuration, which holds the key, is root's and comes
 by standard input. Found again by the socket, or by looking for the program.

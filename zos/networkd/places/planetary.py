@@ -70,16 +70,15 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
     iifname {{ {both} }} counter drop
     oifname {{ {both} }} counter drop
 """
-        return f"    iifname {{ {both} }} goto strangers\n", forward
+        return f"    iifname {{ {both} }} goto untrusted\n", forward
 
 
 def rules(taps: Iterable[tuple[str, str, IPv6Address]], table: str) -> str:
-    """The rules for taps (device, hardware address, address of the machine).
-
-    All share one segment, so a machine must be unable to speak for another or for the gateway: it sends from its own
-    addresses only, and answers for no others (neighbour solicitation and advertisement name them in bytes 8 to 24).
-    It is no router, and does not ask who listens: a bridge that hears that stops flooding to those who are silent.
-    """
+    """The rules for taps (device, hardware address, address of the machine)."""
+    # All machines share one segment, so none may speak for another or for the gateway: a machine sends from its own
+    # addresses only, and claims no others in neighbour discovery (solicitation and advertisement name the target
+    # in bytes 8 to 24). It must not act as a router. Nor may it query multicast listeners: a bridge that sees a query
+    # believes that there is a querier, and stops flooding multicast to ports that sent no report.
     chains, jumps = "", []
     for device, mac, address in sorted(taps):
         own = (address, _link_local(mac))

@@ -27,8 +27,8 @@ GOLDEN = Path(__file__).resolve().parents[3] / "tests/golden/networkd"
     [
         ("resource.nft", layout.rules(NETWORK)),
         ("resource-mycelium.nft", layout.rules(dataclasses.replace(NETWORK, mycelium="548:c783:d7ce:74a3::/64"))),
-        ("host-lan.nft", node.rules(["192.168.1.21/24", "fd12::5/64", "2001:db8::5/64"])),
-        ("host-internet.nft", node.rules(["198.51.100.21/24"])),
+        ("root-lan.nft", node.rules(["192.168.1.21/24", "fd12::5/64", "2001:db8::5/64"])),
+        ("root-internet.nft", node.rules(["198.51.100.21/24"])),
         ("planetary.nft", planetary.rules(TAPS, TABLE)),
     ],
 )

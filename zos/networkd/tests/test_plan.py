@@ -244,23 +244,23 @@ def tunnel(endpoint: str, **fields: object) -> tuple[DesiredTunnel, ObservedTunn
     return wish, ObservedTunnel(Backend.WIREGUARD_GO, "own", 4000, {"K": there})
 
 
-def told(endpoint: str, **fields: object) -> bool:
+def is_configured(endpoint: str, **fields: object) -> bool:
     return configuration("w", "n", *tunnel(endpoint, **fields)) is not None
 
 
 def test_a_peer_that_roams_and_lives_is_left_where_it_is():
-    assert not told("192.0.2.9:2", alive=True)
-    assert not told("192.0.2.9:2", alive=True, told="192.0.2.9:1")
+    assert not is_configured("192.0.2.9:2", alive=True)
+    assert not is_configured("192.0.2.9:2", alive=True, configured_endpoint="192.0.2.9:1")
 
 
 def test_a_peer_whose_wish_changed_is_told_at_once():
-    assert told("192.0.2.9:2", alive=True, told="192.0.2.9:2")
+    assert is_configured("192.0.2.9:2", alive=True, configured_endpoint="192.0.2.9:2")
 
 
 def test_a_peer_that_fell_silent_is_looked_for_where_the_wish_says():
-    assert told("192.0.2.9:2", alive=False, told="192.0.2.9:1")
-    assert told("", alive=False)
-    assert not told("192.0.2.9:1", alive=False)
+    assert is_configured("192.0.2.9:2", alive=False, configured_endpoint="192.0.2.9:1")
+    assert is_configured("", alive=False)
+    assert not is_configured("192.0.2.9:1", alive=False)
 
 
 def test_a_steps_words_name_what_it_touches_and_no_secret():
