@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 from zos.chain.api.types import ContractState, NodeContract
 from zos.model import signing
 from zos.model.challenge import GRID_TYPES, Challenge, hashes
-from zos.model.decode import Fields, Malformed
+from zos.model.decode import Malformed
 from zos.model.deployment import Deployment, check_structure, decode
 from zos.model.signing import BadSignature
+from zos.model.units import MiB
 from zos.provisiond.api.errors import (
     BadUpdate,
     BadVersion,
@@ -22,9 +24,11 @@ from zos.provisiond.api.errors import (
     WrongContract,
 )
 from zos.provisiond.model import Record
-from zos.verbs.primitive import Primitive
+from zos.provisiond.plan import Types
+from zos.provisiond.specs import Specs
 
-Types = Mapping[str, Primitive[Any]]
+MOST_BYTES = int(MiB(1))
+"""Of a document: its record is written whole with each step that one of its workloads takes."""
 MOST_WORKLOADS = 500
 """Of one deployment: its record is written whole with each step that one of them takes."""
 MOST_WAITING = 100
@@ -36,16 +40,31 @@ def challenges(types: Types) -> dict[str, Challenge]:
     return {**GRID_TYPES, **{name: one.challenge for name, one in types.items()}}
 
 
-def read(document: bytes, types: Types) -> Deployment:
+@dataclass(frozen=True)
+class Document:
+    """A deployment, with what its contract may say of it."""
+
+    deployment: Deployment
+    types: Types
+
+    @cached_property
+    def hashes(self) -> tuple[bytes, ...]:
+        """The hash, then those that clients of other dialects take."""
+        return tuple(hashes(self.deployment, challenges(self.types)))
+
+
+def read(document: bytes, specs: Specs) -> Deployment:
     """A well-formed deployment of types that are offered here, or an error that names the path."""
-    deployment = decode(document)
+    if len(document) > MOST_BYTES:
+        raise Malformed(path="deployment", problem=f"has {len(document)} bytes; at most {MOST_BYTES} are taken")
+    deployment, types = decode(document), specs.types
     if len(deployment.workloads) > MOST_WORKLOADS:
         raise Malformed(path="workloads", problem=f"a deployment has at most {MOST_WORKLOADS}")
     check_structure(deployment, types)
     kinds = {workload.name: types[workload.type] for workload in deployment.workloads}
     for index, workload in enumerate(deployment.workloads):
         one = types[workload.type]
-        spec = one.parse(Fields(workload.data, f"workloads[{index}].data"))
+        spec = specs.of(workload.type, workload.data, f"workloads[{index}].data")
         one.check(spec, f"workloads[{index}]", kinds)
     return deployment
 
@@ -77,7 +96,7 @@ def admit_update(deployment: Deployment, record: Record, records: Iterable[Recor
         raise BadUpdate(problem=f"expecting deployment version {record.version + 1}, got {deployment.version}")
     for workload in deployment.workloads:
         item = record.item(workload.name)
-        if item is None or item.leaving:
+        if item is None:
             if workload.version != deployment.version:
                 raise BadUpdate(problem=f"new workload '{workload.name}' must have version {deployment.version}")
             continue
@@ -93,17 +112,17 @@ def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types
         if not types[workload.type].sharable:
             continue
         for other in others:
-            taken = other.item(workload.name)
+            taken = other.item(workload.name) or other.leaving(workload.name)
             if other.twin == deployment.twin_id and taken is not None and types[taken.type].sharable:
                 raise NameTaken(name=workload.name, contract=other.contract)
 
 
-def signed(deployment: Deployment, keys: Mapping[int, bytes], types: Types) -> None:
+def signed(document: Document, keys: Mapping[int, bytes]) -> None:
     """Refuse a deployment whose signatures do not hold over any hash that its clients may have taken."""
     problem: BadSignature | None = None
-    for digest in hashes(deployment, challenges(types)):
+    for digest in document.hashes:
         try:
-            signing.check(deployment, digest, keys)
+            signing.check(document.deployment, digest, keys)
         except BadSignature as err:
             problem = problem or err
         else:
@@ -112,8 +131,9 @@ def signed(deployment: Deployment, keys: Mapping[int, bytes], types: Types) -> N
     raise problem
 
 
-def carried(deployment: Deployment, contract: NodeContract, node: int, types: Types) -> bytes:
+def carried(document: Document, contract: NodeContract, node: int) -> str:
     """The hash by which the contract carries the deployment, or why it does not."""
+    deployment = document.deployment
     if contract.node != node:
         raise WrongContract(problem="invalid node address in contract")
     if contract.twin != deployment.twin_id:
@@ -121,16 +141,15 @@ def carried(deployment: Deployment, contract: NodeContract, node: int, types: Ty
         raise WrongContract(problem=problem)
     if contract.state not in (ContractState.CREATED, ContractState.GRACE):
         raise WrongContract(problem=f"contract {contract.id} is {contract.state.replace('_', ' ')}")
-    for digest in hashes(deployment, challenges(types)):
-        if digest.hex() == contract.deployment_hash:
-            return digest
+    if contract.deployment_hash in (digest.hex() for digest in document.hashes):
+        return contract.deployment_hash
     raise WrongContract(problem="contract hash does not match deployment hash")
 
 
-def not_final(problem: WrongContract, deployment: Deployment, best: NodeContract, node: int, types: Types) -> None:
+def not_final(problem: WrongContract, document: Document, best: NodeContract, node: int) -> None:
     """Raise NotYet when the best block carries what the finalized one does not; else the problem stands."""
     try:
-        carried(deployment, best, node, types)
+        carried(document, best, node)
     except WrongContract:
         raise problem from None
     raise NotYet(what=f"the change of contract {best.id} is not finalized yet")

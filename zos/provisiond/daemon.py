@@ -1,4 +1,4 @@
-"""Wires provisiond: the ledger, the workers, the ear on the chain, the door."""
+"""Wires provisiond: the ledger, the workers, the watcher of contracts, the API."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from zos.fetch.policy import Policy
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
-from zos.provisiond.book import Book
+from zos.provisiond.contracts import ContractWatcher
 from zos.provisiond.host import NodeHost
-from zos.provisiond.keeper import Keeper
 from zos.provisiond.kyc import Kyc
-from zos.provisiond.maker import Maker
-from zos.provisiond.model import Record
+from zos.provisiond.log import DeploymentLog
+from zos.provisiond.manager import DeploymentManager
+from zos.provisiond.model import Record, upgrade_1
 from zos.provisiond.service import ProvisionService
+from zos.provisiond.specs import Specs
+from zos.provisiond.store import DeploymentStore
 from zos.runtime.daemon import Daemon, Runtime
 from zos.verbs.primitive import find
 from zos.vmd.api import VmdClient
@@ -44,13 +46,15 @@ class Provisiond(Daemon):
         self._host = host = rt.host(
             NodeHost, rt.bus, Kyc(config.kyc, rt.clock), Policy.of_urls([rt.node.hub], config.allowed)
         )
-        book, types = Book(rt.ledger("deployments", Record, version=1), rt.clock), find()
-        keeper = Keeper(host, book, Maker(host, book, types), types, config.every)
-        rt.serve(ProvisionService(keeper, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
-        rt.task("work", keeper.work)
-        rt.task("listen", keeper.listen)
-        rt.loop("audit", keeper.audit, every=config.audit)
-        rt.loop("report", keeper.report, every=3600.0, wake=book.report_wake)
+        ledger = rt.ledger("deployments", Record, version=2, upgrades={1: upgrade_1})
+        store, specs = DeploymentStore(ledger, DeploymentLog(rt.state_dir / "log"), rt.clock), Specs(find())
+        manager = DeploymentManager(host, store, specs, config.every)
+        contracts = ContractWatcher(host.chain, store, specs.types, manager.wake)
+        rt.serve(ProvisionService(manager, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
+        rt.task("work", manager.work)
+        rt.task("follow", contracts.follow)
+        rt.loop("audit", contracts.audit, every=config.audit)
+        rt.loop("report", manager.report, every=3600.0, wake=store.reports.wake)
 
     async def close(self) -> None:
         self._host.close()

@@ -124,6 +124,8 @@ class FakeChain(Faulty):
         self.gate: asyncio.Event | None = None
         """A question for a contract waits for it."""
         self.waiting = asyncio.Event()
+        self.report_gate: asyncio.Event | None = None
+        """A report waits for it."""
         self._watchers: list[asyncio.Queue[ContractEvent]] = []
 
     async def status(self) -> ChainStatus:
@@ -163,6 +165,8 @@ class FakeChain(Faulty):
 
     async def report_resources(self, resources: tuple[ContractResources, ...]) -> Block:
         self.called("report_resources")
+        if self.report_gate is not None:
+            await self.report_gate.wait()
         self.reported += resources
         return self.block
 
@@ -352,9 +356,13 @@ class FakeVmd(Faulty):
     def __init__(self) -> None:
         super().__init__()
         self.machines: dict[str, Machine] = {}
+        self.gate: asyncio.Event | None = None
+        """Making a machine waits for it."""
 
     async def ensure_machine(self, machine: Machine) -> MachineInfo:
         self.called("ensure_machine")
+        if self.gate is not None:
+            await self.gate.wait()
         self.machines[machine.id] = machine
         return await self.machine(machine.id)
 

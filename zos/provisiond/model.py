@@ -5,51 +5,76 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from zos.model.deployment import (
-    Deployment,
-    Result,
-    ResultState,
-    Workload,
-    decode,
-    encode,
-    encode_workload,
-)
+from zos.model.deployment import Deployment, Result, ResultState, Workload, decode
 from zos.model.evidence import Evidence
-from zos.provisiond.api.types import Link
+from zos.provisiond.api.types import HistoryEntry
 
-STORY = 60
-"""How many links of a story are kept."""
-LOG, KEPT = 4000, 2000
-"""How long a log may become, and how many of its newest entries stay in any case."""
+HISTORY = 60
+"""How many entries of a history are kept."""
+DETAIL = 2000
+"""The most characters of an entry's detail."""
 LIVE = (ResultState.OK, ResultState.PAUSED)
+
+
+class Phase(StrEnum):
+    """Where a contract is in its life on this node. `lifecycle.py` has every transition."""
+
+    WAITING = "waiting"
+    """A document is accepted and not compared with its contract yet; nothing is made."""
+    ACTIVE = "active"
+    """Its workloads are made and kept."""
+    PAUSED = "paused"
+    """Active, and not paid: machines are paused."""
+    REFUSED = "refused"
+    """The contract does not carry the document; nothing was made. Another document may come."""
+    ENDING = "ending"
+    """The contract is over: everything is removed, then the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A workload that is wished for, and how far it is."""
+    """A workload and how far it is."""
 
     version: int
     name: str
     type: str
-    data: dict[str, Any]
+    data: Mapping[str, Any]
     metadata: str = ""
     description: str = ""
     state: ResultState = ResultState.INIT
     message: str = ""
     created: int = 0
+    """Unix seconds of the last transition."""
     result: Any = None
-    applied: dict[str, Any] | None = None
+    applied: Mapping[str, Any] | None = None
     """The data that is in force on the node; None before the first success."""
     applied_version: int = 0
     leaving: bool = False
-    """The tenant's signed update has removed it; it is listed until its resources are gone."""
+    """A signed update has removed it, or replaced it by another of its name; it goes before that one is made."""
+    unchanged: str = ""
+    """Why the last change of it could not be made; empty when it could."""
 
     def workload(self) -> Workload:
         """As clients read it."""
         result = Result(self.created, self.state, self.message, self.result)
         return Workload(self.version, self.name, self.type, self.data, self.metadata, self.description, result)
+
+    def settled(self, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
+        """In another state."""
+        return dataclasses.replace(self, state=state, message=message, created=now, result=result)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An accepted document that is not compared with its contract yet."""
+
+    document: Mapping[str, Any]
+    """As clients send it."""
+    signed: bool = False
+    """Its signatures were checked when it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,56 +84,50 @@ class Record:
     twin: int
     contract: int
     version: int
+    phase: Phase = Phase.WAITING
     metadata: str = ""
     description: str = ""
-    requirement: dict[str, Any] = field(default_factory=dict)
+    requirement: Mapping[str, Any] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
-    log: tuple[dict[str, Any], ...] = ()
-    """Every transition, as `changes` answers it."""
-    incoming: dict[str, Any] | None = None
-    """A document that is accepted and not compared to its contract yet."""
-    paused: bool = False
+    incoming: Incoming | None = None
+    """The first document of a WAITING one, or the next of any other; an ENDING one has none."""
     ending: Evidence | None = None
-    """The contract is over: everything goes."""
-    refused: str = ""
-    """Why the contract does not carry this deployment; nothing of it was made."""
+    """ENDING: the proof that the contract is over."""
+    refusal: str = ""
+    """Why the last document was refused; empty once one is in force."""
+    hash: str = ""
+    """By which the contract carries the document in force."""
     block: int = 0
-    """Finalized block at which the contract was last compared."""
-    story: tuple[Link, ...] = ()
+    """Finalized block at which the contract was last compared; 0: it never carried a document of this twin."""
+    history: tuple[HistoryEntry, ...] = ()
+    log: tuple[Mapping[str, Any], ...] = ()
+    """Of a record of version 1 until the store has moved it into the log's own file."""
 
     def item(self, name: str) -> Item | None:
-        """The workload of this name."""
-        return next((item for item in self.items if item.name == name), None)
+        """The workload of this name that is to be."""
+        return next((item for item in self.items if item.name == name and not item.leaving), None)
+
+    def leaving(self, name: str) -> Item | None:
+        """The workload of this name that is to go."""
+        return next((item for item in self.items if item.name == name and item.leaving), None)
 
     def with_item(self, item: Item) -> Record:
         """With one workload replaced, or added behind."""
-        if self.item(item.name) is None:
+        if not any(_is_same(old, item) for old in self.items):
             return dataclasses.replace(self, items=(*self.items, item))
-        return dataclasses.replace(self, items=tuple(item if old.name == item.name else old for old in self.items))
+        return dataclasses.replace(self, items=tuple(item if _is_same(old, item) else old for old in self.items))
 
-    def without_item(self, name: str) -> Record:
+    def without_item(self, item: Item) -> Record:
         """With one workload gone."""
-        return dataclasses.replace(self, items=tuple(item for item in self.items if item.name != name))
+        return dataclasses.replace(self, items=tuple(old for old in self.items if not _is_same(old, item)))
 
-    def logged(self, item: Item) -> Record:
-        """With a transition appended; in a long log the oldest of versions that are over make room."""
-        log = (*self.log, encode_workload(item.workload()))
-        if len(log) > LOG:
-            live = {(one.name, one.version) for one in (*self.items, item)}
-            old = tuple(entry for entry in log[:-KEPT] if (entry["name"], entry["version"]) in live)
-            log = (*old[-KEPT:], *log[-KEPT:])
-        return dataclasses.replace(self, log=log)
-
-    def without_attempts(self, version: int) -> Record:
-        """Without what was logged of a version that was refused before: clients would take it for the new try's."""
-        return dataclasses.replace(self, log=tuple(entry for entry in self.log if entry["version"] != version))
-
-    def told(self, link: Link) -> Record:
-        """With a link appended to the story; a repeated one is only moved on."""
-        story = self.story
-        if story and (story[-1].what, story[-1].detail, story[-1].workload) == (link.what, link.detail, link.workload):
-            story = story[:-1]
-        return dataclasses.replace(self, story=(*story, link)[-STORY:])
+    def noted(self, entry: HistoryEntry) -> Record:
+        """With an entry appended to the history; a repeated one only gets a newer time."""
+        entry = dataclasses.replace(entry, detail=entry.detail[:DETAIL])
+        history = self.history
+        if history and _words(history[-1]) == _words(entry):
+            history = history[:-1]
+        return dataclasses.replace(self, history=(*history, entry)[-HISTORY:])
 
     def deployment(self) -> Deployment:
         """As clients read it, workloads in their order."""
@@ -126,27 +145,17 @@ class Record:
             workloads=tuple(item.workload() for item in self.items if not item.leaving),
         )
 
-    @property
-    def is_active(self) -> bool:
-        """Has something that runs, or may."""
-        return any(item.state not in (ResultState.ERROR, ResultState.DELETED) for item in self.items)
+    def siblings(self) -> dict[str, Item]:
+        """The workloads that are to be, by name."""
+        return {item.name: item for item in self.items if not item.leaving}
 
 
-def fresh(deployment: Deployment, now: int) -> Record:
-    """A new deployment: everything `init`, the document waiting for its contract."""
-    record = Record(
-        twin=deployment.twin_id,
-        contract=deployment.contract_id,
-        version=deployment.version,
-        metadata=deployment.metadata,
-        description=deployment.description,
-        requirement=encode(deployment)["signature_requirement"],
-        incoming=encode(deployment),
-    )
-    for workload in deployment.workloads:
-        item = item_of(workload, now)
-        record = record.with_item(item).logged(item)
-    return record
+def _is_same(one: Item, other: Item) -> bool:
+    return (one.name, one.leaving) == (other.name, other.leaving)
+
+
+def _words(entry: HistoryEntry) -> tuple[str, str, str]:
+    return entry.what, entry.detail, entry.workload
 
 
 def item_of(workload: Workload, now: int) -> Item:
@@ -155,38 +164,29 @@ def item_of(workload: Workload, now: int) -> Item:
         workload.version,
         workload.name,
         workload.type,
-        dict(workload.data),
+        workload.data,
         workload.metadata,
         workload.description,
         created=now,
     )
 
 
-def settled(item: Item, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
-    """An item that has come to a state."""
-    return dataclasses.replace(item, state=state, message=message, created=now, result=result)
-
-
-def moved(item: Item, workload: Workload) -> Item:
-    """The same workload in a newer wording."""
-    return dataclasses.replace(
-        item,
-        version=workload.version,
-        data=dict(workload.data),
-        metadata=workload.metadata,
-        description=workload.description,
-    )
-
-
-def kept(item: Item, now: int) -> Item:
-    """The workload as it was before a change that could not be made; it still runs."""
-    if item.applied is None:
-        return item
-    return dataclasses.replace(
-        item, data=item.applied, version=item.applied_version, state=ResultState.OK, message="", created=now
-    )
-
-
-def siblings(record: Record) -> Mapping[str, Item]:
-    """The deployment's workloads by name."""
-    return {item.name: item for item in record.items if not item.leaving}
+def upgrade_1(body: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 1, which told its phase by five fields."""
+    ending, refused, incoming = body.get("ending"), body.get("refused", ""), body.get("incoming")
+    if ending:
+        phase = Phase.ENDING
+    elif refused:
+        phase = Phase.REFUSED
+    elif incoming and not body.get("block"):
+        phase = Phase.WAITING
+    else:
+        phase = Phase.PAUSED if body.get("paused") else Phase.ACTIVE
+    kept = {name: value for name, value in body.items() if name not in ("paused", "refused", "story", "incoming")}
+    return {
+        **kept,
+        "phase": phase.value,
+        "refusal": refused,
+        "incoming": {"document": incoming, "signed": False} if incoming and not ending else None,
+        "history": body.get("story", []),
+    }

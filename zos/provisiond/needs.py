@@ -7,9 +7,8 @@ from typing import Any
 
 from zos.errors import Status, ZosError
 from zos.model.deployment import ResultState
-from zos.provisiond import model
-from zos.provisiond.model import LIVE, Record
-from zos.provisiond.order import Types
+from zos.provisiond.model import LIVE, Phase, Record
+from zos.provisiond.plan import Types
 from zos.verbs.primitive import Need, NotReady, Waiting
 
 
@@ -36,7 +35,7 @@ def is_passing(err: ZosError, twin: int, records: Iterable[Record], types: Types
     if isinstance(err, NotReady) or err.status not in _CONFLICTS:
         return False
     return any(
-        item.type in types and (item.leaving or record.ending is not None)
+        item.type in types and (item.leaving or record.phase is Phase.ENDING)
         for record in records
         if record.twin == twin
         for item in record.items
@@ -47,8 +46,8 @@ def _find(need: Need, record: Record, records: tuple[Record, ...], types: Types)
     places = (record, *(one for one in records if one.contract != record.contract)) if need.shared else (record,)
     coming = False
     for place in places:
-        item = model.siblings(place).get(need.name)
-        if place.ending is None and item is not None and _is_kind(need, item.type, types):
+        item = place.item(need.name)
+        if place.phase is not Phase.ENDING and item is not None and _is_kind(need, item.type, types):
             return item.state, item.applied is not None
         coming = coming or _is_coming(need, place, types)
     return ("init" if coming else "missing"), False
@@ -56,9 +55,9 @@ def _find(need: Need, record: Record, records: tuple[Record, ...], types: Types)
 
 def _is_coming(need: Need, record: Record, types: Types) -> bool:
     """A document that is accepted and not compared with its contract yet has it."""
-    if record.incoming is None or record.ending is not None:
+    if record.incoming is None:
         return False
-    listed: Any = record.incoming["workloads"]
+    listed: Any = record.incoming.document["workloads"]
     return any(one["name"] == need.name and _is_kind(need, one["type"], types) for one in listed)
 
 

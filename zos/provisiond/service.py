@@ -1,4 +1,4 @@
-"""provisiond's door on the wire."""
+"""The server side of provisiond's API."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ from zos.model.deployment import encode
 from zos.provisiond import why
 from zos.provisiond.api import provisiond_pb2 as pb
 from zos.provisiond.api.provisiond_pb2_grpc import ProvisiondServicer
-from zos.provisiond.keeper import Keeper
+from zos.provisiond.manager import DeploymentManager
 from zos.vmd.api import VmdClient
 
 
 class ProvisionService(ProvisiondServicer):
-    """Deployments, their results and their stories."""
+    """Deployments, their results and histories."""
 
-    def __init__(self, keeper: Keeper, vmd: VmdClient) -> None:
-        self._keeper = keeper
+    def __init__(self, manager: DeploymentManager, vmd: VmdClient) -> None:
+        self._manager = manager
+        self._store = manager.store
         self._vmd = vmd
 
     async def Deploy(self, request: pb.DeployRequest, context: Any) -> pb.DeployReply:
-        await self._keeper.deploy(request.document, _optional(request, "sender"))
+        await self._manager.deploy(request.document, _optional(request, "sender"))
         return pb.DeployReply()
 
     async def Update(self, request: pb.DeployRequest, context: Any) -> pb.DeployReply:
-        await self._keeper.update(request.document, _optional(request, "sender"))
+        await self._manager.update(request.document, _optional(request, "sender"))
         return pb.DeployReply()
 
     async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
-        record = self._keeper.book.record(request.contract, _optional(request, "twin"))
+        record = self._store.record(request.contract, _optional(request, "twin"))
         return _document(encode(record.deployment()))
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Any) -> pb.Document:
-        records = self._keeper.book.all(_optional(request, "twin"))
+        records = self._store.all(_optional(request, "twin"))
         return _document([encode(record.deployment()) for record in records])
 
     async def ListChanges(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
-        return _document(list(self._keeper.book.record(request.contract, _optional(request, "twin")).log))
+        return _document(self._store.changes(request.contract, _optional(request, "twin")))
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.Usage:
-        return convert.encode(self._keeper.usage(), pb.Usage)
+        return convert.encode(self._manager.usage(), pb.Usage)
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.Why:
-        return convert.encode(await why.why(self._keeper, self._vmd, request.contract, request.workload), pb.Why)
+        return convert.encode(await why.why(self._manager, self._vmd, request.contract, request.workload), pb.Why)
 
     async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Progress]:
-        async for progress in self._keeper.book.watch(request.contract):
+        async for progress in self._store.watch(request.contract):
             yield convert.encode(progress, pb.Progress)
 
 

@@ -1,4 +1,4 @@
-"""Tells why something is as it is: one sentence, and the chain of causes from the block to the console's last lines."""
+"""Explains a deployment: one sentence, and what led there, from the block on the chain to the console's last lines."""
 
 from __future__ import annotations
 
@@ -6,73 +6,83 @@ from zos.errors import ZosError
 from zos.model.deployment import ResultState
 from zos.model.names import workload_id
 from zos.provisiond.api.errors import NoSuchDeployment, NoSuchWorkload
-from zos.provisiond.api.types import Link, Why
-from zos.provisiond.keeper import Keeper
-from zos.provisiond.model import Item, Record
+from zos.provisiond.api.types import HistoryEntry, Why
+from zos.provisiond.manager import DeploymentManager
+from zos.provisiond.model import Item, Phase, Record
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId, MachineInfo, MachineState
 
 LINES = 5
-MACHINES = ("zmachine", "zmachine-light")
 
 
-async def why(keeper: Keeper, vmd: VmdClient, contract: int, workload: str) -> Why:
-    """The story of a deployment, or of one of its workloads."""
+async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workload: str) -> Why:
+    """The history of a deployment, or of one of its workloads."""
+    problem = manager.problem(contract)
     try:
-        record = keeper.book.record(contract)
+        record = manager.store.record(contract)
     except NoSuchDeployment:
-        trouble = keeper.trouble(contract)
-        if not trouble:
+        if not problem:
             raise
-        return Why(f"contract {contract} has no deployment here yet: {trouble}", ())
+        return Why(f"contract {contract} has no deployment here yet: {problem}", ())
     if not workload:
-        return Why(sentence(record, keeper.trouble(contract)), record.story)
-    item = record.item(workload)
+        return Why(sentence(record, problem), record.history)
+    item = record.item(workload) or record.leaving(workload)
     if item is None:
         raise NoSuchWorkload(contract=contract, workload=workload)
-    links = [link for link in record.story if link.workload in ("", workload)]
-    if item.type not in MACHINES:
-        return Why(of_item(item), tuple(links))
-    id = MachineId(workload_id(record.twin, contract, workload))
+    history = tuple(entry for entry in record.history if entry.workload in ("", workload))
+    one = manager.specs.types.get(item.type)
+    if one is None or not one.is_machine:
+        return Why(of_item(item), history)
+    machine, seen = await _seen(vmd, MachineId(workload_id(record.twin, contract, workload)))
+    return Why(of_item(item, machine), (*history, *seen))
+
+
+async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list[HistoryEntry]]:
     machine: MachineInfo | None = None
     try:
         machine = await vmd.machine(id)
-        links.append(Link("machine", machine_words(machine), machine.since))
+        seen = [HistoryEntry("machine", machine_words(machine), machine.since)]
         console = (await vmd.read_console(id)).decode(errors="replace").splitlines()
-        links += [Link("console", line.rstrip(), 0.0) for line in console[-LINES:]]
     except ZosError as err:
-        links.append(Link("machine", err.explain(), 0.0))
-    return Why(of_item(item, machine), tuple(links))
+        return machine, [HistoryEntry("machine", err.explain(), 0.0)]
+    return machine, [*seen, *(HistoryEntry("console", line.rstrip(), 0.0) for line in console[-LINES:])]
 
 
-def sentence(record: Record, trouble: str) -> str:
+def sentence(record: Record, problem: str) -> str:
     """A deployment in one sentence."""
     head = f"contract {record.contract}"
     if record.ending is not None:
         return f"{head} is being removed: {record.ending.detail}"
-    if record.refused:
-        return f"{head} was refused: {record.refused}"
     if record.incoming is not None:
-        return f"{head} waits to be compared with the chain{f': {trouble}' if trouble else ''}"
-    wrong = [item for item in record.items if item.state is ResultState.ERROR]
-    if wrong:
-        return f"{head}: {of_item(wrong[0])}"
-    waiting = [item for item in record.items if item.state is ResultState.INIT]
-    if waiting:
-        return f"{head}: {of_item(waiting[0])}"
-    if record.paused:
+        return f"{head} waits to be compared with the chain{f': {problem}' if problem else ''}"
+    if record.phase is Phase.REFUSED:
+        return f"{head} was refused: {record.refusal}"
+    for state in (ResultState.ERROR, ResultState.INIT):
+        item = next((item for item in record.items if item.state is state and not item.leaving), None)
+        if item is not None:
+            return f"{head}: {of_item(item)}"
+    if record.phase is Phase.PAUSED:
         return f"{head} is paused: it is not paid"
+    if record.refusal:
+        return f"{head} runs version {record.version}; the update was refused: {record.refusal}"
+    unchanged = next((item for item in record.items if item.unchanged), None)
+    if unchanged is not None:
+        return f"{head}: {of_item(unchanged)}"
     return f"{head} is as it was signed: {len(record.items)} workloads are ok"
 
 
 def of_item(item: Item, machine: MachineInfo | None = None) -> str:
     """A workload in one sentence."""
+    if item.leaving:
+        return f"{item.name} is being removed"
     if item.state is ResultState.ERROR:
         return f"{item.name} failed: {item.message}"
     if item.state is ResultState.INIT:
         return f"{item.name} is not made yet{f': {item.message}' if item.message else ''}"
     if machine is not None and machine.state is not MachineState.RUNNING:
-        return f"{item.name} is wished for and {machine_words(machine)}"
+        return f"{item.name} should run and is {machine_words(machine)}"
+    if item.unchanged:
+        return f"{item.name} is {item.state}; its change was refused: {item.unchanged}"
     return f"{item.name} is {item.state}"
 
 

@@ -193,7 +193,7 @@ async def _phases(ctx: Context, deployed: Deployed) -> dict[str, dict[str, float
                 continue
             why = await ProvisiondClient(bus).why(contract, workload["name"])
             steps: dict[str, float] = {}
-            for link in why.links:
+            for link in why.history:
                 if link.took:
                     word = link.what.split()[0]
                     steps[word] = round(steps.get(word, 0.0) + link.took, 3)

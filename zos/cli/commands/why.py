@@ -11,7 +11,7 @@ from zos.cli.context import Context
 from zos.cli.parsing import Parser
 from zos.cli.render import since
 from zos.errors import ZosError
-from zos.provisiond.api import Link, NoSuchDeployment, ProvisiondClient
+from zos.provisiond.api import HistoryEntry, NoSuchDeployment, ProvisiondClient
 
 
 def define(parser: Parser) -> None:
@@ -26,8 +26,9 @@ async def _why(arguments: argparse.Namespace, ctx: Context) -> None:
     async for _, bus in ctx.buses():
         with contextlib.suppress(NoSuchDeployment):
             found = await ProvisiondClient(bus).why(contract, workload)
-            lines = "\n".join(_line(link) for link in found.links)
-            ctx.out.result(dataclasses.asdict(found), f"{found.sentence}\n{lines}".rstrip())
+            lines = "\n".join(_line(entry) for entry in found.history)
+            told = {"sentence": found.sentence, "links": [dataclasses.asdict(one) for one in found.history]}
+            ctx.out.result(told, f"{found.sentence}\n{lines}".rstrip())
             return
     raise NoSuchDeployment(contract=contract)
 
@@ -43,8 +44,8 @@ async def _find(ctx: Context, what: str, workload: str) -> tuple[int, str]:
     raise NoSuchDeployment(contract=what)
 
 
-def _line(link: Link) -> str:
-    when = f"{since(time.time() - link.at)} ago" if link.at else ""
-    took = f"  ({link.took * 1000:.0f} ms)" if link.took else ""
-    whose = f"{link.workload}: " if link.workload else ""
-    return f"  {when:>12}  {whose}{link.what}: {link.detail}{took}"
+def _line(entry: HistoryEntry) -> str:
+    when = f"{since(time.time() - entry.at)} ago" if entry.at else ""
+    took = f"  ({entry.took * 1000:.0f} ms)" if entry.took else ""
+    whose = f"{entry.workload}: " if entry.workload else ""
+    return f"  {when:>12}  {whose}{entry.what}: {entry.detail}{took}"

@@ -1,4 +1,4 @@
-"""The door of provisiond."""
+"""The API of provisiond."""
 
 from zos.provisiond.api.client import ProvisiondClient
 from zos.provisiond.api.errors import (
@@ -9,12 +9,12 @@ from zos.provisiond.api.errors import (
     TwinMismatch,
     WrongContract,
 )
-from zos.provisiond.api.types import Link, Progress, Usage, Why
+from zos.provisiond.api.types import HistoryEntry, Progress, Usage, Why
 
 __all__ = [
     "BadUpdate",
     "DeploymentExists",
-    "Link",
+    "HistoryEntry",
     "NameTaken",
     "NoSuchDeployment",
     "Progress",

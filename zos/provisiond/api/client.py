@@ -1,4 +1,4 @@
-"""The client of provisiond's door."""
+"""The client of provisiond's API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zos.provisiond.api.types import Progress, Usage, Why
 
 
 class ProvisiondClient(DaemonClient):
-    """Deployments, their results and their stories."""
+    """Deployments, their results and histories."""
 
     name = "provisiond"
     stub = ProvisiondStub

@@ -71,7 +71,7 @@ class ExplainRequest(_message.Message):
     workload: str
     def __init__(self, contract: _Optional[int] = ..., workload: _Optional[str] = ...) -> None: ...
 
-class Link(_message.Message):
+class HistoryEntry(_message.Message):
     __slots__ = ("what", "detail", "at", "took", "workload")
     WHAT_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
@@ -86,12 +86,12 @@ class Link(_message.Message):
     def __init__(self, what: _Optional[str] = ..., detail: _Optional[str] = ..., at: _Optional[float] = ..., took: _Optional[float] = ..., workload: _Optional[str] = ...) -> None: ...
 
 class Why(_message.Message):
-    __slots__ = ("sentence", "links")
+    __slots__ = ("sentence", "history")
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
-    LINKS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     sentence: str
-    links: _containers.RepeatedCompositeFieldContainer[Link]
-    def __init__(self, sentence: _Optional[str] = ..., links: _Optional[_Iterable[_Union[Link, _Mapping]]] = ...) -> None: ...
+    history: _containers.RepeatedCompositeFieldContainer[HistoryEntry]
+    def __init__(self, sentence: _Optional[str] = ..., history: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("contract",)

@@ -1,4 +1,4 @@
-"""What provisiond's door speaks of, beside deployments, which cross it as the JSON that clients know."""
+"""What provisiond's API speaks of, beside deployments, which cross it as the JSON that clients know."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """One cause in the chain that led to how something stands."""
+class HistoryEntry:
+    """One thing that led to the present state of a deployment."""
 
     what: str
     """chain, fetch, admission, the name of a step, machine, console."""
@@ -24,7 +24,7 @@ class Why:
     """One sentence, and what led there."""
 
     sentence: str
-    links: tuple[Link, ...]
+    history: tuple[HistoryEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,14 @@ from typing import Any
 
 import pytest
 
-from zos.chain.api import ContractState, EventKind, Twin
+from zos.chain.api import Block, ContractState, EventKind, Twin
 from zos.chain.api.types import ContractEvent
 from zos.errors import ZosError
 from zos.model import mycelium as overlay
 from zos.model.decode import Malformed
-from zos.model.deployment import decode
 from zos.model.evidence import EvidenceKind
 from zos.model.signing import BadSignature
-from zos.provisiond import model
-from zos.provisiond.admission import MOST_WAITING, MOST_WORKLOADS
+from zos.provisiond.admission import MOST_BYTES, MOST_WAITING, MOST_WORKLOADS
 from zos.provisiond.api import (
     BadUpdate,
     DeploymentExists,
@@ -34,7 +32,6 @@ from zos.provisiond.api.errors import NotVerified, TooManyWaiting
 from zos.provisiond.daemon import Config, Provisiond
 from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
-from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 from zos.substrate import ChainUnreachable, KeyKind, LocalKey
 
@@ -268,18 +265,6 @@ async def test_twice_the_same_name_is_refused(tmp_path: Path) -> None:
 async def test_a_deployment_of_too_many_workloads_is_refused(tmp_path: Path) -> None:
     body = u.document(5, *(u.zmount(f"d{number}") for number in range(MOST_WORKLOADS + 1)))
     assert "workloads: a deployment has at most 500" in str(await refused(tmp_path, body))
-
-
-def test_a_long_log_keeps_what_is_live_and_the_newest() -> None:
-    record = model.fresh(decode(u.document(5, u.zmount("still"), u.zmount("busy"))), 1)
-    busy = record.items[1]
-    for version in range(3 * model.LOG):
-        busy = dataclasses.replace(busy, version=version)
-        record = record.with_item(busy).logged(busy)
-        assert len(record.log) <= model.LOG
-    assert record.log[0]["name"] == "still"
-    assert [one["version"] for one in record.log[-3:]] == [version - 2, version - 1, version]
-    assert len([one for one in record.log if one["name"] == "still"]) == 1
 
 
 async def test_a_signature_of_somebody_else_is_refused(tmp_path: Path) -> None:
@@ -661,7 +646,7 @@ async def test_a_contract_that_names_its_document_is_fetched_by_the_node(tmp_pat
                 await asyncio.sleep(0.01)
         host.documents[url] = u.signed(body)
         await becomes(door, 7, "vm1", "ok")
-        story = (await door.why(7, "vm1")).links
+        story = (await door.why(7, "vm1")).history
     words = [link.what for link in story]
     assert words.index("chain") < words.index("fetch") < words.index("admission")
     assert words[-1] == "console"
@@ -674,7 +659,7 @@ async def test_a_contract_may_name_its_owners_vault(tmp_path: Path) -> None:
     async with node(tmp_path, host) as door:
         u.happened(host, EventKind.CREATED, 7)
         await becomes(door, 7, "vm1", "ok")
-        links = (await door.why(7, "vm1")).links
+        links = (await door.why(7, "vm1")).history
     assert "the deployment was fetched from its owner's vault" in [link.detail for link in links]
 
 
@@ -827,15 +812,94 @@ async def test_an_address_that_a_leaving_machine_still_has_is_waited_for(tmp_pat
         await becomes(door, 5, "new", "ok")
 
 
-def test_records_of_the_first_release_are_read(tmp_path: Path) -> None:
-    for name, records in json.loads((Path(__file__).parent / "ledger/v1.json").read_text()).items():
-        (tmp_path / name).mkdir()
-        for record in records:
-            (tmp_path / name / f"{record['key']}.json").write_text(json.dumps(record))
-    ledger = Ledger(tmp_path / "deployments", model.Record)
-    assert not ledger.corrupt
-    records = dict(ledger.items())
-    assert [item.leaving for item in records["5"].items] == [False, False, False, False, False, True]
-    assert records["5"].incoming
-    assert (records["7"].refused, records["8"].paused) == ("contract hash does not match deployment hash", True)
-    assert records["9"].ending
+async def test_what_becomes_ok_while_a_report_is_under_way_is_reported_after_it(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network(), u.zmachine())
+    u.contract(host, 5, body)
+    host.chain.report_gate = asyncio.Event()
+    host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "net1", "ok")
+        async with asyncio.timeout(5):
+            while "report_resources" not in host.chain.calls:
+                await asyncio.sleep(0.01)
+        host.vmd.trouble = None
+        await becomes(door, 5, "vm1", "ok")
+        host.chain.report_gate.set()
+        async with asyncio.timeout(5):
+            while not host.chain.reported or host.chain.reported[-1].cru != 1:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_document_that_cannot_be_fetched_keeps_nothing_from_its_pause_and_end(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(0, *VM)
+    url = "http://hub/x"
+    data = json.dumps({"pull": {"url": url}}).encode()
+    host.documents[url] = u.signed(body)
+    u.contract(host, 7, body, deployment_data=data)
+    async with node(tmp_path, host) as door:
+        u.happened(host, EventKind.CREATED, 7)
+        await becomes(door, 7, "vm1", "ok")
+        del host.documents[url]
+        host.chain.block = Block(12, "0x" + "0c" * 32)
+        other = u.contract(host, 7, u.document(0, u.network()), deployment_data=data)
+        u.happened(host, EventKind.UPDATED, 7)
+        host.chain.contracts[7] = dataclasses.replace(other, state=ContractState.GRACE)
+        u.happened(host, EventKind.GRACE_STARTED, 7)
+        await becomes(door, 7, "vm1", "paused")
+        u.cancel(host, 7)
+        await removed(door, 7)
+    assert not host.vmd.machines
+
+
+async def test_a_name_that_is_removed_and_comes_again_is_a_new_disk(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a"), u.zmount("b"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as door:
+        await door.deploy(u.signed(body), u.TWIN)
+        await becomes(door, 5, "a", "ok")
+        host.storaged.trouble = ChainUnreachable(url="storaged", problem="restarting")
+        for version, workloads in ((1, [u.zmount("b")]), (2, [u.zmount("b"), {**u.zmount("a"), "version": 2}])):
+            new = u.document(5, *workloads, version=version)
+            u.contract(host, 5, new)
+            await door.update(u.signed(new), u.TWIN)
+            async with asyncio.timeout(5):
+                while (await door.get(5))["version"] != version:
+                    await asyncio.sleep(0.01)
+        assert await state(door, 5, "a") == "init"
+        host.storaged.trouble = None
+        await becomes(door, 5, "a", "ok")
+        log = [(one["version"], one["result"]["state"]) for one in await door.changes(5) if one["name"] == "a"]
+    assert [id for id, _ in host.storaged.dropped] == ["26-5-a"]
+    assert log == [(0, "init"), (0, "ok"), (2, "init"), (0, "deleted"), (2, "ok")]
+
+
+async def test_a_document_is_bounded_in_bytes(tmp_path: Path) -> None:
+    body = u.document(5, u.zmount(), metadata="x" * MOST_BYTES)
+    assert "at most 1048576 are taken" in str(await refused(tmp_path, body))
+
+
+def large_machine(contract: int) -> dict[str, Any]:
+    name, capacity = f"net{contract}", {"cpu": 1, "memory": 3 * u.GiB}
+    place = {"public_ip": "", "planetary": False, "interfaces": [{"network": name, "ip": "10.20.2.5"}]}
+    return u.document(contract, u.network(name), u.zmachine(compute_capacity=capacity, network=place))
+
+
+async def test_machines_that_are_made_at_once_get_no_more_memory_than_there_is(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.total = 10 * u.GiB
+    host.vmd.gate = asyncio.Event()
+    bodies = {contract: large_machine(contract) for contract in range(5, 8)}
+    for contract, body in bodies.items():
+        u.contract(host, contract, body)
+    async with node(tmp_path, host) as door:
+        for body in bodies.values():
+            await door.deploy(u.signed(body), u.TWIN)
+        async with asyncio.timeout(5):
+            while "error" not in [await state(door, contract, "vm1") for contract in bodies]:
+                await asyncio.sleep(0.01)
+        host.vmd.gate.set()
+        async with asyncio.timeout(5):
+            while "init" in (states := [await state(door, contract, "vm1") for contract in bodies]):
+                await asyncio.sleep(0.01)
+    assert sorted(states) == ["error", "ok", "ok"]

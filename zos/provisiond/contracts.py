@@ -1,0 +1,124 @@
+"""Follows the node's contracts on the chain: an event is only a reason to read one, and what is read decides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from zos.chain.api import ChainClient, NodeContract, NoSuchContract
+from zos.chain.api.types import ContractEvent, ContractState, EventKind
+from zos.errors import ZosError
+from zos.model.evidence import Evidence, EvidenceKind
+from zos.provisiond import lifecycle, pull
+from zos.provisiond.admission import Document, carried
+from zos.provisiond.api.errors import WrongContract
+from zos.provisiond.model import Phase, Record
+from zos.provisiond.plan import Types
+from zos.provisiond.store import DeploymentStore
+
+log = logging.getLogger("zos.provisiond")
+
+OVER = (ContractState.DELETED_CANCELED, ContractState.DELETED_OUT_OF_FUNDS)
+
+
+class ContractWatcher:
+    """`on_change` is called with a contract that there is something to do for, and whether to fetch its document."""
+
+    def __init__(
+        self, chain: ChainClient, store: DeploymentStore, types: Types, on_change: Callable[[int, bool], None]
+    ) -> None:
+        self._chain = chain
+        self._store = store
+        self._types = types
+        self._on_change = on_change
+
+    async def follow(self) -> None:
+        """Act on events as they come."""
+        async for event in self._chain.watch_contracts():
+            self._note(event)
+            try:
+                await self.read(event.contract)
+            except ZosError as err:
+                log.warning("contract %d: %s", event.contract, err.explain())
+
+    def _note(self, event: ContractEvent) -> None:
+        if self._store.get(event.contract) is not None and event.kind is not EventKind.PRESENT:
+            self._store.note(event.contract, "chain", f"contract {event.kind} in block {event.block.number}")
+
+    async def audit(self) -> None:
+        """Read every contract by its id; a list's silence about one is never taken for its end."""
+        failures = []
+        for record in self._store.all():
+            try:
+                await self.read(record.contract)
+            except ZosError as err:
+                failures.append(err)
+        for id in await self._chain.node_contracts():
+            if self._store.get(id) is None:
+                await self.read(id)
+        if failures:
+            raise failures[0]
+
+    async def read(self, contract: int) -> None:
+        """Read one contract and act on what it says."""
+        try:
+            seen = await self._chain.contract(contract)
+        except NoSuchContract as err:
+            self._gone(contract, err)
+            return
+        record = self._store.get(contract)
+        if record is None:
+            if pull.place(seen.deployment_data) and seen.state is ContractState.CREATED:
+                self._on_change(contract, True)
+            return
+        if record.phase is Phase.ENDING:
+            return
+        if seen.state in OVER:
+            self._end(contract, seen.at.number, f"contract {contract} is {seen.state}")
+            return
+        self._pause(record, seen.state is ContractState.GRACE)
+        if self._is_stale(record, seen):
+            self._on_change(contract, True)
+
+    def _gone(self, contract: int, err: NoSuchContract) -> None:
+        record = self._store.get(contract)
+        if record is None or record.phase is Phase.ENDING:
+            return
+        if record.incoming is None:
+            self._end(contract, err.block, str(err))
+        else:
+            # Comparing the document answers it; the next audit ends what is left.
+            self._on_change(contract, False)
+
+    def _pause(self, record: Record, is_grace: bool) -> None:
+        if record.phase is Phase.ACTIVE and is_grace:
+            change, text = lifecycle.paused, "the contract is not paid: paused"
+        elif record.phase is Phase.PAUSED and not is_grace:
+            change, text = lifecycle.resumed, "the contract is paid again: resumed"
+        else:
+            return
+        entry = self._store.entry("chain", text)
+        self._store.change(record.contract, lambda now: change(now).noted(entry))
+        self._on_change(record.contract, False)
+
+    def _is_stale(self, record: Record, seen: NodeContract) -> bool:
+        """The contract carries another document than ours, and says where that lies."""
+        if pull.place(seen.deployment_data) is None:
+            return False
+        if seen.twin != record.twin:
+            return not record.block
+        if record.incoming is not None or record.block >= seen.at.number:
+            return False
+        if record.hash:
+            return record.hash != seen.deployment_hash
+        try:
+            carried(Document(record.deployment(), self._types), seen, seen.node)
+        except WrongContract:
+            return True
+        return False
+
+    def _end(self, contract: int, block: int, detail: str) -> None:
+        evidence = Evidence(EvidenceKind.CONTRACT_CANCELLED, contract, block, detail)
+        entry = self._store.entry("chain", detail)
+        self._store.change(contract, lambda record: lifecycle.ended(record, evidence).noted(entry))
+        self._on_change(contract, False)

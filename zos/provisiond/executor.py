@@ -1,0 +1,192 @@
+"""Performs what the plan of a deployment says: each workload's steps, one workload after another."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from zos.errors import Kind, ZosError
+from zos.model.deployment import ResultState
+from zos.model.evidence import Evidence, EvidenceKind
+from zos.model.names import WorkloadId, workload_id
+from zos.provisiond import lifecycle, needs
+from zos.provisiond.api.errors import NoMemory
+from zos.provisiond.api.types import Progress
+from zos.provisiond.lifecycle import Moved
+from zos.provisiond.model import LIVE, Item, Phase, Record
+from zos.provisiond.plan import Do, Op, plan
+from zos.provisiond.specs import Specs
+from zos.provisiond.store import DeploymentStore, progress
+from zos.verbs.primitive import Facts, Sibling, Unchanged, Waiting
+from zos.verbs.step import Answers, Clients, Step
+
+log = logging.getLogger("zos.provisiond")
+
+
+class Executor:
+    """`memory` tells the node's total and reserved bytes."""
+
+    def __init__(
+        self, clients: Clients, memory: Callable[[], tuple[int, int]], store: DeploymentStore, specs: Specs
+    ) -> None:
+        self._clients = clients
+        self._memory = memory
+        self._store = store
+        self._specs = specs
+        self._in_making: dict[WorkloadId, int] = {}
+        """Memory of machines that are being made, so that two at once cannot both get the last of it."""
+
+    async def apply(self, record: Record) -> bool:
+        """Do all that can be done now; False when the deployment is gone. Raises what is to be tried again."""
+        contract = record.contract
+        waiting: ZosError | None = None
+        for op in plan(record, self._specs.types):
+            try:
+                await self._perform(contract, op)
+            except ZosError as err:
+                if err.kind is Kind.BUG:
+                    raise
+                waiting = waiting or err
+        if waiting is not None:
+            raise waiting
+        now = self._store.record(contract)
+        if now.ending is None or now.items:
+            return True
+        self._store.remove(contract)
+        self._store.publish(Progress(contract, "", "", ResultState.DELETED, now.ending.detail, self._store.now()))
+        return False
+
+    async def _perform(self, contract: int, op: Op) -> None:
+        record = self._store.record(contract)
+        item = record.leaving(op.name) if op.leaving else record.item(op.name)
+        if item is None:
+            return
+        if op.do is Do.REMOVE:
+            await self._remove(record, item)
+            return
+        try:
+            await self._make(record, item, op.do)
+        except ZosError as err:
+            self._not_made(contract, op, err)
+
+    async def _remove(self, record: Record, item: Item) -> None:
+        one = self._specs.types[item.type]
+        evidence = record.ending or Evidence(
+            EvidenceKind.SIGNED_UPDATE, record.contract, record.block, f"version {record.version} has no {item.name}"
+        )
+        # A workload that was refused before anything was made has nothing to remove, and dropping is repeatable.
+        steps = one.drop(_id(record, item), self._specs.in_force(item), self._facts(record, item, evidence))
+        await self._steps(record, item, steps, quiet=True)
+        text = record.ending.detail if record.ending else "deleted by an update"
+        gone = item.settled(ResultState.DELETED, self._store.now(), text)
+        self._store.change(record.contract, lambda now: Moved(now.without_item(item), (gone,)))
+        self._store.announce(record.contract, gone)
+
+    async def _make(self, record: Record, item: Item, do: Do) -> None:
+        one, id = self._specs.types[item.type], _id(record, item)
+        spec = self._specs.of(item.type, item.data, f"{item.name}.data")
+        previous = self._specs.in_force(item) if item.applied is not None else None
+        facts = self._facts(record, item)
+        if record.leaving(item.name) is not None:
+            raise Waiting(what=f"the removal of the `{item.name}` before")
+        if do is Do.CHANGE:
+            one.change(spec, previous, facts)
+        needs.check(one.needs(spec), record, self._store.all(), self._specs.types, is_made=do is Do.KEEP)
+        if do is Do.MAKE:
+            self._check_memory(id, one.capacity(spec).mru)
+        try:
+            answers = await self._steps(record, item, one.make(id, spec, facts, previous), quiet=do is Do.KEEP)
+        finally:
+            self._in_making.pop(id, None)
+        state = ResultState.PAUSED if facts.paused else ResultState.OK
+        if do is Do.KEEP and item.state is state:
+            return
+        message = "paused" if state is ResultState.PAUSED else ""
+        made = dataclasses.replace(
+            item.settled(state, self._store.now(), message, one.result(id, spec, answers, facts)),
+            applied=item.data,
+            applied_version=item.version,
+        )
+        self._store.change(record.contract, lambda now: Moved(now.with_item(made), (made,)))
+        self._store.announce(record.contract, made)
+
+    async def _steps(self, record: Record, item: Item, steps: tuple[Step[Any], ...], quiet: bool) -> Answers:
+        answers = Answers()
+        for step in steps:
+            began = time.monotonic()
+            try:
+                answers.put(step, await step.perform(self._clients, answers))
+            except ZosError as err:
+                self._store.note(record.contract, step.describe(), err.explain(), 0.0, item.name)
+                raise
+            if not quiet:
+                self._store.note(record.contract, step.describe(), "done", time.monotonic() - began, item.name)
+        return answers
+
+    def _not_made(self, contract: int, op: Op, err: ZosError) -> None:
+        record = self._store.record(contract)
+        item = record.item(op.name)
+        if item is None:
+            return
+        if op.do is Do.MAKE and needs.is_passing(err, record.twin, self._store.all(), self._specs.types):
+            err = _later(err)
+        now, text = self._store.now(), err.explain()
+        if err.kind is Kind.NOT_NOW:
+            if item.state is ResultState.INIT and item.message != text:
+                told = dataclasses.replace(item, message=text)
+                self._store.change(contract, lambda record: record.with_item(told))
+                self._store.publish(progress(contract, told))
+            raise err
+        if op.do is Do.KEEP:
+            raise err
+        state = ResultState.UNCHANGED if op.do is Do.CHANGE else ResultState.ERROR
+        settled = item.settled(state, now, text)
+        after = lifecycle.kept(item, now, text) if op.do is Do.CHANGE else settled
+        self._store.change(contract, lambda record: Moved(record.with_item(after), (settled,)))
+        self._store.announce(contract, settled)
+        if op.do is Do.CHANGE and not isinstance(err, Unchanged):
+            log.warning("contract %d: %s stays as it was: %s", contract, op.name, text)
+
+    def _check_memory(self, id: WorkloadId, need: int) -> None:
+        if not need:
+            return
+        have, reserved = self._memory()
+        live = (
+            self._specs.capacity(other).mru
+            for record in self._store.all()
+            for other in record.items
+            if other.state in LIVE and _id(record, other) != id
+        )
+        usable = max(have - reserved - sum(live) - sum(self._in_making.values()), 0)
+        if need > usable:
+            raise NoMemory(need=need, usable=usable)
+        self._in_making[id] = need
+
+    def _facts(self, record: Record, item: Item, evidence: Evidence | None = None) -> Facts:
+        types = self._specs.types
+        return Facts(
+            twin=record.twin,
+            contract=record.contract,
+            name=item.name,
+            siblings={
+                name: Sibling(types[other.type], self._specs.in_force(other), other.state)
+                for name, other in record.siblings().items()
+                if other.type in types
+            },
+            paused=record.phase is Phase.PAUSED,
+            evidence=evidence,
+        )
+
+
+def _later(err: ZosError) -> Waiting:
+    """What is refused while something else is being removed may be possible after it."""
+    later = Waiting(what="what is being removed")
+    later.__cause__ = err
+    return later
+
+
+def _id(record: Record, item: Item) -> WorkloadId:
+    return workload_id(record.twin, record.contract, item.name)

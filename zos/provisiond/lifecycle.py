@@ -1,0 +1,153 @@
+"""Every transition of a contract's life on this node, as pure functions from record to record.
+
+    (nothing) --submitted--> WAITING --accepted--> ACTIVE <--paused/resumed--> PAUSED
+                             WAITING --refused---> REFUSED --accepted--> ACTIVE
+    every phase --ended--> ENDING --> (nothing)
+
+`offered` puts the next document beside what is in force; `accepted` or `refused` is the answer to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from zos.model.deployment import Deployment, ResultState, encode
+from zos.model.evidence import Evidence
+from zos.provisiond.model import Incoming, Item, Phase, Record, item_of
+
+RUNNING = (Phase.ACTIVE, Phase.PAUSED)
+
+
+class IllegalTransition(Exception):
+    """A bug of ours: the caller must know the phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A record after a transition, and the workloads whose new states are to be logged."""
+
+    record: Record
+    log: tuple[Item, ...] = ()
+
+
+def submitted(deployment: Deployment, now: int, *, signed: bool = False) -> Moved:
+    """A first document: every workload is `init`."""
+    record = Record(
+        twin=deployment.twin_id,
+        contract=deployment.contract_id,
+        version=deployment.version,
+        metadata=deployment.metadata,
+        description=deployment.description,
+        requirement=encode(deployment)["signature_requirement"],
+        items=tuple(item_of(workload, now) for workload in deployment.workloads),
+        incoming=Incoming(encode(deployment), signed),
+    )
+    return Moved(record, record.items)
+
+
+def offered(record: Record, deployment: Deployment, *, signed: bool = False) -> Record:
+    """The next document; one that was not compared yet gives way."""
+    _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
+    return dataclasses.replace(record, incoming=Incoming(encode(deployment), signed))
+
+
+def accepted(record: Record, deployment: Deployment, *, hash: str, block: int, paid: bool, now: int) -> Moved:
+    """The contract carries the document: it is in force."""
+    _demand(record, Phase.WAITING, Phase.REFUSED, *RUNNING)
+    merged = dataclasses.replace(
+        _merged(record, deployment, now),
+        phase=Phase.ACTIVE if paid else Phase.PAUSED,
+        version=deployment.version,
+        metadata=deployment.metadata,
+        description=deployment.description,
+        requirement=encode(deployment)["signature_requirement"],
+        incoming=None,
+        refusal="",
+        hash=hash,
+        block=block,
+    )
+    return Moved(merged, tuple(item for item in merged.items if _is_new(record, item)))
+
+
+def refused(record: Record, deployment: Deployment, reason: str, now: int) -> Moved:
+    """The contract does not carry the document: nothing of it is made, and what is in force stays so."""
+    _demand(record, Phase.WAITING, Phase.REFUSED, *RUNNING)
+    answered = dataclasses.replace(record, incoming=None, refusal=reason)
+    if record.phase in RUNNING:
+        changed = [one for one in deployment.workloads if one.version == deployment.version]
+        return Moved(answered, tuple(item_of(one, now).settled(ResultState.UNCHANGED, now, reason) for one in changed))
+    failed = tuple(item.settled(ResultState.ERROR, now, reason) for item in record.items)
+    return Moved(dataclasses.replace(answered, phase=Phase.REFUSED, items=failed), failed)
+
+
+def paused(record: Record) -> Record:
+    """The contract is not paid."""
+    _demand(record, Phase.ACTIVE)
+    return dataclasses.replace(record, phase=Phase.PAUSED)
+
+
+def resumed(record: Record) -> Record:
+    """The contract is paid again."""
+    _demand(record, Phase.PAUSED)
+    return dataclasses.replace(record, phase=Phase.ACTIVE)
+
+
+def ended(record: Record, evidence: Evidence) -> Record:
+    """The contract is over."""
+    _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
+    return dataclasses.replace(record, phase=Phase.ENDING, ending=evidence, incoming=None)
+
+
+def kept(item: Item, now: int, reason: str) -> Item:
+    """A workload as it was before a change that could not be made; it still runs."""
+    if item.applied is None:
+        return item
+    back = dataclasses.replace(item, data=item.applied, version=item.applied_version, unchanged=reason)
+    return dataclasses.replace(back, state=ResultState.OK, message="", created=now)
+
+
+def _demand(record: Record, *phases: Phase) -> None:
+    if record.phase not in phases:
+        raise IllegalTransition(f"contract {record.contract} is {record.phase}")
+
+
+def _merged(record: Record, deployment: Deployment, now: int) -> Record:
+    """Workloads as the document has them, in its order; behind them what is to be removed."""
+    wanted: list[Item] = []
+    removed = [item for item in record.items if item.leaving]
+    for workload in deployment.workloads:
+        old = record.item(workload.name)
+        if old is not None and old.type == workload.type:
+            is_changed = workload.version == deployment.version
+            wanted.append(_reworded(old, item_of(workload, now)) if is_changed else old)
+        else:
+            wanted.append(item_of(workload, now))
+    kept_items = {item.name: item.type for item in wanted}
+    for item in record.items:
+        if not item.leaving and kept_items.get(item.name) != item.type:
+            removed.append(dataclasses.replace(item, leaving=True))
+    return dataclasses.replace(record, items=(*wanted, *removed))
+
+
+def _reworded(old: Item, new: Item) -> Item:
+    if old.version == new.version and old.data == new.data and old.state is ResultState.INIT:
+        # The document of a WAITING record: its items stand already.
+        return old
+    return dataclasses.replace(
+        old,
+        version=new.version,
+        data=new.data,
+        metadata=new.metadata,
+        description=new.description,
+        state=ResultState.INIT,
+        message="",
+        unchanged="",
+    )
+
+
+def _is_new(before: Record, item: Item) -> bool:
+    if item.leaving or item.state is not ResultState.INIT:
+        return False
+    old = before.item(item.name)
+    return old is None or old.version != item.version

@@ -1,0 +1,313 @@
+"""Keeps the deployments: accepts documents, compares them with their contracts, has them made; a worker per contract.
+
+The ledger is the queue: what is accepted is written first and worked on after, and a crash at any line is an early
+wake-up. No contract waits for another. Chain, hub or a daemon that does not answer only makes a worker wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+
+from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin, NotRegistered
+from zos.chain.api.types import ContractResources, ContractState
+from zos.errors import ZosError
+from zos.model.capacity import total
+from zos.model.deployment import Deployment, decode
+from zos.model.signing import BadSignature, signers
+from zos.provisiond import admission, lifecycle, pull
+from zos.provisiond.admission import Document
+from zos.provisiond.api.errors import DeploymentExists, WrongContract
+from zos.provisiond.api.types import HistoryEntry, Usage
+from zos.provisiond.executor import Executor
+from zos.provisiond.host import NodeHost
+from zos.provisiond.lifecycle import Moved
+from zos.provisiond.model import LIVE, Incoming, Phase, Record
+from zos.provisiond.specs import Specs
+from zos.provisiond.store import DeploymentStore
+from zos.runtime.backoff import Backoff
+from zos.runtime.loops import Loop, Wake
+
+log = logging.getLogger("zos.provisiond")
+
+BACKOFF = Backoff(first=0.5, cap=30.0)
+
+
+class DeploymentManager:
+    """Every deployment of the node."""
+
+    def __init__(self, host: NodeHost, store: DeploymentStore, specs: Specs, every: float = 60.0) -> None:
+        self.store = store
+        self.specs = specs
+        self._host = host
+        self._executor = Executor(host.clients, host.memory, store, specs)
+        self._every = every
+        self._wakes: dict[int, Wake] = {}
+        self._workers = Wake()
+        self._to_fetch: set[int] = set()
+        self._problems: dict[int, str] = {}
+        self._documents: dict[int, tuple[Incoming, Document]] = {}
+        """Of what is incoming, so that it is not parsed and hashed again."""
+
+    # What users ask for
+
+    async def deploy(self, document: bytes, sender: int | None) -> None:
+        """Accept a new deployment."""
+        read = await self._admitted(document, sender)
+        deployment = read.deployment
+        await self._make_way(deployment)
+        admission.admit_new(deployment, self.store.all(), self.specs.types)
+        self._create(read, self._accepted(deployment), signed=True)
+
+    async def update(self, document: bytes, sender: int | None) -> None:
+        """Accept the next version."""
+        read = await self._admitted(document, sender)
+        deployment = read.deployment
+        record = self.store.record(deployment.contract_id, sender)
+        if record.ending is not None:
+            raise WrongContract(problem=record.ending.detail)
+        admission.admit_update(deployment, record, self.store.all(), self.specs.types)
+        self.store.forget(record.contract, deployment.version)
+        self._offer(read, self._accepted(deployment), signed=True)
+
+    async def _admitted(self, document: bytes, sender: int | None) -> Document:
+        deployment = admission.read(document, self.specs)
+        admission.is_owner(deployment, sender)
+        read = Document(deployment, self.specs.types)
+        await self._check_signatures(read)
+        await self._host.kyc.check(deployment.twin_id)
+        return read
+
+    def _accepted(self, deployment: Deployment) -> HistoryEntry:
+        return self.store.entry("admission", f"version {deployment.version} was sent and accepted")
+
+    def _create(self, read: Document, *entries: HistoryEntry, signed: bool) -> None:
+        moved = lifecycle.submitted(read.deployment, self.store.now(), signed=signed)
+        self._remember(self.store.create(moved, *entries), read)
+
+    def _offer(self, read: Document, entry: HistoryEntry, *, signed: bool) -> None:
+        def offered(now: Record) -> Record:
+            return lifecycle.offered(now, read.deployment, signed=signed).noted(entry)
+
+        self._remember(self.store.change(read.deployment.contract_id, offered), read)
+
+    def _remember(self, record: Record, read: Document) -> None:
+        if record.incoming is not None:
+            self._documents[record.contract] = record.incoming, read
+        self.wake(record.contract)
+
+    def problem(self, contract: int) -> str:
+        """What a contract's worker waits for; empty when nothing."""
+        return self._problems.get(contract, "")
+
+    def usage(self) -> Usage:
+        """What live workloads take."""
+        live = [(record, item) for record in self.store.all() for item in record.items if item.state in LIVE]
+        used = total(self.specs.capacity(item) for _, item in live)
+        return Usage(
+            used.cru,
+            used.sru,
+            used.hru,
+            used.mru,
+            used.ipv4u,
+            deployments=len({record.contract for record, _ in live}),
+            workloads=len(live),
+            last_deployment=max((item.created for _, item in live), default=0),
+        )
+
+    # Workers
+
+    async def work(self) -> None:
+        """Run one supervised worker for every contract that there is something to do for."""
+        for record in self.store.all():
+            self.wake(record.contract)
+        async with asyncio.TaskGroup() as group:
+            running: dict[int, asyncio.Task[None]] = {}
+            while True:
+                for contract, wake in list(self._wakes.items()):
+                    if contract not in running:
+                        running[contract] = group.create_task(self._worker(contract, wake))
+                for contract in [contract for contract in running if contract not in self._wakes]:
+                    running.pop(contract).cancel()
+                await self._workers.wait(None)
+
+    def wake(self, contract: int, fetch: bool = False) -> None:
+        """There is something to do for a contract; with `fetch`, its document is to be fetched first."""
+        if fetch:
+            self._to_fetch.add(contract)
+        if contract not in self._wakes:
+            self._wakes[contract] = Wake()
+            self._workers.set()
+        self._wakes[contract].set()
+
+    async def _worker(self, contract: int, wake: Wake) -> None:
+        async def turn() -> None:
+            try:
+                await self._turn(contract)
+            except ZosError as err:
+                self._problems[contract] = err.explain()
+                raise
+            self._problems.pop(contract, None)
+
+        await Loop(f"contract {contract}", turn, self._every, wake, BACKOFF).run()
+
+    async def _turn(self, contract: int) -> None:
+        problem = await self._take_in(contract)
+        record = self.store.get(contract)
+        is_there = record is not None
+        if record is not None and record.phase in (Phase.ACTIVE, Phase.PAUSED, Phase.ENDING):
+            is_there = await self._executor.apply(record)
+        if problem is not None:
+            raise problem
+        if not is_there:
+            # Last, and without an await behind it: `work` ends this worker.
+            self._documents.pop(contract, None)
+            self._wakes.pop(contract, None)
+            self._workers.set()
+
+    async def _take_in(self, contract: int) -> ZosError | None:
+        """Fetch and compare documents. What keeps us from that keeps nothing of what runs from its turn."""
+        try:
+            if contract in self._to_fetch:
+                await self._fetch(contract)
+                self._to_fetch.discard(contract)
+            record = self.store.get(contract)
+            while record is not None and record.incoming is not None:
+                record = await self._compare(record, record.incoming)
+        except ZosError as err:
+            return err
+        return None
+
+    # Admission
+
+    async def _fetch(self, contract: int) -> None:
+        """Fetch the document that a contract names, and accept it as if it had been sent."""
+        try:
+            seen = await self._host.chain.contract(contract)
+        except NoSuchContract:
+            return
+        place = pull.place(seen.deployment_data)
+        if place is None:
+            return
+        began = time.monotonic()
+        document = await self._host.fetch(seen, place)
+        fetched = self.store.entry("fetch", f"the deployment was fetched from {place}", time.monotonic() - began)
+        deployment = pull.bound(admission.read(document, self.specs), contract)
+        read = Document(deployment, self.specs.types)
+        admission.carried(read, seen, await self._node())
+        await self._host.kyc.check(deployment.twin_id)
+        record, types = self.store.get(contract), self.specs.types
+        if record is None or (record.twin != deployment.twin_id and not record.block):
+            others = [one for one in self.store.all() if one.contract != contract]
+            admission.admit_new(dataclasses.replace(deployment, version=0), others, types)
+            seen_at = self.store.entry("chain", f"contract {contract} was seen at finalized block {seen.at.number}")
+            self._create(read, seen_at, fetched, signed=False)
+        elif deployment.version > record.version and record.phase is not Phase.ENDING:
+            admission.admit_update(deployment, record, self.store.all(), types)
+            self._offer(read, fetched, signed=False)
+
+    async def _make_way(self, deployment: Deployment) -> None:
+        """A document that its contract never carried gives way to one of the contract's own twin."""
+        id = deployment.contract_id
+        record = self.store.get(id)
+        if record is None or record.twin == deployment.twin_id or record.block:
+            return
+        with contextlib.suppress(NoSuchContract, ChainBehind):
+            owner = (await self._host.chain.contract(id, best=True)).twin
+            now = self.store.get(id)
+            if now is not None and (now.twin == deployment.twin_id or now.block):
+                raise DeploymentExists(contract=id)
+            if owner == deployment.twin_id and now is not None:
+                self.store.remove(id)
+
+    async def _compare(self, record: Record, incoming: Incoming) -> Record | None:
+        """Hold a document against its contract and its signatures; from then on it is in force, or refused."""
+        read = self._document(record.contract, incoming)
+        began = time.monotonic()
+        try:
+            verdict: NodeContract | ZosError = await self._carrying(read, await self._node())
+            if not incoming.signed:
+                await self._check_signatures(read)
+        except (NoSuchContract, WrongContract, BadSignature, NoSuchTwin) as err:
+            verdict = err
+        now = self.store.get(record.contract)
+        if now is None or now.incoming is not incoming:
+            return now  # it ended meanwhile, or another document was sent and is compared next
+        self._documents.pop(record.contract, None)
+        if isinstance(verdict, ZosError):
+            return self._refuse(record.contract, read.deployment, verdict)
+        return self._put_in_force(read, verdict, time.monotonic() - began)
+
+    def _put_in_force(self, read: Document, contract: NodeContract, took: float) -> Record:
+        text = f"hash and signatures hold (contract read at finalized block {contract.at.number})"
+        entry = self.store.entry("admission", text, took)
+
+        def accepted(now: Record) -> Moved:
+            moved = lifecycle.accepted(
+                now,
+                read.deployment,
+                hash=contract.deployment_hash,
+                block=contract.at.number,
+                paid=contract.state is not ContractState.GRACE,
+                now=self.store.now(),
+            )
+            return Moved(moved.record.noted(entry), moved.log)
+
+        return self.store.change(contract.id, accepted)
+
+    def _refuse(self, contract: int, deployment: Deployment, err: ZosError) -> Record:
+        text = err.explain()
+        entry = self.store.entry("admission", text)
+
+        def refused(now: Record) -> Moved:
+            moved = lifecycle.refused(now, deployment, text, self.store.now())
+            return Moved(moved.record.noted(entry), moved.log)
+
+        return self.store.change(contract, refused)
+
+    def _document(self, contract: int, incoming: Incoming) -> Document:
+        known = self._documents.get(contract)
+        if known is not None and known[0] is incoming:
+            return known[1]
+        return Document(decode(incoming.document), self.specs.types)
+
+    async def _carrying(self, read: Document, node: int) -> NodeContract:
+        id = read.deployment.contract_id
+        contract = await self._host.chain.contract(id)
+        try:
+            admission.carried(read, contract, node)
+        except WrongContract as err:
+            best = await self._host.chain.contract(id, best=True)
+            admission.not_final(err, read, best, node)
+        return contract
+
+    async def _check_signatures(self, read: Document) -> None:
+        keys = {}
+        for twin in signers(read.deployment):
+            keys[twin] = (await self._host.chain.twin(twin)).account
+        admission.signed(read, keys)
+
+    async def _node(self) -> int:
+        node = (await self._host.chain.status()).node
+        if not node:
+            raise NotRegistered()
+        return node
+
+    # Reports
+
+    async def report(self) -> None:
+        """Tell the chain what contracts use, when that changed."""
+        waiting = self.store.reports.waiting()
+        records = (self.store.get(contract) for contract in sorted(waiting))
+        listed = [self._resources(record) for record in records if record is not None and record.items]
+        if listed:
+            await self._node()
+            await self._host.chain.report_resources(tuple(listed))
+        self.store.reports.done(waiting)
+
+    def _resources(self, record: Record) -> ContractResources:
+        used = total(self.specs.capacity(item) for item in record.items if item.state in LIVE)
+        return ContractResources(record.contract, used.cru, used.sru, used.hru, used.mru)

@@ -1,0 +1,45 @@
+"""Parsed specs: what a user wrote is parsed once, when its document comes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from zos.model.capacity import Capacity
+from zos.model.decode import Fields
+from zos.provisiond.model import Item
+from zos.verbs.primitive import Primitive
+
+LIMIT = 20_000
+"""Specs that are kept; the least recently used one is parsed again."""
+
+
+class Specs:
+    """The workload types that are offered here, and the specs parsed by them."""
+
+    def __init__(self, types: Mapping[str, Primitive[Any]]) -> None:
+        self.types = types
+        # By the identity of the data, which records hand on unchanged; holding the data keeps its identity from reuse.
+        self._parsed: OrderedDict[int, tuple[Mapping[str, Any], Any]] = OrderedDict()
+
+    def of(self, type: str, data: Mapping[str, Any], path: str = "") -> Any:
+        """The spec of a workload's data."""
+        known = self._parsed.get(id(data))
+        if known is not None:
+            self._parsed.move_to_end(id(data))
+            return known[1]
+        spec = self.types[type].parse(Fields(data, path))
+        self._parsed[id(data)] = data, spec
+        if len(self._parsed) > LIMIT:
+            self._parsed.popitem(last=False)
+        return spec
+
+    def in_force(self, item: Item) -> Any:
+        """The spec that is in force, or that is to be made when none is."""
+        return self.of(item.type, item.data if item.applied is None else item.applied, f"{item.name}.data")
+
+    def capacity(self, item: Item) -> Capacity:
+        """What a workload takes of the node; nothing when this release does not offer its type."""
+        one = self.types.get(item.type)
+        return one.capacity(self.in_force(item)) if one else Capacity()
