@@ -64,8 +64,8 @@ def here(assets: Path) -> Iterator[VmNode]:
 
 
 @contextlib.asynccontextmanager
-async def door(node: VmNode) -> AsyncIterator[VmdClient]:
-    """The door of the node's vmd, when it answers."""
+async def client_of(node: VmNode) -> AsyncIterator[VmdClient]:
+    """The client of the node's vmd, when it answers."""
     async with node.bus() as bus:
         client = VmdClient(bus)
         async with asyncio.timeout(30):
@@ -144,7 +144,7 @@ async def test_a_container_boots_with_all_that_it_was_given(here: VmNode):
         nameservers=("9.9.9.9",),
     )
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         assert (await client.ensure_machine(machine)).state is MachineState.RUNNING
         boot = await says(client, "ready")
         assert "hello from box as 1 with it's a 'good' day and a b c" in boot
@@ -182,12 +182,12 @@ async def test_a_container_boots_with_all_that_it_was_given(here: VmNode):
 async def test_a_guest_outlives_vmd_and_libvirtd_and_nothing_touches_it(here: VmNode):
     machine = container(here)
     vmd = here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         first = await client.ensure_machine(machine)
         await says(client, "ready")
         here.node.kill(vmd)
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         info = await client.machine(ID)
         assert (info.state, info.pid, info.restarts) == (MachineState.RUNNING, first.pid, 0)
         assert (await client.ensure_machine(machine)).pid == first.pid
@@ -213,7 +213,7 @@ async def client_drop_later(client: VmdClient, id: MachineId) -> None:
 
 async def test_a_crash_is_told_backed_off_and_mended_and_a_drop_ends_it(here: VmNode):
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         await client.ensure_machine(container(here))
         await says(client, "ready")
         await client.send_console(ID, b"exit 3\n")
@@ -254,7 +254,7 @@ def outside(node: VmNode, pid: int) -> int:
 async def test_a_machine_is_paused_and_goes_on_and_a_dead_file_server_is_noticed(here: VmNode):
     machine = container(here)
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         first = await client.ensure_machine(machine)
         await says(client, "ready")
         paused = await client.ensure_machine(dataclasses.replace(machine, paused=True))
@@ -273,7 +273,7 @@ async def test_a_machine_is_paused_and_goes_on_and_a_dead_file_server_is_noticed
 async def test_a_machine_that_hangs_in_libvirt_holds_up_no_other(here: VmNode):
     one, two = container(here), container(here, id=MachineId("two"))
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         first = await client.ensure_machine(one)
         await says(client, "ready")
         # A stopped QEMU answers nothing: whoever asks its monitor waits.
@@ -291,7 +291,7 @@ async def test_a_machine_that_hangs_in_libvirt_holds_up_no_other(here: VmNode):
 async def test_what_cannot_start_says_why_and_is_tried_again(here: VmNode):
     machine = container(here, entrypoint="/sbin/nothing")
     here.vmd("every = 2.0\n")
-    async with door(here) as client:
+    async with client_of(here) as client:
         root = machine.root
         assert root is not None
         with pytest.raises(PartsMissing, match="root"):
@@ -321,7 +321,7 @@ async def test_the_capabilities_of_its_unit_are_enough(here: VmNode):
     os.truncate(disk, MiB(64))
     machine = container(here, disks=(MachineDisk(disk, "/data"),))
     here.vmd(program=("-c", program))
-    async with door(here) as client:
+    async with client_of(here) as client:
         await client.ensure_machine(machine)
         await says(client, "ready")
         assert "/data" in await asks(client, "mount")
@@ -373,7 +373,7 @@ async def test_a_whole_image_boots_by_its_own_firmware(here: VmNode):
     disk = await asyncio.to_thread(efi_disk, here.folder)
     machine = Machine(ID, "box", MachineKind.IMAGE, 1, MiB(512), disks=(MachineDisk(disk),))
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         await client.ensure_machine(machine)
         await says(client, "image guest is up")
         assert "cidata" in here.node.sh(f"blkid -p {here.node.run_dir}/vmd/m/*/seed.img")
@@ -387,7 +387,7 @@ async def test_a_libvirtd_that_is_slow_to_come_is_waited_for(here: VmNode):
     here.node.sh("kill -9 $(cat /run/libvirtd.pid)")
     until(lambda: not here.node.ok("pgrep libvirtd"))
     here.vmd()
-    async with door(here) as client:
+    async with client_of(here) as client:
         with pytest.raises(LibvirtUnreachable):
             await client.ensure_machine(container(here))
         here.libvirtd()

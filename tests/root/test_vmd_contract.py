@@ -1,4 +1,4 @@
-"""The fake host keeps the real one's promise: the same claims, asked of both through the door."""
+"""The fake host keeps the real one's promise: the same claims, asked of both through the API."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def real() -> AsyncIterator[Side]:
                 client,
                 machine,
                 lambda: here.virsh(f"destroy {ID}") and None,
-                lambda wished: dataclasses.replace(wished, root=root / "tmp"),
+                lambda machine: dataclasses.replace(machine, root=root / "tmp"),
             )
 
 
@@ -86,9 +86,9 @@ async def fake(folder: Path) -> AsyncIterator[Side]:
     machine = Machine(ID, "a", MachineKind.CONTAINER, 1, MiB(256), root=Path("/r"))
     async with running(Vmd, folder, host=host, config=Config(every=2.0)) as rt:
 
-        def lacking(wished: Machine) -> Machine:
+        def lacking(machine: Machine) -> Machine:
             host.lacking = "its root /r"
-            return wished
+            return machine
 
         yield Side(VmdClient(rt.bus), machine, lambda: host.end(ID), lacking)
 

@@ -105,7 +105,7 @@ class Consoles:
             last = not goes_on()
             size = self.size(id)
             if size < position:
-                position = 0  # a new file: the machine was dropped and wished for again
+                position = 0  # a new file: the machine was dropped and asked for again
             if data := self._since(id, position):
                 position, chunk = data
                 yield chunk

@@ -1,4 +1,4 @@
-"""Wires vmd: configuration, ledgers, consoles, the loops, the door."""
+"""Wires vmd: configuration, ledgers, consoles, the loops, the API."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zos.vmd.api.vmd_pb2_grpc import add_VmdServicer_to_server
 from zos.vmd.console import Consoles
 from zos.vmd.host.contract import Host
 from zos.vmd.host.machines import LibvirtHost
-from zos.vmd.keeper import Keeper
-from zos.vmd.model import Run, Wish
+from zos.vmd.manager import MachineManager
+from zos.vmd.model import MachineRecord, RunState
 from zos.vmd.service import VmService
 
 
@@ -26,7 +26,7 @@ class Config:
     acceleration: str = ""
     """`kvm` or `tcg`; empty: kvm when a trial guest runs in it."""
     every: float = 15.0
-    """Seconds between two looks at a machine, when nothing else asks for one."""
+    """Seconds between two turns for a machine that nothing else asked for."""
     warm: float = 300.0
     """Seconds between two questions to libvirt what QEMU can; the first one makes it find out."""
 
@@ -45,15 +45,16 @@ class Vmd(Daemon):
         run_dir = rt.run_dir / "vmd"
         forced = config.acceleration
         self._host = rt.host(LibvirtHost, config.uri, config.guest, forced, run_dir / "m", rt.state_dir / "machines")
-        wishes = rt.ledger("wishes", Wish, version=1)
+        # The folder is called what the first release called it.
+        records = rt.ledger("wishes", MachineRecord, version=1)
         # What was tried since the node booted; a boot begins afresh.
-        runs = rt.ledger("runs", Run, volatile=True)
-        keeper = Keeper(self._host, Consoles(rt.state_dir / "consoles"), wishes, runs, rt.clock, config.every)
-        rt.serve(VmService(keeper), add_VmdServicer_to_server)
+        runs = rt.ledger("runs", RunState, volatile=True)
+        manager = MachineManager(self._host, Consoles(rt.state_dir / "consoles"), records, runs, rt.clock, config.every)
+        rt.serve(VmService(manager), add_VmdServicer_to_server)
         # It also notices a libvirtd that is new (and knows nothing of QEMU yet) before a tenant's machine does.
         rt.loop("warm", self._host.warm, every=config.warm)
-        rt.task("machines", keeper.run)
-        rt.task("consoles", keeper.tend_consoles)
+        rt.task("machines", manager.run)
+        rt.task("consoles", manager.maintain_consoles)
 
     async def close(self) -> None:
         if self._host is not None:

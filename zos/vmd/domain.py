@@ -52,7 +52,7 @@ class Files:
 
 
 def render(machine: Machine, files: Files, accelerator: Accelerator) -> str:
-    """The XML of a transient domain: the wish is kept by vmd, so libvirt need not keep it too."""
+    """The XML of a transient domain: vmd keeps the record, so libvirt need not keep it too."""
     kind = "kvm" if accelerator is Accelerator.KVM else "qemu"
     domain = ET.Element("domain", type=kind)
     _text(domain, "name", machine.id)

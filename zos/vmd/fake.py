@@ -9,8 +9,8 @@ from pathlib import Path
 from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, StartFailed
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineId
 from zos.vmd.digest import digest
-from zos.vmd.host.contract import Bell
-from zos.vmd.model import GuestState, Seen
+from zos.vmd.host.contract import OnChange
+from zos.vmd.model import GuestState, ObservedGuest
 
 BOOT = "[zos] phase userland 0.60\r\n[zos] phase root 0.70\r\n[zos] phase entrypoint 0.90\r\n"
 
@@ -20,7 +20,7 @@ class FakeHost:
 
     def __init__(self) -> None:
         self.processors = 8
-        self.guests: dict[MachineId, Seen] = {}
+        self.guests: dict[MachineId, ObservedGuest] = {}
         self.consoles: dict[MachineId, Path] = {}
         self.typed: dict[MachineId, bytes] = {}
         self.done: list[str] = []
@@ -34,11 +34,11 @@ class FakeHost:
         """Machines on which every call hangs."""
         self.doubts = 0
         self._pid = 100
-        self._bell: Bell = lambda _id: None
+        self._callback: OnChange = lambda _id: None
 
-    def listen(self, bell: Bell) -> None:
-        """Ring when a test changes a guest."""
-        self._bell = bell
+    def on_change(self, callback: OnChange) -> None:
+        """Call `callback` when a test changes a guest."""
+        self._callback = callback
 
     # What happens to guests
 
@@ -46,7 +46,7 @@ class FakeHost:
         """As if the guest ended by itself."""
         self.say(id, last_words)
         del self.guests[id]
-        self._bell(id)
+        self._callback(id)
 
     def say(self, id: MachineId, text: str) -> None:
         """As if the guest wrote to its console."""
@@ -56,11 +56,11 @@ class FakeHost:
     def change(self, id: MachineId, **changes: object) -> None:
         """As if a guest's state changed."""
         self.guests[id] = dataclasses.replace(self.guests[id], **changes)  # type: ignore[arg-type]
-        self._bell(id)
+        self._callback(id)
 
-    def ring(self) -> None:
+    def lose_connection(self) -> None:
         """As if the connection to libvirtd ended."""
-        self._bell(None)
+        self._callback(None)
 
     # The promise
 
@@ -70,7 +70,7 @@ class FakeHost:
         if self.away:
             raise LibvirtUnreachable(uri="fake", problem="the fake was told to")
 
-    async def observe(self, machine: Machine) -> Seen | None:
+    async def observe(self, machine: Machine) -> ObservedGuest | None:
         """The machine's guest."""
         await self._reached(machine.id)
         return self.guests.get(machine.id)
@@ -86,7 +86,7 @@ class FakeHost:
         if self.broken:
             raise StartFailed(id=machine.id, problem=self.broken)
         self._pid += 1
-        self.guests[machine.id] = Seen(GuestState.RUNNING, digest(machine), self._pid, Accelerator.TCG)
+        self.guests[machine.id] = ObservedGuest(GuestState.RUNNING, digest(machine), self._pid, Accelerator.TCG)
         self.consoles[machine.id] = console
         self.say(machine.id, BOOT)
 

@@ -1,4 +1,4 @@
-"""What only vmd knows about machines: wishes, what is seen of a guest, and the story of its starts. Pure."""
+"""The records that vmd keeps of machines, and what it observes of their guests. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STEADY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A machine that was asked for, until it is gone."""
+class MachineRecord:
+    """A machine that was asked for, until it is gone (ledger `wishes`)."""
 
     machine: Machine
     dropping: bool = False
-    """Asked to go: ended first, forgotten after. A wish that is merely missing ends nobody's guest."""
+    """It was dropped: its guest is ended first, the record goes last. A record that is merely missing ends no guest."""
 
 
 class GuestState(StrEnum):
@@ -35,12 +35,12 @@ class GuestState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A domain of ours."""
+class ObservedGuest:
+    """A domain of ours as libvirt shows it."""
 
     state: GuestState
     digest: str = ""
-    """The wish that it was started from."""
+    """Of the machine that it was started from."""
     pid: int = 0
     accel: str = ""
     detail: str = ""
@@ -51,8 +51,8 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """The story of a machine's starts since the node booted; wall-clock seconds."""
+class RunState:
+    """How the starts of a machine went since the node booted (ledger `runs`); wall-clock seconds."""
 
     started: float = 0.0
     ended: float = 0.0
@@ -71,7 +71,7 @@ class Run:
         return self.started > self.ended
 
 
-def after_start(run: Run, now: float, offset: int | None = None) -> Run:
+def after_start(run: RunState, now: float, offset: int | None = None) -> RunState:
     """The guest was started; `offset` is where its console begins."""
     # A clock that stands still (or went back) must not make a start look older than the end before it.
     started = max(now, run.ended + 0.001)
@@ -87,29 +87,29 @@ def after_start(run: Run, now: float, offset: int | None = None) -> Run:
     )
 
 
-def after_end(run: Run, now: float, reason: str, spread: float | None = None) -> Run:
+def after_end(run: RunState, now: float, reason: str, spread: float | None = None) -> RunState:
     """The guest ended by itself or was ended because it was broken."""
     failures = 1 if now - run.started >= STEADY else run.failures + 1
     return _backed_off(run, now, failures, reason, spread)
 
 
-def after_failed_start(run: Run, now: float, reason: str, spread: float | None = None) -> Run:
+def after_failed_start(run: RunState, now: float, reason: str, spread: float | None = None) -> RunState:
     """A start did not succeed."""
     return _backed_off(run, now, run.failures + 1, reason, spread)
 
 
-def after_stop(run: Run, now: float, reason: str) -> Run:
+def after_stop(run: RunState, now: float, reason: str) -> RunState:
     """We ended the guest for a change: the next start is not delayed."""
     return dataclasses.replace(run, ended=max(now, run.started), changed=now, next_try=now, failures=0, reason=reason)
 
 
-def is_due(run: Run, now: float) -> bool:
+def is_due(run: RunState, now: float) -> bool:
     """Whether a start may be tried now. A clock that was put back does not hold it up longer than the longest wait."""
     longest = BACKOFF.cap * (1 + BACKOFF.jitter)
     return now >= run.next_try or run.next_try > now + longest
 
 
-def _backed_off(run: Run, now: float, failures: int, reason: str, spread: float | None) -> Run:
+def _backed_off(run: RunState, now: float, failures: int, reason: str, spread: float | None) -> RunState:
     return dataclasses.replace(
         run,
         ended=max(now, run.started),

@@ -1,19 +1,19 @@
-"""Decides the next step of a machine, and which wishes are refused. Pure."""
+"""Decides the next steps of a machine, and which machines are refused. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 from zos.model.units import MiB, show
 from zos.vmd.api.errors import BadMachine
-from zos.vmd.api.types import Machine, MachineId, MachineInfo, MachineKind, MachineState
+from zos.vmd.api.types import Machine, MachineInfo, MachineKind, MachineState
 from zos.vmd.digest import digest
-from zos.vmd.model import GuestState, Run, Seen, Wish, is_due
+from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, is_due
+from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Step, Stop
 
 LEAST_MEMORY = MiB(250)
 MOST_DISKS = 16
@@ -26,113 +26,52 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ROOT_TAG = "vroot"
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Make the domain."""
-
-    machine: Machine
-
-    def describe(self) -> str:
-        return f"start {self.machine.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End the domain at once: a cut of power, as far as the guest can tell."""
-
-    id: MachineId
-    reason: str
-    failure: bool = False
-    """The guest was broken: the next start is backed off."""
-
-    def describe(self) -> str:
-        return f"stop {self.id}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Hold the guest; it keeps its memory."""
-
-    id: MachineId
-
-    def describe(self) -> str:
-        return f"pause {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Let a held guest go on."""
-
-    id: MachineId
-
-    def describe(self) -> str:
-        return f"resume {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class GrowDisk:
-    """Tell the guest that its disk has become larger."""
-
-    id: MachineId
-    index: int
-    size: int
-
-    def describe(self) -> str:
-        return f"grow disk {self.index} of {self.id} to {show(self.size)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """The machine was dropped and its guest is gone: remove what vmd made for it."""
-
-    id: MachineId
-
-    def describe(self) -> str:
-        return f"forget {self.id}"
-
-
-Step = Start | Stop | Pause | Resume | GrowDisk | Forget
-
-
-def plan(wish: Wish, seen: Seen | None, run: Run, now: float) -> tuple[Step, ...]:
-    """What to do about one machine now; empty when it is as wished, or when its time has not come."""
-    machine = wish.machine
-    if seen is None:
-        if wish.dropping:
+def plan(record: MachineRecord, observed: ObservedGuest | None, run: RunState, now: float) -> tuple[Step, ...]:
+    """Steps for one machine now; none when its guest is what the record says, or while a start is backed off."""
+    machine = record.machine
+    if observed is None:
+        if record.dropping:
             return (Forget(machine.id),)
         return (Start(machine),) if is_due(run, now) else ()
-    if wish.dropping:
+    if record.dropping:
         return (Stop(machine.id, "it was dropped"),)
-    if seen.state is GuestState.ENDING:
+    if observed.state is GuestState.ENDING:
         return ()
-    if seen.state is GuestState.BROKEN:
-        return (Stop(machine.id, seen.detail or "the hypervisor holds a broken guest", failure=True),)
-    if seen.dead_shares:
-        tags = ", ".join(seen.dead_shares)
+    if observed.state is GuestState.BROKEN:
+        return (Stop(machine.id, observed.detail or "the hypervisor holds a broken guest", failure=True),)
+    if observed.dead_shares:
+        tags = ", ".join(observed.dead_shares)
         return (Stop(machine.id, f"the file server of {tags} ended", failure=True),)
-    if seen.digest != digest(machine):
+    if observed.digest != digest(machine):
         return (Stop(machine.id, "its definition was changed"),)
-    return (*_pausing(machine, seen), *(GrowDisk(machine.id, index, size) for index, size in seen.growth.items()))
+    return (
+        *_pausing(machine, observed),
+        *(GrowDisk(machine.id, index, size) for index, size in observed.growth.items()),
+    )
 
 
-def _pausing(machine: Machine, seen: Seen) -> tuple[Step, ...]:
-    if machine.paused and seen.state is GuestState.RUNNING:
+def _pausing(machine: Machine, observed: ObservedGuest) -> tuple[Step, ...]:
+    if machine.paused and observed.state is GuestState.RUNNING:
         return (Pause(machine.id),)
-    if not machine.paused and seen.state is GuestState.PAUSED:
+    if not machine.paused and observed.state is GuestState.PAUSED:
         return (Resume(machine.id),)
     return ()
 
 
 def report(
-    wish: Wish, seen: Seen | None, run: Run, phases: Mapping[str, float] | None = None, trouble: str = ""
+    record: MachineRecord,
+    observed: ObservedGuest | None,
+    run: RunState,
+    phases: Mapping[str, float] | None = None,
+    problem: str = "",
 ) -> MachineInfo:
-    """A machine for its callers; `trouble` is what keeps vmd from doing better now."""
-    machine = wish.machine
+    """A machine for its callers; `problem` is what keeps vmd from doing better now."""
+    machine = record.machine
     state, detail, next_try = MachineState.STARTING, run.reason, 0.0
-    if wish.dropping:
+    if record.dropping:
         state = MachineState.STOPPED
-    elif seen is not None:
-        state, detail = _STATES[seen.state], seen.detail
+    elif observed is not None:
+        state, detail = _STATES[observed.state], observed.detail
     elif run.failures:
         state, next_try = MachineState.BACKOFF, run.next_try
     return MachineInfo(
@@ -141,9 +80,9 @@ def report(
         since=run.changed,
         restarts=run.restarts,
         next_try=next_try,
-        detail=trouble or detail,
-        pid=seen.pid if seen else 0,
-        accel=seen.accel if seen else "",
+        detail=problem or detail,
+        pid=observed.pid if observed else 0,
+        accel=observed.accel if observed else "",
         phases=dict(phases or {}),
     )
 

@@ -1,4 +1,4 @@
-"""What a guest is told: the commands that our own init reads, or cloud-init's files for every other. Pure."""
+"""The configuration of a guest: commands for our own init, cloud-init's files for every other. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def words_of(machine: Machine) -> list[str]:
 
 
 def keys_of(machine: Machine) -> tuple[str, ...]:
-    """The keys of the wish and those in the environment's SSH_KEY, as the grid's clients send them.
+    """The machine's keys and those in its environment's SSH_KEY, as the grid's clients send them.
 
     One a line or with commas between; a key itself holds neither newline nor comma.
     """

@@ -1,4 +1,4 @@
-"""The door of vmd."""
+"""The API of vmd."""
 
 from zos.vmd.api.client import VmdClient
 from zos.vmd.api.errors import (

@@ -1,4 +1,4 @@
-"""The client of vmd's door."""
+"""The client of vmd."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class VmdClient(DaemonClient):
     stub = VmdStub
 
     async def ensure_machine(self, machine: Machine, *, deadline: float = 60.0) -> MachineInfo:
-        """Make the machine run as wished; a change of anything but `paused` restarts it.
+        """Run the machine; a change of anything but `paused` restarts it.
 
-        When it could not be started now, the wish is kept and tried again for ever.
+        When it could not be started now, the machine stays accepted and is tried again for ever.
         """
         answer = await self.call("EnsureMachine", convert.encode(machine, pb.Machine), deadline=deadline)
         return convert.decode(answer, MachineInfo)
@@ -37,7 +37,7 @@ class VmdClient(DaemonClient):
         return convert.decode(await self.call("GetMachine", pb.GetMachineRequest(id=id)), MachineInfo)
 
     async def list_machines(self) -> tuple[MachineInfo, ...]:
-        """All machines that are wished for."""
+        """All machines, as observed."""
         answer = await self.call("ListMachines", pb.ListMachinesRequest())
         return tuple(convert.decode(machine, MachineInfo) for machine in answer.machines)
 

@@ -4,7 +4,7 @@ from zos.errors import Status, ZosError
 
 
 class BadMachine(ZosError):
-    """The wish cannot be a machine."""
+    """The request cannot be a machine."""
 
     reason = "vmd.bad_machine"
     status = Status.INVALID_ARGUMENT
@@ -12,7 +12,7 @@ class BadMachine(ZosError):
 
 
 class NoSuchMachine(ZosError):
-    """No machine of this id is wished for."""
+    """No machine of this id was asked for."""
 
     reason = "vmd.no_such_machine"
     status = Status.NOT_FOUND

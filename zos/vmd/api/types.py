@@ -1,4 +1,4 @@
-"""What a machine is, as callers wish it and as vmd reports it."""
+"""The types of vmd's API: a machine as callers describe it, and as vmd observes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MachineState(StrEnum):
     """How a machine is."""
 
     STARTING = "starting"
-    """Wished for, not started yet."""
+    """Accepted, not started yet."""
     RUNNING = "running"
     PAUSED = "paused"
     """Held on request; memory and devices are kept."""
@@ -95,7 +95,7 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine as wished for."""
+    """A machine as it shall be."""
 
     id: MachineId
     name: str

@@ -1,4 +1,4 @@
-"""The connection to libvirtd: opened when needed, opened again when it broke, and the source of the bell."""
+"""The connection to libvirtd: opened when needed, opened again when it broke, and the source of its events."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def _turn_events() -> None:
 
 
 class Connection:
-    """To one libvirtd. `bell` is called from libvirt's thread."""
+    """To one libvirtd. `callback` is called from libvirt's thread."""
 
-    def __init__(self, uri: str, bell: Callable[[MachineId | None], None]) -> None:
+    def __init__(self, uri: str, callback: Callable[[MachineId | None], None]) -> None:
         self._uri = uri
-        self._bell = bell
+        self._callback = callback
         self._threads = Threads()
         self._open: Any = None
 
@@ -88,7 +88,7 @@ class Connection:
 
     def _happened(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
         log.debug("domain %s: event %d.%d", domain.name(), event, detail)
-        self._bell(MachineId(domain.name()))
+        self._callback(MachineId(domain.name()))
 
     def _closed(self, connection: Any, reason: int, _opaque: Any) -> None:
         log.warning("the connection to libvirt ended (%d)", reason)
@@ -97,7 +97,7 @@ class Connection:
     def _lost(self, connection: Any) -> None:
         if self._open is connection:
             self._open = None
-            self._bell(None)
+            self._callback(None)
 
     async def close(self) -> None:
         """Let go; guests go on."""

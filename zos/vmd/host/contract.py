@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Protocol
 
 from zos.vmd.api.types import Acceleration, Machine, MachineId
-from zos.vmd.model import Seen
+from zos.vmd.model import ObservedGuest
 
-Bell = Callable[[MachineId | None], None]
-"""Rung when a machine changed by itself; None when any may have."""
+OnChange = Callable[[MachineId | None], None]
+"""Gets the machine that changed by itself; None when any may have."""
 
 
 class Host(Protocol):
-    """See one machine, and change it. Every call is about one machine and holds up no other."""
+    """Observes and changes machines. Every call is about one machine and holds up no other."""
 
     processors: int
 
-    def listen(self, bell: Bell) -> None:
-        """Ring when a machine changes by itself."""
+    def on_change(self, callback: OnChange) -> None:
+        """Call `callback` when a machine changes by itself."""
 
-    async def observe(self, machine: Machine) -> Seen | None:
+    async def observe(self, machine: Machine) -> ObservedGuest | None:
         """The machine's guest; None when there is none."""
 
     async def missing(self, machine: Machine) -> str:

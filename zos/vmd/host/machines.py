@@ -1,4 +1,4 @@
-"""The real host: libvirt's domains, one per machine, transient and marked with the wish that they were made from."""
+"""The real host: libvirt's domains, one per machine, transient, marked with the digest of their machine."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRun
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineDisk, MachineId, MachineKind
 from zos.vmd.host import kvm
 from zos.vmd.host.connection import Connection
-from zos.vmd.host.contract import Bell
+from zos.vmd.host.contract import OnChange
 from zos.vmd.host.files import BootFiles, format_disk
-from zos.vmd.model import GuestState, Seen
+from zos.vmd.model import GuestState, ObservedGuest
 from zos.vmd.plan import ROOT_TAG
 
 log = logging.getLogger("zos.vmd")
@@ -63,22 +63,22 @@ class LibvirtHost:
     def __init__(self, uri: str, guest: Path, forced: str, run_dir: Path, state_dir: Path) -> None:
         self.processors = os.cpu_count() or 1
         self._files = BootFiles(run_dir, state_dir, guest)
-        self._connection = Connection(uri, self._ring)
+        self._connection = Connection(uri, self._changed)
         self._threads = Threads()
         self._forced = forced
         self._acceleration: Acceleration | None = None
         self._probing = asyncio.Lock()
-        self._bell: Bell = lambda _id: None
+        self._callback: OnChange = lambda _id: None
         self._loop = asyncio.get_running_loop()
         self._told: dict[tuple[MachineId, int], int] = {}
 
-    def listen(self, bell: Bell) -> None:
-        """Ring when a domain changes or the connection ends."""
-        self._bell = bell
+    def on_change(self, callback: OnChange) -> None:
+        """Call `callback` when a domain changes or the connection ends."""
+        self._callback = callback
 
-    def _ring(self, id: MachineId | None) -> None:
+    def _changed(self, id: MachineId | None) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._bell, id)
+            self._loop.call_soon_threadsafe(self._callback, id)
 
     async def close(self) -> None:
         """Let go of libvirt; guests go on."""
@@ -86,11 +86,11 @@ class LibvirtHost:
 
     # Seeing
 
-    async def observe(self, machine: Machine) -> Seen | None:
+    async def observe(self, machine: Machine) -> ObservedGuest | None:
         """The machine's domain."""
         return await self._connection.run(machine.id, "look at", lambda link: self._look(link, machine), LOOK)
 
-    def _look(self, link: Any, machine: Machine) -> Seen | None:
+    def _look(self, link: Any, machine: Machine) -> ObservedGuest | None:
         found = _domain(link, machine.id)
         if found is None:
             self._told = {key: size for key, size in self._told.items() if key[0] != machine.id}
@@ -109,7 +109,7 @@ class LibvirtHost:
                 return None
             raise
         dead = dead_shares(PIDS, found.ID(), machine)
-        return Seen(state, mark.digest, pid_of(PIDS, machine.id), mark.accel, detail, growth, dead)
+        return ObservedGuest(state, mark.digest, pid_of(PIDS, machine.id), mark.accel, detail, growth, dead)
 
     def _growth(self, found: Any, machine: Machine) -> dict[int, int]:
         growth = {}

@@ -12,7 +12,7 @@ from zos.runtime.ledger import Ledger
 from zos.vmd import digest as module
 from zos.vmd.api import Machine, Nic
 from zos.vmd.digest import FIRST, LATER, digest
-from zos.vmd.model import Run, Wish
+from zos.vmd.model import MachineRecord, RunState
 
 MACHINE, IMAGE = "26-7-vm", "26-8-image"
 WRITTEN = {MACHINE: "770bd2f2c54e88d96f04a8d9a579e102", IMAGE: "3aa8281ba1827ee3c312b67ad535a8cf"}
@@ -20,9 +20,9 @@ WRITTEN = {MACHINE: "770bd2f2c54e88d96f04a8d9a579e102", IMAGE: "3aa8281ba1827ee3
 
 
 @pytest.fixture
-def wishes(tmp_path: Path) -> Ledger[Wish]:
+def records(tmp_path: Path) -> Ledger[MachineRecord]:
     _lay(tmp_path)
-    return Ledger(tmp_path / "wishes", Wish)
+    return Ledger(tmp_path / "wishes", MachineRecord)
 
 
 def _lay(folder: Path) -> None:
@@ -32,25 +32,25 @@ def _lay(folder: Path) -> None:
             (folder / name / f"{record['key']}.json").write_text(json.dumps(record))
 
 
-def test_ledgers_of_version_1_are_read(tmp_path: Path, wishes: Ledger[Wish]):
-    machine, image = (wishes.get(name) for name in (MACHINE, IMAGE))
+def test_ledgers_of_version_1_are_read(tmp_path: Path, records: Ledger[MachineRecord]):
+    machine, image = (records.get(name) for name in (MACHINE, IMAGE))
     assert machine is not None
     assert image is not None
     assert [nic.tap for nic in machine.machine.nics] == ["t-1", "t-2"]
     assert machine.machine.nics[0].routes[1].via == "fe80::1"
     assert (machine.machine.env, machine.dropping) == ({"A": "1", "B": "2"}, False)
     assert (image.machine.paused, image.machine.root, image.dropping) == (True, None, True)
-    assert Ledger(tmp_path / "runs", Run).get(MACHINE) == Run(
+    assert Ledger(tmp_path / "runs", RunState).get(MACHINE) == RunState(
         1700000040.0, 1700000041.0, 1700000041.0, 2, 1, 1700000045.0, "no memory", 4096
     )
 
 
-def test_guests_of_the_first_release_keep_their_digest(wishes: Ledger[Wish]):
-    assert {name: digest(wish.machine) for name, wish in wishes.items()} == WRITTEN
+def test_guests_of_the_first_release_keep_their_digest(records: Ledger[MachineRecord]):
+    assert {name: digest(record.machine) for name, record in records.items()} == WRITTEN
 
 
-def test_the_digest_is_of_what_a_guest_is_started_from(wishes: Ledger[Wish]):
-    machine = dict(wishes.items())[MACHINE].machine
+def test_the_digest_is_of_what_a_guest_is_started_from(records: Ledger[MachineRecord]):
+    machine = dict(records.items())[MACHINE].machine
     assert digest(machine) == digest(dataclasses.replace(machine, paused=True))
     assert digest(machine) == digest(dataclasses.replace(machine, env={"A": "1", "B": "2"}))
     assert digest(machine) != digest(dataclasses.replace(machine, cpu=1))
@@ -64,14 +64,14 @@ def test_each_field_of_a_machine_is_of_the_first_release_or_has_a_neutral_value(
 
 
 def test_a_field_that_came_later_restarts_only_the_guests_that_use_it(
-    wishes: Ledger[Wish], monkeypatch: pytest.MonkeyPatch
+    records: Ledger[MachineRecord], monkeypatch: pytest.MonkeyPatch
 ):
     @dataclasses.dataclass(frozen=True, slots=True)
     class NewNic(Nic):
         rate: int = 0
 
     nic = NewNic("t-9", "02:00:00:00:00:09")
-    machine: Machine = dataclasses.replace(dict(wishes.items())[MACHINE].machine, nics=(nic,))
+    machine: Machine = dataclasses.replace(dict(records.items())[MACHINE].machine, nics=(nic,))
     before = digest(dataclasses.replace(machine, nics=(Nic(nic.tap, nic.mac),)))
     monkeypatch.setattr(module, "FIRST", {**FIRST, NewNic: FIRST[Nic]})
     monkeypatch.setattr(module, "LATER", {NewNic: {"rate": 0}})

@@ -13,8 +13,8 @@ from zos.vmd.api import Machine, MachineDisk, MachineId, MachineKind
 from zos.vmd.model import (
     BACKOFF,
     STEADY,
-    Run,
-    Wish,
+    MachineRecord,
+    RunState,
     after_end,
     after_failed_start,
     after_start,
@@ -35,13 +35,13 @@ MACHINE = Machine(
 times = st.floats(min_value=0, max_value=4e9, allow_nan=False)
 
 
-def test_a_wish_is_the_same_after_a_restart_of_vmd(tmp_path: Path):
-    Ledger(tmp_path, Wish).put("a", Wish(MACHINE, dropping=True))
-    assert Ledger(tmp_path, Wish).get("a") == Wish(MACHINE, dropping=True)
+def test_a_record_is_the_same_after_a_restart_of_vmd(tmp_path: Path):
+    Ledger(tmp_path, MachineRecord).put("a", MachineRecord(MACHINE, dropping=True))
+    assert Ledger(tmp_path, MachineRecord).get("a") == MachineRecord(MACHINE, dropping=True)
 
 
 def test_a_crash_loop_waits_ever_longer_up_to_the_cap():
-    run, now, delays = Run(), 1000.0, []
+    run, now, delays = RunState(), 1000.0, []
     for _ in range(12):
         run = after_start(run, now)
         run = after_end(run, now + 1, "it crashed", spread=0.5)
@@ -53,25 +53,25 @@ def test_a_crash_loop_waits_ever_longer_up_to_the_cap():
 
 
 def test_a_steady_run_is_forgiven():
-    run = after_start(Run(failures=7), 1000.0)
+    run = after_start(RunState(failures=7), 1000.0)
     assert after_end(run, 1000.0 + STEADY, "", spread=0.5).failures == 1
 
 
 def test_a_stop_of_ours_delays_nothing():
-    run = after_stop(after_start(Run(failures=3), 1000.0), 1001.0, "its definition was changed")
+    run = after_stop(after_start(RunState(failures=3), 1000.0), 1001.0, "its definition was changed")
     assert is_due(run, 1001.0)
     assert not run.believed_running
 
 
 @given(times, times)
 def test_a_clock_that_was_put_back_holds_nobody_up_for_longer_than_the_cap(then: float, now: float):
-    run = after_failed_start(Run(failures=20), then, "no memory")
+    run = after_failed_start(RunState(failures=20), then, "no memory")
     assert is_due(run, now) or run.next_try - now <= BACKOFF.cap * (1 + BACKOFF.jitter)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["start", "end", "fail", "stop"]), times), max_size=20))
 def test_whether_it_is_believed_to_run_follows_the_last_event(events: list[tuple[str, float]]):
-    run = Run()
+    run = RunState()
     for what, now in events:
         match what:
             case "start":

@@ -22,114 +22,108 @@ from zos.vmd.api import (
     Share,
 )
 from zos.vmd.digest import digest
-from zos.vmd.model import GuestState, Run, Seen, Wish, after_end, after_start
-from zos.vmd.plan import (
-    Forget,
-    GrowDisk,
-    Pause,
-    Resume,
-    Start,
-    Stop,
-    check,
-    check_alone,
-    plan,
-    report,
-)
+from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, after_end, after_start
+from zos.vmd.plan import check, check_alone, plan, report
+from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Stop
 
 ID = MachineId("1-2-vm")
 MACHINE = Machine(ID, "vm", MachineKind.CONTAINER, 2, MiB(512), root=Path("/srv/root"))
 IMAGE = Machine(ID, "vm", MachineKind.IMAGE, 1, MiB(512), disks=(MachineDisk(Path("/srv/a")),))
-RUNNING = Seen(GuestState.RUNNING, digest(MACHINE), 12, "tcg")
+RUNNING = ObservedGuest(GuestState.RUNNING, digest(MACHINE), 12, "tcg")
 NOW = 1000.0
 
-seens = st.none() | st.builds(
-    Seen,
+observations = st.none() | st.builds(
+    ObservedGuest,
     state=st.sampled_from(GuestState),
     digest=st.sampled_from([digest(MACHINE), "another", ""]),
     growth=st.dictionaries(st.integers(0, 3), st.integers(1, 1 << 40), max_size=2),
     dead_shares=st.sampled_from([(), ("vroot",)]),
 )
-wishes = st.builds(
-    Wish, machine=st.sampled_from([MACHINE, dataclasses.replace(MACHINE, paused=True)]), dropping=st.booleans()
+records = st.builds(
+    MachineRecord, machine=st.sampled_from([MACHINE, dataclasses.replace(MACHINE, paused=True)]), dropping=st.booleans()
 )
-runs = st.builds(Run, next_try=st.floats(0, 2000), failures=st.integers(0, 9))
+runs = st.builds(RunState, next_try=st.floats(0, 2000), failures=st.integers(0, 9))
 
 
-def test_a_guest_that_is_as_wished_is_not_touched():
-    assert plan(Wish(MACHINE), RUNNING, Run(), NOW) == ()
+def test_a_guest_that_matches_its_record_is_not_touched():
+    assert plan(MachineRecord(MACHINE), RUNNING, RunState(), NOW) == ()
 
 
 def test_a_guest_that_is_missing_is_started():
-    assert plan(Wish(MACHINE), None, Run(), NOW) == (Start(MACHINE),)
+    assert plan(MachineRecord(MACHINE), None, RunState(), NOW) == (Start(MACHINE),)
 
 
 def test_a_start_waits_for_its_time():
-    run = after_end(after_start(Run(), NOW), NOW + 1, "it crashed")
-    assert plan(Wish(MACHINE), None, run, NOW + 1) == ()
-    assert plan(Wish(MACHINE), None, run, run.next_try) == (Start(MACHINE),)
+    run = after_end(after_start(RunState(), NOW), NOW + 1, "it crashed")
+    assert plan(MachineRecord(MACHINE), None, run, NOW + 1) == ()
+    assert plan(MachineRecord(MACHINE), None, run, run.next_try) == (Start(MACHINE),)
 
 
 def test_a_changed_definition_restarts_the_guest():
-    (step,) = plan(Wish(dataclasses.replace(MACHINE, cpu=1)), RUNNING, Run(), NOW)
+    (step,) = plan(MachineRecord(dataclasses.replace(MACHINE, cpu=1)), RUNNING, RunState(), NOW)
     assert isinstance(step, Stop)
     assert not step.failure
 
 
 def test_a_drop_ends_the_guest_first_and_forgets_it_then():
-    assert [type(step) for step in plan(Wish(MACHINE, dropping=True), RUNNING, Run(), NOW)] == [Stop]
-    assert plan(Wish(MACHINE, dropping=True), None, Run(), NOW) == (Forget(ID),)
+    assert [type(step) for step in plan(MachineRecord(MACHINE, dropping=True), RUNNING, RunState(), NOW)] == [Stop]
+    assert plan(MachineRecord(MACHINE, dropping=True), None, RunState(), NOW) == (Forget(ID),)
 
 
 def test_pausing_needs_no_restart():
-    paused = Wish(dataclasses.replace(MACHINE, paused=True))
+    paused = MachineRecord(dataclasses.replace(MACHINE, paused=True))
     held = dataclasses.replace(RUNNING, state=GuestState.PAUSED)
-    assert plan(paused, RUNNING, Run(), NOW) == (Pause(ID),)
-    assert plan(paused, held, Run(), NOW) == ()
-    assert plan(Wish(MACHINE), held, Run(), NOW) == (Resume(ID),)
+    assert plan(paused, RUNNING, RunState(), NOW) == (Pause(ID),)
+    assert plan(paused, held, RunState(), NOW) == ()
+    assert plan(MachineRecord(MACHINE), held, RunState(), NOW) == (Resume(ID),)
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "observed",
     [dataclasses.replace(RUNNING, state=GuestState.BROKEN), dataclasses.replace(RUNNING, dead_shares=("vroot",))],
 )
-def test_a_broken_guest_is_ended_and_counts_as_a_failure(seen: Seen):
-    (step,) = plan(Wish(MACHINE), seen, Run(), NOW)
+def test_a_broken_guest_is_ended_and_counts_as_a_failure(observed: ObservedGuest):
+    (step,) = plan(MachineRecord(MACHINE), observed, RunState(), NOW)
     assert isinstance(step, Stop)
     assert step.failure
 
 
 def test_a_guest_is_told_that_its_disk_has_grown():
-    seen = dataclasses.replace(RUNNING, growth={1: GiB(2)})
-    assert plan(Wish(MACHINE), seen, Run(), NOW) == (GrowDisk(ID, 1, GiB(2)),)
+    observed = dataclasses.replace(RUNNING, growth={1: GiB(2)})
+    assert plan(MachineRecord(MACHINE), observed, RunState(), NOW) == (GrowDisk(ID, 1, GiB(2)),)
 
 
-@given(wishes, seens, runs)
-def test_only_a_drop_forgets(wish: Wish, seen: Seen | None, run: Run):
-    steps = plan(wish, seen, run, NOW)
-    assert wish.dropping or not any(isinstance(step, Forget) for step in steps)
-    assert not wish.dropping or all(isinstance(step, Stop | Forget) for step in steps)
+@given(records, observations, runs)
+def test_only_a_drop_forgets(record: MachineRecord, observed: ObservedGuest | None, run: RunState):
+    steps = plan(record, observed, run, NOW)
+    assert record.dropping or not any(isinstance(step, Forget) for step in steps)
+    assert not record.dropping or all(isinstance(step, Stop | Forget) for step in steps)
 
 
-@given(wishes, seens, runs)
-def test_a_guest_that_matches_is_never_stopped(wish: Wish, seen: Seen | None, run: Run):
-    steps = plan(wish, seen, run, NOW)
-    fits = seen is not None and seen.digest == digest(MACHINE) and not seen.dead_shares and not wish.dropping
-    if fits and seen is not None and seen.state is not GuestState.BROKEN:
+@given(records, observations, runs)
+def test_a_guest_that_matches_is_never_stopped(record: MachineRecord, observed: ObservedGuest | None, run: RunState):
+    steps = plan(record, observed, run, NOW)
+    fits = (
+        observed is not None and observed.digest == digest(MACHINE) and not observed.dead_shares and not record.dropping
+    )
+    if fits and observed is not None and observed.state is not GuestState.BROKEN:
         assert not any(isinstance(step, Stop | Start) for step in steps)
 
 
-@given(wishes, seens, runs)
-def test_every_step_says_what_it_does(wish: Wish, seen: Seen | None, run: Run):
-    assert all(ID in step.describe() for step in plan(wish, seen, run, NOW))
+@given(records, observations, runs)
+def test_every_step_says_what_it_does(record: MachineRecord, observed: ObservedGuest | None, run: RunState):
+    assert all(ID in step.describe() for step in plan(record, observed, run, NOW))
 
 
 def test_a_report_says_how_it_is_and_why():
-    assert report(Wish(MACHINE), None, Run()).state is MachineState.STARTING
-    running = report(Wish(MACHINE), RUNNING, after_start(Run(), NOW), {"userland": 1.5})
+    assert report(MachineRecord(MACHINE), None, RunState()).state is MachineState.STARTING
+    running = report(MachineRecord(MACHINE), RUNNING, after_start(RunState(), NOW), {"userland": 1.5})
     assert (running.state, running.pid, running.phases) == (MachineState.RUNNING, 12, {"userland": 1.5})
-    ended = report(Wish(MACHINE), None, after_end(after_start(Run(), NOW), NOW + 1, "it crashed", spread=0.5))
+    ended = report(
+        MachineRecord(MACHINE), None, after_end(after_start(RunState(), NOW), NOW + 1, "it crashed", spread=0.5)
+    )
     assert (ended.state, ended.detail, ended.next_try) == (MachineState.BACKOFF, "it crashed", NOW + 3)
-    assert report(Wish(MACHINE), RUNNING, Run(), trouble="libvirt is away").detail == "libvirt is away"
+    assert report(MachineRecord(MACHINE), RUNNING, RunState(), problem="libvirt is away").detail == "libvirt is away"
 
 
 @pytest.mark.parametrize("machine", [MACHINE, IMAGE])

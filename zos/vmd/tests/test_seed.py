@@ -57,7 +57,7 @@ def test_our_init_is_told_everything_in_its_own_words():
     assert [line[1] for line in told if line[0] == "nameserver"] == ["8.8.8.8", "2001:4860:4860::8888"]
 
 
-def test_keys_come_from_the_wish_and_from_the_environment_once_each():
+def test_keys_come_from_the_machine_and_from_the_environment_once_each():
     assert seed.keys_of(MACHINE) == ("ssh-ed25519 A a@b", "ssh-rsa C", "ssh-rsa D", "ssh-ed25519 B")
 
 

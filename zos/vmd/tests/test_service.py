@@ -63,7 +63,7 @@ async def test_a_machine_runs_and_says_how_it_booted(tmp_path: Path):
         assert (await client.acceleration()).kind is Accelerator.TCG
 
 
-async def test_the_same_wish_again_touches_nothing(tmp_path: Path):
+async def test_the_same_request_again_touches_nothing(tmp_path: Path):
     host = FakeHost()
     async with vmd(tmp_path, host) as client:
         first = await client.ensure_machine(MACHINE)
@@ -98,7 +98,7 @@ async def test_a_crash_is_backed_off_and_started_again(tmp_path: Path):
         assert info.restarts == 1
 
 
-async def test_a_machine_that_never_starts_is_tried_for_ever_and_its_wish_is_kept(tmp_path: Path):
+async def test_a_machine_that_never_starts_is_tried_for_ever_and_its_record_is_kept(tmp_path: Path):
     host, clock = FakeHost(), FakeClock()
     host.broken = "no memory"
     async with vmd(tmp_path, host, clock) as client:
@@ -169,7 +169,7 @@ async def test_a_drop_ends_it_and_leaves_nothing(tmp_path: Path):
         assert (await client.ensure_machine(MACHINE)).restarts == 0
 
 
-async def test_a_guest_whose_wish_was_lost_goes_on_until_it_is_dropped(tmp_path: Path):
+async def test_a_guest_whose_record_was_lost_goes_on_until_it_is_dropped(tmp_path: Path):
     host = FakeHost()
     async with vmd(tmp_path, host) as client:
         await client.ensure_machine(MACHINE)
@@ -190,7 +190,7 @@ async def test_a_drop_while_libvirt_is_away_is_done_when_it_is_back(tmp_path: Pa
         with pytest.raises(LibvirtUnreachable):
             await client.drop_machine(A)
         host.away = False
-        host.ring()
+        host.lose_connection()
         async with asyncio.timeout(10):
             while await client.list_machines():
                 await asyncio.sleep(0.01)
@@ -201,14 +201,14 @@ async def test_an_absent_libvirt_ends_nobody_and_costs_no_back_off(tmp_path: Pat
     async with vmd(tmp_path, host) as client:
         await client.ensure_machine(MACHINE)
         host.away = True
-        host.ring()
+        host.lose_connection()
         info = await becomes(client, A, lambda info: info.detail)
         assert info.state is MachineState.RUNNING
         assert "libvirt does not answer" in info.detail
         with pytest.raises(LibvirtUnreachable):
             await client.ensure_machine(OTHER)
         host.away = False
-        host.ring()
+        host.lose_connection()
         await becomes(client, B, lambda info: info.state is MachineState.RUNNING)
         assert (await becomes(client, A, lambda info: not info.detail)).restarts == 0
 
@@ -230,7 +230,7 @@ async def test_a_machine_that_hangs_holds_up_no_other(tmp_path: Path):
     async with vmd(tmp_path, host) as client:
         await client.ensure_machine(MACHINE)
         host.hung.add(A)
-        host.ring()
+        host.lose_connection()
         hanging = asyncio.create_task(client.ensure_machine(dataclasses.replace(MACHINE, env={"A": "1"})))
         info = await client.ensure_machine(OTHER, deadline=5)
         assert info.state is MachineState.RUNNING

@@ -1,4 +1,4 @@
-"""The state of all machines as last reported, and those who watch it change."""
+"""The last report of every machine, and the watchers of its changes."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from collections.abc import AsyncIterator
 from zos.vmd.api.types import MachineId, MachineInfo
 
 
-class Board:
-    """Latest reports; a slow watcher misses steps in between, never the last one."""
+class MachineFeed:
+    """A slow watcher misses states in between, never the last one."""
 
     def __init__(self) -> None:
         self._infos: dict[MachineId, MachineInfo] = {}
         self._watchers: set[_Watcher] = set()
 
     def get(self, id: MachineId) -> MachineInfo | None:
-        """One machine."""
+        """The last report of one machine."""
         return self._infos.get(id)
 
     def put(self, info: MachineInfo) -> None:
-        """Tell how a machine is now."""
+        """Report a machine; watchers hear of it when it changed."""
         if self._infos.get(info.id) != info:
             self._infos[info.id] = info
             for watcher in self._watchers:
-                watcher.hear(info)
+                watcher.notify(info)
 
     def drop(self, last: MachineInfo) -> None:
-        """A machine is gone; watchers hear its last report."""
+        """Forget a machine; `last` is what the watchers hear."""
         self._infos.pop(last.id, None)
         for watcher in self._watchers:
-            watcher.hear(last)
+            watcher.notify(last)
 
     async def watch(self) -> AsyncIterator[MachineInfo]:
         """Every machine as it is now, then each change."""
         watcher = _Watcher()
         for info in self._infos.values():
-            watcher.hear(info)
+            watcher.notify(info)
         self._watchers.add(watcher)
         try:
             while True:
-                for info in await watcher.news():
+                for info in await watcher.changes():
                     yield info
         finally:
             self._watchers.discard(watcher)
@@ -48,15 +48,15 @@ class Board:
 
 class _Watcher:
     def __init__(self) -> None:
-        self._news: dict[MachineId, MachineInfo] = {}
-        self._rung = asyncio.Event()
+        self._changes: dict[MachineId, MachineInfo] = {}
+        self._changed = asyncio.Event()
 
-    def hear(self, info: MachineInfo) -> None:
-        self._news[info.id] = info
-        self._rung.set()
+    def notify(self, info: MachineInfo) -> None:
+        self._changes[info.id] = info
+        self._changed.set()
 
-    async def news(self) -> list[MachineInfo]:
-        await self._rung.wait()
-        self._rung.clear()
-        news, self._news = self._news, {}
-        return list(news.values())
+    async def changes(self) -> list[MachineInfo]:
+        await self._changed.wait()
+        self._changed.clear()
+        changes, self._changes = self._changes, {}
+        return list(changes.values())
