@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INFINITE = 0xFFFF
-"""The metric of a route that is no more."""
+"""The metric of a retracted route."""
 UNKNOWN_COST = 1000
-"""Milliseconds that a link is taken for before it was measured."""
+"""The assumed latency, in milliseconds, of a link that is not measured yet."""
 TCP_IPV6, TCP_IPV4 = 10, 15
-"""What a link costs beside its latency: never nothing, and a little less over IPv6."""
+"""The cost of a link beside its latency. Never zero (loops would cost nothing), and lower over IPv6."""
 
 
 def newer(a: int, b: int) -> bool:
@@ -21,7 +21,7 @@ def newer(a: int, b: int) -> bool:
 
 
 def plus(metric: int, cost: int) -> int:
-    """The metric of a route seen over a link; infinity stays, and nothing else becomes it."""
+    """The metric of a route through a link; infinity stays infinite, and nothing else becomes infinite."""
     return INFINITE if INFINITE in (metric, cost) else min(metric + cost, INFINITE - 1)
 
 
@@ -39,7 +39,7 @@ class LinkCost:
         return max(1, min(self.latency + self.static, INFINITE - 1))
 
     def measure(self, milliseconds: int) -> None:
-        """Take a measurement in; the first one counts alone, later ones a tenth."""
+        """Add a measurement: the first counts alone, each later one a tenth."""
         seen = min(milliseconds, INFINITE - 1)
         self.latency = (self.latency * 9 + seen) // 10 if self.measured else seen
         self.measured = True

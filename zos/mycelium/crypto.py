@@ -1,6 +1,6 @@
-"""Sealing payloads between two identities: the X25519 shared secret as AES-256-GCM key. Pure but for the nonces.
+"""Encryption between two identities: AES-256-GCM with the X25519 shared secret as key. Pure but for the nonces.
 
-A sealed payload is ciphertext, tag (16), nonce (12). The plain text begins with four bytes: version 1, what it is,
+An encrypted payload is ciphertext, tag (16), nonce (12). The plain text begins with four bytes: version 1, its kind,
 and two zeros. Source: threefoldtech/mycelium, crypto.rs, data.rs.
 """
 
@@ -16,17 +16,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 TAG, NONCE = 16, 12
 VERSION = 1
 L3, MESSAGE, ICMP = 0, 1, 2
-"""An IPv6 packet; a message (not spoken here); an ICMP error from a router on the way."""
+"""An IPv6 packet; a message (not spoken here); an ICMP error of a router on the way."""
 HEADER = 4
 OVERHEAD = HEADER + TAG + NONCE
 MAX_SECRETS = 1024
-"""Correspondents that are remembered per identity; the least recently used one goes."""
+"""Ciphers that are cached per identity; the least recently used is dropped."""
 
 _HEADERS = {kind: bytes((VERSION, kind, 0, 0)) for kind in (L3, MESSAGE, ICMP)}
 
 
 class Keys:
-    """One identity's secret, and the ciphers with its correspondents."""
+    """One identity's secret, and its ciphers with others."""
 
     __slots__ = ("_ciphers", "_secret")
 
@@ -35,7 +35,7 @@ class Keys:
         self._ciphers: OrderedDict[bytes, AESGCM] = OrderedDict()
 
     def seal(self, public: bytes, kind: int, content: bytes) -> bytes | None:
-        """The payload for the owner of a public key; None when that key cannot be anybody's."""
+        """Encrypt for the owner of a public key; None when the key is not valid."""
         cipher = self._cipher(public)
         if cipher is None:
             return None
@@ -43,7 +43,7 @@ class Keys:
         return cipher.encrypt(nonce, _HEADERS[kind] + content, None) + nonce
 
     def open(self, public: bytes, payload: bytes) -> tuple[int, bytes] | None:
-        """What the owner of a public key sealed, and its kind; None when it was not he, or not for us."""
+        """Decrypt what the owner of a public key sent: kind and content. None when it is not authentic."""
         cipher = self._cipher(public)
         if cipher is None or len(payload) < OVERHEAD:
             return None

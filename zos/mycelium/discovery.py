@@ -1,7 +1,7 @@
 """Finding peers on the same wire: a beacon by multicast. UDP 9650, ff02::cafe, once a minute.
 
-A beacon is `mycelium`, the TCP port (16 bits) and the router id (40 bytes); who hears one dials its link-local source.
-Source: threefoldtech/mycelium, peer_manager.rs.
+A beacon is `mycelium`, the TCP port (16 bits) and the router id (40 bytes). A router that receives one connects to the
+link-local address that it came from. Source: threefoldtech/mycelium, peer_manager.rs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ GROUP = "ff02::cafe"
 MAGIC = b"mycelium"
 EVERY = 60.0
 LOOK = 2.0
-"""Seconds between two looks for interfaces."""
+"""Seconds between two searches for interfaces."""
 
 
 def beacon(port: int, router: bytes) -> bytes:
-    """What we shout."""
+    """The datagram that announces a router."""
     return MAGIC + port.to_bytes(2, "big") + router
 
 
@@ -39,25 +39,25 @@ def parse_beacon(data: bytes) -> tuple[int, bytes] | None:
     return int.from_bytes(data[8:10], "big"), data[10:]
 
 
-class _Ear(asyncio.DatagramProtocol):
+class _BeaconReceiver(asyncio.DatagramProtocol):
     def __init__(self, router: bytes, found: Callable[[Endpoint], None]) -> None:
         self._router = router
         self._found = found
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        heard = parse_beacon(data)
+        parsed = parse_beacon(data)
         host = str(addr[0]).partition("%")[0]
-        if heard is None or heard[1] == self._router or not heard[0] or not host.startswith("fe80:"):
+        if parsed is None or parsed[1] == self._router or not parsed[0] or not host.startswith("fe80:"):
             return
         with contextlib.suppress(OSError):  # the interface may be gone by now
-            self._found(Endpoint(f"{host}%{socket.if_indextoname(addr[3])}", heard[0]))
+            self._found(Endpoint(f"{host}%{socket.if_indextoname(addr[3])}", parsed[0]))
 
     def error_received(self, exc: Exception) -> None:
         log.debug("beacon: %s", exc)
 
 
 async def run(interfaces: tuple[str, ...], port: int, router: bytes, found: Callable[[Endpoint], None]) -> None:
-    """Shout and listen on these interfaces, whenever they are there, until cancelled."""
+    """Send and receive beacons on these interfaces, whenever they exist, until cancelled."""
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,23 +68,23 @@ async def run(interfaces: tuple[str, ...], port: int, router: bytes, found: Call
         sock.close()
         raise CannotListen(where=f"UDP {PORT}", problem=err.strerror or err) from None
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _Ear(router, found), sock=sock)
-    shouted: dict[int, float] = {}
+    transport, _ = await loop.create_datagram_endpoint(lambda: _BeaconReceiver(router, found), sock=sock)
+    sent_at: dict[int, float] = {}
     try:
         while True:
             for name in interfaces:
-                with contextlib.suppress(OSError):  # not there, or without an address yet: the next look finds it
-                    _shout(sock, socket.if_nametoindex(name), beacon(port, router), shouted, loop.time())
+                with contextlib.suppress(OSError):  # it does not exist, or has no address yet: the next search finds it
+                    _send_beacon(sock, socket.if_nametoindex(name), beacon(port, router), sent_at, loop.time())
             await asyncio.sleep(LOOK)
     finally:
         transport.close()
 
 
-def _shout(sock: socket.socket, index: int, data: bytes, shouted: dict[int, float], now: float) -> None:
-    if index not in shouted:
+def _send_beacon(sock: socket.socket, index: int, data: bytes, sent_at: dict[int, float], now: float) -> None:
+    if index not in sent_at:
         with contextlib.suppress(OSError):  # joined before
             member = socket.inet_pton(socket.AF_INET6, GROUP) + struct.pack("@I", index)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
-    if now - shouted.get(index, float("-inf")) >= EVERY:
+    if now - sent_at.get(index, float("-inf")) >= EVERY:
         sock.sendto(data, (GROUP, PORT, 0, index))
-        shouted[index] = now
+        sent_at[index] = now

@@ -22,7 +22,7 @@ def packet(source: bytes, destination: bytes, kind: int, code: int, quote: bytes
 
 
 def rebuilt(source: bytes, destination: bytes, header: bytes, quote: bytes, hop_limit: int) -> bytes:
-    """The same from an ICMPv6 header of eight bytes, whose checksum is made anew."""
+    """The same from an ICMPv6 header of eight bytes, whose checksum is recomputed."""
     body = header[:2] + b"\0\0" + header[4:8] + quote
     pseudo = source + destination + struct.pack(">I3xB", len(body), _ICMPV6)
     body = header[:2] + _checksum(pseudo + body).to_bytes(2, "big") + body[4:]

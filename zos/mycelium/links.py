@@ -1,7 +1,7 @@
-"""Connections to peers: TCP, accepted and dialled. There is no handshake; both sides begin with packets.
+"""Connections to peers by TCP, accepted and dialled. The protocol has no handshake: both sides begin with packets.
 
-A peer that does not read costs bounded memory: data for it is dropped, and when control messages pile up too it is
-hung up on.
+A peer that does not read costs bounded memory: the router drops data for it, and closes the connection when control
+messages pile up too.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ log = logging.getLogger("zos.mycelium")
 PORT = 9651
 MAX_LINKS = 256
 HIGH_WATER = 512 << 10
-"""Bytes for one peer beyond which data is dropped."""
+"""Bytes queued for one peer above which its data packets are dropped."""
 CONTROL_LIMIT = 8 << 20
 BATCH = 64 << 10
 CONNECT_TIME = 10.0
 SILENCE = 15_000
-"""Milliseconds that sent bytes may stay unacknowledged before the kernel gives a connection up."""
+"""Milliseconds that sent bytes may stay unacknowledged before the kernel ends a connection."""
 DISCOVERED_TRIES = 3
 
 
 class BadPeer(ZosError):
-    """The configuration names a peer that cannot be one."""
+    """A configured peer that this router cannot connect to."""
 
     reason = "mycelium.bad_peer"
     status = Status.INVALID_ARGUMENT
@@ -46,7 +46,7 @@ class BadPeer(ZosError):
 
 
 class CannotListen(ZosError):
-    """A socket of ours cannot be had; it is tried again."""
+    """A listening socket cannot be opened; the daemon tries again."""
 
     reason = "mycelium.cannot_listen"
     status = Status.UNAVAILABLE
@@ -132,10 +132,10 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for packet in self._reader.feed(data):
-                self._links.heard(self.peer, packet)
+                self._links.received(self.peer, packet)
         except BrokenFrame as err:
             log.warning("%s: %s", self.name, err.explain())
-            self.hang_up()
+            self.abort()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -160,16 +160,16 @@ class Link(asyncio.Protocol):
         """Queue a control packet."""
         if self._transport is not None and self._transport.get_write_buffer_size() > CONTROL_LIMIT:
             log.warning("%s does not read what it is sent", self.name)
-            self.hang_up()
+            self.abort()
         self._queue(data)
 
-    def hang_up(self) -> None:
-        """End the connection at once."""
+    def abort(self) -> None:
+        """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
     def _queue(self, data: bytes) -> None:
-        # Packets of one turn of the loop leave in one write: a system call costs as much as sealing a packet.
+        # Packets of one turn of the event loop leave in one write: a system call costs as much as encrypting a packet.
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush)
         self._pending.append(data)
@@ -190,29 +190,29 @@ class Links:
         self,
         opened: Callable[[Link], None],
         closed: Callable[[Link], None],
-        heard: Callable[[Peer, Data | Tlv], None],
+        received: Callable[[Peer, Data | Tlv], None],
     ) -> None:
         self.all: dict[Peer, Link] = {}
-        self.heard = heard
+        self.received = received
         self._opened = opened
         self._closed = closed
         self._numbers = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._dialled: set[Endpoint] = set()
         self.is_open = False
-        """Whoever may connect can."""
+        """Peers can connect."""
 
     def opened(self, link: Link) -> None:
-        """A connection stands."""
+        """A connection is open."""
         if len(self.all) >= MAX_LINKS:
-            link.hang_up()
+            link.abort()
             return
         self.all[link.peer] = link
         log.info("%s is a peer", link.name)
         self._opened(link)
 
     def closed(self, link: Link) -> None:
-        """A connection is gone."""
+        """A connection is closed."""
         if self.all.pop(link.peer, None) is not None:
             log.info("%s is no peer any more", link.name)
             self._closed(link)
@@ -236,10 +236,10 @@ class Links:
             if server is not None:
                 server.close()
             for link in list(self.all.values()):
-                link.hang_up()
+                link.abort()
 
     def discovered(self, endpoint: Endpoint) -> None:
-        """Dial a peer that announced itself, unless there is a connection to that host already."""
+        """Connect to a peer that sent a beacon, unless there is a connection to that host already."""
         known = endpoint in self._dialled or any(f"[{endpoint.host}]" in link.name for link in self.all.values())
         if self._group is not None and not known and len(self._dialled) < MAX_LINKS:
             self._dialled.add(endpoint)
@@ -249,7 +249,7 @@ class Links:
         return Link(self, Peer(next(self._numbers)), remote)
 
     async def _keep(self, endpoint: Endpoint, tries: int | None) -> None:
-        """Stay connected to a peer; with `tries`, forget it after as many failures in a row."""
+        """Stay connected to a peer; with `tries`, give up after as many failures in a row."""
         backoff, failures = Backoff(first=0.5, cap=5.0), 0
         try:
             while tries is None or failures < tries:
@@ -264,7 +264,7 @@ class Links:
             self._dialled.discard(endpoint)
 
     async def _connect(self, endpoint: Endpoint) -> bool:
-        """One connection from its beginning to its end; false when there was none."""
+        """Open one connection and wait for its end; false when it could not be opened."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIME):

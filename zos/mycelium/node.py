@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable
 
 from zos.mycelium import discovery, routerid
+from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
 from zos.mycelium.links import Endpoint, Link, Links
 from zos.mycelium.packet import Data, Tlv, encode
 from zos.mycelium.plane import Identity, Plane, identity
-from zos.mycelium.routes import Dead, Effect, Found, Lost, Router, Send
+from zos.mycelium.routes import Router
 from zos.mycelium.table import Peer
 from zos.mycelium.tun import Tun
 
@@ -18,7 +19,7 @@ TICK = 1.0
 
 
 class Node:
-    """One process's place in the overlay: one router, any number of identities, peers over TCP."""
+    """One router in the overlay, with any number of identities and peers over TCP."""
 
     def __init__(self, secret: bytes) -> None:
         now = time.monotonic()
@@ -27,13 +28,13 @@ class Node:
         self.router = Router(self.router_id, now)
         self.tuns: dict[bytes, Tun] = {}
         self.dropped = 0
-        """Data packets that a full connection had no room for."""
-        self.links = Links(self._opened, self._closed, self._heard)
+        """Data packets that were dropped because a connection's queue was full."""
+        self.links = Links(self._opened, self._closed, self._received)
         self.plane = Plane(self.router, self.own, self._to_peer, self._to_tun, self._act)
         self.router.add_local(self.own.prefix, self.router_id)
 
     async def run(self, port: int, peers: tuple[Endpoint, ...], interfaces: tuple[str, ...]) -> None:
-        """Be a router until cancelled."""
+        """Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.links.run(port, peers))
             group.create_task(self._tick())
@@ -41,19 +42,19 @@ class Node:
                 group.create_task(discovery.run(interfaces, port, self.router_id, self.links.discovered))
 
     def add(self, mine: Identity) -> None:
-        """Answer for one more identity."""
+        """Announce one more identity."""
         if mine.prefix not in self.plane.identities:
             self.plane.identities[mine.prefix] = mine
             self._act(self.router.add_local(mine.prefix, routerid.make(mine.public)))
 
     def drop(self, prefix: bytes) -> None:
-        """Answer for it no longer."""
+        """Stop announcing it."""
         self.detach(prefix)
         if self.plane.identities.pop(prefix, None) is not None:
             self._act(self.router.drop_local(prefix))
 
     def attach(self, prefix: bytes, device: str, namespace: str) -> None:
-        """Let an identity's packets come and go through a TUN; NoDevice when there is none."""
+        """Connect an identity to a TUN; NoDevice when the device does not exist."""
         tun = self.tuns.get(prefix)
         if tun is not None and tun.alive and tun.namespace == namespace:
             return
@@ -61,13 +62,13 @@ class Node:
         self.tuns[prefix] = Tun(device, namespace, lambda packet: self._out(prefix, packet))
 
     def detach(self, prefix: bytes) -> None:
-        """Let go of an identity's TUN."""
+        """Close an identity's TUN."""
         tun = self.tuns.pop(prefix, None)
         if tun is not None:
             tun.close()
 
     def close(self) -> None:
-        """Let go of every TUN."""
+        """Close every TUN."""
         for prefix in list(self.tuns):
             self.detach(prefix)
 
@@ -85,7 +86,7 @@ class Node:
     def _closed(self, link: Link) -> None:
         self._act(self.router.drop_peer(link.peer, time.monotonic()))
 
-    def _heard(self, peer: Peer, packet: Data | Tlv) -> None:
+    def _received(self, peer: Peer, packet: Data | Tlv) -> None:
         if isinstance(packet, Data):
             self.plane.from_peer(packet, time.monotonic())
         else:
@@ -109,8 +110,8 @@ class Node:
                     if link is not None:
                         link.send_control(encode(tlv))
                 case Found() | Lost():
-                    self.plane.settled(effect, time.monotonic())
-                case Dead(peer):
+                    self.plane.resolved(effect, time.monotonic())
+                case Unresponsive(peer):
                     link = self.links.all.get(peer)
                     if link is not None:
-                        link.hang_up()
+                        link.abort()

@@ -5,7 +5,7 @@ source, destination, payload. Type 1 is control: a Babel header (42, 3, length) 
 writes one per packet. The TLVs are Babel's (RFC 8966) with differences: an update and a seqno request carry a router
 id of 40 bytes inline, a route request begins with a generation. Source: threefoldtech/mycelium, packet.rs, babel/.
 
-What a stranger sent and cannot be understood is dropped alone; only a broken frame ends the connection.
+A message that cannot be parsed is dropped alone; only a broken frame ends the connection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IHU_SIZES = {IPV4: 4, IPV6: 16, LINK_LOCAL: 8}
 
 
 class BrokenFrame(ZosError):
-    """The peer does not speak the protocol, or lost its place in the stream."""
+    """The stream cannot be cut into packets: the peer speaks another protocol, or sent garbage."""
 
     reason = "mycelium.broken_frame"
     status = Status.INVALID_ARGUMENT
@@ -49,7 +49,7 @@ class Subnet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Are you there? To be answered with an IHU at once."""
+    """Liveness probe; the peer answers with an IHU at once."""
 
     seqno: int
     interval: int
@@ -59,7 +59,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ihu:
-    """I heard you."""
+    """The answer to a hello ("I heard you")."""
 
     cost: int
     interval: int
@@ -69,21 +69,21 @@ class Ihu:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A route of the sender's, or with an infinite metric the end of one."""
+    """A route of the sender; with an infinite metric its retraction."""
 
     interval: int
-    """Centiseconds until it is said again."""
+    """Centiseconds until the next one."""
     seqno: int
     metric: int
     subnet: Subnet
     router: bytes
-    """The router id of who announced it first."""
+    """The router id of the origin."""
     flags: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """Who knows this subnet? None asks for everything."""
+    """A query for a subnet; None asks for all."""
 
     subnet: Subnet | None
     generation: int = 0
@@ -92,7 +92,7 @@ class RouteRequest:
 
 @dataclass(frozen=True, slots=True)
 class SeqnoRequest:
-    """The origin shall announce the subnet with this sequence number."""
+    """Asks the origin to announce the subnet with this sequence number."""
 
     seqno: int
     router: bytes
@@ -162,13 +162,13 @@ def _prefix(subnet: Subnet) -> tuple[int, bytes]:
 
 
 class Reader:
-    """Cuts a stream of bytes into packets; keeps at most one packet that is not whole yet."""
+    """Cuts a stream of bytes into packets; buffers at most one incomplete packet."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Data | Tlv]:
-        """What became whole with these bytes. BrokenFrame when the stream cannot be followed any further."""
+        """The packets that these bytes complete. BrokenFrame when the stream cannot be cut any further."""
         buffer = self._rest + data if self._rest else data
         at, end = 0, len(buffer)
         while end - at >= 8:
@@ -198,7 +198,7 @@ def _size(buffer: bytes, at: int) -> int:
 
 
 def parse_tlvs(body: bytes) -> Iterator[Tlv]:
-    """The TLVs of a Babel body that can be understood."""
+    """The TLVs of a Babel body, without those that cannot be parsed."""
     at = 0
     while at < len(body):
         if body[at] == PAD1:

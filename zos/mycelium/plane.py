@@ -1,6 +1,6 @@
-"""Where a data packet goes: out of a TUN to a peer, from a peer onwards, or opened and into a TUN. Pure.
+"""The data plane: packets from a TUN to a peer, from peer to peer, or decrypted into a TUN. Pure.
 
-Packets that must wait for a route are kept, few and not for long. Source: threefoldtech/mycelium, data.rs,
+Packets that wait for a route are queued, few and not for long. Source: threefoldtech/mycelium, data.rs,
 router.rs, packet_queue.rs.
 """
 
@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from zos.model import mycelium
 from zos.mycelium import crypto, icmp, routerid
 from zos.mycelium.crypto import Keys
+from zos.mycelium.effects import Effect, Found, Lost
 from zos.mycelium.packet import Data, encode_data
-from zos.mycelium.routes import ALMOST_EXPIRED, Effect, Found, Lost, Router
+from zos.mycelium.routes import ALMOST_EXPIRED, Router
 from zos.mycelium.table import Entry, Peer
 
 PER_SUBNET, IN_ALL = 64, 1024
-"""Packets that wait; one more is dropped."""
+"""Packets that may wait, per subnet and in all; more are dropped."""
 ERRORS_PER_SECOND = 100
-"""ICMP errors that we send (RFC 4443, 2.4f)."""
+"""ICMP errors that this router sends at most (RFC 4443, 2.4f)."""
 ROUTER_HOPS = 64
 
 ToPeer = Callable[[Peer, bytes], None]
@@ -31,7 +32,7 @@ Act = Callable[[Iterable[Effect]], None]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A key, and so an address and a /64, that this process answers for."""
+    """A key of this process, with the address and the /64 that follow from it."""
 
     public: bytes
     keys: Keys = field(repr=False)
@@ -58,7 +59,7 @@ Waiting = _Out | Data
 
 
 class Plane:
-    """The way of every data packet through this node; `node` speaks for it in errors to others."""
+    """The data plane of one router; `node` is the identity that signs its ICMP errors."""
 
     def __init__(self, router: Router, node: Identity, to_peer: ToPeer, to_tun: ToTun, act: Act) -> None:
         self.identities: dict[bytes, Identity] = {node.prefix: node}
@@ -78,10 +79,10 @@ class Plane:
             return
         source, destination = packet[8:24], packet[24:40]
         if destination[0] == 0xFF or source[0] in (0xFF, 0xFE):
-            return  # neighbour discovery and the like: there is nobody on this link
+            return  # neighbour discovery and the like: a TUN has no neighbours
         fault = _fault(owner, packet)
         if fault is not None:
-            self._refuse(mine, packet, *fault, now)
+            self._answer_error(mine, packet, *fault, now)
             return
         prefix, hops = destination[: mycelium.PREFIX], packet[7] - 1
         if prefix in self.identities:
@@ -102,7 +103,7 @@ class Plane:
         prefix = data.destination[: mycelium.PREFIX]
         mine = self.identities.get(prefix)
         if hops < 1:
-            self._complain(data, icmp.TIME_EXCEEDED, icmp.HOPS, now)
+            self._send_error(data, icmp.TIME_EXCEEDED, icmp.HOPS, now)
         elif mine is not None:
             self._arrived(mine, data, hops, now)
         elif data.destination[0] & 0xFE == 4:
@@ -117,12 +118,13 @@ class Plane:
         self._to_peer(route.peer, encode_data(data._replace(hop_limit=hops)))
 
     def _refresh(self, prefix: bytes, route: Entry, now: float) -> None:
-        """A route that is used must not end: nobody repeats it unasked beyond the origin's own peers."""
+        # Only the origin repeats an update, to its own peers: beyond them a route in use must be requested again
+        # before it expires.
         if route.expires - now < ALMOST_EXPIRED:
-            self._act(self._router.want(prefix, now))
+            self._act(self._router.request_route(prefix, now))
 
-    def settled(self, effect: Found | Lost, now: float) -> None:
-        """A subnet that packets wait for was found, or was not."""
+    def resolved(self, effect: Found | Lost, now: float) -> None:
+        """A query for a subnet that packets wait for ended."""
         packets = self._waiting.pop(effect.prefix, deque())
         self._kept -= len(packets)
         for packet in packets:
@@ -130,10 +132,10 @@ class Plane:
                 self._again(packet, now)
             elif isinstance(packet, Data):
                 if packet.destination[: mycelium.PREFIX] == effect.prefix:
-                    self._complain(packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
+                    self._send_error(packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
             elif packet.owner in self.identities:
                 mine = self.identities[packet.owner]
-                self._refuse(mine, packet.packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
+                self._answer_error(mine, packet.packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
 
     def _again(self, packet: Waiting, now: float) -> None:
         if isinstance(packet, Data):
@@ -148,10 +150,10 @@ class Plane:
             self._kept += 1
         elif not queue:
             del self._waiting[prefix]
-        # Last: its answer may settle what has just been queued.
-        self._act(self._router.want(prefix, now))
+        # Last: the request may resolve at once, and send what has just been queued.
+        self._act(self._router.request_route(prefix, now))
 
-    # For us
+    # Packets for this node
 
     def _arrived(self, mine: Identity, data: Data, hops: int, now: float) -> None:
         public = self._router.public(data.source[: mycelium.PREFIX])
@@ -171,7 +173,7 @@ class Plane:
             self._error_arrived(mine, data, hops, content)
 
     def _error_arrived(self, mine: Identity, data: Data, hops: int, content: bytes) -> None:
-        """A router on the way could not deliver what we had sealed: only we can read what it quotes."""
+        """A router on the way quotes an encrypted packet that it could not deliver; only its sender can decrypt it."""
         destination, header, quote = content[:16], content[56:64], content[64:]
         if len(header) != icmp.HEADER or content[16] >> 4 != 6 or header[0] not in (1, 2, 3, 4):
             return
@@ -184,15 +186,15 @@ class Plane:
 
     # Errors
 
-    def _refuse(self, mine: Identity, packet: bytes, kind: int, code: int, now: float) -> None:
-        """Tell a guest of ours that its packet goes nowhere."""
-        if not icmp.is_error(packet) and self._may_complain(now):
+    def _answer_error(self, mine: Identity, packet: bytes, kind: int, code: int, now: float) -> None:
+        """Answer a packet of an own guest with an ICMP error."""
+        if not icmp.is_error(packet) and self._may_send_error(now):
             self._to_tun(mine.prefix, icmp.packet(mine.address, packet[8:24], kind, code, packet))
 
-    def _complain(self, data: Data, kind: int, code: int, now: float) -> None:
-        """Tell another node that its packet ends here; it is sealed, so it goes back as it is."""
+    def _send_error(self, data: Data, kind: int, code: int, now: float) -> None:
+        """Answer a packet of another node with an ICMP error that quotes it as it is, encrypted."""
         public = self._router.public(data.source[: mycelium.PREFIX])
-        if public is None or not self._may_complain(now):
+        if public is None or not self._may_send_error(now):
             return
         source = self._node.prefix + bytes(8)
         quote = data.payload if len(data.payload) <= icmp.QUOTE else b""
@@ -202,14 +204,14 @@ class Plane:
         if payload is not None and route is not None:
             self._to_peer(route.peer, encode_data(Data(source, data.source, ROUTER_HOPS - 1, payload)))
 
-    def _may_complain(self, now: float) -> bool:
+    def _may_send_error(self, now: float) -> bool:
         second, count = self._errors
         self._errors = (int(now), count + 1 if second == int(now) else 1)
         return self._errors[1] <= ERRORS_PER_SECOND
 
 
 def _fault(owner: bytes, packet: bytes) -> tuple[int, int] | None:
-    """Why a packet of an identity's own cannot leave: ICMP type and code."""
+    """Why a packet from a TUN cannot be sent: ICMP type and code."""
     if packet[8 : 8 + mycelium.PREFIX] != owner:
         return icmp.UNREACHABLE, icmp.POLICY
     if packet[24 : 24 + mycelium.PREFIX] == owner:

@@ -1,6 +1,6 @@
-"""Router ids: who announced a subnet, and in which life. Pure.
+"""Router ids: the origin of a subnet, and its incarnation. Pure.
 
-Forty bytes: a public key, a zone of two bytes (zero), six by chance. Source: threefoldtech/mycelium, router_id.rs.
+Forty bytes: a public key, a zone of two bytes (zero), six at random. Source: threefoldtech/mycelium, router_id.rs.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from zos.model import mycelium
 SIZE = 40
 
 
-def make(public: bytes, chance: bytes | None = None) -> bytes:
-    """A router id for one life of a router: sequence numbers begin anew with it."""
-    return public + bytes(2) + (secrets.token_bytes(6) if chance is None else chance)
+def make(public: bytes, random: bytes | None = None) -> bytes:
+    """A router id for one run of a router; its sequence numbers start at zero."""
+    return public + bytes(2) + (secrets.token_bytes(6) if random is None else random)
 
 
 def key(router: bytes) -> bytes:

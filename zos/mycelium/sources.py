@@ -1,7 +1,7 @@
-"""The feasibility condition, which keeps routes free of loops whatever order messages come in. Pure.
+"""The feasibility condition, which keeps routes free of loops in whatever order messages arrive. Pure.
 
-For every origin of a subnet it is remembered how good a route to it we ever told others (the feasibility distance).
-A route that is not better than that might lead through ourselves and is not taken. Source: RFC 8966, 3.5.1 and 3.7.3.
+For each origin of a subnet, a router remembers the best metric that it ever announced (the feasibility distance).
+A route that is no better might lead back through this router, so it is not selected. RFC 8966, 3.5.1 and 3.7.3.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from zos.mycelium.costs import INFINITE, newer
 
 HOLD = 1800.0
-"""Seconds after which an origin that we told nobody of any more is forgotten."""
+"""Seconds after its last announcement until an origin is forgotten."""
 MAX_SOURCES = 65536
 
 Source = tuple[bytes, bytes]
@@ -19,20 +19,20 @@ Source = tuple[bytes, bytes]
 
 
 class Sources:
-    """Feasibility distances; the longest unused one goes when there are too many."""
+    """Feasibility distances; when there are too many, the least recently announced is dropped."""
 
     def __init__(self) -> None:
         self._table: OrderedDict[Source, tuple[int, int, float]] = OrderedDict()
 
     def feasible(self, source: Source, seqno: int, metric: int) -> bool:
-        """Whether a route cannot lead through us. The end of a route always is."""
-        told = self._table.get(source)
-        if told is None or metric == INFINITE:
+        """Whether a route cannot lead through this router. A retraction always is feasible."""
+        last = self._table.get(source)
+        if last is None or metric == INFINITE:
             return True
-        return newer(seqno, told[0]) or (seqno == told[0] and metric < told[1])
+        return newer(seqno, last[0]) or (seqno == last[0] and metric < last[1])
 
-    def told(self, source: Source, seqno: int, metric: int, now: float) -> None:
-        """We announce this route now."""
+    def announced(self, source: Source, seqno: int, metric: int, now: float) -> None:
+        """Record that this router announces the route now."""
         known = self._table.get(source)
         if known is not None and not newer(seqno, known[0]) and (seqno != known[0] or metric >= known[1]):
             seqno, metric = known[:2]
@@ -42,9 +42,9 @@ class Sources:
             self._table.popitem(last=False)
 
     def seqno(self, source: Source) -> int:
-        """The sequence number of what we told; 0 when we told nothing."""
-        told = self._table.get(source)
-        return told[0] if told else 0
+        """The sequence number of the last announcement; 0 before the first."""
+        last = self._table.get(source)
+        return last[0] if last else 0
 
     def forget(self, now: float) -> None:
         """Drop what is too old."""

@@ -1,4 +1,4 @@
-"""What a router remembers: routes per subnet, questions that run, requests for newer sequence numbers. Pure."""
+"""The state of a router: routes per subnet, running route queries, pending requests for sequence numbers. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NewType
 
-from zos.mycelium.costs import INFINITE
+from zos.mycelium.costs import INFINITE, LinkCost
+
+HELLO_EVERY = 20.0
+UNRESPONSIVE_AFTER = HELLO_EVERY + 3
+"""Seconds that a hello may stay unanswered. Silence alone is no proof: this process may have been suspended."""
 
 Peer = NewType("Peer", int)
 """A connection to another router; never used twice."""
+
+
+@dataclass(slots=True)
+class Local:
+    """A subnet that this router originates."""
+
+    router: bytes
+    seqno: int = 0
+    raised: float = float("-inf")
+
+
+@dataclass(slots=True)
+class Neighbour:
+    """The state of a peer."""
+
+    cost: LinkCost
+    hello: int = 0
+    hello_sent: float | None = None
+    """When the first hello without answer was sent."""
+
+    def is_unresponsive(self, now: float) -> bool:
+        return self.hello_sent is not None and now - self.hello_sent > UNRESPONSIVE_AFTER
 
 
 @dataclass(slots=True)
@@ -21,14 +47,14 @@ class Entry:
     router: bytes
     seqno: int
     metric: int
-    """As the peer announced it; infinite after it took it back."""
+    """As the peer announced it; infinite after a retraction."""
     expires: float
     timer: float = -1.0
-    """When the table looks at it next."""
+    """When its timer fires."""
 
     @property
     def gone(self) -> bool:
-        """The peer took it back."""
+        """The peer retracted it."""
         return self.metric == INFINITE
 
 
@@ -38,13 +64,13 @@ class Routes:
 
     entries: dict[Peer, Entry] = field(default_factory=dict)
     selected: Entry | None = None
-    told: tuple[bytes, int] | None = None
-    """Router id and metric that everybody was told last; None after a retraction."""
+    announced: tuple[bytes, int] | None = None
+    """Router id and metric of the last announcement to all peers; None after a retraction."""
 
 
 @dataclass(slots=True)
-class Query:
-    """A question for a subnet that runs, and who was asked."""
+class RouteQuery:
+    """A running query for a subnet, and the peers that were asked."""
 
     until: float
     generation: int
@@ -52,8 +78,8 @@ class Query:
 
 
 @dataclass(slots=True)
-class Asked:
-    """A sequence number that origin and subnet were asked for: by us, or for `sources`."""
+class PendingSeqno:
+    """A sequence number that was requested from an origin: by this router, or for the peers in `sources`."""
 
     seqno: int
     at: float
@@ -62,7 +88,7 @@ class Asked:
 
 
 class Table:
-    """Routes by prefix, with a clock for each of them."""
+    """Routes by prefix, with an expiry timer for each."""
 
     def __init__(self) -> None:
         self._subnets: dict[bytes, Routes] = {}
@@ -79,14 +105,14 @@ class Table:
         return self._subnets.get(prefix)
 
     def put(self, prefix: bytes, entry: Entry) -> Routes:
-        """Take a new route in."""
+        """Add a route."""
         routes = self._subnets.setdefault(prefix, Routes())
         routes.entries[entry.peer] = entry
         self.expire_at(prefix, entry, entry.expires)
         return routes
 
     def expire_at(self, prefix: bytes, entry: Entry, when: float) -> None:
-        """Set a route's clock; a later time only moves the look, an earlier one adds another."""
+        """Set a route's expiry. A timer that fires too early is set again; an earlier expiry adds a timer."""
         entry.expires = when
         if entry.timer < 0 or when < entry.timer:
             entry.timer = when
@@ -102,13 +128,13 @@ class Table:
             del self._subnets[prefix]
 
     def expired(self, now: float) -> Iterator[tuple[bytes, Entry]]:
-        """Routes whose time is over, each once."""
+        """Routes that expired, each once."""
         while self._timers and self._timers[0][0] <= now:
             at, prefix, peer = heapq.heappop(self._timers)
             routes = self._subnets.get(prefix)
             entry = routes.entries.get(peer) if routes else None
             if entry is None or entry.timer != at:
-                continue  # gone, or looked at by another clock
+                continue  # removed, or handled by an earlier timer
             entry.timer = -1.0
             if entry.expires > now:
                 self.expire_at(prefix, entry, entry.expires)

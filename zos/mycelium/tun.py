@@ -1,7 +1,7 @@
-"""TUN devices in named network namespaces: attaching to one, and moving packets.
+"""Attaching to TUN devices in named network namespaces, and moving packets.
 
-The device is somebody else's (networkd's): persistent, with its addresses and routes, so that a machine's network is
-the same whether this process lives or not.
+networkd owns the device: it is persistent, with addresses and routes, so that a machine's network stays the same
+when this process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NETNS = Path("/run/netns")
 TUN = Path("/dev/net/tun")
 IPV6_OFF = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 BATCH = 32
-"""Packets per turn of the loop, so that no device starves the others."""
+"""Packets per turn of the event loop, so that no device starves the others."""
 _SETIFF = 0x400454CA
 _TUN, _NO_PI = 0x0001, 0x1000
 
@@ -36,14 +36,14 @@ class NoDevice(ZosError):
 
 
 def problem() -> str:
-    """What this machine lacks; empty when nothing."""
+    """What this machine lacks for the overlay; empty when nothing."""
     if not TUN.exists():
         return f"{TUN} is missing"
     return "" if IPV6_OFF.exists() and IPV6_OFF.read_text().strip() == "0" else "IPv6 is off"
 
 
 def namespace_inode(namespace: str) -> int:
-    """Which namespace stands behind a name now; 0 when none does. The empty name is our own."""
+    """The inode of a named namespace; 0 when it does not exist. The empty name is this process's namespace."""
     path = NETNS / namespace if namespace else Path("/proc/self/ns/net")
     try:
         return path.stat().st_ino
@@ -60,14 +60,14 @@ def attach(device: str, namespace: str) -> int:
         try:
             if namespace:
                 linux.setns(NETNS / namespace, linux.CLONE_NEWNET)
-            # TUNSETIFF would make a device of that name: a fresh one that nobody configured.
+            # TUNSETIFF would create a missing device, without addresses and routes.
             if not Path(f"/proc/thread-self/net/dev_snmp6/{device}").exists():
                 raise FileNotFoundError("it does not exist")
             found.append(_open(device))
         except OSError as err:
             problem.append(err)
 
-    # A thread of its own, so that no other code can ever find itself in a tenant's namespace.
+    # setns changes the namespace of the thread. This one ends here, so no other code ever runs in a tenant's namespace.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join()
@@ -87,37 +87,37 @@ def _open(device: str) -> int:
 
 
 class Tun:
-    """An attached device; `take` gets each packet that comes out of it."""
+    """An attached device; `receive` is called with each packet that the kernel sends into it."""
 
-    def __init__(self, device: str, namespace: str, take: Callable[[bytes], None]) -> None:
+    def __init__(self, device: str, namespace: str, receive: Callable[[bytes], None]) -> None:
         self.inode = namespace_inode(namespace)
         self.namespace = namespace
-        self._take = take
+        self._receive = receive
         self._handle = attach(device, namespace)
         asyncio.get_running_loop().add_reader(self._handle, self._readable)
 
     @property
     def alive(self) -> bool:
-        """Attached, and to the namespace that bears the name now."""
+        """Attached, and the namespace is still the one of that name (a rebuilt one has another inode)."""
         return self._handle >= 0 and self.inode == namespace_inode(self.namespace)
 
     def _readable(self) -> None:
         try:
             for _ in range(BATCH):
-                self._take(os.read(self._handle, 65536))
+                self._receive(os.read(self._handle, 65536))
         except BlockingIOError:
             pass
         except OSError:  # EBADFD: the device went with its namespace
             self.close()
 
     def write(self, packet: bytes) -> None:
-        """Hand a packet to the kernel; it is dropped when the device is full, down or gone."""
+        """Send a packet to the kernel; it is lost when the device is full, down or gone."""
         if self._handle >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._handle, packet)
 
     def close(self) -> None:
-        """Let go of the device, which stays."""
+        """Detach; the device stays."""
         if self._handle >= 0:
             asyncio.get_running_loop().remove_reader(self._handle)
             os.close(self._handle)

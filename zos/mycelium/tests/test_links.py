@@ -22,8 +22,8 @@ class Ends:
     """One side."""
 
     def __init__(self) -> None:
-        self.heard: list[Data | Tlv] = []
-        self.links = Links(lambda link: None, lambda link: None, lambda peer, packet: self.heard.append(packet))
+        self.received: list[Data | Tlv] = []
+        self.links = Links(lambda link: None, lambda link: None, lambda peer, packet: self.received.append(packet))
         self.task: asyncio.Task[None] | None = None
 
     def run(self, port: int = 0, *peers: Endpoint) -> None:
@@ -68,7 +68,7 @@ async def test_two_ends_connect_and_both_speak_first():
         await becomes(lambda: server.links.all and client.links.all)
         server.one.send_control(encode(Hello(1, 2)))
         assert client.one.send_data(encode_data(DATA))
-        await becomes(lambda: server.heard == [DATA] and client.heard == [Hello(1, 2)])
+        await becomes(lambda: server.received == [DATA] and client.received == [Hello(1, 2)])
 
 
 async def test_a_peer_that_comes_later_and_one_that_comes_back_is_found():
@@ -100,7 +100,7 @@ async def test_who_speaks_something_else_is_hung_up_on_and_nobody_else_is():
         writer.close()
         await becomes(lambda: len(server.links.all) == 1)
         assert client.one.send_data(encode_data(DATA))
-        await becomes(lambda: server.heard == [DATA])
+        await becomes(lambda: server.received == [DATA])
 
 
 async def test_data_for_a_peer_that_does_not_read_is_dropped_and_at_last_it_is_hung_up_on(

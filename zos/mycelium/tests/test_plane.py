@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zos.mycelium import crypto, icmp
+from zos.mycelium.effects import Lost
 from zos.mycelium.packet import Data
 from zos.mycelium.plane import ERRORS_PER_SECOND, IN_ALL, PER_SUBNET, identity
-from zos.mycelium.routes import Lost
 from zos.mycelium.table import Peer
 from zos.mycelium.tests.world import World
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from zos.model import mycelium
 from zos.mycelium import routerid
 from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
+from zos.mycelium.effects import Found, Lost, Send, Unresponsive
 from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Subnet, Tlv, Update
-from zos.mycelium.routes import DEAD_AFTER, Dead, Found, Lost, Router, Send
+from zos.mycelium.routes import Router
 from zos.mycelium.sources import HOLD, Sources
-from zos.mycelium.table import Peer
+from zos.mycelium.table import UNRESPONSIVE_AFTER, Peer
 from zos.mycelium.tests.world import World
 
 seqnos = st.integers(0, 0xFFFF)
@@ -51,7 +52,7 @@ def test_a_link_costs_what_was_measured_and_follows_slowly():
 
 def test_an_origin_that_nobody_was_told_of_for_long_is_forgotten():
     sources = Sources()
-    sources.told((b"p", b"r"), 5, 10, 0.0)
+    sources.announced((b"p", b"r"), 5, 10, 0.0)
     sources.forget(HOLD - 1)
     assert not sources.feasible((b"p", b"r"), 5, 10)
     sources.forget(HOLD)
@@ -62,7 +63,7 @@ def test_an_origin_that_nobody_was_told_of_for_long_is_forgotten():
 def test_nothing_feasible_is_as_bad_as_what_was_told(told: list[tuple[int, int]]):
     sources = Sources()
     for seqno, metric in told:
-        sources.told((b"p", b"r"), seqno, metric, 0.0)
+        sources.announced((b"p", b"r"), seqno, metric, 0.0)
     best = min((-seqno, metric) for seqno, metric in told)
     for seqno, metric in told:
         assert sources.feasible((b"p", b"r"), seqno, metric) is ((-seqno, metric) < best)
@@ -107,8 +108,8 @@ def test_a_peer_that_answers_no_hello_is_dead_and_one_that_does_is_not():
         for effect in effects:
             if isinstance(effect, Send) and isinstance(effect.tlv, Hello) and second < 100:
                 router.receive(peer, Ihu(10, 6000), second + 0.02)
-        dead = Dead(peer) in effects
-        assert dead is (second > 100 + DEAD_AFTER), second
+        dead = Unresponsive(peer) in effects
+        assert dead is (second > 100 + UNRESPONSIVE_AFTER), second
 
 
 @pytest.mark.parametrize(
@@ -166,15 +167,15 @@ def test_a_route_that_is_hardly_better_does_not_replace_the_one_in_use():
 
 def test_a_question_that_nobody_answers_ends():
     router, peer = _router()
-    (asked,) = router.want(OWNER.prefix, 0.0)
+    (asked,) = router.request_route(OWNER.prefix, 0.0)
     assert asked == Send(peer, RouteRequest(SUBNET, 0))
-    assert router.want(OWNER.prefix, 1.0) == []
+    assert router.request_route(OWNER.prefix, 1.0) == []
     assert Lost(OWNER.prefix) in router.tick(15.0)
 
 
 def test_a_new_peer_is_asked_what_we_are_looking_for():
     router, _ = _router()
-    router.want(OWNER.prefix, 0.0)
+    router.request_route(OWNER.prefix, 0.0)
     assert Send(Peer(2), RouteRequest(SUBNET, 0)) in router.add_peer(Peer(2), 10, 1.0)
 
 
@@ -245,7 +246,7 @@ def test_another_way_takes_over_and_the_former_comes_back():
     world.cut(1, 3)
     world.cut(0, 1)
     world.settle()
-    world.act(0, world.members[0].router.want(world.prefix(3), world.now))
+    world.act(0, world.members[0].router.request_route(world.prefix(3), world.now))
     world.settle()
     assert world.path(0, 3) == [0, 2, 3]
     world.join(0, 1, 1)
@@ -301,7 +302,7 @@ def test_there_is_never_a_loop_and_in_the_end_everybody_finds_everybody(story: t
             for goal in range(size):
                 member = world.members[start]
                 if start != goal and member.router.route(world.prefix(goal)) is None:
-                    world.act(start, member.router.want(world.prefix(goal), world.now))
+                    world.act(start, member.router.request_route(world.prefix(goal), world.now))
         world.settle(no_loops)
         world.wait(6, 1.0, no_loops)
     for start in range(size):

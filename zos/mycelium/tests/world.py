@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from zos.mycelium import routerid
+from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
 from zos.mycelium.packet import Data, Reader, Tlv, encode
 from zos.mycelium.plane import Identity, Plane, identity
-from zos.mycelium.routes import Dead, Effect, Found, Lost, Router, Send
+from zos.mycelium.routes import Router
 from zos.mycelium.table import Peer
 
 _IDENTITIES = [identity(number.to_bytes(32, "little")) for number in range(256, 256 * 40, 256)]
@@ -24,7 +25,7 @@ class Member:
     router: Router
     plane: Plane
     effects: list[Effect] = field(default_factory=list)
-    """Found, Lost and Dead, as they came."""
+    """Found, Lost and Unresponsive, as they came."""
     arrived: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Identity and packet that went into a TUN."""
     ends: dict[Peer, tuple[int, Peer]] = field(default_factory=dict)
@@ -109,8 +110,8 @@ class World:
                 continue
             member.effects.append(effect)
             if isinstance(effect, Found | Lost):
-                member.plane.settled(effect, self.now)
-            elif isinstance(effect, Dead) and effect.peer in member.ends:
+                member.plane.resolved(effect, self.now)
+            elif isinstance(effect, Unresponsive) and effect.peer in member.ends:
                 self.cut(number, member.ends[effect.peer][0])
 
     def path(self, start: int, goal: int) -> list[int]:
