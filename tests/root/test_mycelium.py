@@ -80,8 +80,8 @@ class Side:
 
     async def network(self, name: str) -> IdentityInfo:
         """A user's network: its identity, and the device that networkd would make for it."""
-        wish = Identity(IdentityId(name), key(name), name, "my")
-        info = await self.client.ensure_identity(wish)
+        identity = Identity(IdentityId(name), key(name), name, "my")
+        info = await self.client.ensure_identity(identity)
         self.device(name, info)
         await self.attached(name)
         return info
@@ -267,7 +267,7 @@ async def _is_detached(side: Side) -> bool:
 
 async def test_neighbours_find_each_other_without_being_told(sides: tuple[Side, ...]):
     a, b, _, _ = sides
-    # Link-local addresses must be settled before anybody shouts.
+    # Link-local addresses must be settled before anybody sends beacons.
     for side, link in ((a, "to-b"), (b, "to-a")):
         until(lambda side=side, link=link: not side.node.ok(f"ip -6 -o addr show dev {link} | grep -q tentative"))
         side.boot(f'discovery = ["{link}"]')

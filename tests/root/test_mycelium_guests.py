@@ -41,12 +41,12 @@ class Side:
         """A user's network with a mycelium key."""
         id = NetId(names.net_id(26, name))
         subnet = mycelium.subnet(mycelium.public_key(key(f"{self.node.name}-{name}")))
-        wish = Network(id, 26, name, "10.20.0.0/16", "10.20.2.0/24", WG, port, mycelium=str(subnet))
-        info = await self.networkd.ensure_network(wish)
+        network = Network(id, 26, name, "10.20.0.0/16", "10.20.2.0/24", WG, port, mycelium=str(subnet))
+        info = await self.networkd.ensure_network(network)
         identity = Identity(IdentityId(id), key(f"{self.node.name}-{name}"), info.namespace, "my")
         await self.mycelium.ensure_identity(identity)
         await eventually(lambda: self.attached(id))
-        return wish
+        return network
 
     async def attached(self, id: str) -> bool:
         return any(one.attached for one in await self.mycelium.identities() if one.id == id)

@@ -1,4 +1,4 @@
-"""The fake host keeps the real one's promise: the same claims, asked of both through the door."""
+"""The fake host behaves as the real one: the same claims about both, by the API."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NoConfig:
     """Nothing to say."""
 
 
-class Core0Door(Daemon):
+class Core0(Daemon):
     """core-0 as far as networkd asks it: the key."""
 
     name = "core0"
@@ -84,7 +84,7 @@ async def real() -> AsyncIterator[NetworkdClient]:
 @contextlib.asynccontextmanager
 async def fake(folder: Path) -> AsyncIterator[NetworkdClient]:
     async with (
-        running(Core0Door, folder),
+        running(Core0, folder),
         running(Networkd, folder, host=FakeHost(), config=Config()) as rt,
     ):
         yield NetworkdClient(rt.bus)
@@ -92,15 +92,15 @@ async def fake(folder: Path) -> AsyncIterator[NetworkdClient]:
 
 @pytest.fixture(params=["fake", "real"])
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NetworkdClient]:
-    async with fake(tmp_path) if request.param == "fake" else real() as door:
+    async with fake(tmp_path) if request.param == "fake" else real() as client:
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(Unreachable):
-                    uplinks = await door.uplinks()
+                    uplinks = await client.uplinks()
                     if uplinks and uplinks[0].name == "zos" and uplinks[0].addresses:
                         break
                 await asyncio.sleep(0.05)
-        yield door
+        yield client
 
 
 async def test_the_uplink_is_the_bridge_with_the_cards_address(client: NetworkdClient):
@@ -197,15 +197,15 @@ async def test_a_dropped_network_goes_with_its_last_tap(client: NetworkdClient):
     assert await client.list_networks() == ()
 
 
-async def test_many_wishes_at_once_do_not_disturb_each_other(client: NetworkdClient):
-    wishes = [
+async def test_many_requests_at_once_do_not_disturb_each_other(client: NetworkdClient):
+    networks = [
         dataclasses.replace(SECOND, id=NetId(f"Vp6mnP5Nd8BV{letter}"), listen_port=4100 + number)
         for number, letter in enumerate("ABCDEFGH")
     ]
-    infos = await asyncio.gather(*(client.ensure_network(wish) for wish in wishes))
-    assert [info.listen_port for info in infos] == [wish.listen_port for wish in wishes]
+    infos = await asyncio.gather(*(client.ensure_network(network) for network in networks))
+    assert [info.listen_port for info in infos] == [network.listen_port for network in networks]
     assert not [info.detail for info in await client.list_networks() if info.detail]
-    await asyncio.gather(*(client.drop_network(wish.id) for wish in wishes))
+    await asyncio.gather(*(client.drop_network(network.id) for network in networks))
     assert await client.list_networks() == ()
 
 

@@ -1,4 +1,4 @@
-"""What is refused at the door, and the one form of what is accepted."""
+"""What is refused, and the canonical form of what is accepted."""
 
 from __future__ import annotations
 

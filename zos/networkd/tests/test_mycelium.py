@@ -39,14 +39,14 @@ def desired(*taps: Tap) -> Desired:
     return layout.desired(NetworkRecord(INSIDE, 0), (TAP, *taps))
 
 
-async def seen(host: FakeHost) -> Observed:
+async def observed(host: FakeHost) -> Observed:
     return await host.observe(ID, [model.tap(TAP.id), model.tap(GUEST.id)])
 
 
 async def test_a_network_in_the_overlay_has_its_gateway_and_a_way_out():
     host = FakeHost()
-    await host.apply(plan(desired(GUEST), await seen(host), ID))
-    assert plan(desired(GUEST), await seen(host), ID) == ()
+    await host.apply(plan(desired(GUEST), await observed(host), ID))
+    assert plan(desired(GUEST), await observed(host), ID) == ()
     space = host.spaces[f"n-{ID}"]
     assert space.links["br-my"].addresses == {Address("548:c783:d7ce:74a3::1/64")}
     assert space.links[MYCELIUM_DEVICE].mtu == 1400
@@ -57,7 +57,7 @@ async def test_a_network_in_the_overlay_has_its_gateway_and_a_way_out():
 
 async def test_rules_are_in_force_before_the_way_is_open():
     host = FakeHost()
-    steps = plan(desired(), await seen(host), ID)
+    steps = plan(desired(), await observed(host), ID)
     rules = next(number for number, step in enumerate(steps) if isinstance(step, LoadRules))
     assert all(number > rules for number, step in enumerate(steps) if isinstance(step, SetUp))
 
@@ -65,42 +65,42 @@ async def test_rules_are_in_force_before_the_way_is_open():
 async def test_a_network_joins_and_leaves_the_overlay_and_the_rest_is_not_touched():
     host = FakeHost()
     without = layout.desired(NetworkRecord(NETWORK, 0), (TAP,))
-    await host.apply(plan(without, await seen(host), ID))
-    before = await seen(host)
+    await host.apply(plan(without, await observed(host), ID))
+    before = await observed(host)
     await host.apply(plan(desired(), before, ID))
-    assert plan(desired(), await seen(host), ID) == ()
-    steps = plan(without, await seen(host), ID)
+    assert plan(desired(), await observed(host), ID) == ()
+    steps = plan(without, await observed(host), ID)
     assert [step for step in steps if isinstance(step, DropLinks | DropTun)] == [
         DropLinks((f"m-{ID}", f"y-{ID}")),
         DropTun(f"n-{ID}", MYCELIUM_DEVICE),
     ]
     await host.apply(steps)
-    assert await seen(host) == before
+    assert await observed(host) == before
 
 
 async def test_a_device_that_is_gone_is_made_again():
     host = FakeHost()
-    await host.apply(plan(desired(), await seen(host), ID))
+    await host.apply(plan(desired(), await observed(host), ID))
     await host.apply((DropTun(f"n-{ID}", MYCELIUM_DEVICE),))
-    steps = plan(desired(), await seen(host), ID)
+    steps = plan(desired(), await observed(host), ID)
     assert steps[0] == CreateTun(f"n-{ID}", MYCELIUM_DEVICE)
     await host.apply(steps)
-    assert plan(desired(), await seen(host), ID) == ()
+    assert plan(desired(), await observed(host), ID) == ()
 
 
 @given(st.integers(0, 80), st.integers(0, 80))
 async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int, dropped_until: int):
     host, goal = FakeHost(), desired(GUEST)
-    await host.apply(plan(goal, await seen(host), ID)[:built_until])
-    await host.apply(plan(None, await seen(host), ID)[:dropped_until])
-    await host.apply(plan(goal, await seen(host), ID))
-    assert plan(goal, await seen(host), ID) == ()
-    await host.apply(plan(None, await seen(host), ID))
+    await host.apply(plan(goal, await observed(host), ID)[:built_until])
+    await host.apply(plan(None, await observed(host), ID)[:dropped_until])
+    await host.apply(plan(goal, await observed(host), ID))
+    assert plan(goal, await observed(host), ID) == ()
+    await host.apply(plan(None, await observed(host), ID))
     assert set(host.root.links) == {"lo", "eth0"}
     assert not host.spaces
 
 
-# By the door
+# By the API
 
 
 async def test_a_machines_tap_says_what_its_guest_must_be_told(tmp_path: Path):

@@ -45,14 +45,14 @@ async def test_at_every_moment_somebody_has_the_address_and_the_route(crash_afte
 
 
 async def test_configured_addresses_and_gateways_win_over_the_cards():
-    wish = DesiredNode("eth0", ("198.51.100.21/24",), ("198.51.100.1",))
+    desired = DesiredNode("eth0", ("198.51.100.21/24",), ("198.51.100.1",))
     host = FakeHost()
-    steps = node.plan(wish, await host.observe_node())
+    steps = node.plan(desired, await host.observe_node())
     assert AddAddress(ROOT, "zos", Address("198.51.100.21/24")) in steps
     assert PutRoute(ROOT, Route("default", "zos", "198.51.100.1")) in steps
     assert DropAddress(ROOT, "eth0", Address("192.0.2.21/24")) in steps
     await host.apply(steps)
-    assert node.plan(wish, await host.observe_node()) == ()
+    assert node.plan(desired, await host.observe_node()) == ()
 
 
 async def test_without_any_address_a_dhcp_client_is_started_once():
@@ -102,10 +102,10 @@ async def test_public_addresses_stand_beside_the_nodes_own_and_go_when_they_are_
     before = DesiredNode()
     await host.apply(node.plan(before, await host.observe_node()))
     own = (await host.observe_node()).nics[UPLINK_BRIDGE].addresses
-    have = DesiredNode(public=Public(PUBLIC))
-    await host.apply(node.plan(have, await host.observe_node()))
+    after = DesiredNode(public=Public(PUBLIC))
+    await host.apply(node.plan(after, await host.observe_node()))
     assert (await host.observe_node()).nics[UPLINK_BRIDGE].addresses == own | {*PUBLIC.addresses}
-    assert node.plan(have, await host.observe_node()) == ()
+    assert node.plan(after, await host.observe_node()) == ()
     gone = DesiredNode(public=Public(PublicConfig(), PUBLIC.addresses))
     await host.apply(node.plan(gone, await host.observe_node()))
     assert (await host.observe_node()).nics[UPLINK_BRIDGE].addresses == own

@@ -1,4 +1,4 @@
-"""From what is seen to what is wished, from every state in between too."""
+"""Plans from what is observed to what is desired, from every state in between too."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def desired(network: Network = NETWORK, *taps: Tap) -> Desired:
     return layout.desired(NetworkRecord(network, 0), taps)
 
 
-async def seen(host: FakeHost) -> Observed:
+async def observed(host: FakeHost) -> Observed:
     return await host.observe(ID, [model.tap(TAP.id)])
 
 
 async def built(*taps: Tap, network: Network = NETWORK) -> FakeHost:
     host = FakeHost()
-    await host.apply(plan(desired(network, *taps), await seen(host), ID))
+    await host.apply(plan(desired(network, *taps), await observed(host), ID))
     return host
 
 
 async def test_nothing_is_done_twice():
     host = await built(TAP)
-    assert plan(desired(NETWORK, TAP), await seen(host), ID) == ()
+    assert plan(desired(NETWORK, TAP), await observed(host), ID) == ()
 
 
 async def test_rules_are_in_force_before_any_link_inside_comes_up():
@@ -106,17 +106,17 @@ def test_exit_addresses_are_distinct_and_end_before_broadcast():
 
 async def test_a_tap_comes_and_goes_without_touching_the_rest():
     host = await built()
-    added = plan(desired(NETWORK, TAP), await seen(host), ID)
+    added = plan(desired(NETWORK, TAP), await observed(host), ID)
     assert {type(step).__name__ for step in added} == {"CreateTap", "DisableIPv6", "Attach", "SetUp"}
     assert {getattr(step, "link", "") for step in added} == {"t-AbE3zNtFw21Fr"}
     await host.apply(added)
-    assert plan(desired(NETWORK), await seen(host), ID) == (DropLinks(("t-AbE3zNtFw21Fr",)),)
+    assert plan(desired(NETWORK), await observed(host), ID) == (DropLinks(("t-AbE3zNtFw21Fr",)),)
 
 
-async def test_a_changed_port_and_new_peers_are_told_without_taking_anything_down():
+async def test_a_changed_port_and_new_peers_are_configured_without_taking_anything_down():
     host = await built(TAP)
     changed = dataclasses.replace(NETWORK, listen_port=4001, peers=(peer(3, "198.51.100.22:4000"), peer(4)))
-    assert plan(desired(changed, TAP), await seen(host), ID) == (
+    assert plan(desired(changed, TAP), await observed(host), ID) == (
         ConfigureTunnel(
             link=f"w-{ID}",
             namespace=f"n-{ID}",
@@ -127,10 +127,10 @@ async def test_a_changed_port_and_new_peers_are_told_without_taking_anything_dow
     )
 
 
-async def test_a_peer_that_left_is_removed_and_the_others_are_not_told_anything():
+async def test_a_peer_that_left_is_removed_and_the_others_stay_as_they_are():
     host = await built()
     alone = dataclasses.replace(NETWORK, peers=())
-    (step,) = plan(desired(alone), await seen(host), ID)
+    (step,) = plan(desired(alone), await observed(host), ID)
     assert step == ConfigureTunnel(f"w-{ID}", f"n-{ID}", former_port=4000, remove=(key(3),))
 
 
@@ -138,31 +138,31 @@ async def test_a_port_that_a_program_has_is_refused_before_anything_is_done():
     host = await built()
     host.busy.add(5353)
     with pytest.raises(PortTaken, match="5353 is taken by a program of this node"):
-        plan(desired(dataclasses.replace(NETWORK, listen_port=5353)), await seen(host), ID)
+        plan(desired(dataclasses.replace(NETWORK, listen_port=5353)), await observed(host), ID)
 
 
 async def test_a_tunnel_that_died_is_built_again_and_only_that():
     host = await built(TAP)
     host.end_tunnel(ID)
-    steps = plan(desired(NETWORK, TAP), await seen(host), ID)
+    steps = plan(desired(NETWORK, TAP), await observed(host), ID)
     assert isinstance(steps[0], CreateTunnel)
     assert steps[-1] == PutRoute(f"n-{ID}", Route("10.20.0.0/16", f"w-{ID}"))
     assert {getattr(step, "link", f"w-{ID}") for step in steps} == {f"w-{ID}"}
     await host.apply(steps)
-    assert plan(desired(NETWORK, TAP), await seen(host), ID) == ()
+    assert plan(desired(NETWORK, TAP), await observed(host), ID) == ()
 
 
 async def test_a_link_that_nothing_serves_is_removed_first():
     host = await built()
     del host.tunnels[f"w-{ID}"]
-    steps = plan(desired(), await seen(host), ID)
+    steps = plan(desired(), await observed(host), ID)
     assert steps[:2] == (DropTunnel(f"w-{ID}"), CreateTunnel(f"w-{ID}", f"n-{ID}"))
 
 
 async def test_a_process_whose_link_went_away_goes_first_and_its_port_is_no_obstacle():
     host = await built()
-    have = dataclasses.replace(await seen(host), inner=None, tunnel=None, served=True, busy=frozenset({4000}))
-    steps = plan(desired(), have, ID)
+    orphan = dataclasses.replace(await observed(host), inner=None, tunnel=None, served=True, busy=frozenset({4000}))
+    steps = plan(desired(), orphan, ID)
     create = steps.index(CreateTunnel(f"w-{ID}", f"n-{ID}"))
     assert steps[create - 1] == DropTunnel(f"w-{ID}")
 
@@ -171,28 +171,28 @@ async def test_a_lost_namespace_is_built_again_with_new_pairs():
     host = await built(TAP)
     del host.spaces[f"n-{ID}"]
     del host.tunnels[f"w-{ID}"]
-    steps = plan(desired(NETWORK, TAP), await seen(host), ID)
+    steps = plan(desired(NETWORK, TAP), await observed(host), ID)
     assert steps[:2] == (DropLinks((f"v-{ID}", f"x-{ID}")), CreateNamespace(f"n-{ID}"))
     assert not any(isinstance(step, CreateTap) for step in steps), "machines stay connected to their taps"
     await host.apply(steps)
-    assert plan(desired(NETWORK, TAP), await seen(host), ID) == ()
+    assert plan(desired(NETWORK, TAP), await observed(host), ID) == ()
 
 
 async def test_a_moved_subnet_swaps_addresses():
     host = await built()
     moved = dataclasses.replace(NETWORK, subnet="10.20.7.0/24")
-    steps = plan(desired(moved), await seen(host), ID)
+    steps = plan(desired(moved), await observed(host), ID)
     assert DropAddress(f"n-{ID}", f"n-{ID}", Address("10.20.2.1/24")) in steps
     assert AddAddress(f"n-{ID}", f"n-{ID}", Address("10.20.7.1/24")) in steps
     assert not any(isinstance(step, DropTunnel | CreateTunnel | DropLinks) for step in steps)
     await host.apply(steps)
-    await host.apply(plan(desired(moved), await seen(host), ID))
-    assert plan(desired(moved), await seen(host), ID) == ()
+    await host.apply(plan(desired(moved), await observed(host), ID))
+    assert plan(desired(moved), await observed(host), ID) == ()
 
 
 async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once():
     host = await built(TAP)
-    assert plan(None, await seen(host), ID) == (
+    assert plan(None, await observed(host), ID) == (
         DropTunnel(f"w-{ID}"),
         DropNamespace(f"n-{ID}"),
         DropLinks((f"b-{ID}", "t-AbE3zNtFw21Fr", f"v-{ID}", f"x-{ID}")),
@@ -203,13 +203,13 @@ async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once(
 async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int, dropped_until: int, crashed: bool):
     host = FakeHost()
     goal = desired(NETWORK, TAP)
-    await host.apply(plan(goal, await seen(host), ID)[:built_until])
+    await host.apply(plan(goal, await observed(host), ID)[:built_until])
     if crashed and model.tunnel(ID) in host.tunnels:
         host.end_tunnel(ID)
-    await host.apply(plan(None, await seen(host), ID)[:dropped_until])
-    await host.apply(plan(goal, await seen(host), ID))
-    assert plan(goal, await seen(host), ID) == ()
-    await host.apply(plan(None, await seen(host), ID))
+    await host.apply(plan(None, await observed(host), ID)[:dropped_until])
+    await host.apply(plan(goal, await observed(host), ID))
+    assert plan(goal, await observed(host), ID) == ()
+    await host.apply(plan(None, await observed(host), ID))
     assert set(host.root.links) == {"lo", "eth0"}
     assert not host.spaces
     assert not host.tunnels
@@ -230,18 +230,18 @@ NETWORKS = st.builds(
 @given(NETWORKS, NETWORKS)
 async def test_an_update_never_takes_a_tunnel_down(before: Network, after: Network):
     host = await built(TAP, network=before)
-    steps = plan(desired(after, TAP), await seen(host), ID)
+    steps = plan(desired(after, TAP), await observed(host), ID)
     assert all(isinstance(step, ConfigureTunnel) for step in steps)
     assert len(steps) == (before != after and bool(steps))
     await host.apply(steps)
-    assert plan(desired(after, TAP), await seen(host), ID) == ()
+    assert plan(desired(after, TAP), await observed(host), ID) == ()
 
 
 def tunnel(endpoint: str, **fields: object) -> tuple[DesiredTunnel, ObservedTunnel]:
     allowed = frozenset({"10.20.3.0/24"})
-    wish = DesiredTunnel(key(1), "own", 4000, {"K": DesiredPeer("K", "192.0.2.9:1", allowed)})
+    wanted = DesiredTunnel(key(1), "own", 4000, {"K": DesiredPeer("K", "192.0.2.9:1", allowed)})
     there = ObservedPeer("K", endpoint, allowed, model.KEEPALIVE, **fields)  # type: ignore[arg-type]
-    return wish, ObservedTunnel(Backend.WIREGUARD_GO, "own", 4000, {"K": there})
+    return wanted, ObservedTunnel(Backend.WIREGUARD_GO, "own", 4000, {"K": there})
 
 
 def is_configured(endpoint: str, **fields: object) -> bool:
@@ -253,11 +253,11 @@ def test_a_peer_that_roams_and_lives_is_left_where_it_is():
     assert not is_configured("192.0.2.9:2", alive=True, configured_endpoint="192.0.2.9:1")
 
 
-def test_a_peer_whose_wish_changed_is_told_at_once():
+def test_a_peer_whose_desired_endpoint_changed_is_configured_at_once():
     assert is_configured("192.0.2.9:2", alive=True, configured_endpoint="192.0.2.9:2")
 
 
-def test_a_peer_that_fell_silent_is_looked_for_where_the_wish_says():
+def test_a_peer_that_fell_silent_is_configured_anew():
     assert is_configured("192.0.2.9:2", alive=False, configured_endpoint="192.0.2.9:1")
     assert is_configured("", alive=False)
     assert not is_configured("192.0.2.9:1", alive=False)

@@ -67,14 +67,14 @@ def with_taps(*taps: Tap) -> Segment:
     return PLACE.segment(IDENTITY, taps)
 
 
-async def seen(host: FakeHost) -> ObservedSegment:
+async def observed(host: FakeHost) -> ObservedSegment:
     return await host.observe_segment(PLACE.bridge, PLACE.table)
 
 
 async def made(desired: Segment, host: FakeHost) -> list[Step]:
     """Make it on a fake; the steps that it took."""
     before = len(host.steps)
-    await host.apply(segment.plan(desired, await seen(host)))
+    await host.apply(segment.plan(desired, await observed(host)))
     return host.steps[before:]
 
 
@@ -111,7 +111,7 @@ async def test_rules_are_in_force_before_the_tap_that_they_guard_is_there():
 async def test_from_any_half_made_state_the_rest_is_planned(asked: list[set[Tap]], chance: random.Random):
     host = FakeHost()
     for taps in [*asked, {TAP}]:
-        steps = segment.plan(with_taps(*taps), await seen(host))
+        steps = segment.plan(with_taps(*taps), await observed(host))
         await host.apply(steps[: chance.randint(0, len(steps))])
     await made(with_taps(TAP), host)
     assert await made(with_taps(TAP), host) == []
@@ -119,7 +119,7 @@ async def test_from_any_half_made_state_the_rest_is_planned(asked: list[set[Tap]
     assert ports == {"t-AA9j9eBFDtpjD"}
 
 
-def test_a_strangers_link_of_the_bridges_name_gives_way():
+def test_another_kind_of_link_under_the_bridges_name_is_replaced():
     steps = segment.plan(with_taps(), ObservedSegment({"br-ygg": Link(LinkKind.VETH)}))
     assert steps[0] == DropLinks(("br-ygg",))
     assert any(isinstance(step, AddAddress) for step in steps)
@@ -170,7 +170,7 @@ class NoConfig:
 
 
 class Core0(Daemon):
-    """core-0's door alone."""
+    """core-0's API alone."""
 
     name = "core0"
     config = NoConfig

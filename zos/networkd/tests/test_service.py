@@ -73,7 +73,7 @@ async def test_a_network_comes_up_and_says_how_it_stands(tmp_path: Path):
         assert await client.list_networks() == (info,)
 
 
-async def test_the_same_wish_again_does_nothing(tmp_path: Path):
+async def test_the_same_request_again_does_nothing(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
         first = await client.ensure_network(NETWORK), await client.ensure_tap(TAP)
@@ -128,7 +128,7 @@ async def test_a_refused_update_leaves_the_network_as_it_was(tmp_path: Path):
         assert await client.ensure_network(NETWORK) == before
 
 
-async def test_a_network_that_cannot_be_built_now_stays_wished_and_comes(tmp_path: Path):
+async def test_a_network_that_cannot_be_built_now_stays_desired_and_comes(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
         host.broken = LoadRules
@@ -165,7 +165,7 @@ async def test_a_dropped_network_waits_for_its_last_tap(tmp_path: Path):
         assert set(host.root.links) == {"lo", "eth0", "zos"}
 
 
-async def test_a_network_that_is_wished_again_before_its_last_tap_went_stays(tmp_path: Path):
+async def test_a_network_that_is_asked_for_again_before_its_last_tap_went_stays(tmp_path: Path):
     async with networkd(tmp_path, FakeHost()) as client:
         await client.ensure_network(NETWORK)
         await client.ensure_tap(TAP)
@@ -198,7 +198,7 @@ async def test_a_restart_finds_everything_and_touches_nothing(tmp_path: Path):
     assert len(host.steps) == done
 
 
-async def test_what_nobody_wishes_is_removed_at_start(tmp_path: Path):
+async def test_what_belongs_to_no_record_is_removed_at_start(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
         await client.ensure_network(NETWORK)
