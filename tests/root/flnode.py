@@ -83,10 +83,10 @@ class FlNode:
         until(lambda: self.node.ok("ss -Hlnt 'sport = 9900' | grep -q ."))
         return store
 
-    def start_hub(self, listen: str = "127.0.0.1:8080") -> None:
+    def start_hub(self, on_change: str = "127.0.0.1:8080") -> None:
         """Serve."""
         self.hub = self.node.start(
-            sys.executable, "-m", "zos.hub", "--root", f"{self.folder}/hub", "--listen", listen, log="hub.log"
+            sys.executable, "-m", "zos.hub", "--root", f"{self.folder}/hub", "--listen", on_change, log="hub.log"
         )
         until(lambda: self.node.ok("ss -Hlnt 'sport = 8080' | grep -q ."))
 

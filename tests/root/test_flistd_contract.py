@@ -82,7 +82,7 @@ async def test_a_mount_is_there_until_it_is_dropped(side: Side):
     await side.client.drop_mount(A)
 
 
-async def test_a_changed_wish_is_mounted_anew(side: Side):
+async def test_a_changed_request_is_mounted_anew(side: Side):
     await side.client.ensure_mount(Mount(A, "container.fl"))
     info = await side.client.ensure_mount(Mount(A, "image.fl", hash=side.image))
     assert (info.flist, info.kind, info.image, info.image_size) == (side.image, MountKind.IMAGE, "/image.raw", 1000)
@@ -100,7 +100,7 @@ async def test_what_the_hub_does_not_have_is_refused(side: Side):
     assert await side.client.list_mounts() == ()
 
 
-async def test_what_cannot_be_fetched_now_stays_wished(side: Side):
+async def test_what_cannot_be_fetched_now_stays_accepted(side: Side):
     side.stop_hub()
     with pytest.raises(FlistUnreachable):
         await side.client.ensure_mount(Mount(A, "container.fl"))

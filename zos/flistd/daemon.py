@@ -1,4 +1,4 @@
-"""Wires flistd: configuration, ledger, loops, the door."""
+"""Wires flistd: configuration, ledger, loops, the API."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zos.flist.store import DEFAULT
 from zos.flistd.api.flistd_pb2_grpc import add_FlistdServicer_to_server
 from zos.flistd.host import LinuxHost
 from zos.flistd.host.contract import Host
-from zos.flistd.keeper import Keeper
-from zos.flistd.model import Kept
+from zos.flistd.manager import MountManager
+from zos.flistd.model import MountRecord
 from zos.flistd.service import FlistService
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
@@ -36,9 +36,9 @@ class Config:
     """Where blocks of 0-fs' archives are that name no store: a URL without a password, of a public host or an `allowed`
     one. Looked at when a flist is fetched."""
     every: float = 15.0
-    """Seconds between two looks at everything, when nothing else asks for one."""
+    """Seconds between two turns of the loop that nothing else asked for."""
     tidy_every: float = 300.0
-    """Seconds between two looks at the size of the cache."""
+    """Seconds between two checks of the size of the cache."""
 
 
 class Flistd(Daemon):
@@ -53,11 +53,13 @@ class Flistd(Daemon):
         rest = (config.cache_size, config.fill_size, config.store)
         self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, *rest)
         wake = Wake()
-        self._host.listen(wake.set)
-        keeper = Keeper(self._host, rt.ledger("mounts", Kept, version=1), config.mounts, rt.node.hub, wake.set)
-        rt.serve(FlistService(keeper), add_FlistdServicer_to_server)
-        rt.loop("reconcile", keeper.reconcile, every=config.every, wake=wake)
-        rt.loop("tidy", keeper.tidy, every=config.tidy_every)
+        self._host.on_change(wake.set)
+        manager = MountManager(
+            self._host, rt.ledger("mounts", MountRecord, version=1), config.mounts, rt.node.hub, wake.set
+        )
+        rt.serve(FlistService(manager), add_FlistdServicer_to_server)
+        rt.loop("reconcile", manager.reconcile, every=config.every, wake=wake)
+        rt.loop("tidy", manager.tidy, every=config.tidy_every)
 
     async def close(self) -> None:
         self._host.close()

@@ -9,8 +9,8 @@ from zos.errors import ZosError
 from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, MountFailed
 from zos.flistd.api.types import MountId
 from zos.flistd.host.contract import Content
-from zos.flistd.model import Have, MountSeen, TreeSeen
-from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step, describe
+from zos.flistd.model import ObservedMount, ObservedMounts, ObservedTree
+from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step
 
 
 @dataclass
@@ -20,16 +20,16 @@ class FakeHost:
     web: dict[str, Content | ZosError] = field(default_factory=dict)
     kept: dict[str, Content] = field(default_factory=dict)
     trees: dict[str, bool] = field(default_factory=dict)
-    mounts: dict[MountId, tuple[MountSeen, ...]] = field(default_factory=dict)
+    mounts: dict[MountId, tuple[ObservedMount, ...]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     broken: type[Step] | None = None
     """Steps of this kind fail."""
-    bell: Callable[[], None] = lambda: None
+    callback: Callable[[], None] = lambda: None
 
-    def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a served flist loses its server."""
-        self.bell = bell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when a served flist loses its server."""
+        self.callback = callback
 
     def close(self) -> None:
         """Let go."""
@@ -37,7 +37,7 @@ class FakeHost:
     def kill(self, source: str) -> None:
         """End a server."""
         self.trees[source] = False
-        self.bell()
+        self.callback()
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """What lies at the URL."""
@@ -62,14 +62,16 @@ class FakeHost:
         """Forget what nobody wants."""
         self.kept = {flist: content for flist, content in self.kept.items() if flist in wanted}
 
-    async def observe(self) -> Have:
+    async def observe(self) -> ObservedMounts:
         """What is mounted."""
-        return Have(tuple(TreeSeen(source, alive) for source, alive in self.trees.items()), dict(self.mounts))
+        return ObservedMounts(
+            tuple(ObservedTree(source, alive) for source, alive in self.trees.items()), dict(self.mounts)
+        )
 
     async def apply(self, step: Step) -> None:
         """Take one step."""
         if self.broken is not None and isinstance(step, self.broken):
-            raise MountFailed(action=describe(step), problem="the fake was told to")
+            raise MountFailed(action=step.describe(), problem="the fake was told to")
         self.steps.append(step)
         match step:
             case MountTree(source):
@@ -78,7 +80,7 @@ class FakeHost:
                 self.trees.pop(source, None)
             case PutMount(id, source, upper):
                 if not self.trees.get(source):
-                    raise MountFailed(action=describe(step), problem="nobody serves it")
-                self.mounts[id] = (*self.mounts.get(id, ()), MountSeen(source, upper))
+                    raise MountFailed(action=step.describe(), problem="nobody serves it")
+                self.mounts[id] = (*self.mounts.get(id, ()), ObservedMount(source, upper))
             case DropMount(id):
                 self.mounts.pop(id, None)

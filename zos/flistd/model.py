@@ -1,4 +1,4 @@
-"""What only flistd knows about mounts: names, the wish in canonical form, and what can be seen of it. Pure.
+"""The names and records of mounts, and what flistd observes of them. Pure.
 
     <mounts>/.trees/<flist>-<n>      a flist, served by a process of its own; shared by all mounts of it
     <mounts>/<id>                    the same seen again (bind), or an overlay over it
@@ -30,23 +30,23 @@ _UPPER = re.compile(r",upperdir=([^,]*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A wish, and the flist that it was found to be ("" while it is not fetched)."""
+class MountRecord:
+    """A mount that was asked for (ledger `mounts`), and the hash of its flist ("" while it is not fetched)."""
 
     mount: Mount
     flist: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """A mount to be there."""
+class DesiredMount:
+    """A mount that shall be there."""
 
     flist: str
     upper: Path | None
 
 
 @dataclass(frozen=True, slots=True)
-class TreeSeen:
+class ObservedTree:
     """A flist that is mounted."""
 
     source: str
@@ -65,7 +65,7 @@ class TreeSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class MountSeen:
+class ObservedMount:
     """Something at a mount's place."""
 
     source: str
@@ -73,16 +73,16 @@ class MountSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Have:
+class ObservedMounts:
     """What is mounted below the folder."""
 
-    trees: tuple[TreeSeen, ...] = ()
-    mounts: Mapping[MountId, tuple[MountSeen, ...]] = field(default_factory=dict)
+    trees: tuple[ObservedTree, ...] = ()
+    mounts: Mapping[MountId, tuple[ObservedMount, ...]] = field(default_factory=dict)
     """Bottom first where several lie on each other."""
 
 
 def canonical(asked: Mount, hub: str) -> Mount:
-    """The wish with its URL complete, or BadMount."""
+    """The request with its URL complete; raises BadMount."""
     if not _ID.fullmatch(asked.id):
         raise BadMount(mount=asked.id[:200], field="the id", problem="must be letters, digits, `.`, `_` and `-`")
     if asked.hash and not _HASH.fullmatch(asked.hash.lower()):
@@ -100,19 +100,19 @@ def canonical(asked: Mount, hub: str) -> Mount:
     return Mount(asked.id, url, upper, asked.hash.lower())
 
 
-def seen(mounted: Iterable[Mounted], folder: Path, serving: frozenset[str]) -> Have:
-    """What of mountinfo is ours; `serving` are the sources that a process serves."""
-    trees: list[TreeSeen] = []
-    mounts: dict[MountId, tuple[MountSeen, ...]] = {}
+def observed_mounts(mounted: Iterable[Mounted], folder: Path, serving: frozenset[str]) -> ObservedMounts:
+    """The mounts of mountinfo that are ours; `serving` are the sources that a process serves."""
+    trees: list[ObservedTree] = []
+    mounts: dict[MountId, tuple[ObservedMount, ...]] = {}
     for one in mounted:
         point = one.point
         ours = one.kind in (FILE_SYSTEM, OVERLAY) and _SOURCE.fullmatch(one.source) is not None
         if point.parent == folder / TREES and ours and point.name == one.source:
-            trees.append(TreeSeen(one.source, one.source in serving))
+            trees.append(ObservedTree(one.source, one.source in serving))
         elif point.parent == folder and _ID.fullmatch(point.name):
-            # Whatever lies at a mount's place is seen, so that what does not belong there is cleared.
+            # Whatever lies at a mount's place counts, so that what does not belong there is cleared.
             id = MountId(point.name)
             upper = _UPPER.search(f",{one.options}")
             rw = Path(upper.group(1)).parent if upper else None
-            mounts[id] = (*mounts.get(id, ()), MountSeen(one.source if ours else "", rw))
-    return Have(tuple(trees), mounts)
+            mounts[id] = (*mounts.get(id, ()), ObservedMount(one.source if ours else "", rw))
+    return ObservedMounts(tuple(trees), mounts)

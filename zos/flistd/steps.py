@@ -1,4 +1,4 @@
-"""What flistd does to the machine, one mount at a time. Each step is safe to repeat."""
+"""What flistd can do to the machine: one mount or unmount each, safe to repeat. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ class MountTree:
 
     @property
     def flist(self) -> str:
-        """Which one."""
+        """The flist's hash."""
         return self.source.partition("-")[0]
+
+    def describe(self) -> str:
+        return f"serve the flist {self.source[:12]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class DropTree:
     """Unmount a flist; its process ends by itself."""
 
     source: str
+
+    def describe(self) -> str:
+        return f"unmount the flist {self.source[:12]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,9 @@ class PutMount:
     source: str
     upper: Path | None
 
+    def describe(self) -> str:
+        return f"mount {self.id}{' with a writable layer' if self.upper else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class DropMount:
@@ -42,18 +51,8 @@ class DropMount:
 
     id: MountId
 
+    def describe(self) -> str:
+        return f"unmount {self.id}"
+
 
 Step = MountTree | DropTree | PutMount | DropMount
-
-
-def describe(step: Step) -> str:
-    """For people."""
-    match step:
-        case MountTree(source):
-            return f"serve the flist {source[:12]}…"
-        case DropTree(source):
-            return f"unmount the flist {source[:12]}…"
-        case PutMount(id, _, upper):
-            return f"mount {id}{' with a writable layer' if upper else ''}"
-        case DropMount(id):
-            return f"unmount {id}"

@@ -1,4 +1,4 @@
-"""The door of flistd."""
+"""The API of flistd."""
 
 from zos.fetch.errors import FetchFailed, FetchForbidden
 from zos.flist.errors import BlockCorrupt, BlockMissing, FlistBroken

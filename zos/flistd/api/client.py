@@ -1,4 +1,4 @@
-"""The client of flistd's door."""
+"""The client of flistd."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FlistdClient(DaemonClient):
     stub = FlistdStub
 
     async def ensure_mount(self, mount: Mount, *, deadline: float = 150.0) -> MountInfo:
-        """See the flist as a folder; it stays the same content until it is dropped or wished differently."""
+        """Mount the flist; its content stays the same until it is dropped or asked for differently."""
         answer = await self.call("EnsureMount", convert.encode(mount, pb.Mount), deadline=deadline)
         return convert.decode(answer, MountInfo)
 
@@ -25,6 +25,6 @@ class FlistdClient(DaemonClient):
         await self.call("DropMount", pb.DropMountRequest(id=id), deadline=deadline)
 
     async def list_mounts(self) -> tuple[MountInfo, ...]:
-        """All mounts that are wished for, as they stand."""
+        """All mounts, as observed."""
         answer = await self.call("ListMounts", pb.ListMountsRequest())
         return tuple(convert.decode(mount, MountInfo) for mount in answer.mounts)

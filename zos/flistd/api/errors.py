@@ -4,7 +4,7 @@ from zos.errors import Status, ZosError
 
 
 class BadMount(ZosError):
-    """The wish cannot be a mount."""
+    """The request cannot be a mount."""
 
     reason = "flistd.bad_mount"
     status = Status.INVALID_ARGUMENT

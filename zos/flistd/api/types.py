@@ -1,4 +1,4 @@
-"""What flistd's door speaks of: mounts of flists."""
+"""The types of flistd's API: mounts of flists."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ class MountInfo:
     initrd: str = ""
     """What `/boot/vmlinuz` and `/boot/initrd.img` lead to; "" when there is none."""
     detail: str = ""
-    """Why it is not as wished, or what of it could not be used; empty when all is well."""
+    """Why it is not what was asked for, or what of it could not be used; empty when all is well."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from zos.flist.info import Info
-from zos.flistd.model import Have
+from zos.flistd.model import ObservedMounts
 from zos.flistd.steps import Step
 
 
@@ -20,10 +20,10 @@ class Content:
 
 
 class Host(Protocol):
-    """Fetch flists, see what is mounted, mount and unmount."""
+    """Fetches flists, observes what is mounted, mounts and unmounts."""
 
-    def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a served flist loses its server."""
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when a served flist loses its server."""
 
     def close(self) -> None:
         """Let go; what is mounted stays."""
@@ -37,11 +37,11 @@ class Host(Protocol):
     def known(self, flist: str) -> Content | None:
         """A flist that was obtained before and is still whole here."""
 
-    async def observe(self) -> Have:
+    async def observe(self) -> ObservedMounts:
         """What is mounted, and whether it is served."""
 
     async def apply(self, step: Step) -> None:
-        """Take one step."""
+        """Take one step; raises MountFailed."""
 
     async def tidy(self, wanted: Collection[str]) -> None:
         """Keep the cache within its bounds; what belongs to the flists in `wanted` goes last."""

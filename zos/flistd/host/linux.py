@@ -20,8 +20,8 @@ from zos.flistd.fuse.server import Wanted
 from zos.flistd.host import servers
 from zos.flistd.host.contract import Content
 from zos.flistd.host.library import Library
-from zos.flistd.model import Have
-from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step, describe
+from zos.flistd.model import ObservedMounts
+from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step
 from zos.runtime import linux, threads
 from zos.runtime.threads import Threads
 
@@ -56,9 +56,9 @@ class LinuxHost:
         self._threads = Threads()
         self._watch = servers.Watch()
 
-    def listen(self, bell: Callable[[], None]) -> None:
-        """Ring when a served flist loses its server."""
-        self._watch.bell = bell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when a served flist loses its server."""
+        self._watch.callback = callback
 
     def close(self) -> None:
         """Let go; what is mounted stays."""
@@ -77,13 +77,13 @@ class LinuxHost:
         """Keep the cache within its bounds."""
         await threads.run("tidy the cache", lambda: self._library.tidy(wanted), TIDY)
 
-    async def observe(self) -> Have:
+    async def observe(self) -> ObservedMounts:
         """What is mounted, and whether it is served."""
         serving = servers.serving()
-        have = model.seen(linux.mounts(), self._mounts, frozenset(serving))
-        ours = {tree.source for tree in have.trees}
+        observed = model.observed_mounts(linux.mounts(), self._mounts, frozenset(serving))
+        ours = {tree.source for tree in observed.trees}
         self._watch.over({source: pid for source, pid in serving.items() if source in ours})
-        return have
+        return observed
 
     async def apply(self, step: Step) -> None:
         """Take one step."""
@@ -92,16 +92,16 @@ class LinuxHost:
                 case MountTree():
                     await self._serve(step)
                 case DropTree(source):
-                    await self._take(source, step, lambda: _clear(self._tree(source)))
+                    await self._in_thread(source, step, lambda: _clear(self._tree(source)))
                 case PutMount(id):
-                    await self._take(id, step, lambda: self._put(step))
+                    await self._in_thread(id, step, lambda: self._put(step))
                 case DropMount(id):
-                    await self._take(id, step, lambda: _clear(self._mounts / id))
+                    await self._in_thread(id, step, lambda: _clear(self._mounts / id))
         except OSError as err:
-            raise MountFailed(action=describe(step), problem=err.strerror or err) from err
+            raise MountFailed(action=step.describe(), problem=err.strerror or err) from err
 
-    async def _take(self, place: str, step: Step, work: Callable[[], None]) -> None:
-        await self._threads.run(place, describe(step), work, MOUNT)
+    async def _in_thread(self, place: str, step: Step, work: Callable[[], None]) -> None:
+        await self._threads.run(place, step.describe(), work, MOUNT)
 
     def _tree(self, source: str) -> Path:
         return self._mounts / model.TREES / source
@@ -122,7 +122,7 @@ class LinuxHost:
             await servers.start(wanted, self._folder / f"{step.flist}.log")
         except servers.Torn:
             self._library.forget_index(step.flist)
-            raise MountFailed(action=describe(step), problem="its index was torn and is made again") from None
+            raise MountFailed(action=step.describe(), problem="its index was torn and is made again") from None
 
     def _put(self, step: PutMount) -> None:
         point, tree = self._mounts / step.id, self._tree(step.source)

@@ -93,10 +93,10 @@ def serving() -> Mapping[str, int]:
 
 
 class Watch:
-    """Rings when a server that was seen ends."""
+    """Calls `callback` when a server that was observed ends."""
 
     def __init__(self) -> None:
-        self.bell: Callable[[], None] = lambda: None
+        self.callback: Callable[[], None] = lambda: None
         self._lives: dict[int, int] = {}
 
     def over(self, pids: Mapping[str, int]) -> None:
@@ -110,7 +110,7 @@ class Watch:
 
     def _ended(self, pid: int) -> None:
         self._let_go(pid)
-        self.bell()
+        self.callback()
 
     def _let_go(self, pid: int) -> None:
         life = self._lives.pop(pid)

@@ -1,4 +1,4 @@
-"""What is mounted for which wishes, and what mountinfo tells."""
+"""What is mounted for which records, and what mountinfo says."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 from zos.flistd import model
 from zos.flistd.api import BadMount, Mount, MountId
 from zos.flistd.fake import FakeHost
-from zos.flistd.model import Have, MountSeen, TreeSeen, Want
+from zos.flistd.model import DesiredMount, ObservedMount, ObservedMounts, ObservedTree
 from zos.flistd.plan import plan
-from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, describe
+from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount
 from zos.runtime.linux import parse_mountinfo
 
 F, G = "f" * 64, "0" * 64
 A, B = MountId("a"), MountId("b")
 UPPER = Path("/mnt/pool/vol")
-READ_ONLY, WRITABLE = Want(F, None), Want(F, UPPER)
-DONE = Have((TreeSeen(f"{F}-1", True),), {A: (MountSeen(f"{F}-1", None),), B: (MountSeen(f"{F}-1", UPPER),)})
+READ_ONLY, WRITABLE = DesiredMount(F, None), DesiredMount(F, UPPER)
+DONE = ObservedMounts(
+    (ObservedTree(f"{F}-1", True),), {A: (ObservedMount(f"{F}-1", None),), B: (ObservedMount(f"{F}-1", UPPER),)}
+)
 
 
 def test_mounts_of_one_flist_share_its_server():
-    assert plan({A: READ_ONLY, B: WRITABLE}, Have()) == (
+    assert plan({A: READ_ONLY, B: WRITABLE}, ObservedMounts()) == (
         MountTree(f"{F}-1"),
         PutMount(A, f"{F}-1", None),
         PutMount(B, f"{F}-1", UPPER),
@@ -41,7 +43,7 @@ def test_the_last_mount_takes_the_server_with_it():
 
 
 def test_a_dead_server_is_replaced_and_all_that_stood_on_it():
-    dead = Have((TreeSeen(f"{F}-1", False),), DONE.mounts)
+    dead = ObservedMounts((ObservedTree(f"{F}-1", False),), DONE.mounts)
     assert plan({A: READ_ONLY, B: WRITABLE}, dead) == (
         DropMount(A),
         DropMount(B),
@@ -53,52 +55,53 @@ def test_a_dead_server_is_replaced_and_all_that_stood_on_it():
 
 
 def test_a_mount_over_a_tree_that_is_gone_is_made_again():
-    assert plan({A: READ_ONLY}, Have((), {A: DONE.mounts[A]})) == (
+    assert plan({A: READ_ONLY}, ObservedMounts((), {A: DONE.mounts[A]})) == (
         DropMount(A),
         MountTree(f"{F}-1"),
         PutMount(A, f"{F}-1", None),
     )
 
 
-@pytest.mark.parametrize("wish", [Want(F, UPPER), Want(G, None)], ids=["writable", "another flist"])
-def test_another_wish_is_mounted_anew(wish: Want):
-    have = Have(DONE.trees, {A: DONE.mounts[A]})
-    steps = plan({A: wish}, have)
+@pytest.mark.parametrize("mount", [DesiredMount(F, UPPER), DesiredMount(G, None)], ids=["writable", "another flist"])
+def test_another_flist_or_layer_is_mounted_anew(mount: DesiredMount):
+    observed = ObservedMounts(DONE.trees, {A: DONE.mounts[A]})
+    steps = plan({A: mount}, observed)
     assert steps[0] == DropMount(A)
-    assert PutMount(A, f"{wish.flist}-1", wish.upper) in steps
+    assert PutMount(A, f"{mount.flist}-1", mount.upper) in steps
 
 
 def test_two_mounts_on_each_other_are_cleared():
-    twice = Have(DONE.trees, {A: DONE.mounts[A] * 2})
+    twice = ObservedMounts(DONE.trees, {A: DONE.mounts[A] * 2})
     assert plan({A: READ_ONLY}, twice) == (DropMount(A), PutMount(A, f"{F}-1", None))
 
 
-WISHES = st.dictionaries(
-    st.sampled_from([A, B, MountId("c")]), st.builds(Want, st.sampled_from([F, G]), st.sampled_from([None, UPPER]))
+DESIRED = st.dictionaries(
+    st.sampled_from([A, B, MountId("c")]),
+    st.builds(DesiredMount, st.sampled_from([F, G]), st.sampled_from([None, UPPER])),
 )
 TREES = st.dictionaries(st.sampled_from([f"{F}-1", f"{F}-2", f"{G}-7"]), st.booleans())
 STACKS = st.dictionaries(
     st.sampled_from([A, B, MountId("c"), MountId("d")]),
     st.lists(
-        st.builds(MountSeen, st.sampled_from([f"{F}-1", f"{F}-2", f"{G}-3"]), st.sampled_from([None, UPPER])),
+        st.builds(ObservedMount, st.sampled_from([f"{F}-1", f"{F}-2", f"{G}-3"]), st.sampled_from([None, UPPER])),
         min_size=1,
         max_size=2,
     ).map(tuple),
 )
 
 
-@given(WISHES, TREES, STACKS)
-async def test_from_anywhere_the_plan_leads_to_the_wishes_and_then_rests(wishes, trees, stacks):
+@given(DESIRED, TREES, STACKS)
+async def test_from_anywhere_the_plan_leads_to_the_desired_state_and_then_rests(desired, trees, stacks):
     host = FakeHost(trees=dict(trees), mounts=dict(stacks))
-    for step in plan(wishes, await host.observe()):
-        assert describe(step)
+    for step in plan(desired, await host.observe()):
+        assert step.describe()
         await host.apply(step)
-    have = await host.observe()
-    assert plan(wishes, have) == ()
-    assert {id: (seen.source[:64], seen.upper) for id, (seen,) in have.mounts.items()} == {
-        id: (wish.flist, wish.upper) for id, wish in wishes.items()
+    observed = await host.observe()
+    assert plan(desired, observed) == ()
+    assert {id: (seen.source[:64], seen.upper) for id, (seen,) in observed.mounts.items()} == {
+        id: (mount.flist, mount.upper) for id, mount in desired.items()
     }
-    assert {tree.flist for tree in have.trees} == {wish.flist for wish in wishes.values()}
+    assert {tree.flist for tree in observed.trees} == {mount.flist for mount in desired.values()}
 
 
 MOUNTINFO = f"""\
@@ -114,18 +117,18 @@ torn line
 
 
 def test_mountinfo_tells_which_mount_stands_on_which_server():
-    have = model.seen(parse_mountinfo(MOUNTINFO), Path("/m"), frozenset({f"{F}-3"}))
-    assert have.trees == (TreeSeen(f"{F}-3", True), TreeSeen(f"{G}-1", False))
-    assert have.mounts == {
-        A: (MountSeen(f"{F}-3", None),),
-        B: (MountSeen(f"{F}-3", Path("/v/with space")),),
-        MountId("other"): (MountSeen("", None),),
+    observed = model.observed_mounts(parse_mountinfo(MOUNTINFO), Path("/m"), frozenset({f"{F}-3"}))
+    assert observed.trees == (ObservedTree(f"{F}-3", True), ObservedTree(f"{G}-1", False))
+    assert observed.mounts == {
+        A: (ObservedMount(f"{F}-3", None),),
+        B: (ObservedMount(f"{F}-3", Path("/v/with space")),),
+        MountId("other"): (ObservedMount("", None),),
     }
 
 
 @given(st.text(max_size=300))
 def test_no_mountinfo_is_too_odd(text: str):
-    model.seen(parse_mountinfo(text), Path("/m"), frozenset())
+    model.observed_mounts(parse_mountinfo(text), Path("/m"), frozenset())
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", ".trees", "a/b", "-a", "a\n", "a" * 129, "ä"])

@@ -1,4 +1,4 @@
-"""flistd through its door, over the fake host."""
+"""flistd through its API, over the fake host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zos.flistd.api import (
 from zos.flistd.daemon import Config, Flistd
 from zos.flistd.fake import FakeHost
 from zos.flistd.host.contract import Content
-from zos.flistd.model import Kept
+from zos.flistd.model import MountRecord
 from zos.flistd.steps import MountTree, PutMount
 from zos.runtime.config import NodeConfig
 from zos.runtime.ledger import Ledger
@@ -67,7 +67,7 @@ async def test_a_mount_says_what_its_flist_holds(tmp_path: Path):
         assert await client.list_mounts() == (info, image)
 
 
-async def test_the_same_wish_again_does_nothing(tmp_path: Path):
+async def test_the_same_request_again_does_nothing(tmp_path: Path):
     host = a_host()
     async with flistd(tmp_path, host) as client:
         first, done = await client.ensure_mount(MOUNT), len(host.steps)
@@ -107,7 +107,7 @@ async def test_a_refused_change_leaves_the_mount_as_it_was(tmp_path: Path):
         assert A in host.mounts
 
 
-async def test_an_unreachable_flist_stays_wished_and_comes(tmp_path: Path):
+async def test_an_unreachable_flist_stays_accepted_and_comes(tmp_path: Path):
     host = FakeHost()
     async with flistd(tmp_path, host) as client:
         with pytest.raises(FlistUnreachable):
@@ -124,7 +124,7 @@ async def test_an_unreachable_flist_stays_wished_and_comes(tmp_path: Path):
 
 
 @pytest.mark.parametrize("broken", [MountTree, PutMount])
-async def test_a_mount_that_fails_stays_wished_and_comes(tmp_path: Path, broken):
+async def test_a_mount_that_fails_stays_accepted_and_comes(tmp_path: Path, broken):
     host = a_host()
     async with flistd(tmp_path, host) as client:
         host.broken = broken
@@ -212,7 +212,7 @@ async def test_a_change_to_what_cannot_be_fetched_leaves_the_old_one_mounted(tmp
         await until(changed)
 
 
-async def test_what_nobody_wishes_is_removed_at_start(tmp_path: Path):
+async def test_what_no_record_asks_for_is_removed_at_start(tmp_path: Path):
     host = a_host()
     async with flistd(tmp_path / "one", host) as client:
         await client.ensure_mount(MOUNT)
@@ -227,4 +227,4 @@ async def test_what_nobody_wishes_is_removed_at_start(tmp_path: Path):
 def test_ledgers_of_version_1_are_read(tmp_path: Path):
     record = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
     (tmp_path / "record.json").write_text(json.dumps(record))
-    assert Ledger(tmp_path, Kept).get(A) == Kept(dataclasses.replace(MOUNT, hash=F), F)
+    assert Ledger(tmp_path, MountRecord).get(A) == MountRecord(dataclasses.replace(MOUNT, hash=F), F)
