@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
+import importlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import zos.primitives
+import zos.verbs
 from zos.model.capacity import Capacity
+from zos.model.challenge import GRID_TYPES
 from zos.model.decode import Fields
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.names import workload_id
-from zos.provisiond.api import ProvisiondClient
-from zos.provisiond.daemon import Config, Provisiond
-from zos.provisiond.fake import FakeHost
-from zos.provisiond.tests import users as u
-from zos.runtime.testing import running
-from zos.verbs.primitive import Facts, Primitive, Sibling, find, ordered
+from zos.networkd.api import NetworkdClient
+from zos.primitives.zmachine import attachments
+from zos.sim import workloads as w
+from zos.sim.node import SimNode
+from zos.verbs.primitive import Facts, Primitive, Sibling, _loaded, find, ordered
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
 
@@ -99,68 +102,214 @@ def test_a_circle_of_types_is_refused() -> None:
         ordered([One(), Two()])
 
 
-NEW_TYPE = '''
-"""A throw-away type: a disk that is told by its number of blocks."""
+PROBE = '''
+"""A throw-away attachment: a second address in the machine's own network, `network.probe`."""
 
-from zos.model.capacity import Capacity
+from dataclasses import dataclass
+
+from zos.model.names import mac, net_id
+from zos.networkd.api.types import NetId, Place, Tap
+from zos.primitives.zmachine.attachment import Attachment
+from zos.verbs.primitive import Need
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Attachment):
+    network: str
+    ip: str
+    order = 5
+    absent = {"probe_ip": ""}
+    label = "probe"
+
+    @classmethod
+    def parse(cls, network):
+        probe = network.optional("probe")
+        return cls(probe.text("network"), probe.address("ip")) if probe else None
+
+    def needs(self):
+        return (Need(self.network, shared=True),)
+
+    def tap(self, id, facts):
+        return Tap(id, Place.NETWORK, mac(id), NetId(net_id(facts.twin, self.network)), ip=self.ip)
+
+    def result(self, tap):
+        return {"probe_ip": tap.ip}
+
+
+ATTACHMENT = Probe
+'''
+
+COUNTERD = '''
+"""A throw-away daemon that keeps numbers, and the steps by which workloads have some."""
+
+import json
+from dataclasses import dataclass
+
+import grpc
+
+from zos.bus.client import DaemonClient
+from zos.runtime.daemon import Daemon
+from zos.verbs.step import Step
+
+METHODS = ("Ensure", "Drop")
+
+
+def encode(value):
+    return json.dumps(value).encode()
+
+
+class Stub:
+    def __init__(self, channel):
+        for name in METHODS:
+            setattr(self, name, channel.unary_unary(f"/Counterd/{name}", encode, json.loads))
+
+
+class CounterdClient(DaemonClient):
+    name = "counterd"
+    stub = Stub
+
+
+class Service:
+    def __init__(self, counters):
+        self.counters = counters
+
+    async def Ensure(self, request, context):
+        self.counters[request["id"]] = request["start"]
+        return request
+
+    async def Drop(self, request, context):
+        self.counters.pop(request["id"], None)
+        return {}
+
+
+def add(servicer, server):
+    make = grpc.unary_unary_rpc_method_handler
+    handlers = {name: make(getattr(servicer, name), json.loads, encode) for name in METHODS}
+    server.add_registered_method_handlers("Counterd", handlers)
+
+
+class Counterd(Daemon):
+    name = "counterd"
+    config = dict
+    counters = {}
+
+    async def open(self, rt):
+        rt.serve(Service(self.counters), add)
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureCounter(Step):
+    id: str
+    start: int
+
+    def describe(self):
+        return f"counter {self.id}"
+
+    async def perform(self, clients, answers):
+        return await clients.of(CounterdClient).call("Ensure", {"id": self.id, "start": self.start})
+
+
+@dataclass(frozen=True, slots=True)
+class DropCounter(Step):
+    id: str
+    drops = True
+
+    def describe(self):
+        return f"drop counter {self.id}"
+
+    async def perform(self, clients, answers):
+        await clients.of(CounterdClient).call("Drop", {"id": self.id})
+'''
+
+ZCOUNTER = '''
+"""A throw-away type: a number of counterd, which starts where the user says."""
+
+from zos.verbs.counterd import DropCounter, EnsureCounter
 from zos.verbs.primitive import Primitive
-from zos.verbs.storaged import DropDisk, EnsureDisk
-from zos.storaged.api.types import DiskId
 
 
-class Blocks(Primitive):
-    wire_type = "zblocks"
+class Zcounter(Primitive):
+    wire_type = "zcounter"
     before = ("zmachine",)
 
     @property
     def challenge(self):
-        return lambda data: iter((str(data.uint("blocks")),))
+        return lambda data: iter((str(data.uint("start")),))
 
     def parse(self, data):
-        return data.uint("blocks")
-
-    def capacity(self, spec):
-        return Capacity(sru=spec * 4096)
+        return data.uint("start")
 
     def make(self, id, spec, facts, previous=None):
-        return (EnsureDisk(DiskId(id), spec * 4096),)
+        return (EnsureCounter(id, spec),)
 
     def drop(self, id, spec, facts):
-        return (DropDisk(DiskId(id), facts.proof()),)
+        return (DropCounter(id),)
 
     def result(self, id, spec, answers, facts):
-        return {"blocks": spec}
+        return {"counts_from": answers[EnsureCounter(id, spec)]["start"]}
 
 
-PRIMITIVE = Blocks()
+PRIMITIVE = Zcounter()
 '''
 
+Grow = Callable[[ModuleType, str, str], None]
 
-async def test_a_new_type_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "types" / "zblocks"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text(NEW_TYPE)
-    monkeypatch.setattr(zos.primitives, "__path__", [*zos.primitives.__path__, str(tmp_path / "types")])
-    host = FakeHost()
-    body = u.document(5, u.workload("b1", "zblocks", {"blocks": 100}))
-    try:
-        from zos.model.challenge import GRID_TYPES, deployment_hash
-        from zos.model.deployment import Signature, decode, encode
 
-        types = {**GRID_TYPES, "zblocks": find()["zblocks"].challenge}
-        deployment = decode(body)
-        digest = deployment_hash(deployment, types)
-        signed = deployment.signed_by(Signature(u.TWIN, u.KEY.signed(digest).hex(), u.KEY.kind))
-        u.contract(host, 5, u.document(5), deployment_hash=digest.hex())
-        async with running(Provisiond, tmp_path, host=host, config=Config(every=0.05)) as rt:
-            door = ProvisiondClient(rt.bus)
-            await door.deploy(json.dumps(encode(signed)).encode(), u.TWIN)
-            async with asyncio.timeout(10):
-                async for progress in door.watch(5):
-                    if progress.state == "ok":
-                        break
-            (one,) = (await door.get(5))["workloads"]
-    finally:
-        sys.modules.pop("zos.primitives.zblocks", None)
-    assert one["result"]["data"] == {"blocks": 100}
-    assert host.storaged.disks["26-5-b1"].size == 409600
+@pytest.fixture
+def grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grow]:
+    """Adds a module to a package, from a temporary folder beside the package's own."""
+    made: list[str] = []
+
+    def grow(package: ModuleType, name: str, text: str) -> None:
+        folder = tmp_path / package.__name__ / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(text)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder.parent)])
+        made.append(f"{package.__name__}.{name}")
+
+    yield grow
+    for name in made:
+        sys.modules.pop(name, None)
+        package, _, attribute = name.rpartition(".")
+        vars(sys.modules[package]).pop(attribute, None)
+    _loaded.cache_clear()
+
+
+@pytest.mark.virtual
+async def test_a_new_interface_of_machines_is_one_folder(grow: Grow) -> None:
+    grow(attachments, "probe", PROBE)
+    async with SimNode() as node:
+        plain, probed = w.zmachine("plain", ip="10.20.2.6"), w.zmachine("vm1")
+        probed["data"]["network"] |= {"probe": {"network": "net1", "ip": "10.20.2.77"}}
+        contract = await node.deploy(w.network(), probed, plain)
+        told = (await node.becomes(contract, "vm1", "ok"))["data"]
+        assert (told["ip"], told["probe_ip"]) == ("10.20.2.5", "10.20.2.77")
+        assert (await node.becomes(contract, "plain", "ok"))["data"]["probe_ip"] == ""
+        taps = await node.client(NetworkdClient).list_taps()
+        assert {tap.ip for tap in taps} == {"10.20.2.5", "10.20.2.77", "10.20.2.6"}
+        assert len(node.hosts.vmd.guests) == 2
+        await node.cancel(contract)
+        await node.becomes(contract, "vm1", "gone")
+        assert await node.client(NetworkdClient).list_taps() == ()
+
+
+@pytest.mark.virtual
+async def test_a_new_type_with_a_daemon_of_its_own_is_one_folder_and_its_steps(
+    grow: Grow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow(zos.verbs, "counterd", COUNTERD)
+    grow(zos.primitives, "zcounter", ZCOUNTER)
+    # The user's client knows the type's piece of the signed text.
+    monkeypatch.setitem(GRID_TYPES, "zcounter", find()["zcounter"].challenge)
+    counterd = importlib.import_module("zos.verbs.counterd").Counterd
+    async with SimNode() as node:
+        node.add(counterd, config={})
+        contract = await node.deploy(w.workload("c1", "zcounter", {"start": 41}))
+        assert (await node.becomes(contract, "c1", "ok"))["data"] == {"counts_from": 41}
+        assert counterd.counters == {f"{node.user.twin}-{contract}-c1": 41}
+        await node.update(contract, w.workload("c1", "zcounter", {"start": 7}, version=1), version=1)
+        await node.until(lambda: set(counterd.counters.values()) == {7})
+        node.kill("counterd")
+        await node.cancel(contract)
+        await node.becomes(contract, "c1", "gone")
+        assert not counterd.counters

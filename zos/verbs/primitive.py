@@ -190,6 +190,11 @@ def find() -> dict[str, Primitive[Any]]:
     return ordered(_loaded(name) for name in names)
 
 
+def machine_types() -> tuple[str, ...]:
+    """The wire names of the types whose workloads are machines."""
+    return tuple(name for name, one in find().items() if one.is_machine)
+
+
 def ordered(primitives: Iterable[Primitive[Any]]) -> dict[str, Primitive[Any]]:
     """A topological sort of `after` and `before`; names decide where those do not."""
     waiting = {one.wire_type: one for one in primitives}

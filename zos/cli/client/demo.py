@@ -24,6 +24,7 @@ from zos.lab.topology import HUB_URL
 from zos.model.names import workload_id
 from zos.provisiond.api import ProvisiondClient
 from zos.runtime import data, proc
+from zos.verbs.primitive import machine_types
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId
 
@@ -189,7 +190,7 @@ async def _phases(ctx: Context, deployed: Deployed) -> dict[str, dict[str, float
         bus = await ctx.node(node)
         body = await ProvisiondClient(bus).get(contract)
         for workload in body["workloads"]:
-            if workload["type"] != "zmachine":
+            if workload["type"] not in machine_types():
                 continue
             why = await ProvisiondClient(bus).why(contract, workload["name"])
             steps: dict[str, float] = {}

@@ -10,10 +10,10 @@ from zos.model.names import net_id, workload_id
 from zos.networkd.api.types import NetworkInfo
 from zos.rmb.commands.deployment import is_active
 from zos.rmb.router import Access, Call, Command, Node
+from zos.verbs.primitive import machine_types
 from zos.vmd.api import NoSuchMachine
 from zos.vmd.api.types import MachineId, MachineInfo, MachineState
 
-MACHINES = ("zmachine", "zmachine-light")
 NETWORKS = ("network", "network-light")
 SHORT, LONG = 16 * 1024, 256 * 1024
 """Bytes of a console's end."""
@@ -77,7 +77,7 @@ async def info(call: Call) -> dict[str, Any]:
         raise BadRequest(problem=f"workload '{name}' not found in deployment")
     id = workload_id(twin, contract, name)
     shown = {"workload_id": id, "type": one["type"], "name": name}
-    if one["type"] in MACHINES:
+    if one["type"] in machine_types():
         return shown | await _machine(call.node, MachineId(id), LONG if fields.flag("verbose") else SHORT)
     if one["type"] in NETWORKS:
         return shown | await _network(call.node, net_id(twin, name), one["result"]["state"])
@@ -131,7 +131,7 @@ async def health(call: Call) -> dict[str, Any]:
 
 async def _look(node: Node, twin: int, contract: int, one: dict[str, Any]) -> dict[str, Any] | None:
     name, id = one["name"], workload_id(twin, contract, one["name"])
-    if one["type"] in MACHINES:
+    if one["type"] in machine_types():
         checks = await _check_machine(node, MachineId(id))
     elif one["type"] in NETWORKS:
         checks = [_check_network(await _find_network(node, net_id(twin, name)), net_id(twin, name))]

@@ -12,10 +12,10 @@ from zos.model.decode import Fields
 from zos.networkd.api.types import Uplink
 from zos.rmb.commands.deployment import OVER, is_active
 from zos.rmb.router import Access, Call, Command
+from zos.verbs.primitive import machine_types
 
 ZOS = "zos"
 PUBLIC = ("ip", "ipv4")
-MACHINES = ("zmachine", "zmachine-light")
 ULA = IPv6Network("fc00::/7")
 INTERNET = IPv6Network("2000::/3")
 
@@ -89,7 +89,7 @@ async def private_ips(call: Call) -> list[str]:
     mine = [one for one in await call.node.provisiond.list(call.caller) if is_active(one)]
     return [
         interface.address("ip")
-        for one in workloads(mine, MACHINES)
+        for one in workloads(mine, machine_types())
         if one["result"]["state"] not in OVER
         for interface in Fields(one["data"]).object("network").objects("interfaces")
         if interface.text("network") == name
