@@ -112,7 +112,9 @@ def features_mask(features: Iterable[str]) -> int:
 
 
 def has_features(features: Sequence[str]) -> ColumnElement[bool]:
-    """The node offers all of these."""
+    """The node offers all of these; no node offers what is none of FEATURES."""
+    if not set(features) <= set(FEATURES):
+        return false()
     mask = features_mask(features)
     return NODE.c.features.bitwise_and(mask) == mask
 
@@ -154,7 +156,7 @@ def has_status(statuses: Iterable[str], now: Seconds) -> ColumnElement[bool]:
         Status.STANDBY: and_(not_(is_on), is_known),
         Status.DOWN: or_(and_(is_on, not_(is_fresh)), and_(not_(is_on), not_(is_known))),
     }
-    return or_(false(), *(conditions[Status(one)] for one in statuses))
+    return or_(false(), *(condition for status, condition in conditions.items() if status in set(statuses)))
 
 
 def status(now: Seconds) -> ColumnElement[str]:

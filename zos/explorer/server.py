@@ -24,13 +24,20 @@ log = logging.getLogger("zos.explorer")
 
 MAX_BYTES = 256 * 1024
 """Bytes of a body, and of a URL: lists of nodes get long."""
+RETRY_AFTER = "1"
+"""Seconds after which a refused client may try again."""
 _STATUSES = {
     Status.INVALID_ARGUMENT: 400,
     Status.NOT_FOUND: 404,
     Status.INTERNAL: 500,
     Status.UNAVAILABLE: 503,
 }
-_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
+_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "*",
+    # Instead of the versions of our libraries.
+    "Server": "gridproxy",
+}
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
     "Access-Control-Allow-Headers": "*",
@@ -38,9 +45,14 @@ _PREFLIGHT = {
 }
 
 
+_WITHOUT_SLASH = web.normalize_path_middleware(
+    append_slash=False, remove_slash=True, merge_slashes=False, redirect_class=web.HTTPMovedPermanently
+)
+
+
 def application(api: Api) -> web.Application:
     """The HTTP application of an API."""
-    app = web.Application(client_max_size=MAX_BYTES, middlewares=[_common_headers])
+    app = web.Application(client_max_size=MAX_BYTES, middlewares=[_common_headers, _WITHOUT_SLASH])
     for route in ROUTES:
         app.router.add_get(route.path, _handler(api, route))
     for path in ("/openapi.json", "/swagger/doc.json"):
@@ -60,7 +72,7 @@ def _handler(api: Api, route: Route) -> Callable[[web.Request], Awaitable[web.Re
     path, query = ([one for one in route.params if (one.place == "path") == is_path] for is_path in (True, False))
 
     async def handle(request: web.Request) -> web.Response:
-        values = parse(path, request.match_info.items()) | parse(query, request.query.items())
+        values = parse(path, request.match_info.items()) | parse(query, request.query.items(), route.ignored)
         return _response(await route.action(api, values))
 
     return handle
@@ -100,9 +112,9 @@ def _graphql(endpoint: GraphqlEndpoint) -> Callable[[web.Request], Awaitable[web
 @web.middleware
 async def _common_headers(request: web.Request, handler: Any) -> web.StreamResponse:
     if request.method == "OPTIONS":
-        return web.Response(status=204, headers=_CORS | _PREFLIGHT)
+        return web.Response(status=204, headers=_HEADERS | _PREFLIGHT)
     answer = await _with_errors(request, handler)
-    answer.headers.update(_CORS)
+    answer.headers.update(_HEADERS)
     return answer
 
 
@@ -111,11 +123,13 @@ async def _with_errors(request: web.Request, handler: Any) -> web.StreamResponse
         answer: web.StreamResponse = await handler(request)
     except web.HTTPException as err:
         refused = _refused(err.status, err.reason)
-        if "Allow" in err.headers:
-            refused.headers["Allow"] = err.headers["Allow"]
+        refused.headers.update({name: err.headers[name] for name in ("Allow", "Location") if name in err.headers})
         return refused
     except ZosError as err:
-        return _refused(_STATUSES.get(err.status, 500), str(err))
+        refused = _refused(_STATUSES.get(err.status, 500), str(err))
+        if refused.status == 503:
+            refused.headers["Retry-After"] = RETRY_AFTER
+        return refused
     except Exception:
         incident = uuid4().hex[:12]
         log.exception("incident %s: %s %s", incident, request.method, request.path_qs)

@@ -1,12 +1,13 @@
 """Parameters of requests: one description of each parses it, makes a filter of it and describes it in OpenAPI. Pure.
 
-Why this is no framework's: decisions/0001-parameters.md.
+What has a plain meaning is accepted, as by the service that clients know: a size beyond the largest is the largest, a
+word that nothing has finds nothing. Why this is no framework's: decisions/0001-parameters.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,12 +17,15 @@ from sqlalchemy import ColumnElement
 from zos.explorer.errors import BadRequest
 from zos.explorer.store.schema import MAX_INT
 
-MAX_TEXT = 1024
-MAX_VALUES = 1000
+MAX_TEXT = 16_384
+MAX_NUMBERS = 10_000
+"""Of one list. SQLite takes 32,766 parameters in a statement, and there are three such lists."""
+MAX_WORDS = 1000
+MAX_NUMBER = 2**64 - 1
 TRUE = ("true", "1", "t", "T", "TRUE", "True", "on")
 FALSE = ("false", "0", "f", "F", "FALSE", "False")
-_DIGITS = re.compile(r"[0-9]{1,19}")
-_DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
+_DIGITS = re.compile(r"[0-9]{1,20}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?")
 
 
 class Kind(StrEnum):
@@ -56,18 +60,27 @@ class Param:
     subject: str = ""
     """Of which rows the condition is: the list's own (empty), or `gpu` or `node`, which belong to them."""
     choices: Sequence[str] = ()
-    """The words it may be, compared without regard to case."""
+    """The words that mean something, compared without regard to case."""
+    only_choices: bool = False
+    """Whether any other word is refused."""
     minimum: int = 0
+    """Smaller numbers are taken as this,"""
     maximum: int = MAX_INT
+    """and larger ones as this."""
     place: str = "query"
     """As in OpenAPI: `query` or `path`."""
 
+    @property
+    def is_list(self) -> bool:
+        return self.kind in (Kind.NUMBERS, Kind.TEXTS)
+
     def parse(self, texts: Sequence[str]) -> Any:
         """The value of the texts that were given (at least one). Raises BadRequest."""
-        if self.kind in (Kind.NUMBERS, Kind.TEXTS):
-            parts = [part for text in texts for part in text.split(",")]
-            if len(parts) > MAX_VALUES:
-                raise self._bad(f"has {len(parts)} values, at most {MAX_VALUES} are taken")
+        if self.is_list:
+            parts = [part for text in texts for part in text.split(",") if part]
+            most = MAX_NUMBERS if self.kind is Kind.NUMBERS else MAX_WORDS
+            if len(parts) > most:
+                raise self._bad(f"has {len(parts)} values, at most {most} are taken")
             # Each value makes the condition longer: repeated ones are dropped.
             return list(dict.fromkeys(self._one(part) for part in parts))
         return self._one(texts[-1])
@@ -75,11 +88,9 @@ class Param:
     def _one(self, text: str) -> Any:
         match self.kind:
             case Kind.NUMBER | Kind.NUMBERS:
-                if not _DIGITS.fullmatch(text) or not self.minimum <= int(text) <= self.maximum:
-                    raise self._bad(
-                        f"must be a whole number from {self.minimum} to {self.maximum}, not `{_shown(text)}`"
-                    )
-                return int(text)
+                if not _DIGITS.fullmatch(text) or int(text) > MAX_NUMBER:
+                    raise self._bad(f"must be a whole number of at most 64 bits, not `{_shown(text)}`")
+                return min(max(int(text), self.minimum), self.maximum)
             case Kind.DECIMAL:
                 if not _DECIMAL.fullmatch(text):
                     raise self._bad(f"must be a number such as 12.5, not `{_shown(text)}`")
@@ -92,11 +103,11 @@ class Param:
                 return self._word(text)
 
     def _word(self, text: str) -> str:
-        if self.choices:
-            found = next((choice for choice in self.choices if choice.casefold() == text.casefold()), None)
-            if found is None:
-                raise self._bad(f"must be one of {', '.join(self.choices)}, not `{_shown(text)}`")
-            return found
+        for choice in self.choices:
+            if choice.casefold() == text.casefold():
+                return choice
+        if self.only_choices:
+            raise self._bad(f"must be one of {', '.join(self.choices)}, not `{_shown(text)}`")
         if len(text) > MAX_TEXT or "\0" in text or not _is_unicode(text):
             raise self._bad(f"must be text of at most {MAX_TEXT} characters")
         return text
@@ -106,9 +117,9 @@ class Param:
 
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the value, for OpenAPI."""
-        whole = {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+        whole = {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
         word: dict[str, Any] = {"type": "string", "maxLength": MAX_TEXT, "pattern": "^[^\\u0000]+$"}
-        if self.choices:
+        if self.only_choices:
             word = {"type": "string", "enum": list(self.choices)}
         match self.kind:
             case Kind.NUMBER:
@@ -120,29 +131,33 @@ class Param:
             case Kind.TEXT:
                 return word
             case Kind.NUMBERS:
-                return {"type": "array", "items": whole, "minItems": 1, "maxItems": MAX_VALUES}
+                return {"type": "array", "items": whole, "minItems": 1, "maxItems": MAX_NUMBERS}
             case _:
-                return {"type": "array", "items": word, "minItems": 1, "maxItems": MAX_VALUES}
+                return {"type": "array", "items": word, "minItems": 1, "maxItems": MAX_WORDS}
 
     def openapi(self) -> dict[str, Any]:
         """The parameter object of OpenAPI."""
-        body: dict[str, Any] = {"name": self.name, "in": self.place, "description": self.doc, "schema": self.schema()}
+        doc = f"{self.doc}: {', '.join(self.choices)}" if self.choices and not self.only_choices else self.doc
+        body: dict[str, Any] = {"name": self.name, "in": self.place, "description": doc, "schema": self.schema()}
         if self.place == "path":
             return body | {"required": True, "example": 1}
         body["allowEmptyValue"] = True
-        if self.kind in (Kind.NUMBERS, Kind.TEXTS):
+        if self.is_list:
             body |= {"style": "form", "explode": False}
         return body
 
 
-def parse(params: Sequence[Param], given: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Values by name. An empty text counts as not given; an unknown name raises BadRequest."""
+def parse(params: Sequence[Param], given: Iterable[tuple[str, str]], ignored: Collection[str] = ()) -> dict[str, Any]:
+    """Values by name (in any case). An empty text counts as not given; an unknown name raises BadRequest."""
     known = {param.name: param for param in params}
     texts: dict[str, list[str]] = {}
-    for name, text in given:
+    for written, text in given:
+        name = written.lower()
+        if name in ignored:
+            continue
         if name not in known:
-            raise BadRequest(problem=f"there is no parameter `{_shown(name)}` here")
-        if text:
+            raise BadRequest(problem=f"there is no parameter `{_shown(written)}` here")
+        if text.strip(",") if known[name].is_list else text:
             texts.setdefault(name, []).append(text)
     return {name: known[name].parse(values) for name, values in texts.items()}
 

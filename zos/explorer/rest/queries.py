@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
@@ -54,17 +54,20 @@ class Page(Generic[T]):
     count: int = 0
 
 
+def _blank_last(column: Any, blank: Any) -> list[Any]:
+    """Sorts rows without a value behind the others: the databases disagree about NULL, and clients expect this."""
+    return [case((column == blank, 1), else_=0), column]
+
+
 NODE_SORTS: dict[str, Any] = {
-    **{
-        name: NODE.c[name]
-        for name in ("node_id", "farm_id", "twin_id", "country", "city", "uptime", "created", "updated_at")
-    },
+    **{name: NODE.c[name] for name in ("node_id", "farm_id", "twin_id", "created", "updated_at")},
+    **{name: _blank_last(NODE.c[name], "") for name in ("country", "city")},
+    **{name: _blank_last(NODE.c[name], 0) for name in ("uptime", "rent_contract_id")},
     **{f"total_{unit}": NODE.c[f"total_{unit}"] for unit in ("cru", "sru", "hru", "mru")},
     **{f"used_{unit}": NODE.c[f"used_{unit}"] for unit in ("cru", "sru", "hru", "mru")},
     "free_cru": NODE.c.total_cru - NODE.c.used_cru,
     "status": None,
     "dedicated_farm": NODE.c.farm_dedicated,
-    "rent_contract_id": NODE.c.rent_contract_id,
     "rented": rules.IS_RENTED,
     "rentable": rules.IS_RENTABLE,
     "num_gpu": NODE.c.num_gpu,
@@ -76,7 +79,10 @@ FARM_SORTS: dict[str, Any] = {
     "public_ips": FARM.c.total_ips,
     "used_ips": FARM.c.total_ips - FARM.c.free_ips,
 }
-TWIN_SORTS: dict[str, Any] = {name: TWIN.c[name] for name in ("twin_id", "account_id", "relay", "public_key")}
+TWIN_SORTS: dict[str, Any] = {
+    **{name: TWIN.c[name] for name in ("twin_id", "account_id")},
+    **{name: _blank_last(TWIN.c[name], None) for name in ("relay", "public_key")},
+}
 CONTRACT_SORTS: dict[str, Any] = {
     name: CONTRACT.c[name] for name in ("contract_id", "twin_id", "state", "created_at", "type")
 }
@@ -188,16 +194,10 @@ def _contracts(db: Connection, ids: Sequence[int]) -> list[shapes.Contract]:
 def bills(db: Connection, contract: int, paging: Paging) -> Page[shapes.Bill]:
     """What a contract was billed, newest first."""
     where = [BILL.c.contract_id == contract]
-    newest = Paging(
-        paging.page,
-        paging.size,
-        paging.count,
-        paging.random,
-        paging.sort_by or "timestamp",
-        paging.descending or not paging.sort_by,
-    )
+    if paging.sort_by not in BILL_SORTS:
+        paging = replace(paging, sort_by="timestamp", descending=True)
     rows = db.execute(
-        _paged(select(BILL).where(*where), newest, BILL_SORTS, [BILL.c.block, BILL.c.position])
+        _paged(select(BILL).where(*where), paging, BILL_SORTS, [BILL.c.block, BILL.c.position])
     ).mappings()
     found = [shapes.Bill(row["amount"], row["discount"], row["timestamp"]) for row in rows]
     return Page(found, _count(db, BILL, where, paging))
@@ -284,9 +284,10 @@ def _paged(
     if paging.random:
         order = [func.random()]
     else:
-        chosen = [sorts[paging.sort_by]] if paging.sort_by else []
-        # As the reference: a direction without a column does nothing.
-        down = paging.descending and bool(paging.sort_by)
+        # As the reference: an unknown column does nothing, and a direction without a column neither.
+        chosen = sorts.get(paging.sort_by, [])
+        chosen = chosen if isinstance(chosen, list) else [chosen]
+        down = paging.descending and bool(chosen)
         order = [*first, *((one.desc() if down else one.asc()) for one in (*chosen, *keys))]
     return query.order_by(*order).limit(paging.size).offset((paging.page - 1) * paging.size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ def _common(row: Row, gpus: Sequence[Row]) -> dict[str, Any]:
         "gpus": [
             shapes.Gpu(one["id"], one["vendor"], one["device"], one["contract"], one["updated_at"]) for one in gpus
         ],
-        "price_usd": round(row["discounted_price"], 3),
+        "price_usd": math.floor(row["discounted_price"] * 1000 + 0.5) / 1000,
         "features": row["offered"] or [],
     }
 

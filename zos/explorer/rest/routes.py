@@ -27,16 +27,18 @@ class Route:
     refusals: tuple[int, ...] = (400,)
     """The HTTP statuses of refusals; a 503 is always possible."""
     is_list: bool = False
+    ignored: frozenset[str] = frozenset()
+    """Parameters that clients send and that do nothing here."""
 
 
 def _paging(sorts: Mapping[str, Any]) -> tuple[Param, ...]:
     return (
         Param("page", Kind.NUMBER, "which page, from 1", minimum=1, maximum=10**9),
-        Param("size", Kind.NUMBER, "how many on a page (50)", minimum=0, maximum=MAX_PAGE),
+        Param("size", Kind.NUMBER, "how many on a page (50)", maximum=MAX_PAGE),
         Param("ret_count", Kind.FLAG, "answer the headers count, size and pages"),
         Param("randomize", Kind.FLAG, "in random order"),
         Param("sort_by", Kind.TEXT, "the order", choices=tuple(sorts)),
-        Param("sort_order", Kind.TEXT, "asc or desc", choices=("asc", "desc")),
+        Param("sort_order", Kind.TEXT, "asc or desc", choices=("asc", "desc"), only_choices=True),
         Param("balance", Kind.DECIMAL, "USD on the tenant's account: decides the discount of price_usd"),
     )
 
@@ -149,5 +151,13 @@ ROUTES = (
         (*filters.PUBLIC_IPS, *_paging(queries.IP_SORTS)),
         is_list=True,
     ),
-    Route("/stats", "stats", "sums over the grid", Api.stats, shapes.Stats, filters.STATS),
+    Route(
+        "/stats",
+        "stats",
+        "sums over the grid",
+        Api.stats,
+        shapes.Stats,
+        filters.STATS,
+        ignored=frozenset(param.name for param in _paging({})),
+    ),
 )

@@ -20,7 +20,10 @@ log = logging.getLogger("zos.explorer")
 T = TypeVar("T")
 
 THREADS = 4
-MAX_WAITING = 200
+MAX_WAIT = 5.0
+"""Seconds that a query may wait for a thread: refusing by age lets a crowd of quick queries through."""
+MAX_WAITING = 5000
+"""Each waiting query holds some kilobytes."""
 DEADLINE = 15.0
 """Seconds that a query may take."""
 _CHECK_EVERY = 20_000
@@ -41,11 +44,14 @@ class QueryPool:
             raise Busy()
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._run, query, time.monotonic() + MAX_WAIT)
         finally:
             self._waiting -= 1
 
-    def _run(self, query: Callable[[Connection], T]) -> T:
+    def _run(self, query: Callable[[Connection], T], until: float) -> T:
+        if time.monotonic() > until:
+            raise Busy()
         with translated_errors(), self._engine.connect() as connection, _sqlite_deadline(connection):
             return query(connection)
 

@@ -7,18 +7,19 @@ import random
 import shutil
 import sqlite3
 import sys
+import threading
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import Engine, event, insert, literal, select, text
+from sqlalchemy import Connection, Engine, event, insert, literal, select, text
 
 from zos.explorer.chain.follower import Follower
 from zos.explorer.clock import GridClock
 from zos.explorer.command import Settings
-from zos.explorer.errors import AnotherChain, BadDatabase, NoDatabase, TooLong
+from zos.explorer.errors import AnotherChain, BadDatabase, Busy, NoDatabase, TooLong
 from zos.explorer.graphql.endpoint import GraphqlEndpoint
 from zos.explorer.service import serve
 from zos.explorer.store import pool as pool_module
@@ -287,6 +288,35 @@ async def test_a_question_without_an_end_is_given_up(empty_url: str, monkeypatch
             assert await pool.run(lambda db: db.execute(text("SELECT 1")).scalar()) == 1
     pool.close()
     engine.dispose()
+
+
+async def test_a_crowd_of_quick_questions_is_answered(empty_url: str) -> None:
+    engine = open_database(empty_url)
+    pool = QueryPool(engine)
+    found = await asyncio.gather(*(pool.run(lambda db: db.execute(text("SELECT 1")).scalar()) for _ in range(1000)))
+    assert found == [1] * 1000
+    pool.close()
+    engine.dispose()
+
+
+async def test_who_waited_too_long_is_told_to_come_again(empty: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "MAX_WAIT", 0.05)
+    pool, released, held = QueryPool(empty), threading.Event(), threading.Barrier(pool_module.THREADS + 1)
+
+    def hold(db: Connection) -> None:
+        held.wait(10)
+        released.wait(10)
+
+    holding = [asyncio.create_task(pool.run(hold)) for _ in range(pool_module.THREADS)]
+    await asyncio.to_thread(held.wait, 10)
+    late = asyncio.create_task(pool.run(lambda db: None))
+    await asyncio.sleep(0.1)
+    released.set()
+    with pytest.raises(Busy):
+        await late
+    await asyncio.gather(*holding)
+    assert await pool.run(lambda db: 5) == 5
+    pool.close()
 
 
 async def test_a_database_that_is_gone_is_told(tmp_path: Path) -> None:
