@@ -58,7 +58,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     "A grid of your own": (
         Command("lab", "a small grid on this machine", extra="lab"),
         Command("devchain", "the lab's chain: time, money, faults, farmers' pay"),
-        Command("relay", "carry RMB messages between twins"),
+        Command("relay", "carry RMB messages between twins", extra="service"),
         Command("zdb", "serve 0-db namespaces from two folders", extra="service"),
         Command("gridproxy", "tell grid clients what is on the chain (REST, GraphQL)", extra="service"),
     ),
