@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from zos.scale.types import Reader, compact, read_compact
+from zos.scale.reader import Reader, compact, read_compact
 
 SLOT = 6
 """Seconds between two blocks on the live chain, and in virtual time."""

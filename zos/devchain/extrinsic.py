@@ -11,7 +11,8 @@ from zos.devchain.generation import Generation
 from zos.devchain.layout import MODERN
 from zos.devchain.signing import is_signed
 from zos.scale.metadata import MULTI_ADDRESS, SIGNATURE
-from zos.scale.types import U32, U128, Compact, Reader, Undecodable, read_compact
+from zos.scale.reader import Reader, Undecodable, read_compact
+from zos.scale.types import U32, U128, Compact
 
 LARGEST = 1024 * 1024
 HASH_ABOVE = 256

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zos.scale.pallet import Pallet
-from zos.scale.types import TEXT, Type, compact
+from zos.scale.reader import compact
+from zos.scale.types import TEXT, Type
 
 SPEC_NAME = "substrate-threefold"
 WEIGHT = 100_000_000

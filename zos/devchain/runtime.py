@@ -27,7 +27,7 @@ from zos.devchain.pallets.contracts import Variant
 from zos.devchain.pallets.contracts.lock import Locks
 from zos.devchain.pallets.contracts.reserve import Reserves
 from zos.devchain.pallets.system import dispatch_info
-from zos.scale.types import Undecodable
+from zos.scale.reader import Undecodable
 
 log = logging.getLogger("zos.devchain")
 

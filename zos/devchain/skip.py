@@ -15,7 +15,7 @@ from zos.devchain.pallets.system import BLOCK_HASHES, dispatch_info
 from zos.devchain.runtime import BY_NAME
 from zos.devchain.state import Changes
 from zos.devchain.store import Row
-from zos.scale.types import compact
+from zos.scale.reader import compact
 
 SYSTEM, TIMESTAMP = BY_NAME["System"], BY_NAME["Timestamp"]
 NUMBER, PARENT, EVENTS, COUNT = (SYSTEM.key(name) for name in ("Number", "ParentHash", "Events", "EventCount"))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zos.scale.pallet import Item, Pallet
-from zos.scale.types import Reader, Struct, decode
+from zos.scale.reader import Reader
+from zos.scale.types import Struct, decode
 
 PREFIX = 32
 HISTORY = 256

@@ -2,22 +2,7 @@
 
 from __future__ import annotations
 
-from zos.scale.types import (
-    ACCOUNT,
-    BOOL,
-    BYTES,
-    U8,
-    U16,
-    U32,
-    U64,
-    Bytes,
-    Enum,
-    Option,
-    Struct,
-    Variant,
-    Vec,
-    struct,
-)
+from zos.scale.types import ACCOUNT, BOOL, BYTES, U8, U16, U32, U64, Bytes, Enum, Option, Struct, Variant, Vec, struct
 
 GRID = "tfchain_support::types"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zos.scale.pallet import Item, Pallet
+from zos.scale.reader import compact
 from zos.scale.types import (
     ACCOUNT,
     BYTES,
@@ -27,7 +28,6 @@ from zos.scale.types import (
     UInt,
     Variant,
     Wrapped,
-    compact,
     struct,
 )
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from zos.scale.pallet import Hasher
-from zos.scale.types import BYTES, TEXT, compact
+from zos.scale.reader import compact
+from zos.scale.types import BYTES, TEXT
 
 MAGIC = b"meta\x0c"
 EXTRINSIC_VERSION = 4

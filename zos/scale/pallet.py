@@ -11,7 +11,8 @@ from typing import Any
 
 import xxhash
 
-from zos.scale.types import Enum, Named, Type, Variant, zero
+from zos.scale.types import Enum, Named, Type, Variant
+from zos.scale.zero import zero
 
 
 class Hasher(StrEnum):

@@ -1,8 +1,7 @@
-"""SCALE types as values that encode, decode and describe themselves.
+"""SCALE types as values that encode, decode and describe themselves. Pure.
 
-The devchain must give back every byte as it came. The client libraries' codecs guess (a `Vec<u8>` that happens to
-be UTF-8 becomes text, text that starts with `0x` becomes hex), so a chain cannot stand on them; they are the oracle
-in the tests instead.
+Both sides of a chain use them: the devchain from its pallets' declarations, clients from what a runtime's metadata
+describes (`registry`). Why no library does: decisions/0001.
 
 Values: integers, bool, bytes, list, tuple, None; a struct is a dict; an enum is the variant's name, or
 `{name: content}` where content is a value (one unnamed field), a tuple (several) or a dict (named fields).
@@ -10,287 +9,74 @@ Values: integers, bool, bytes, list, tuple, None; a struct is a dict; an enum is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-Described = dict[str, Any]
-Register = Callable[["Type"], int]
-
-
-class Undecodable(ValueError):
-    """Bytes that are not what the type says, or a value that the type cannot hold."""
-
-
-class Reader:
-    """Bytes with a position."""
-
-    __slots__ = ("data", "depth", "position")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-        self.depth = 0
-        """How many calls deep inside calls we are."""
-
-    def take(self, count: int) -> bytes:
-        """The next so many bytes."""
-        end = self.position + count
-        if count < 0 or end > len(self.data):
-            raise Undecodable(f"{count} bytes wanted at {self.position}, {len(self.data) - self.position} left")
-        piece = self.data[self.position : end]
-        self.position = end
-        return piece
-
-    @property
-    def left(self) -> int:
-        """Bytes not yet taken."""
-        return len(self.data) - self.position
-
-
-class Type(Protocol):
-    """A SCALE type."""
-
-    def encode(self, value: Any) -> bytes:
-        """A value as bytes."""
-        ...
-
-    def read(self, reader: Reader) -> Any:
-        """The next value."""
-        ...
-
-    def describe(self, register: Register) -> Described:
-        """The type as an entry of the metadata's registry."""
-        ...
-
-
-def decode(kind: Type, data: bytes) -> Any:
-    """All bytes as one value; bytes left over are refused."""
-    reader = Reader(data)
-    value = kind.read(reader)
-    if reader.left:
-        raise Undecodable(f"{reader.left} bytes left over")
-    return value
-
-
-def zero(kind: Type) -> Any:
-    """What a runtime reads where nothing is stored: the smallest value of a type."""
-    match kind:
-        case UInt() | Compact():
-            return 0
-        case Bool():
-            return False
-        case Text():
-            return ""
-        case Bytes():
-            return b""
-        case Vec():
-            return []
-        case Array():
-            return bytes(kind.length)
-        case Wrapped():
-            return zero(kind.inner)
-        case Tuple():
-            return tuple(zero(item) for item in kind.items)
-        case Struct():
-            return {name: zero(inner) for name, inner in kind.fields}
-        case Enum():
-            first = kind.variants[0]
-            inner = {name or "": zero(one) for name, one in first.fields}
-            return {first.name: inner.get("", inner)} if first.fields else first.name
-        case Option():
-            return None
-    raise Undecodable(f"{kind} has no zero")
-
-
-def _bounded(inner: int, item: int) -> Described:
-    # A bounded list is a type of its own around the list: clients that nest one list more see what they know.
-    content: Described = {"name": None, "type": inner, "typeName": None, "docs": []}
-    params: list[Described] = [{"name": "T", "type": item}, {"name": "S", "type": None}]
-    return _entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [content]}}, params)
-
-
-def _entry(path: str, definition: Described, params: list[Described] | None = None) -> Described:
-    words = path.split("::") if path else []
-    return {"path": words, "params": params or [], "def": definition, "docs": []}
-
-
-@dataclass(frozen=True)
-class UInt:
-    """A little-endian unsigned integer."""
-
-    bits: int
-
-    def encode(self, value: Any) -> bytes:
-        try:
-            return int(value).to_bytes(self.bits // 8, "little")
-        except (OverflowError, TypeError) as err:
-            raise Undecodable(f"{value} is no u{self.bits}") from err
-
-    def read(self, reader: Reader) -> int:
-        return int.from_bytes(reader.take(self.bits // 8), "little")
-
-    def describe(self, register: Register) -> Described:
-        return _entry("", {"primitive": f"u{self.bits}"})
-
-
-@dataclass(frozen=True)
-class Bool:
-    """One byte, 0 or 1."""
-
-    def encode(self, value: Any) -> bytes:
-        return b"\x01" if value else b"\x00"
-
-    def read(self, reader: Reader) -> bool:
-        byte = reader.take(1)[0]
-        if byte > 1:
-            raise Undecodable(f"{byte} is no bool")
-        return bool(byte)
-
-    def describe(self, register: Register) -> Described:
-        return _entry("", {"primitive": "bool"})
-
-
-@dataclass(frozen=True)
-class Text:
-    """UTF-8 with a compact length (metadata constants only; pallets use bytes)."""
-
-    def encode(self, value: Any) -> bytes:
-        return Bytes().encode(str(value).encode())
-
-    def read(self, reader: Reader) -> str:
-        try:
-            return Bytes().read(reader).decode()
-        except UnicodeDecodeError as err:
-            raise Undecodable("not UTF-8") from err
-
-    def describe(self, register: Register) -> Described:
-        return _entry("", {"primitive": "str"})
-
-
-@dataclass(frozen=True)
-class Compact:
-    """An unsigned integer in as few bytes as it needs."""
-
-    inner: Type
-
-    def _check(self, value: int) -> int:
-        if isinstance(self.inner, UInt) and value >> self.inner.bits:
-            raise Undecodable(f"{value} is no u{self.inner.bits}")
-        return value
-
-    def encode(self, value: Any) -> bytes:
-        return compact(self._check(int(value)))
-
-    def read(self, reader: Reader) -> int:
-        return self._check(read_compact(reader))
-
-    def describe(self, register: Register) -> Described:
-        return _entry("", {"compact": {"type": register(self.inner)}})
-
-
-def compact(value: int) -> bytes:
-    """A compact integer as bytes."""
-    if value < 0:
-        raise Undecodable(f"{value} is negative")
-    if value < 1 << 6:
-        return bytes([value << 2])
-    if value < 1 << 14:
-        return (value << 2 | 1).to_bytes(2, "little")
-    if value < 1 << 30:
-        return (value << 2 | 2).to_bytes(4, "little")
-    raw = value.to_bytes((value.bit_length() + 7) // 8, "little")
-    if len(raw) > 67:
-        raise Undecodable("too large for a compact integer")
-    return bytes([(len(raw) - 4) << 2 | 3]) + raw
-
-
-def read_compact(reader: Reader) -> int:
-    """The next compact integer; a longer form than needed is refused, as in the reference codec."""
-    first = reader.take(1)[0]
-    mode = first & 3
-    if mode == 0:
-        return first >> 2
-    if mode == 3:
-        count = (first >> 2) + 4
-        value = int.from_bytes(reader.take(count), "little")
-        if (count > 4 and value >> (8 * (count - 1)) == 0) or value < 1 << 30:
-            raise Undecodable("compact integer in a longer form than needed")
-        return value
-    count, low = (1, 1 << 6) if mode == 1 else (3, 1 << 14)
-    value = int.from_bytes(bytes([first]) + reader.take(count), "little") >> 2
-    if value < low:
-        raise Undecodable("compact integer in a longer form than needed")
-    return value
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """Vec<u8>, or a BoundedVec<u8> when a limit is given."""
-
-    limit: int = 0
-
-    def encode(self, value: Any) -> bytes:
-        raw = bytes(value)
-        if self.limit and len(raw) > self.limit:
-            raise Undecodable(f"{len(raw)} bytes, at most {self.limit}")
-        return compact(len(raw)) + raw
-
-    def read(self, reader: Reader) -> bytes:
-        count = read_compact(reader)
-        if self.limit and count > self.limit:
-            raise Undecodable(f"{count} bytes, at most {self.limit}")
-        return reader.take(count)
-
-    def describe(self, register: Register) -> Described:
-        if self.limit:
-            return _bounded(register(BYTES), register(U8))
-        return _entry("", {"sequence": {"type": register(U8)}})
-
-
-@dataclass(frozen=True)
-class Vec:
-    """A list, bounded when a limit is given."""
-
-    inner: Type
-    limit: int = 0
-
-    def encode(self, value: Any) -> bytes:
-        items = list(value)
-        if self.limit and len(items) > self.limit:
-            raise Undecodable(f"{len(items)} items, at most {self.limit}")
-        return compact(len(items)) + b"".join(self.inner.encode(item) for item in items)
-
-    def read(self, reader: Reader) -> list[Any]:
-        count = read_compact(reader)
-        # No item of ours is empty, so a count above the bytes left is a lie (and would eat memory).
-        if count > reader.left or (self.limit and count > self.limit):
-            raise Undecodable(f"{count} items do not fit")
-        return [self.inner.read(reader) for _ in range(count)]
-
-    def describe(self, register: Register) -> Described:
-        if self.limit:
-            return _bounded(register(Vec(self.inner)), register(self.inner))
-        return _entry("", {"sequence": {"type": register(self.inner)}})
-
-
-@dataclass(frozen=True)
-class Array:
-    """A fixed number of bytes."""
-
-    length: int
-
-    def encode(self, value: Any) -> bytes:
-        raw = bytes(value)
-        if len(raw) != self.length:
-            raise Undecodable(f"{len(raw)} bytes where {self.length} belong")
-        return raw
-
-    def read(self, reader: Reader) -> bytes:
-        return reader.take(self.length)
-
-    def describe(self, register: Register) -> Described:
-        return _entry("", {"array": {"len": self.length, "type": register(U8)}})
+from typing import Any
+
+from zos.scale.plain import (
+    BOOL,
+    BYTES,
+    TEXT,
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    Array,
+    Bool,
+    Bytes,
+    Compact,
+    Described,
+    Int,
+    Many,
+    Register,
+    Text,
+    Type,
+    UInt,
+    Vec,
+    decode,
+    entry,
+)
+from zos.scale.reader import Reader, Undecodable
+
+__all__ = [
+    "ACCOUNT",
+    "BOOL",
+    "BYTES",
+    "DEEPEST",
+    "EMPTY",
+    "H256",
+    "TEXT",
+    "U8",
+    "U16",
+    "U32",
+    "U64",
+    "U128",
+    "Array",
+    "Bool",
+    "Bytes",
+    "Compact",
+    "Described",
+    "Enum",
+    "Int",
+    "Later",
+    "Many",
+    "Named",
+    "Option",
+    "Register",
+    "Struct",
+    "Text",
+    "Tuple",
+    "Type",
+    "UInt",
+    "Variant",
+    "Vec",
+    "Wrapped",
+    "decode",
+    "struct",
+    "words",
+    "written",
+]
 
 
 @dataclass(frozen=True)
@@ -308,7 +94,7 @@ class Wrapped:
 
     def describe(self, register: Register) -> Described:
         inner: Described = {"name": None, "type": register(self.inner), "typeName": None, "docs": []}
-        return _entry(self.path, {"composite": {"fields": [inner]}})
+        return entry(self.path, {"composite": {"fields": [inner]}})
 
 
 @dataclass(frozen=True)
@@ -333,7 +119,7 @@ class Option:
             {"name": "None", "fields": [], "index": 0, "docs": []},
             {"name": "Some", "fields": [some], "index": 1, "docs": []},
         ]
-        return _entry("Option", {"variant": {"variants": variants}}, [{"name": "T", "type": inner}])
+        return entry("Option", {"variant": {"variants": variants}}, [{"name": "T", "type": inner}])
 
 
 @dataclass(frozen=True)
@@ -351,7 +137,7 @@ class Tuple:
         return tuple(kind.read(reader) for kind in self.items)
 
     def describe(self, register: Register) -> Described:
-        return _entry("", {"tuple": [register(kind) for kind in self.items]})
+        return entry("", {"tuple": [register(kind) for kind in self.items]})
 
 
 Named = tuple[str | None, Type]
@@ -366,6 +152,8 @@ def written(kind: Type) -> str:
     match kind:
         case UInt():
             return f"u{kind.bits}"
+        case Int():
+            return f"i{kind.bits}"
         case Bool():
             return "bool"
         case Text():
@@ -374,6 +162,8 @@ def written(kind: Type) -> str:
             return "Vec<u8>"
         case Array():
             return f"[u8; {kind.length}]"
+        case Many():
+            return f"[{written(kind.inner)}; {kind.length}]"
         case Vec():
             return f"Vec<{written(kind.inner)}>"
         case Option():
@@ -408,7 +198,7 @@ class Struct:
 
     def describe(self, register: Register) -> Described:
         params = [{"name": name, "type": register(kind)} for name, kind in self.params]
-        return _entry(self.path, {"composite": {"fields": _describe_fields(self.fields, register)}}, params)
+        return entry(self.path, {"composite": {"fields": _describe_fields(self.fields, register)}}, params)
 
 
 def struct(path: str, **fields: Type) -> Struct:
@@ -479,7 +269,7 @@ class Enum:
             for v in self.variants
         ]
         params = [{"name": name, "type": register(kind)} for name, kind in self.params]
-        return _entry(self.path, {"variant": {"variants": listed}}, params)
+        return entry(self.path, {"variant": {"variants": listed}}, params)
 
 
 def words(path: str, *names: str) -> Enum:
@@ -518,10 +308,6 @@ class Later:
         return self._known().describe(register)
 
 
-U8, U16, U32, U64, U128 = (UInt(bits) for bits in (8, 16, 32, 64, 128))
-BOOL = Bool()
-BYTES = Bytes()
-TEXT = Text()
 ACCOUNT = Wrapped("sp_core::crypto::AccountId32", Array(32))
 H256 = Wrapped("primitive_types::H256", Array(32))
 EMPTY = Tuple()

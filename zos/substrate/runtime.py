@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import xxhash
-from scalecodec.base import RuntimeConfigurationObject, ScaleBytes  # type: ignore[attr-defined]
-from scalecodec.exceptions import RemainingScaleBytesNotEmptyException
-from scalecodec.type_registry import load_type_registry_preset
 
+from zos.scale import described
+from zos.scale.reader import Undecodable, compact
+from zos.scale.registry import Described
+from zos.scale.types import BYTES, Struct, Tuple, Type, decode
 from zos.substrate import compat
 from zos.substrate.errors import BadValue, NotOnThisChain, Unreadable
+from zos.substrate.given import given
 from zos.substrate.keys import KeyKind
-from zos.substrate.shape import Shapes, taken_bytes
 
-_CODEC = (ValueError, TypeError, KeyError, IndexError, NotImplementedError, RemainingScaleBytesNotEmptyException)
-"""What the library raises for bytes that are not what the metadata says."""
 HASH_ABOVE = 256
 """A signing payload that is longer is hashed first."""
 _SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
@@ -79,16 +78,12 @@ class Runtime:
         metadata = compat.lift(metadata, spec)
         self.spec = spec
         self.transaction = transaction
-        self._config = RuntimeConfigurationObject(ss58_format=42)
-        self._config.update_type_registry(load_type_registry_preset("core") or {})
-        self._config.ss58_format = 42
-        self._metadata = self._config.create_scale_object("MetadataVersioned", ScaleBytes(metadata))
-        self._metadata.decode()
-        self._config.add_portable_registry(self._metadata)
-        (content,) = self._metadata.value[1].values()
-        self._shapes = Shapes(content["types"]["types"])
+        try:
+            content = described.read(metadata)
+        except Undecodable as err:
+            raise Unreadable(what="the metadata", spec=spec, problem=err) from err
+        self._types = Described(content["types"])
         self._pallets: Mapping[str, Any] = {pallet["name"]: pallet for pallet in content["pallets"]}
-        self._variants = {entry["id"]: entry["type"]["def"] for entry in content["types"]["types"]}
         self._extensions = tuple(self._extension(one) for one in content["extrinsic"]["signed_extensions"])
 
     # What there is
@@ -125,7 +120,7 @@ class Runtime:
         body = shape["Map"]
         types = [body["key"]]
         if len(body["hashers"]) > 1:
-            types = list(self._variants[body["key"]]["tuple"])
+            types = list(self._types.definition(body["key"])["tuple"])
         for hasher, type_id, value in zip(body["hashers"], types, keys, strict=True):
             out += _hashed(hasher, self.encode(type_id, value, f"{pallet}.{item}"))
         return out
@@ -136,7 +131,7 @@ class Runtime:
         if data is None:
             if entry["modifier"] != "Default":
                 return None
-            data = taken_bytes(entry["default"])
+            data = entry["default"]
         shape = entry["type"]
         value = self.decode(shape["Map"]["value"] if "Map" in shape else shape["Plain"], data)
         return compat.modern_value(pallet, item, value)
@@ -145,7 +140,7 @@ class Runtime:
         """A constant of a pallet."""
         for constant in self._pallet(pallet)["constants"]:
             if constant["name"] == name:
-                return self.decode(constant["type"], taken_bytes(constant["value"]))
+                return self.decode(constant["type"], constant["value"])
         raise NotOnThisChain(spec=self.spec, what=f"constant {pallet}.{name}")
 
     # Calls
@@ -168,7 +163,7 @@ class Runtime:
         out = bytes([self._pallet(pallet)["index"], variant["index"]])
         for entry in variant["fields"]:
             value = spelled.arguments[entry["name"]]
-            if value is None and self._shapes.is_bytes(entry["type"]):
+            if value is None and self._types[entry["type"]] == BYTES:
                 value = b""  # what is optional today was empty bytes once
             out += self.encode(entry["type"], value, f"{pallet}.{name}.{entry['name']}")
         return out
@@ -219,7 +214,7 @@ class Runtime:
         name = declared["identifier"]
         if name in EXTENSIONS:
             return EXTENSIONS[name]
-        if self._shapes.is_empty(declared["ty"]) and self._shapes.is_empty(declared["additional_signed"]):
+        if _is_empty(self._types[declared["ty"]]) and _is_empty(self._types[declared["additional_signed"]]):
             return Extension()
         raise NotOnThisChain(spec=self.spec, what=f"way to sign that we know (it wants {name})")
 
@@ -236,21 +231,19 @@ class Runtime:
         if data is None:
             return ()
         kind = self._need_item("System", "Events")["type"]["Plain"]
-        # The library has a class of its own for event records, whatever the metadata says they are.
         try:
-            records = self._config.create_scale_object(f"scale_info::{kind}", ScaleBytes(data)).decode()
-            return tuple(self._event(record) for record in records)
-        except _CODEC as err:
+            return tuple(self._event(record) for record in decode(self._types[kind], data))
+        except (Undecodable, KeyError) as err:
             raise Unreadable(what="the events of a block", spec=self.spec, problem=err) from err
 
     def _event(self, record: Mapping[str, Any]) -> Event:
-        pallet, name = str(record["module_id"]), str(record["event_id"])
-        variant = self._variant(pallet, "event", name)
-        fields = variant["fields"] if variant else ()
-        taken = self._shapes.take_fields(fields, record["attributes"]) if fields else ()
-        index = record["extrinsic_idx"] if record["phase"] == "ApplyExtrinsic" else None
-        is_named = bool(fields and fields[0]["name"])
-        return Event(pallet, name, compat.modern_event(pallet, name, taken, len(fields), is_named), index)
+        ((pallet, event),) = record["event"].items()
+        ((name, fields),) = event.items() if isinstance(event, Mapping) else ((event, ()),)
+        declared = self._variant(pallet, "event", name)["fields"]
+        is_named = bool(declared and declared[0]["name"])
+        modern = compat.modern_event(pallet, name, fields, len(declared), is_named)
+        phase = record["phase"]
+        return Event(pallet, name, modern, phase["ApplyExtrinsic"] if isinstance(phase, Mapping) else None)
 
     def error(self, dispatch_error: Any) -> tuple[str, str]:
         """Pallet and name of a dispatch error."""
@@ -269,7 +262,7 @@ class Runtime:
 
     def _error_name(self, pallet: Mapping[str, Any], number: int) -> str:
         if pallet["error"] is not None:
-            for variant in self._variants[pallet["error"]["ty"]]["variant"]["variants"]:
+            for variant in self._types.definition(pallet["error"]["ty"])["variant"]["variants"]:
                 if variant["index"] == number:
                     return str(variant["name"])
         return f"error {number}"
@@ -278,18 +271,17 @@ class Runtime:
 
     def encode(self, type_id: int, value: Any, path: str) -> bytes:
         """A value of a type of the metadata."""
-        given = self._shapes.give(type_id, value, path)
+        kind = self._types[type_id]
         try:
-            return bytes(self._config.create_scale_object(f"scale_info::{type_id}").encode(given).data)
-        except (ValueError, TypeError, NotImplementedError) as err:
+            return kind.encode(given(kind, value, path))
+        except (ValueError, TypeError) as err:
             raise BadValue(what=path, problem=err) from None
 
     def decode(self, type_id: int, data: bytes) -> Any:
         """A value of a type of the metadata."""
         try:
-            decoded = self._config.create_scale_object(f"scale_info::{type_id}", ScaleBytes(data)).decode()
-            return self._shapes.take(type_id, decoded)
-        except _CODEC as err:
+            return decode(self._types[type_id], data)
+        except Undecodable as err:
             raise Unreadable(what="a stored value", spec=self.spec, problem=err) from err
 
     # The metadata
@@ -319,7 +311,7 @@ class Runtime:
         owner = self._pallets.get(pallet, {}).get(room)
         if owner is None:
             return None
-        variants = self._variants[owner["ty"]]["variant"]["variants"]
+        variants = self._types.definition(owner["ty"])["variant"]["variants"]
         return next((variant for variant in variants if variant["name"] == name), None)
 
     def _call(self, pallet: str, name: str) -> Any:
@@ -329,16 +321,14 @@ class Runtime:
         return variant
 
 
-def compact(value: int) -> bytes:
-    """SCALE's compact integer."""
-    if value < 1 << 6:
-        return bytes([value << 2])
-    if value < 1 << 14:
-        return (value << 2 | 1).to_bytes(2, "little")
-    if value < 1 << 30:
-        return (value << 2 | 2).to_bytes(4, "little")
-    raw = value.to_bytes((value.bit_length() + 7) // 8, "little")
-    return bytes([(len(raw) - 4) << 2 | 3]) + raw
+def _is_empty(kind: Type) -> bool:
+    """Whether values of a type have no bytes."""
+    match kind:
+        case Struct():
+            return all(_is_empty(inner) for _, inner in kind.fields)
+        case Tuple():
+            return all(map(_is_empty, kind.items))
+    return False
 
 
 def twox128(text: str) -> bytes:

@@ -14,7 +14,8 @@ from zos.devchain.runtime import BY_NAME, MODERN
 from zos.scale.metadata import runtime_call, runtime_event
 from zos.scale.metadata12 import Entry, Module, render
 from zos.scale.pallet import Call, Event, Item, Pallet
-from zos.scale.types import Described, Later, Reader, Register, Type
+from zos.scale.reader import Reader
+from zos.scale.types import Described, Later, Register, Type
 from zos.substrate.compat.names import Names, ours
 
 SPECS = {"spec61": 61, "spec49": 49}

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zos.scale.types import Bytes, Described, Enum, Option, Reader, Register, Struct, Tuple, Type, Vec, zero
+from zos.scale.reader import Reader
+from zos.scale.types import Bytes, Described, Enum, Option, Register, Struct, Tuple, Type, Vec
+from zos.scale.zero import zero
 from zos.substrate.compat.calls import FARM_KINDS
 from zos.substrate.compat.values import modern_value, public_config, twin
 

@@ -20,7 +20,7 @@ from zos.devchain.runtime import BY_NAME, Runtime, Variant
 from zos.devchain.state import Overlay
 from zos.devchain.store import OldChain, Store
 from zos.devchain.tests.test_devchain import RUNTIME, remark, supply
-from zos.scale.types import compact
+from zos.scale.reader import compact
 from zos.substrate import LocalKey
 from zos.substrate.runtime import Era
 

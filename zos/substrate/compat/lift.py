@@ -1,6 +1,6 @@
 """Metadata V12 and V13 as V14, so that everything else knows one form. Pure.
 
-Old metadata names types without describing them: the layouts come from our data file and the library's registry.
+Old metadata names types without describing them: the layouts come from a data file.
 What still has no layout (calls and items of pallets that a grid's node never meets) is left out; the others keep
 their numbers.
 """
@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from scalecodec.base import RuntimeConfigurationObject, ScaleBytes  # type: ignore[attr-defined]
-from scalecodec.type_registry import load_type_registry_preset
-
+from zos.scale import described
 from zos.scale.metadata import SIGNED_EXTENSIONS, render, runtime_call, runtime_event
 from zos.scale.pallet import Call, Constant, Event, Hasher, Item, Pallet
+from zos.scale.reader import Undecodable
 from zos.scale.types import Later, Type
 from zos.substrate.compat.names import Names, UnknownType, ours
-from zos.substrate.errors import NotOnThisChain
+from zos.substrate.errors import NotOnThisChain, Unreadable
 
 OLDEST, NEWEST = 12, 13
-_VERSION_AT = 4
 
 
 class Verbatim(Later):
@@ -36,26 +34,20 @@ class Verbatim(Later):
 
 def lift(metadata: bytes, spec: int) -> bytes:
     """Metadata as V14 (or as it came, when it is that or newer). Raises NotOnThisChain for what is older than V12."""
-    version = metadata[_VERSION_AT]
+    try:
+        version = described.version(metadata)
+    except Undecodable as err:
+        raise Unreadable(what="the metadata", spec=spec, problem=err) from err
     if version > NEWEST:
         return metadata
     if version < OLDEST:
         raise NotOnThisChain(spec=spec, what=f"metadata that we can read (it is V{version})")
-    content = _decoded(metadata)
+    content = described.read(metadata)
     call, event = Later(), Later()
     names = Names(spec, call, event, _told(content["modules"]))
     pallets = tuple(_pallet(module, names) for module in content["modules"])
     call.target, event.target = runtime_call(pallets), runtime_event(pallets)
     return render(pallets, call.target, tuple(_extensions(content["extrinsic"]["signed_extensions"], spec)))
-
-
-def _decoded(metadata: bytes) -> Any:
-    config = RuntimeConfigurationObject(ss58_format=42)
-    config.update_type_registry(load_type_registry_preset("core") or {})
-    decoder = config.create_scale_object("MetadataVersioned", ScaleBytes(metadata))
-    decoder.decode()
-    (content,) = decoder.value[1].values()
-    return content
 
 
 def _told(modules: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -104,7 +96,7 @@ def _item(entry: Mapping[str, Any], names: Names) -> Item:
     optional = entry["modifier"] == "Optional"
     hashers, keys, value = _keys(kind, body)
     found = Verbatim(names.type(value))
-    default = None if optional else _raw(entry["default"])
+    default = None if optional else entry["default"]
     return Item(entry["name"], found, tuple(map(names.type, keys)), hashers, optional, default)
 
 
@@ -134,10 +126,4 @@ def _event(entry: tuple[int, Mapping[str, Any]], names: Names) -> Event:
 
 
 def _constant(entry: Mapping[str, Any], names: Names) -> Constant:
-    return Constant(entry["name"], Verbatim(names.type(entry["type"])), _raw(entry["value"]))
-
-
-def _raw(value: Any) -> bytes:
-    """Bytes as the library gives them: text when they are printable, else hex."""
-    text = str(value)
-    return bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode()
+    return Constant(entry["name"], Verbatim(names.type(entry["type"])), entry["value"])

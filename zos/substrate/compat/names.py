@@ -9,8 +9,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from scalecodec.type_registry import load_type_registry_preset
-
 from zos.scale.metadata import MULTI_ADDRESS
 from zos.scale.types import (
     ACCOUNT,
@@ -66,22 +64,14 @@ _MARK = re.compile(r"@(<?)(\d+)")
 
 
 class UnknownType(ValueError):
-    """A name that neither we nor the library can tell the layout of."""
+    """A name whose layout is not in the data file."""
 
 
 @cache
 def ours() -> Mapping[str, Any]:
-    """The data file beside this: `types` and `errors`."""
+    """The data file beside this: `types`, `substrate` and `errors`."""
     text = resources.files(__package__).joinpath("tfchain.json").read_text(encoding="utf-8")
     found: Mapping[str, Any] = json.loads(text)
-    return found
-
-
-@cache
-def _library() -> Mapping[str, Any]:
-    found: dict[str, Any] = {}
-    for preset in ("core", "legacy"):
-        found |= (load_type_registry_preset(preset) or {}).get("types", {})
     return found
 
 
@@ -124,7 +114,7 @@ class Names:
                 return self._type(name)
 
     def _defined(self, name: str) -> Type:
-        definition = self._more.get(name) or ours()["types"].get(name) or _library().get(name)
+        definition = self._more.get(name) or ours()["types"].get(name) or ours()["substrate"].get(name)
         if definition is None or definition == name or name in self._open:
             raise UnknownType(name)
         self._open.add(name)
@@ -137,22 +127,17 @@ class Names:
     def _of(self, name: str, definition: Any) -> Type:
         if isinstance(definition, str):
             return self.type(definition)
-        # Event records have a class of their own in the library, found by this path.
-        path = "frame_system::EventRecord" if name == "EventRecord" else f"legacy::{name}"
+        path = f"legacy::{name}"
         fields = self._fields(definition)
-        if "struct" in definition or definition.get("type") == "struct":
+        if "struct" in definition:
             return Struct(path, tuple((field, self.type(kind)) for field, kind in fields))
-        if "enum" in definition or definition.get("type") == "enum":
+        if "enum" in definition:
             cases = ((case, () if kind == "Null" else ((None, self.type(kind)),)) for case, kind in fields)
             return Enum(path, tuple(Variant(case, index, inner) for index, (case, inner) in enumerate(cases)))
         raise UnknownType(name)
 
     def _fields(self, definition: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Name and type of each field or case: of our notation or of the library's."""
-        if "type_mapping" in definition:
-            return [(name, kind) for name, kind in definition["type_mapping"]]
-        if "value_list" in definition:
-            return [(name, "Null") for name in definition["value_list"]]
+        """Name and type of each field or case."""
         fields: list[tuple[str, str]] = []
         for line in definition.get("struct") or definition.get("enum") or ():
             name, *rest = line.split(" ")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from zos.devchain.runtime import METADATA
 from zos.scale.metadata12 import Entry, Module, render
-from zos.scale.types import Enum, Later, Struct, Variant, decode, zero
+from zos.scale.types import Enum, Later, Struct, Variant, decode
+from zos.scale.zero import zero
 from zos.substrate import NotOnThisChain
 from zos.substrate.compat import lift, modern_event, modern_value, refit, spell
 from zos.substrate.compat.names import Names, UnknownType, plain

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from zos.devchain.runtime import METADATA
 from zos.devchain.testing import devchain
+from zos.scale.reader import compact
 from zos.substrate import BadKey, CallFailed, Chain, ChainUnreachable, KeyKind, LocalKey, NotOnThisChain, address
 from zos.substrate.errors import BadValue, StatePruned
 from zos.substrate.keys import BadAddress, new_mnemonic, public_key
-from zos.substrate.runtime import Era, Runtime, compact
+from zos.substrate.runtime import Era, Runtime
 
 RUNTIME = Runtime(METADATA, 145, 2)
 GiB = 1024**3
@@ -191,7 +192,7 @@ def test_what_a_runtime_lacks_is_said_with_its_spec() -> None:
 
 @given(st.integers(0, 2**100))
 def test_compact_integers_are_as_the_codec_has_them(value: int) -> None:
-    from zos.scale.types import Reader, read_compact
+    from zos.scale.reader import Reader, read_compact
 
     assert read_compact(Reader(compact(value))) == value
 
