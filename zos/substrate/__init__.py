@@ -1,6 +1,6 @@
 """Drives any Substrate chain from its metadata: connect, read, follow, sign, submit.
 
-The chain daemon, the user's command line and the explorer share it. The SCALE codec is the library's (cyscale).
+The chain daemon, the user's command line and the explorer share it. The SCALE codec is `zos.scale`.
 It knows nothing of the grid but how the generations of its runtime differ, and that only in `compat`.
 """
 
