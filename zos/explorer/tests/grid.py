@@ -178,8 +178,10 @@ class Explored:
         """Bring it to the last finalized block (and further, until something is so)."""
         async with asyncio.timeout(20):
             while True:
-                await self.follower.advance(await chain.finalized())
-                if until is None or await until():
+                head = await chain.finalized()
+                await self.follower.advance(head)
+                # A chain that has just begun has nothing to follow yet.
+                if head.number and (until is None or await until()):
                     return
                 await asyncio.sleep(0.01)
 
