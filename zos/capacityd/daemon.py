@@ -1,4 +1,4 @@
-"""Wires capacityd: the machine, two loops, the door."""
+"""Wires capacityd: the machine, the loops, the API."""
 
 from __future__ import annotations
 

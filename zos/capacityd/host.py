@@ -59,7 +59,7 @@ class Machine:
         return sum(established(_read(path)) for path in TCP)
 
     async def dmidecode(self) -> str:
-        """The firmware's table in words."""
+        """The firmware's table as dmidecode prints it."""
         return (await proc.run(["dmidecode"], deadline=8.0)).text
 
     async def fetch(self, url: str) -> bytes:

@@ -8,8 +8,8 @@ from zos.bus.client import Bus
 from zos.capacityd import dmi, record
 from zos.capacityd.api.errors import NoLocation
 from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
+from zos.capacityd.cached import CachedAnswer
 from zos.capacityd.host import Machine
-from zos.capacityd.remembered import Remembered
 from zos.chain.api import ChainClient, NotRegistered
 from zos.errors import ZosError
 from zos.networkd.api import NetworkdClient, PublicConfig
@@ -37,9 +37,9 @@ class Reporter:
         self._farm = farm
         self._registered = registered
         self._geoip = geoip
-        self.dmi = Remembered(self._read_dmi, clock, DAY)
+        self.dmi = CachedAnswer(self._read_dmi, clock, DAY)
         """What the firmware says."""
-        self.location = Remembered(self._find_location, clock, DAY)
+        self.location = CachedAnswer(self._find_location, clock, DAY)
         """Where the node is; asked once a day."""
         self._node = 0
 
@@ -82,7 +82,7 @@ class Reporter:
             return None
 
     async def apply_public_config(self) -> None:
-        """Have the public addresses that the farmer set on the chain."""
+        """Give networkd the public configuration that the farmer set on the chain."""
         found = await self._chain.public_config()
         wanted = PublicConfig(found.ip4, found.gw4, found.ip6, found.gw6, found.domain)
         if wanted != await self._networkd.public_config():

@@ -1,4 +1,4 @@
-"""capacityd's door on the wire."""
+"""The gRPC service of capacityd."""
 
 from __future__ import annotations
 

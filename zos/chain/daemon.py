@@ -1,4 +1,4 @@
-"""Wires chain: configuration, the link, the watcher, the door."""
+"""Wires chain: configuration, the link, the events, the API."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from zos.bus.client import Bus
 from zos.chain.api.chain_pb2_grpc import add_ChainServicer_to_server
 from zos.chain.api.types import Block
+from zos.chain.feed import IDENTITY, ContractFeed, Identity
 from zos.chain.link import Contact, Link, NodeKey
 from zos.chain.records import relay_text
 from zos.chain.service import ChainService
-from zos.chain.watch import IDENTITY, Identity, Watch
 from zos.core0.api import Core0Client
 from zos.runtime.daemon import Daemon, Runtime
 from zos.substrate import Chain, Connect, Key, websocket
@@ -49,17 +49,17 @@ class ChainDaemon(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        # core-0 starts its door before its daemons; without the node's key there is nothing to do here.
+        # core-0 serves its API before its daemons; without the node's key there is nothing to do here.
         host = rt.host(NodeHost, rt.bus)
         key = await host.key()
         chains = rt.ledger("chain", Identity, version=1)
         self._chain = Chain(rt.node.chain, genesis=(chains.get(IDENTITY) or Identity()).genesis, connect=host.connect)
         contact = Contact(relay_text(rt.node.relay), await host.e2e_key()) if rt.node.relay else None
         link = Link(self._chain, key, rt.node.farm_id, config.activation, contact)
-        watch = Watch(link, rt.ledger("cursor", Block, version=1), chains)
-        rt.serve(ChainService(link, watch), add_ChainServicer_to_server)
+        feed = ContractFeed(link, rt.ledger("cursor", Block, version=1), chains)
+        rt.serve(ChainService(link, feed), add_ChainServicer_to_server)
         if rt.node.chain:
-            rt.task("follow", watch.follow)
+            rt.task("follow", feed.follow)
 
     async def close(self) -> None:
         await self._chain.close()

@@ -70,7 +70,7 @@ class Contact:
 
 
 class Link:
-    """One node's dealings with the chain."""
+    """One node's reads, events and calls."""
 
     def __init__(self, chain: Chain, key: Key, farm: int, activation: str = "", contact: Contact | None = None) -> None:
         self.chain = chain

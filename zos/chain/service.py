@@ -1,4 +1,4 @@
-"""chain's door on the wire."""
+"""The gRPC service of chain."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from zos.bus import convert
 from zos.chain.api import chain_pb2 as pb
 from zos.chain.api.chain_pb2_grpc import ChainServicer
 from zos.chain.api.types import ChainStatus, ContractResources, NodeRecord
+from zos.chain.feed import ContractFeed
 from zos.chain.link import Link
-from zos.chain.watch import Watch
 
 
 class ChainService(ChainServicer):
     """Contracts, twins, registration, reports."""
 
-    def __init__(self, link: Link, watch: Watch) -> None:
+    def __init__(self, link: Link, feed: ContractFeed) -> None:
         self._link = link
-        self._watch = watch
+        self._feed = feed
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.ChainStatus:
         return await self._status()
@@ -39,7 +39,7 @@ class ChainService(ChainServicer):
         return convert.encode(await self._link.public_config(), pb.PublicConfig)
 
     async def WatchContracts(self, request: pb.WatchContractsRequest, context: Any) -> AsyncIterator[pb.ContractEvent]:
-        async for event in self._watch.watch():
+        async for event in self._feed.watch():
             yield convert.encode(event, pb.ContractEvent)
 
     async def Register(self, request: pb.NodeRecord, context: Any) -> pb.ChainStatus:
@@ -59,10 +59,10 @@ class ChainService(ChainServicer):
             url=chain.url,
             connected=chain.connected,
             spec=(await chain.runtime()).spec if chain.connected else 0,
-            finalized=self._watch.finalized,
+            finalized=self._feed.finalized,
             farm=self._link.farm,
             twin=self._link.twin,
             node=self._link.node,
-            detail=self._watch.detail,
+            detail=self._feed.detail,
         )
         return convert.encode(status, pb.ChainStatus)

@@ -1,4 +1,4 @@
-"""Wiring of core-0: the key, the door, and the loop that keeps the daemons running."""
+"""Wires core-0: the key, the API, and the loop that keeps the daemons running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zos.core0 import identity
 from zos.core0.api import core0_pb2_grpc
 from zos.core0.api.types import UnitInfo, UnitState
 from zos.core0.host import Processes
-from zos.core0.plan import Seen, next_try, plan, waiting_for
+from zos.core0.plan import ObservedProcess, next_try, plan, waiting_for
 from zos.core0.service import Core0Service
 from zos.core0.units import Unit, chosen
 from zos.runtime.daemon import Daemon, Runtime
@@ -58,13 +58,13 @@ class Core0(Daemon):
 
     async def _supervise(self) -> None:
         now = self._rt.clock.monotonic()
-        for step in plan(self._units, self._processes.seen, self._began, now):
+        for step in plan(self._units, self._processes.observed, self._began, now):
             await self._processes.apply(step)
         self._ring_at_next_try()
 
     def _ring_at_next_try(self) -> None:
         now = self._rt.clock.monotonic()
-        due = [next_try(seen) - now for seen in self._processes.seen.values() if not seen.pid]
+        due = [next_try(seen) - now for seen in self._processes.observed.values() if not seen.pid]
         if due:
             asyncio.get_running_loop().call_later(max(0.01, min(due)), self._wake.set)
 
@@ -83,7 +83,7 @@ class Core0(Daemon):
 
     def _info(self, unit: Unit) -> UnitInfo:
         processes, name = self._processes, unit.name
-        seen = processes.seen.get(name, Seen())
+        seen = processes.observed.get(name, ObservedProcess())
         clock = self._rt.clock
         planned = 0.0
         detail = processes.detail.get(name, "")
@@ -94,6 +94,6 @@ class Core0(Daemon):
             planned = clock.time() + max(0.0, next_try(seen) - clock.monotonic())
         else:
             state = UnitState.WAITING
-            detail = f"waits for {', '.join(waiting_for(unit, self._units, processes.seen)) or 'its turn'}"
+            detail = f"waits for {', '.join(waiting_for(unit, self._units, processes.observed)) or 'its turn'}"
         since = processes.changed.get(name, 0.0)
         return UnitInfo(name, state, seen.pid, processes.restarts.get(name, 0), since, planned, detail)

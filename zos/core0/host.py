@@ -1,4 +1,4 @@
-"""Daemons as processes: asks the zygote to fork them, sees them end, asks for their health, ends them."""
+"""Daemons as processes: has the zygote fork them, notices their end, checks their health, ends them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from zos.bus.client import Bus
-from zos.core0.plan import Kill, Seen, Start, Step, failures_after
+from zos.core0.plan import ObservedProcess, failures_after
+from zos.core0.steps import Kill, Start, Step
 from zos.core0.units import Unit
 from zos.core0.zygote import LIMIT
 from zos.errors import Status, ZosError
@@ -45,7 +46,7 @@ class Processes:
     """The daemons' processes of this node."""
 
     def __init__(self, control: socket.socket, bus: Bus, clock: Clock, wake: Wake, lost: asyncio.Event) -> None:
-        self.seen: dict[str, Seen] = {}
+        self.observed: dict[str, ObservedProcess] = {}
         self.detail: dict[str, str] = {}
         self.changed: dict[str, float] = {}
         self.restarts: dict[str, int] = {}
@@ -59,7 +60,7 @@ class Processes:
         self._watchers: dict[str, int] = {}
         self._down: dict[str, asyncio.Event] = {}
         control.setblocking(False)
-        asyncio.get_running_loop().add_reader(control.fileno(), self._hear)
+        asyncio.get_running_loop().add_reader(control.fileno(), self._read_zygote)
 
     async def apply(self, step: Step) -> None:
         """Perform one step of the plan."""
@@ -75,7 +76,7 @@ class Processes:
 
     async def probe(self, name: str) -> None:
         """Ask one daemon for its health and note the answer."""
-        seen = self.seen.get(name)
+        seen = self.observed.get(name)
         if seen is None or not seen.pid:
             return
         stub = health_pb2_grpc.HealthStub(self._bus.channel(name))
@@ -84,7 +85,7 @@ class Processes:
             serving = answer.status == health_pb2.HealthCheckResponse.SERVING
         except grpc.aio.AioRpcError:
             serving = False
-        current = self.seen[name]
+        current = self.observed[name]
         if current.pid != seen.pid:
             return
         if serving:
@@ -93,20 +94,20 @@ class Processes:
                 log.info("%s is ready after %.2f s", name, took)
                 self._note(name, f"ready after {took:.2f} s")
                 self._wake.set()
-            self.seen[name] = dataclasses.replace(current, ready=True, missed=0)
+            self.observed[name] = dataclasses.replace(current, ready=True, missed=0)
         elif current.ready:
-            self.seen[name] = dataclasses.replace(current, missed=current.missed + 1)
+            self.observed[name] = dataclasses.replace(current, missed=current.missed + 1)
             self._wake.set()
 
     def pause_before_probe(self, name: str) -> float:
         """Seconds until the next health question: short while a unit starts."""
-        seen = self.seen.get(name)
+        seen = self.observed.get(name)
         return STARTING_EVERY if seen is None or not seen.ready else HEALTH_EVERY
 
     async def stop(self, names: tuple[str, ...]) -> None:
         """End the named units one after the other: SIGTERM, then SIGKILL."""
         for name in names:
-            seen = self.seen.get(name)
+            seen = self.observed.get(name)
             if seen is None or not seen.pid:
                 continue
             _signal(seen.pid, signal.SIGTERM)
@@ -143,8 +144,8 @@ class Processes:
             self._lost.set()
             raise ZygoteGone() from err
         now = self._clock.monotonic()
-        old = self.seen.get(name, Seen())
-        self.seen[name] = Seen(pid, now, old.ended, False, 0, old.failures)
+        old = self.observed.get(name, ObservedProcess())
+        self.observed[name] = ObservedProcess(pid, now, old.ended, False, 0, old.failures)
         if old.started:
             self.restarts[name] = self.restarts.get(name, 0) + 1
         self._down[name] = asyncio.Event()
@@ -169,8 +170,8 @@ class Processes:
 
     def _ended(self, name: str, pid: int) -> None:
         now = self._clock.monotonic()
-        seen = self.seen[name]
-        self.seen[name] = Seen(0, seen.started, now, False, 0, failures_after(seen, now))
+        seen = self.observed[name]
+        self.observed[name] = ObservedProcess(0, seen.started, now, False, 0, failures_after(seen, now))
         self._down[name].set()
         self._wake.set()
         # The zygote's word on how it ended may come a moment later than the pidfd's.
@@ -182,7 +183,7 @@ class Processes:
         log.warning("%s (%d) %s after %.1f s", name, pid, how, ran)
         self._note(name, f"last: {how} after {ran:.1f} s")
 
-    def _hear(self) -> None:
+    def _read_zygote(self) -> None:
         try:
             message = self._control.recv(LIMIT)
         except BlockingIOError:
@@ -193,11 +194,11 @@ class Processes:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
             self._lost.set()
             return
-        news = json.loads(message)
-        if "ended" in news:
-            self._statuses[news["ended"]] = news["status"]
+        event = json.loads(message)
+        if "ended" in event:
+            self._statuses[event["ended"]] = event["status"]
         else:
-            self._pids.put_nowait((news["name"], news["pid"]))
+            self._pids.put_nowait((event["name"], event["pid"]))
 
     def _note(self, name: str, detail: str) -> None:
         self.detail[name] = detail

@@ -1,4 +1,4 @@
-"""core-0's door on the wire."""
+"""The gRPC service of core-0."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ def _serve(control: socket.socket) -> int:
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    heard: list[socket.socket | int] = [control, reader]
+    watched: list[socket.socket | int] = [control, reader]
     while True:
-        ready, _, _ = select.select(heard, [], [])
+        ready, _, _ = select.select(watched, [], [])
         if reader in ready:
             os.read(reader, LIMIT)
             _reap(control)
@@ -117,7 +117,7 @@ def _become(request: dict[str, object], parent: int) -> None:
         os.setsid()
         privileges.die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
-            os._exit(1)  # it ended before the kernel knew our wish
+            os._exit(1)  # it ended before the kernel knew of the call above
         for variable in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             os.environ.pop(variable, None)
         wanted = request["capabilities"]

@@ -114,7 +114,7 @@ class Runtime:
         wake: Wake | None = None,
         backoff: Backoff | None = None,
     ) -> Loop:
-        """Run an action at start, on the bell and at latest every `every` seconds."""
+        """Run an action at start, on a wake-up and at the latest every `every` seconds."""
         loop = Loop(f"{self.name}.{name}", action, every, wake, backoff)
         self.loops.append(loop)
         return loop

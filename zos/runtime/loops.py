@@ -1,4 +1,4 @@
-"""The one loop: wake on a changed wish, a changed world or the timer; act; report; back off when it fails."""
+"""The one loop: a turn at start, on a wake-up and on the timer; back-off when it fails."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ log = logging.getLogger("zos.loop")
 
 
 class Wake:
-    """A bell: `set` is kept until somebody hears it."""
+    """An event that starts a loop's next turn early; `set` is kept until somebody waits."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Ring."""
+        """Start the next turn now."""
         self._event.set()
 
     async def wait(self, timeout: float | None) -> bool:
-        """Wait for the bell or `timeout` seconds; true when it rang. Hearing it silences it."""
+        """Wait for `set` or `timeout` seconds; true when it was set. It is cleared then."""
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()

@@ -1,4 +1,4 @@
-"""The door of capacityd."""
+"""The API of capacityd."""
 
 from zos.capacityd.api.client import CapacitydClient
 from zos.capacityd.api.errors import InventoryIncomplete, NoLocation

@@ -1,4 +1,4 @@
-"""The client of capacityd's door."""
+"""The client of capacityd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What capacityd's door speaks of. Sizes in bytes, cru in logical processors."""
+"""The types of capacityd's API. Sizes in bytes, cru in logical processors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of chain."""
+"""The API of chain."""
 
 from zos.chain.api.client import ChainClient
 from zos.chain.api.errors import (

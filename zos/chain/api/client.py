@@ -1,4 +1,4 @@
-"""The client of chain's door."""
+"""The client of chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What chain's door speaks of: blocks, twins, contracts, and this node on the chain."""
+"""The types of chain's API: blocks, twins, contracts, and this node on the chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door of core-0."""
+"""The API of core-0."""
 
 from zos.core0.api.client import Core0Client
 from zos.core0.api.errors import BadE2eKey, BadPurpose, BadUse, KeyUnreadable, NoSuchUnit

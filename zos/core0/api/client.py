@@ -1,4 +1,4 @@
-"""The client of core-0's door."""
+"""The client of core-0."""
 
 from __future__ import annotations
 

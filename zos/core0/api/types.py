@@ -1,4 +1,4 @@
-"""What core-0 tells and is asked."""
+"""The types of core-0's API."""
 
 from __future__ import annotations
 

@@ -14,39 +14,47 @@ from nacl.signing import SigningKey, VerifyKey
 
 from zos.core0 import identity
 from zos.core0.api import BadE2eKey, BadPurpose, KeyUnreadable, KeyUse, Purpose
-from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, Kill, Seen, Start, failures_after, plan
+from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, ObservedProcess, failures_after, plan
+from zos.core0.steps import Kill, Start
 from zos.core0.units import UNITS, Unit, chosen
 
 FIRST, SECOND = Unit("first"), Unit("second", after=("first",))
-READY = Seen(pid=10, started=1.0, ready=True)
+READY = ObservedProcess(pid=10, started=1.0, ready=True)
 
 
 def test_a_unit_waits_for_the_ones_before_it():
     assert plan((FIRST, SECOND), {}, began=0.0, now=0.0) == (Start(FIRST),)
-    starting = {"first": Seen(pid=9, started=1.0)}
+    starting = {"first": ObservedProcess(pid=9, started=1.0)}
     assert plan((FIRST, SECOND), starting, 0.0, 2.0) == ()
     assert plan((FIRST, SECOND), {"first": READY}, 0.0, 2.0) == (Start(SECOND),)
 
 
 def test_a_broken_sibling_does_not_keep_the_rest_down():
-    broken = {"first": Seen(pid=0, started=1.0, ended=PATIENCE + 1, failures=5)}
+    broken = {"first": ObservedProcess(pid=0, started=1.0, ended=PATIENCE + 1, failures=5)}
     assert plan((FIRST, SECOND), broken, 0.0, PATIENCE + 1) == (Start(SECOND),)
 
 
 def test_a_daemon_that_was_up_comes_back_without_waiting_for_others():
-    have = {"first": Seen(pid=0, started=1.0, ended=2.0, failures=1), "second": Seen(0, 1.5, 2.0, failures=1)}
-    assert plan((FIRST, SECOND), have, 0.0, 2.5) == (Start(FIRST), Start(SECOND))
+    observed = {
+        "first": ObservedProcess(pid=0, started=1.0, ended=2.0, failures=1),
+        "second": ObservedProcess(0, 1.5, 2.0, failures=1),
+    }
+    assert plan((FIRST, SECOND), observed, 0.0, 2.5) == (Start(FIRST), Start(SECOND))
 
 
 def test_the_first_failure_costs_less_than_a_second():
-    crashed = {"first": Seen(pid=0, started=100.0, ended=200.0, failures=failures_after(Seen(1, 100.0), 200.0))}
+    crashed = {
+        "first": ObservedProcess(
+            pid=0, started=100.0, ended=200.0, failures=failures_after(ObservedProcess(1, 100.0), 200.0)
+        )
+    }
     assert plan((FIRST,), crashed, 0.0, 200.9) == (Start(FIRST),)
 
 
 def test_a_hung_daemon_is_ended_and_a_slow_starter_too():
     hung = dataclasses.replace(READY, missed=MISSED_LIMIT)
     assert [type(step) for step in plan((FIRST,), {"first": hung}, 0.0, 5.0)] == [Kill]
-    slow = Seen(pid=9, started=1.0)
+    slow = ObservedProcess(pid=9, started=1.0)
     assert plan((FIRST,), {"first": slow}, 0.0, START_LIMIT) == ()
     assert [type(step) for step in plan((FIRST,), {"first": slow}, 0.0, START_LIMIT + 1)] == [Kill]
 
@@ -57,7 +65,7 @@ def test_a_healthy_node_needs_no_step():
 
 @given(failures=st.integers(0, 10**6), ended=st.floats(0.1, 1e9), later=st.floats(0, 1e6))
 def test_back_off_is_capped_and_nothing_is_started_twice(failures: int, ended: float, later: float):
-    down = {"first": Seen(pid=0, started=0.05, ended=ended, failures=failures)}
+    down = {"first": ObservedProcess(pid=0, started=0.05, ended=ended, failures=failures)}
     if later >= 31:
         assert plan((FIRST,), down, 0.0, ended + later) == (Start(FIRST),)
     up = {"first": dataclasses.replace(READY, failures=failures)}
@@ -65,8 +73,8 @@ def test_back_off_is_capped_and_nothing_is_started_twice(failures: int, ended: f
 
 
 def test_a_steady_run_clears_the_record():
-    assert failures_after(Seen(pid=1, started=0.0, failures=9), STEADY) == 1
-    assert failures_after(Seen(pid=1, started=0.0, failures=9), STEADY - 1) == 10
+    assert failures_after(ObservedProcess(pid=1, started=0.0, failures=9), STEADY) == 1
+    assert failures_after(ObservedProcess(pid=1, started=0.0, failures=9), STEADY - 1) == 10
 
 
 def test_units_are_ordered_so_that_after_comes_before():

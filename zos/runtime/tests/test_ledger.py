@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zos.runtime.ledger import Ledger, RecordFromTheFuture
@@ -91,6 +91,7 @@ def test_records_are_private(tmp_path: Path):
 keys = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
 
 
+@settings(deadline=None)  # each change waits for the disk, which others use too
 @given(st.lists(st.tuples(keys, st.one_of(st.none(), st.integers(0, 2**63))), max_size=30))
 def test_the_disk_always_says_what_memory_says(changes: list[tuple[str, int | None]]):
     with tempfile.TemporaryDirectory() as folder:

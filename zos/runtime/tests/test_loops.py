@@ -1,4 +1,4 @@
-"""Loops turn on the bell and on the timer, outlive their action's failures, and back off."""
+"""Loops turn on a wake-up and on the timer, outlive their action's failures, and back off."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ async def turns(loop: Loop, count: int) -> None:
     task.cancel()
 
 
-async def test_a_bell_that_rang_before_anybody_listened_is_heard():
+async def test_a_wake_up_is_kept_until_somebody_waits():
     wake = Wake()
     wake.set()
     assert await wake.wait(1.0)
     assert not await wake.wait(0.001)
 
 
-async def test_a_loop_turns_at_start_and_on_the_bell():
+async def test_a_loop_turns_at_start_and_on_a_wake_up():
     heard = []
 
     async def action() -> None:

@@ -1,4 +1,4 @@
-"""Spreads what happens on the chain to whoever watches, and remembers how far was read."""
+"""The node's contract events: one reader of the chain, any number of watchers, and a cursor of how far was read."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Identity:
     genesis: str = ""
 
 
-class Watch:
-    """The node's contract events: one reader of the chain, any number of watchers."""
+class ContractFeed:
+    """Reads the events and hands them to the watchers."""
 
     def __init__(self, link: Link, cursor: Ledger[Block], chains: Ledger[Identity], backlog: int = BACKLOG) -> None:
         self._link = link
@@ -66,7 +66,7 @@ class Watch:
     def _spread(self, event: ContractEvent) -> None:
         for queue in self._watchers:
             if queue.full():
-                # Too slow a watcher hears what is present again, instead of less than what happened.
+                # A watcher that is too slow gets the present state again, never fewer events than happened.
                 while not queue.empty():
                     queue.get_nowait()
                 queue.put_nowait(None)

@@ -12,7 +12,7 @@ from zos.runtime.clock import Clock
 T = TypeVar("T")
 
 
-class Remembered(Generic[T]):
+class CachedAnswer(Generic[T]):
     """One answer, got at most once in `keep` seconds, or again `retry` seconds after a refusal (which is kept too)."""
 
     def __init__(self, get: Callable[[], Awaitable[T]], clock: Clock, keep: float, retry: float = 60.0) -> None:

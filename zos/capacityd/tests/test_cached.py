@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from zos.capacityd.api import NoLocation
-from zos.capacityd.remembered import Remembered
+from zos.capacityd.cached import CachedAnswer
 from zos.errors import ZosError
 from zos.runtime.clock import FakeClock
 
@@ -31,7 +31,7 @@ class Source:
 
 async def test_an_answer_is_got_once_until_its_time_is_over() -> None:
     source, clock = Source(), FakeClock()
-    answer = Remembered(source.get, clock, keep=100.0)
+    answer = CachedAnswer(source.get, clock, keep=100.0)
     assert [await answer(), await answer()] == [1, 1]
     clock.advance(99.9)
     assert await answer() == 1
@@ -41,7 +41,7 @@ async def test_an_answer_is_got_once_until_its_time_is_over() -> None:
 
 async def test_a_refusal_is_remembered_for_a_shorter_time() -> None:
     source, clock = Source(), FakeClock()
-    answer = Remembered(source.get, clock, keep=100.0, retry=10.0)
+    answer = CachedAnswer(source.get, clock, keep=100.0, retry=10.0)
     source.trouble = NoLocation()
     for _ in range(3):
         with pytest.raises(NoLocation):
@@ -55,7 +55,7 @@ async def test_a_refusal_is_remembered_for_a_shorter_time() -> None:
 async def test_all_who_ask_at_once_wait_for_one_answer() -> None:
     source = Source()
     source.gate.clear()
-    answer = Remembered(source.get, FakeClock(), keep=100.0)
+    answer = CachedAnswer(source.get, FakeClock(), keep=100.0)
     asking = [asyncio.create_task(answer()) for _ in range(5)]
     await asyncio.sleep(0)
     source.gate.set()
@@ -65,7 +65,7 @@ async def test_all_who_ask_at_once_wait_for_one_answer() -> None:
 async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
     source = Source()
     source.gate.clear()
-    answer = Remembered(source.get, FakeClock(), keep=100.0)
+    answer = CachedAnswer(source.get, FakeClock(), keep=100.0)
     first = asyncio.create_task(answer())
     await asyncio.sleep(0)
     first.cancel()

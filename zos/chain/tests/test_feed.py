@@ -12,9 +12,9 @@ import pytest
 
 from zos.chain import link as link_module
 from zos.chain.api import Block, ChainBehind, ChainDoubtful, ContractEvent, EventKind, NoSuchContract
+from zos.chain.feed import CURSOR, IDENTITY, ContractFeed, Identity
 from zos.chain.link import Link
 from zos.chain.tests.test_link import FARMER, HASH, NODE, RECORD, TERMS, Bench
-from zos.chain.watch import CURSOR, IDENTITY, Identity, Watch
 from zos.devchain import legacy
 from zos.devchain.genesis import Genesis
 from zos.devchain.testing import Devchain, devchain, line
@@ -27,9 +27,9 @@ def generation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def watching(folder: Path, link: Link, backlog: int = 100) -> Watch:
+def new_feed(folder: Path, link: Link, backlog: int = 100) -> ContractFeed:
     cursor = Ledger(folder / "cursor", Block, 1)
-    return Watch(link, cursor, Ledger(folder / "chain", Identity, 1), backlog)
+    return ContractFeed(link, cursor, Ledger(folder / "chain", Identity, 1), backlog)
 
 
 @asynccontextmanager
@@ -45,8 +45,8 @@ async def registered(dev: Devchain) -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def following(watch: Watch) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(watch.follow())
+async def following(feed: ContractFeed) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(feed.follow())
     try:
         yield task
     finally:
@@ -54,9 +54,9 @@ async def following(watch: Watch) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def read_up_to(watch: Watch, block: int) -> None:
+async def read_up_to(feed: ContractFeed, block: int) -> None:
     async with asyncio.timeout(20):
-        while watch.finalized.number < block:
+        while feed.finalized.number < block:
             await asyncio.sleep(0.005)
 
 
@@ -73,14 +73,14 @@ async def heard(link: Link, after: Block, wanted: int) -> list[ContractEvent]:
 
 async def test_reading_goes_on_from_the_cursor_after_absence(tmp_path: Path, generation: str) -> None:
     async with devchain(0.02, generation=generation) as dev, registered(dev) as b:
-        watch = watching(tmp_path, b.link)
-        async with following(watch):
-            await read_up_to(watch, (await b.user.head()).number)
+        feed = new_feed(tmp_path, b.link)
+        async with following(feed):
+            await read_up_to(feed, (await b.user.head()).number)
             first = await b.contract()
-            await read_up_to(watch, (await b.user.head()).number)
+            await read_up_to(feed, (await b.user.head()).number)
         await b.cancel(first)
         second = await b.contract("0" * 32)
-        again = watching(tmp_path, b.link)
+        again = new_feed(tmp_path, b.link)
         events = await heard(b.link, again.finalized, 2)
         assert [(event.kind, event.contract) for event in events] == [
             (EventKind.CANCELED, first),
@@ -125,16 +125,16 @@ async def test_events_that_cannot_be_decoded_are_made_good_by_reading() -> None:
 
 async def test_a_watcher_that_is_too_slow_hears_what_is_present_again(tmp_path: Path) -> None:
     async with devchain(0.02) as dev, registered(dev) as b:
-        watch = watching(tmp_path, b.link, backlog=2)
-        async with following(watch):
-            await read_up_to(watch, (await b.user.head()).number)
+        feed = new_feed(tmp_path, b.link, backlog=2)
+        async with following(feed):
+            await read_up_to(feed, (await b.user.head()).number)
             id = await b.contract()
-            events = watch.watch()
+            events = feed.watch()
             assert (await anext(events)).kind is EventKind.PRESENT
             for _ in range(5):
                 arguments = {"contract_id": id, "deployment_hash": HASH, "deployment_data": "{}"}
                 await b.user.submit("SmartContractModule", "update_node_contract", arguments, FARMER)
-            await read_up_to(watch, (await b.user.head()).number)
+            await read_up_to(feed, (await b.user.head()).number)
             async with asyncio.timeout(10):
                 assert (await anext(events)).kind is EventKind.PRESENT
             await events.aclose()
@@ -148,23 +148,23 @@ async def test_a_cut_line_is_followed_up_without_a_gap(tmp_path: Path, generatio
         Chain([way.url]) as mine,
     ):
         link = Link(mine, NODE, 1)
-        watch = watching(tmp_path, link)
-        async with following(watch) as task:
-            await read_up_to(watch, (await b.user.head()).number)
+        feed = new_feed(tmp_path, link)
+        async with following(feed) as task:
+            await read_up_to(feed, (await b.user.head()).number)
             way.cut()
             with pytest.raises(ChainUnreachable):
                 await task
-        assert watch.detail
+        assert feed.detail
         id = await b.contract()
-        events = await heard(link, watch.finalized, 1)
+        events = await heard(link, feed.finalized, 1)
         assert (events[0].kind, events[0].contract) == (EventKind.CREATED, id)
 
 
 async def test_the_node_stays_with_its_chain_across_a_restart(tmp_path: Path) -> None:
     async with devchain(0.02) as dev, registered(dev) as b:
-        watch = watching(tmp_path, b.link)
-        async with following(watch):
-            await read_up_to(watch, (await b.user.head()).number + 10)
+        feed = new_feed(tmp_path, b.link)
+        async with following(feed):
+            await read_up_to(feed, (await b.user.head()).number + 10)
         known = Ledger(tmp_path / "chain", Identity, 1).get(IDENTITY)
         assert known == Identity(await b.user.genesis())
         cursor = Ledger(tmp_path / "cursor", Block, 1).get(CURSOR)
@@ -177,7 +177,7 @@ async def test_the_node_stays_with_its_chain_across_a_restart(tmp_path: Path) ->
         with pytest.raises(OtherChain):
             await Link(chain, NODE, 1).contract(id)
     async with devchain(0.02) as anew, Chain([anew.url], genesis=known.genesis) as chain:
-        watching(tmp_path, Link(chain, NODE, 1))
+        new_feed(tmp_path, Link(chain, NODE, 1))
         with pytest.raises(ChainUnreachable):
             await Link(chain, NODE, 1).contract(id)
 
