@@ -77,7 +77,9 @@ def delete_group(group: int) -> Change:
 
 
 def devices(nl: Connection, master: int = 0) -> list[Device]:
-    return [_device(one) for one in (nl.ip.get_links(master=master) if master else nl.ip.get_links())]
+    # Without a filter of its own, pyroute2 has the kernel filter; else it would parse every link of the namespace.
+    asked = {"dump_filter": None, "master": master} if master else {}
+    return [_device(one) for one in nl.ip.link("dump", **asked)]
 
 
 def device(nl: Connection, name: str) -> Device | None:
@@ -128,7 +130,8 @@ def delete_address(index: int, address: Address) -> Change:
 
 
 def addresses(nl: Connection, index: int = 0) -> list[Assigned]:
-    return [_assigned(one) for one in (nl.ip.get_addr(index=index) if index else nl.ip.get_addr())]
+    asked = {"dump_filter": None, "index": index} if index else {}
+    return [_assigned(one) for one in nl.ip.addr("dump", **asked)]
 
 
 def _assigned(one: Any) -> Assigned:

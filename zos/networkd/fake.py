@@ -99,7 +99,7 @@ class FakeHost:
         self.callback()
 
     async def networks(self) -> frozenset[NetId]:
-        """The networks of which anything is there."""
+        """The networks of which anything exists."""
         names = [*self.root.links, *(f"b-{name[2:]}" for name in self.spaces)]
         return frozenset(id for name in names if (id := model.owner(name)) is not None)
 
@@ -150,7 +150,7 @@ class FakeHost:
         return ObservedSegment(links, self.guards.get(table, ""))
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
-        """The process that is in it."""
+        """The yggdrasil process."""
         if self.yggdrasil is None:
             return ObservedYggdrasil()
         return ObservedYggdrasil(True, planetary.digest(self.yggdrasil), frozenset(self.peers))

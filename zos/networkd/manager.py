@@ -1,4 +1,4 @@
-"""Keeps the records of networks, and makes the node's network so: observe, plan, apply, one network at a time.
+"""Keeps the records of networks and reconciles them: observe, plan, apply, one network at a time.
 
 A network is worked on under its own lock, so that no tenant waits for another; a request that is refused leaves what
 was there before, both in the ledger and in the kernel.
@@ -97,7 +97,7 @@ class NetworkManager:
     # Taps in networks (see `TapOwner`)
 
     def lock(self, tap: Tap) -> asyncio.Lock:
-        """The network's."""
+        """The network's lock."""
         return self._locks[tap.network]
 
     async def admit(self, tap: Tap, before: Tap | None) -> None:
@@ -108,7 +108,7 @@ class NetworkManager:
         self._places[tap.place].admit(tap, record.network, self._taps.all())
 
     async def make(self, tap: Tap) -> TapInfo:
-        """With all of its network."""
+        """Make the tap, by reconciling its network."""
         observed = await self._make(tap.network)
         info = self.info(tap, observed.root.links.get(model.tap(tap.id)))
         if info is None:
@@ -116,7 +116,7 @@ class NetworkManager:
         return info
 
     async def remove(self, tap: Tap) -> None:
-        """And its network, when that was only waiting for this."""
+        """Remove the tap, and its network when that was dropped before."""
         record = self._records.get(tap.network)
         if record is not None and record.leaving and not self._taps.of_network(tap.network):
             self._records.drop(tap.network)

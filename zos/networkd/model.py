@@ -24,7 +24,7 @@ from zos.networkd.api.types import Backend, NetId, Network, PeerInfo, TapId
 
 UPLINK_BRIDGE = "zos"
 PLANETARY_BRIDGE = "br-ygg"
-"""Where machines are in the planetary network."""
+"""The bridge of machines in the planetary network."""
 PLANETARY_LINK = "ygg0"
 """Yggdrasil's own link."""
 MYCELIUM_LAN = "br-my"
@@ -141,7 +141,7 @@ class LinkKind(StrEnum):
     VETH = "veth"
     TAP = "tap"
     TUNNEL = "tunnel"
-    """WireGuard's, or a TUN: only names tell them apart, as wireguard-go's is one."""
+    """WireGuard's link, or a TUN. wireguard-go's link is a TUN too, so only names tell them apart."""
     OTHER = "other"
 
 
@@ -171,11 +171,11 @@ class Link:
     master: str = ""
     up: bool = True
     mtu: int = 0
-    """0: whatever it has."""
+    """0: any."""
     addresses: frozenset[Address] = frozenset()
     ipv6: bool = True
     mac: str = ""
-    """Given when the link is made; empty: random."""
+    """Set when the link is created; empty: random."""
     rx: int = 0
     """Observed only, as `tx`."""
     tx: int = 0
@@ -268,6 +268,6 @@ class Observed:
     inner: Space | None = None
     tunnel: ObservedTunnel | None = None
     served: bool = False
-    """A process or a control socket of the tunnel is there, even if the tunnel is not."""
+    """A process or a control socket of the tunnel exists, even if the tunnel does not."""
     busy: frozenset[int] = frozenset()
     """UDP ports that are bound in the root namespace."""

@@ -45,7 +45,7 @@ class NicKind(StrEnum):
     """What a link of the root namespace is, as far as the uplink is concerned."""
 
     CARD = "card"
-    """Physical, or as good as (a veth stands for one in a lab or container)."""
+    """A physical card, or the veth that stands for one in a lab or container."""
     BRIDGE = "bridge"
     OTHER = "other"
 
@@ -62,9 +62,9 @@ class Nic:
     addresses: frozenset[str] = frozenset()
     """Permanent global ones, with prefix."""
     leased: frozenset[str] = frozenset()
-    """Global ones that end some day, by DHCP or router advertisement."""
+    """Global ones with a lifetime, by DHCP or router advertisement."""
     routes: frozenset[Route] = frozenset()
-    """Those that somebody set (not the kernel's own)."""
+    """Routes that were added (not the kernel's own)."""
     ipv6: bool = True
 
 
@@ -74,12 +74,12 @@ class Public:
 
     config: PublicConfig = field(default_factory=PublicConfig)
     former: tuple[str, ...] = ()
-    """Addresses of earlier configurations, to be taken away where they still are."""
+    """Addresses of earlier configurations, to remove where they still are."""
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredNode:
-    """What the configuration says of the uplink; empty fields mean: find out."""
+    """The configuration of the uplink; empty fields are found out."""
 
     uplink: str = ""
     addresses: tuple[str, ...] = ()

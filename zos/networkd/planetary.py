@@ -46,12 +46,12 @@ class PlanetaryIdentity:
 
     @property
     def subnet(self) -> IPv6Network:
-        """Where its machines are."""
+        """The /64 of its machines."""
         return names.planetary_subnet(self.public)
 
     @property
     def gateway(self) -> IPv6Address:
-        """The node, as its machines see it."""
+        """The node's address on the bridge of its machines."""
         return self.subnet.network_address + 1
 
     def guest(self, mac: str) -> IPv6Address:
@@ -68,11 +68,11 @@ class DesiredYggdrasil:
     listen: tuple[str, ...] = LISTEN
 
     def config(self) -> str:
-        """What yggdrasil is started with."""
+        """The text of its configuration file."""
         private = self.identity.seed + self.identity.public
         return json.dumps(
             {
-                # Both: with the private one alone it invents the other.
+                # Both halves: given the private one alone, it generates another public one.
                 "PrivateKey": private.hex(),
                 "PublicKey": self.identity.public.hex(),
                 "Peers": list(self.peers),
@@ -94,15 +94,15 @@ class ObservedYggdrasil:
     """The process as it runs; the default is that none does."""
 
     served: bool = False
-    """A process is there, be it well or not."""
+    """A process runs, whether it answers or not."""
     config: str = ""
-    """The digest of what it was started with; empty when it does not answer."""
+    """The digest of the configuration that it was started with; empty when it does not answer."""
     peers: frozenset[str] = frozenset()
-    """Who is connected."""
+    """The connected peers."""
 
 
 def digest(config: str) -> str:
-    """Tells one configuration from another without showing it."""
+    """Identifies a configuration without showing its key."""
     return hashlib.sha256(config.encode()).hexdigest()
 
 

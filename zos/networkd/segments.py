@@ -36,23 +36,23 @@ class SegmentManager:
         return self._troubles.get(place, "")
 
     def lock(self, tap: Tap) -> asyncio.Lock:
-        """The place's."""
+        """The place's lock."""
         return self._locks[tap.place]
 
     async def admit(self, tap: Tap, before: Tap | None) -> None:
-        """One that was accepted before is kept, whatever became of the place."""
+        """Raise when a new or changed tap is not acceptable. An accepted one stays, even if the place fails later."""
         if before != tap:
             self._places[tap.place].admit(tap, self._node, self._taps.all())
         await self._setting(self._places[tap.place])
 
     async def make(self, tap: Tap) -> TapInfo:
-        """With all others of its place."""
+        """Make the tap, by reconciling its place."""
         place = self._places[tap.place]
         observed = await self._make(place)
         return place.info(tap, await self._setting(place), observed.links.get(model.tap(tap.id)))
 
     async def remove(self, tap: Tap) -> None:
-        """Make the others of its place, so that this one goes."""
+        """Remove the tap, by reconciling its place."""
         await self._make(self._places[tap.place])
 
     def info(self, tap: Tap, observed: Link | None) -> TapInfo | None:
@@ -61,7 +61,7 @@ class SegmentManager:
         return None if setting is None else self._places[tap.place].info(tap, setting, observed)
 
     async def reconcile(self, place: OnNode[Any]) -> None:
-        """All taps of a place."""
+        """Make all taps of a place."""
         async with self._locks[place.place]:
             await self._make(place)
 

@@ -31,7 +31,7 @@ class NetworkdClient(DaemonClient):
         return convert.decode(answer, NetworkInfo)
 
     async def drop_network(self, id: NetId, *, deadline: float = 30.0) -> None:
-        """Remove it; while taps are on it, it stays until the last one is dropped. An unknown id is fine."""
+        """Remove a network; while it has taps, it stays until the last one is dropped. An unknown id is fine."""
         await self.call("DropNetwork", pb.DropNetworkRequest(id=id), deadline=deadline)
 
     async def list_networks(self) -> tuple[NetworkInfo, ...]:
@@ -44,7 +44,7 @@ class NetworkdClient(DaemonClient):
         return convert.decode(await self.call("EnsureTap", convert.encode(tap, pb.Tap), deadline=deadline), TapInfo)
 
     async def drop_tap(self, id: TapId, *, deadline: float = 30.0) -> None:
-        """Remove it. An unknown id is fine."""
+        """Remove a tap. An unknown id is fine."""
         await self.call("DropTap", pb.DropTapRequest(id=id), deadline=deadline)
 
     async def list_taps(self) -> tuple[TapInfo, ...]:
@@ -62,15 +62,15 @@ class NetworkdClient(DaemonClient):
         return tuple(convert.decode(uplink, Uplink) for uplink in answer.uplinks)
 
     async def set_public_config(self, config: PublicConfig) -> PublicConfig:
-        """Observed these public addresses and no others that were set before; an empty one takes them away."""
+        """Set the public addresses; those set before and not named now are removed."""
         answer = await self.call("SetPublicConfig", convert.encode(config, pb.PublicConfig), deadline=30.0)
         return convert.decode(answer, PublicConfig)
 
     async def public_config(self) -> PublicConfig:
-        """What is in force; empty when nothing is."""
+        """The public addresses that were set last."""
         return convert.decode(await self.call("GetPublicConfig", pb.GetPublicConfigRequest()), PublicConfig)
 
     async def wg_ports(self) -> tuple[int, ...]:
-        """UDP ports that a new network cannot have: those in use and those that the node keeps for itself."""
+        """UDP ports that a new network cannot have: those in use, and those that the node reserves."""
         answer = await self.call("ListWgPorts", pb.ListWgPortsRequest())
         return tuple(answer.ports)

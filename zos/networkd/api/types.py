@@ -13,7 +13,7 @@ TapId = NewType("TapId", str)
 
 
 class Backend(StrEnum):
-    """What moves a network's WireGuard packets."""
+    """The implementation of WireGuard that serves a network."""
 
     KERNEL = "kernel"
     WIREGUARD_GO = "wireguard-go"
@@ -26,7 +26,7 @@ class Peer:
     subnet: str
     public_key: str
     endpoint: str
-    """`address:port` (IPv6 in brackets); empty for a peer that dials in."""
+    """`address:port` (IPv6 in brackets); empty for a peer that connects to this node."""
     allowed_ips: tuple[str, ...]
 
 
@@ -50,7 +50,7 @@ class Network:
 
 
 MYCELIUM_DEVICE = "my"
-"""The TUN in a network's namespace that leads to the overlay; who holds the key attaches to it."""
+"""The TUN in a network's namespace that leads to the overlay; the mycelium daemon attaches to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Tap:
     mac: str
     """The guest's hardware address (the tap's own is the kernel's)."""
     network: NetId = NetId("")
-    """NETWORK and MYCELIUM: whose network resource it is in."""
+    """NETWORK and MYCELIUM: the network resource that it is in."""
     ip: str = ""
     """NETWORK: the guest's IPv4 address, as the user chose it."""
     seed: bytes = b""
@@ -120,7 +120,7 @@ class TapRoute:
 
 @dataclass(frozen=True, slots=True)
 class TapInfo:
-    """A tap, and what the guest behind it must be told."""
+    """A tap, and the configuration of the guest behind it."""
 
     id: TapId
     place: Place
@@ -153,14 +153,14 @@ class Planetary:
     offered: bool
     """Machines can have an address in it."""
     detail: str = ""
-    """Why it is not offered, or what is amiss with it; empty when all is well."""
+    """Why it is not offered, or what is wrong with it; empty when nothing is."""
     address: str = ""
     """The node's own; empty until its key is known."""
     subnet: str = ""
-    """Of the machines, a /64."""
+    """The /64 of the machines."""
     gateway: str = ""
     peers: tuple[str, ...] = ()
-    """Those that are connected, as `scheme://address:port`."""
+    """Connected peers, as `scheme://address:port`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class PublicConfig:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Those that there are, with prefix."""
+        """The addresses that are set, with prefix."""
         return tuple(address for address in (self.ip4, self.ip6) if address)
 
 

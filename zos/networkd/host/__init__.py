@@ -1,4 +1,4 @@
-"""Every effect of networkd, and nothing else: see the node's network, take a step on it."""
+"""All effects of networkd: observing the node's network, and applying steps to it."""
 
 from zos.networkd.host.linux import LinuxHost
 

@@ -106,7 +106,8 @@ def _disable_ipv6(link: str) -> None:
 
 
 def _drop_links(nl: Netlink, links: Sequence[str]) -> None:
-    """Put the links in a group of their own and remove the group: the grace periods are waited for once."""
+    """Remove links all at once, by a group of their own."""
+    # For each removal the kernel waits for RCU grace periods, some 20 ms; for a group it waits once.
     found = [device for link in links if (device := rtnl.device(nl, link)) is not None]
     if not found:
         return

@@ -20,7 +20,7 @@ class Host(Protocol):
         """Call back when a tunnel or the node's yggdrasil ends by itself."""
 
     async def networks(self) -> frozenset[NetId]:
-        """The networks of which anything is there."""
+        """The networks of which anything exists."""
 
     async def taps(self) -> Mapping[str, Link]:
         """All our taps, by device."""
@@ -38,7 +38,7 @@ class Host(Protocol):
         """A bridge of the node, with the taps on it and those named, and the bridge-family table that guards them."""
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
-        """The process that is in it."""
+        """The yggdrasil process."""
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Apply the steps in order; raises at the first that fails."""

@@ -65,7 +65,7 @@ class LinuxHost:
         self._watch.callback = callback
 
     async def networks(self) -> frozenset[NetId]:
-        """The networks of which anything is there."""
+        """The networks of which anything exists."""
         return await nsthread.run(observe.networks) | wireguard.networks()
 
     async def taps(self) -> Mapping[str, Link]:
@@ -97,7 +97,7 @@ class LinuxHost:
         return ObservedSegment(links, rules)
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
-        """The process that is in it."""
+        """The yggdrasil process."""
         peers = await self._yggdrasil.peers()
         if peers is None:
             return ObservedYggdrasil(await asyncio.to_thread(self._yggdrasil.pid) != 0)

@@ -1,7 +1,7 @@
-"""rtnetlink by hand: the few messages that networkd sends, packed, and the few that it reads.
+"""A small rtnetlink client: packs the few messages that networkd sends, and parses the few that it reads.
 
-Building a network resource is the hot path and a general library spends most of its time (and 20 MB) on generality;
-see decisions/0002. Constants are from linux/rtnetlink.h, if_link.h, if_addr.h, nf_tables.h.
+decisions/0002 has the measurement against a general library. Constants are from linux/rtnetlink.h, if_link.h, if_addr.h
+and nf_tables.h.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RECEIVE = 1 << 18
 
 
 class NetlinkError(OSError):
-    """The kernel's answer to a message was no; `strerror` has its own words when it gave some."""
+    """The kernel refused a message; `strerror` is its own explanation when it gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def as_number(value: bytes | None) -> int:
 
 
 class Netlink:
-    """A socket in the network namespace of the thread that made it; blocking, one conversation at a time."""
+    """A blocking socket in the network namespace of the thread that created it; one request at a time."""
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
@@ -120,12 +120,12 @@ class Netlink:
             pass
 
     def get(self, message: Message) -> Answer:
-        """Ask for one thing."""
+        """Request one object."""
         answers = list(self._talk(message, ACK))
         return answers[0]
 
     def dump(self, message: Message) -> list[Answer]:
-        """Ask for all things of a kind; asked again when they changed meanwhile."""
+        """Request all objects of a kind; again when they changed during the dump."""
         while True:
             try:
                 return list(self._talk(message, DUMP))

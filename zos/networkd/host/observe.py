@@ -103,7 +103,7 @@ def _sysctls(keys: Iterable[str]) -> dict[str, str]:
 
 
 def networks() -> frozenset[NetId]:
-    """Every network of which a namespace, a link or a socket is there."""
+    """Every network of which a namespace or a link exists."""
     with Netlink() as nl:
         links = [device.name for device in rtnl.devices(nl)]
     named = [f"b-{name.removeprefix('n-')}" for name in nsthread.names() if name.startswith("n-")]

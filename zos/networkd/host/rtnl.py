@@ -140,7 +140,8 @@ def _device(body: bytes) -> Device:
 
 
 def add_address(index: int, address: Address) -> Message:
-    """Give a link an address, without duplicate detection: our addresses are derived, and a second's wait is not."""
+    """Give a link an address, without duplicate address detection (NODAD)."""
+    # Detection makes an IPv6 address unusable for a second; networkd's addresses are unique by construction.
     body = _address(index, address) + number(_IFA_FLAGS, _NODAD | _PERMANENT)
     return Message(netlink.NEWADDR, netlink.CREATE | netlink.REPLACE, body)
 
@@ -210,7 +211,7 @@ def _route(index: int, route: Route, protocol: int) -> bytes:
 
 
 def routes(nl: Netlink, names: dict[int, str]) -> list[Route]:
-    """The unicast routes of the main table that somebody set, for the links named by index."""
+    """The unicast routes of the main table that the kernel did not add itself, for the links in `names`."""
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         ask = Message(netlink.GETROUTE, 0, _ROUTE.pack(family, 0, 0, 0, _TABLE_MAIN, 0, 0, 0, 0))

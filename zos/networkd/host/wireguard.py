@@ -36,7 +36,7 @@ _ENVIRONMENT = {"WG_PROCESS_FOREGROUND": "1", "LOG_LEVEL": "error", "GOMEMLIMIT"
 
 
 async def choose(forced: str) -> Backend:
-    """Which backend works here, by trying, not by looking at module lists."""
+    """The backend that works here. Module lists do not tell (built-in, blocked, signed), so this tries a link."""
     if forced:
         return Backend(forced)
     try:
@@ -109,7 +109,7 @@ def is_served(link: str) -> bool:
 
 
 def networks() -> frozenset[NetId]:
-    """The networks that a control socket is there for."""
+    """The networks that have a control socket."""
     return frozenset(id for path in SOCKETS.glob("w-*.sock") if (id := model.owner(path.stem)) is not None)
 
 
@@ -131,7 +131,7 @@ async def stop(link: str) -> None:
 
 
 async def drop(link: str) -> None:
-    """End the tunnel; a kernel's link goes with the namespace that it is in, and here if it never came there."""
+    """End the tunnel. A link of the kernel's goes with its namespace; one that never moved there is removed here."""
     await stop(link)
     await nsthread.run(lambda: _delete(link))
 
@@ -154,7 +154,7 @@ def _inside(namespace: str) -> list[str]:
 
 
 async def observe(link: str, namespace: str, configured: Mapping[str, str]) -> ObservedTunnel | None:
-    """The tunnel as it runs; None when nothing serves it, or what does so hangs."""
+    """The running tunnel; None when no process serves it, or the process hangs."""
     try:
         # Not `check`: the error would carry the output, which holds the private key.
         shown = await proc.run([*_inside(namespace), "show", link, "dump"], check=False, deadline=_HANGS)
@@ -227,7 +227,7 @@ async def _add(link: str, namespace: str, text: str) -> None:
 
 
 def _probe(port: int) -> None:
-    """Bind the port for a moment: a tunnel whose new port is taken would be left without any."""
+    """Raise PortTaken when the port cannot be bound: wireguard-go would close its old socket before it finds out."""
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
         try:
             with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:

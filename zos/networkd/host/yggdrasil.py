@@ -43,7 +43,7 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "GOMEMLIMIT": "64MiB"}
 
 
 def problem() -> str:
-    """What this machine lacks for it; empty when nothing."""
+    """What this machine lacks for yggdrasil; empty when nothing."""
     for program in (PROGRAM, "setpriv"):
         if shutil.which(program, path=_ENVIRONMENT["PATH"]) is None:
             return f"the program {program} is not installed"
@@ -87,7 +87,7 @@ class Yggdrasil:
             return ""
 
     async def peers(self) -> frozenset[str] | None:
-        """Who is connected; None when it does not answer or its link is gone."""
+        """The connected peers; None when the process does not answer or its link is gone."""
         try:
             answer = await self._ask("getpeers")
         except (OSError, TimeoutError, ValueError, KernelRefused):
@@ -97,7 +97,7 @@ class Yggdrasil:
         return frozenset(str(peer.get("remote", "")) for peer in answer.get("peers") or ())
 
     async def dial(self, uri: str) -> None:
-        """Observed a peer tried now. Adding one again does nothing, so it is removed first."""
+        """Have yggdrasil connect to a peer now. Adding a known peer does nothing, so it is removed first."""
         with contextlib.suppress(KernelRefused):
             await self._ask("removepeer", uri=uri)
         await self._ask("addpeer", uri=uri)
@@ -116,7 +116,7 @@ class Yggdrasil:
         return dict(answer.get("response") or {})
 
     async def start(self, config: str) -> None:
-        """Start it, in the place of the one that runs; returns when it answers and its link is there."""
+        """Start it, after ending the one that runs; returns when it answers and its link exists."""
         await self.stop()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         user = pwd.getpwnam(USER)
@@ -124,7 +124,7 @@ class Yggdrasil:
         if self._log.exists() and self._log.stat().st_size > _LOG_LIMIT:
             self._log.unlink()
         said = self._log.stat().st_size if self._log.exists() else 0
-        # Nothing runs now: a process is always one of the configuration that is written here.
+        # No process runs now, so this file is always the configuration of the one that does.
         secret.write(self._config, config.encode())
         argv = [*_RUN, str(self._config), *_DROPPED, PROGRAM, "-useconf", "-loglevel", "error"]
         pid = await proc.spawn(argv, log=self._log, env=_ENVIRONMENT, cwd=self._folder)
