@@ -1,4 +1,4 @@
-// A machine in a network with a way in for you, by the public Go client (tfgrid-sdk-go/grid-client, October 2024).
+// A machine in a network with WireGuard access for you, by the public Go client (tfgrid-sdk-go/grid-client, October 2024).
 //
 //	eval "$(zos lab env)"
 //	MNEMONIC=$(cat me.key) go run grid.go    # an account with 2 TFT and more, and a twin

@@ -1,4 +1,4 @@
-# A machine with a disk on a node that the grid proxy finds, in a network with a way in for you, by Terraform.
+# A machine with a disk on a node that the grid proxy finds, in a network with WireGuard access for you, by Terraform.
 #
 #   terraform init                                  # before the lab's certificates replace the public ones
 #   eval "$(zos lab env)"

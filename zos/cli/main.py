@@ -29,7 +29,7 @@ class NeedsExtra(ZosError):
 
 
 def overview() -> str:
-    """All commands, grouped, for whoever does not know them yet."""
+    """All commands, in groups, and the first steps."""
     width = max(map(len, COMMANDS))
     lines = ["Run machines, disks and networks on a decentralised grid, or try it all in a lab on this machine."]
     for title, group in GROUPS.items():
@@ -39,7 +39,7 @@ def overview() -> str:
 
 
 def parser(line: Sequence[str] | None = None) -> Parser:
-    """The parser of a command line: commands that do not occur in it are known by name only. Of None: all of it."""
+    """The parser of a command line. Only the commands that occur in it are defined; `None` defines all."""
     shared = common()
     top = Parser(
         prog="zos",
@@ -57,7 +57,7 @@ def parser(line: Sequence[str] | None = None) -> Parser:
 
 
 def context(arguments: argparse.Namespace) -> Context:
-    """What the options before and behind the command say, or the environment."""
+    """The context that the options describe, or the environment."""
     from zos.cli.context import Context
 
     environ = os.environ
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def is_extra(err: ModuleNotFoundError) -> bool:
-    """Whether it is another project's library that is missing."""
+    """Whether the missing library is not ours."""
     return bool(err.name) and not str(err.name).startswith("zos")
 
 
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace, ctx: Context) -> int:
 
 
 async def perform(arguments: argparse.Namespace, ctx: Context) -> int:
-    """Run the action; an error is report with what to do next, and becomes the exit code."""
+    """Run the action; an error is reported with what to do next, and becomes the exit code."""
     try:
         async with ctx:
             answer: int | None = await arguments.action(arguments, ctx)

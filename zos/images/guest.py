@@ -1,11 +1,11 @@
-"""Builds what container machines boot: Debian's cloud kernel as an ELF file, and a tiny initramfs around our /init.
+"""Builds what container machines boot: Debian's cloud kernel as an ELF file, and a small initramfs with our /init.
 
     python -m zos.images.guest --out DIR
 
-Written there: `vmlinux` (QEMU starts an ELF 0.2 s sooner than a compressed kernel), `initramfs` (not compressed, since
-unpacking costs an emulated processor more than reading does), and `stamp`, which names what they were made from:
-nothing is done again until that changes. The kernel package is fetched into a cache and unpacked, not installed. The
-recipe's data is in `images/guest/`.
+It writes `vmlinux` (QEMU starts an ELF 0.2 s sooner than a compressed kernel), `initramfs` (not compressed: unpacking
+costs an emulated processor more than reading does), and `stamp`, which names their sources, so that nothing is built
+again until one of these changes. The kernel package is fetched into a cache and unpacked, not installed. The recipe is
+in `images/guest/`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from zos.runtime.files import write_atomic
 
 RECIPE = data.folder("images") / "guest"
 OUT = Path("/usr/lib/zos/guest")
-"""Beside the programs: every node of a lab sees the same one, and vmd looks there by default."""
+"""Where vmd looks by default. All nodes of a lab share it."""
 CACHE = Path("/var/cache/zos-images")
 PACKAGE = "linux-image-cloud-amd64"
 BUSYBOX = Path("/bin/busybox")
 FORMAT = 2
-"""Raise when this file makes something else out of the same inputs."""
+"""Raise this number when this file builds something else from the same sources."""
 
 
 class CannotBuild(ZosError):
-    """The guest's kernel or initramfs cannot be made."""
+    """The guest's kernel or initramfs cannot be built."""
 
     reason = "images.cannot_build_guest"
     status = Status.FAILED_PRECONDITION
@@ -47,10 +47,10 @@ class CannotBuild(ZosError):
 
 
 async def build(out: Path = OUT, cache: Path = CACHE, recipe: Path = RECIPE) -> bool:
-    """Make kernel and initramfs in `out` unless they are there and current; true when something was made."""
+    """Build kernel and initramfs in `out` unless they are current; true if something was built."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as lock:
-        # Two set-ups at once: the second waits and finds everything made.
+        # If two run at once, the second waits and finds all of it built.
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         recipe_hash = _recipe_hash(recipe)
         if _is_current(out, recipe_hash):
@@ -107,12 +107,12 @@ async def _fetch(cache: Path) -> Path:
 
 
 async def _known_applets() -> frozenset[str]:
-    """What this busybox can do; distributions differ."""
+    """The applets of this machine's busybox; distributions differ."""
     return frozenset((await proc.run([BUSYBOX, "--list"])).text.split())
 
 
 async def _module_order(tree: Path, recipe: Path) -> Mapping[str, tuple[str, ...]]:
-    """The wanted modules and all they need: path below the kernel's folder -> paths of what it depends on."""
+    """The wanted modules and those that they depend on: path below the kernel's folder -> paths of its dependencies."""
     release = _release(tree)
     await proc.run(["depmod", "-b", tree, release], deadline=120)
     folder = tree / "lib" / "modules" / release
@@ -127,12 +127,12 @@ def _release(tree: Path) -> str:
 
 
 def wanted_modules(text: str) -> tuple[str, ...]:
-    """The names in a list of modules, without comments."""
+    """The module names in a recipe's list, without comments."""
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
 def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:
-    """modules.dep: a module's path to the paths of what it needs."""
+    """Parse modules.dep: a module's path -> the paths of its dependencies."""
     lines = (line.partition(":") for line in text.splitlines())
     return {path: tuple(rest.split()) for path, colon, rest in lines if colon}
 
@@ -140,7 +140,7 @@ def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:
 def closure(
     names: Iterable[str], dependencies: Mapping[str, tuple[str, ...]], builtin: Iterable[str] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """The part of modules.dep that the named modules need."""
+    """The part of modules.dep that the named modules depend on; modules that are built in are left out."""
     by_name = {_module_name(path): path for path in dependencies}
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -170,7 +170,7 @@ def _assets(tree: Path, recipe: Path, modules: Mapping[str, tuple[str, ...]]) ->
     )
     return {
         "vmlinux": unpack_kernel((tree / "boot" / f"vmlinuz-{release}").read_bytes()),
-        # vmd puts a machine's seed behind it; an archive is whole blocks long, so that begins where it must.
+        # vmd appends a machine's seed. An archive is a whole number of blocks long, so the seed is aligned.
         "initramfs": cpio.archive(entries),
     }
 
@@ -183,7 +183,7 @@ def initramfs(
     modules: Mapping[str, bytes],
     dependencies: Mapping[str, tuple[str, ...]],
 ) -> Iterator[cpio.Entry]:
-    """The tree that the guest's kernel unpacks."""
+    """The files of the initramfs."""
     for name in ("bin", "dev", "proc", "sys", "root", "zos", "lib", "lib/modules"):
         yield cpio.folder(name)
     yield cpio.character_device("dev/console", 5, 1)
@@ -193,7 +193,7 @@ def initramfs(
         yield cpio.link(f"bin/{applet}", "busybox")
     home = f"lib/modules/{release}"
     yield cpio.folder(home)
-    # Flat: the paths are only names, and directories cost entries.
+    # All modules in one folder: modprobe needs no more, and every folder is an entry to unpack.
     for path in sorted(modules):
         yield cpio.file(f"{home}/{Path(path).name}", modules[path])
     lines = sorted(
@@ -203,7 +203,7 @@ def initramfs(
 
 
 def unpack_kernel(image: bytes) -> bytes:
-    """The ELF kernel inside a bzImage that is packed with LZ4 (as Debian's is); another is returned as it is."""
+    """The ELF kernel in a bzImage that is compressed with LZ4, as Debian's is; others are returned unchanged."""
     payload = kernel_payload(image)
     if not payload.startswith(b"\x02\x21\x4c\x18"):
         return image
@@ -216,7 +216,7 @@ def unpack_kernel(image: bytes) -> bytes:
 
 
 def kernel_payload(image: bytes) -> bytes:
-    """The packed kernel in a bzImage, by its boot header (Documentation/x86/boot: offsets 0x1f1, 0x248, 0x24c)."""
+    """The compressed kernel in a bzImage, by its boot header (Documentation/x86/boot: offsets 0x1f1, 0x248, 0x24c)."""
     if image[0x202:0x206] != b"HdrS":
         raise CannotBuild(problem="the kernel image is no bzImage")
     sectors = image[0x1F1] or 4
@@ -239,14 +239,14 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="zos.images.guest", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT, help="where to write (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="where packages are kept (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of kernel packages (default: %(default)s)")
     wanted = parser.parse_args()
     try:
         made = asyncio.run(build(wanted.out, wanted.cache))
     except ZosError as err:
         sys.stderr.write(f"{err.explain()}\n{err.advice()}\n")
         return 1
-    sys.stderr.write(f"guest kernel and initramfs in {wanted.out} {'made' if made else 'are current'}\n")
+    sys.stderr.write(f"guest kernel and initramfs in {wanted.out} {'built' if made else 'are current'}\n")
     return 0
 
 

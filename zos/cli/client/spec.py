@@ -13,6 +13,7 @@ import yaml
 from zos.errors import Status, ZosError
 from zos.model.deployment import NAME, NAME_LIMIT, RESERVED
 from zos.model.units import Bytes, GiB, MiB
+from zos.runtime import data
 
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 SCALE = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -27,7 +28,7 @@ class BadSpec(ZosError):
     reason = "cli.bad_spec"
     status = Status.INVALID_ARGUMENT
     text = "{path}: {problem}"
-    hint = "examples/vm.yaml is a complete example"
+    hint = f"{data.folder('examples') / 'vm.yaml'} is a complete example"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ PALLET = "SmartContractModule"
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     parser.add_argument("contract", type=int, nargs="+")
     parser.set_defaults(action=_cancel)
 

@@ -16,7 +16,6 @@ fish:  zos completion fish > ~/.config/fish/completions/zos.fish
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = HOW
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))

@@ -24,14 +24,12 @@ QUIT = b"\x1d"
 
 
 def define_console(parser: Parser) -> None:
-    """The parser of `zos console`."""
     parser.add_argument("contract", type=int)
     parser.add_argument("machine", help="its name")
     parser.set_defaults(action=_console)
 
 
 def define_logs(parser: Parser) -> None:
-    """The parser of `zos logs`."""
     define_console(parser)
     parser.add_argument("--follow", "-f", action="store_true", help="go on as the machine writes more")
     parser.add_argument("--bytes", type=int, default=65536, help="how much of the past (default: %(default)s)")

@@ -15,7 +15,6 @@ PALLET = "SmartContractModule"
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     verb("list", "all contracts", _list).add_argument("--mine", action="store_true", help="only those of your twin")
     verb("show", "one contract", _show).add_argument("id", type=int)

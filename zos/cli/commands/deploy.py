@@ -23,7 +23,6 @@ class NoFile(ZosError):
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     parser.add_argument("file", type=Path, help="YAML; examples/vm.yaml is one")
     parser.add_argument("--no-wait", action="store_true", help="return when the contracts are on the chain")
     parser.add_argument(

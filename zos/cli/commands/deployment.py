@@ -16,7 +16,6 @@ from zos.substrate import public_key
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     hashing = verb("hash", "the 32 hex characters that its contract carries", _hash)
     hashing.add_argument("--challenge", action="store_true", help="show the text that is hashed, too")

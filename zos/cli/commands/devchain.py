@@ -57,7 +57,6 @@ class NotADevchain(ZosError):
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     advance = verb("advance", "let virtual time pass", _advance)
     advance.add_argument("--days", type=float, default=0.0, metavar="N")

@@ -12,7 +12,6 @@ from zos.cli.render import fields, table
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     verb("list", "all farms", _list)
     verb("show", "one farm", _show).add_argument("id", type=int)

@@ -13,7 +13,6 @@ from zos.cli.render import fields
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     create = verbs(parser)("create", "pack a folder or a tar", _create)
     create.add_argument("source", type=Path, help="the folder or tar")
     create.add_argument(

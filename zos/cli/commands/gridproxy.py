@@ -11,7 +11,6 @@ from zos.explorer import command
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     command.add_options(parser)
     parser.set_defaults(action=_gridproxy)
 

@@ -19,32 +19,26 @@ from zos.storaged.api import StoragedClient
 
 
 def define_units(parser: Parser) -> None:
-    """The parser of `zos units`."""
     _of_node(parser, _units)
 
 
 def define_pools(parser: Parser) -> None:
-    """The parser of `zos pools`."""
     _of_node(parser, _pools)
 
 
 def define_planetary(parser: Parser) -> None:
-    """The parser of `zos planetary`."""
     _of_node(parser, _planetary)
 
 
 def define_mycelium(parser: Parser) -> None:
-    """The parser of `zos mycelium`."""
     _of_node(parser, _mycelium)
 
 
 def define_tombstones(parser: Parser) -> None:
-    """The parser of `zos tombstones`."""
     _of_node(parser, _tombstones)
 
 
 def define_undelete(parser: Parser) -> None:
-    """The parser of `zos undelete`."""
     parser.add_argument("node", type=int)
     parser.add_argument("id", help="as zos tombstones shows it")
     parser.set_defaults(action=_undelete)

@@ -24,7 +24,6 @@ class KeyThere(ZosError):
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     new = verb("new", "make a key: sr25519, twelve words in a file that only you can read", _new)
     new.add_argument("file", type=Path)

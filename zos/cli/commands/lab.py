@@ -37,7 +37,6 @@ SERVERS = (CHAIN_URL, PROXY_URL, RELAY_TLS_URL, HUB_URL)
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     up = verb("up", "build the lab, or start what is missing of it", _up)
     up.add_argument("--nodes", type=int, default=2, help="how many (default: %(default)s)")

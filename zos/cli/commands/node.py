@@ -13,7 +13,6 @@ from zos.model.units import show as size
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     verb("list", "all nodes", _list)
     verb("show", "one node", _show).add_argument("id", type=int)

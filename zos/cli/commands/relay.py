@@ -10,7 +10,6 @@ from zos.relay import command
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     command.add_options(parser)
     parser.set_defaults(action=_relay)
 

@@ -12,7 +12,6 @@ from zos.cli.render import table
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     parser.add_argument("contract", type=int)
     parser.set_defaults(action=_status)
 

@@ -38,7 +38,6 @@ class NotActivated(ZosError):
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     verb("list", "all twins", _list)
     verb("show", "one twin", _show).add_argument("id", type=int)

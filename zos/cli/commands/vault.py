@@ -22,7 +22,6 @@ class Served(ZosError):
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     verb = verbs(parser)
     verb("list", "the deployments in your vault", _list)
     add_relay(verb("serve", "hand deployments to the nodes that ask, until you press Ctrl-C", _serve))

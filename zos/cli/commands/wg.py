@@ -31,7 +31,6 @@ class NoAccess(ZosError):
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     parser.add_argument("contract", type=int)
     parser.set_defaults(action=_wg)
 

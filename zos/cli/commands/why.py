@@ -15,7 +15,6 @@ from zos.provisiond.api import HistoryEntry, NoSuchDeployment, ProvisiondClient
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     parser.add_argument("what", help="a contract, or the name of a machine")
     parser.add_argument("workload", nargs="?", default="", help="a workload of the contract")
     parser.set_defaults(action=_why)

@@ -10,7 +10,6 @@ from zos.zdb import command
 
 
 def define(parser: Parser) -> None:
-    """The parser."""
     command.add_options(verbs(parser)("serve", "serve namespaces until you press Ctrl-C", _serve))
 
 
