@@ -5,10 +5,13 @@ It replaces what `host/rtnl.py` packs and reads, call for call; the list of nft 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
@@ -16,7 +19,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError as Refused
 
 from zos.networkd.daemon import Networkd
-from zos.networkd.host import act, observe, rtnl, wireguard, yggdrasil
+from zos.networkd.host import act, nsthread, observe, rtnl, wireguard, yggdrasil
 from zos.networkd.host.netlink import NetlinkError
 from zos.networkd.host.rtnl import Assigned, Device
 from zos.networkd.model import Address, Route
@@ -26,17 +29,24 @@ Change = Callable[[IPRoute], object]
 NODAD_PERMANENT = 0x82
 
 
+ROOT = ThreadPoolExecutor(1)
+"""Its thread does all work in the root namespace, with one socket that stays open: opening one is not cheap."""
+KEPT = threading.local()
+RUN, CREATE = nsthread.run, nsthread.create
+
+
 class Connection:
     """As `Netlink`: in the network namespace of the thread that made it."""
 
     def __init__(self) -> None:
-        self.ip = IPRoute(ext_ack=True, strict_check=True)
+        self.ip = getattr(KEPT, "ip", None) or IPRoute(ext_ack=True, strict_check=True)
 
     def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.ip.close()
+        if not hasattr(KEPT, "ip"):
+            self.ip.close()
 
     def do(self, change: Change) -> None:
         try:
@@ -183,8 +193,26 @@ def routes(nl: Connection, names: dict[int, str]) -> list[Route]:
     return found
 
 
+async def run(work: Callable[[], Any], namespace: str = "") -> Any:
+    """As `nsthread.run`, with the one thread of the root namespace."""
+    return await (RUN(work, namespace) if namespace else asyncio.get_running_loop().run_in_executor(ROOT, work))
+
+
+def create(namespace: str) -> None:
+    """As `nsthread.create`, which must not move the thread of the root namespace away."""
+    thread = threading.Thread(target=CREATE, args=(namespace,))
+    thread.start()
+    thread.join()
+
+
+def _keep() -> None:
+    KEPT.ip = IPRoute(ext_ack=True, strict_check=True)
+
+
 def install() -> None:
     """Have networkd's host use the functions of this module."""
+    ROOT.submit(_keep).result()
+    nsthread.run, nsthread.create = run, create  # type: ignore[assignment]
     for module in (act, observe, wireguard, yggdrasil):
         module.Netlink = Connection  # type: ignore[attr-defined]
     for function in (
