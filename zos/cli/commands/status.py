@@ -28,6 +28,7 @@ async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
 
 
 def _addresses(workload: dict[str, Any]) -> str:
-    """A machine's addresses."""
+    """A machine's addresses, in whatever networks it is."""
     data = workload["result"]["data"] or {}
-    return ", ".join(filter(None, (data.get(key, "") for key in ("ip", "planetary_ip", "mycelium_ip"))))
+    found = (value for key, value in data.items() if key == "ip" or key.endswith("_ip"))
+    return ", ".join(value for value in found if isinstance(value, str) and value)
