@@ -16,7 +16,7 @@ from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin,
 from zos.chain.api.types import ContractResources, ContractState
 from zos.errors import ZosError
 from zos.model.capacity import total
-from zos.model.deployment import Deployment, decode
+from zos.model.deployment import Deployment, ResultState, decode
 from zos.model.signing import BadSignature, signers
 from zos.provisiond import admission, lifecycle, pull
 from zos.provisiond.admission import Document
@@ -25,7 +25,7 @@ from zos.provisiond.api.types import HistoryEntry, Usage
 from zos.provisiond.executor import Executor
 from zos.provisiond.host import NodeHost
 from zos.provisiond.lifecycle import Moved
-from zos.provisiond.model import LIVE, Incoming, Phase, Record
+from zos.provisiond.model import LIVE, Incoming, Item, Phase, Record
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 from zos.runtime.backoff import Backoff
@@ -51,6 +51,7 @@ class DeploymentManager:
         self._problems: dict[int, str] = {}
         self._documents: dict[int, tuple[Incoming, Document]] = {}
         """Of what is incoming, so that it is not parsed and hashed again."""
+        store.on_settled = self._wake_waiting
 
     # What users ask for
 
@@ -142,6 +143,15 @@ class DeploymentManager:
             self._wakes[contract] = Wake()
             self._workers.set()
         self._wakes[contract].set()
+
+    def _wake_waiting(self, contract: int, item: Item) -> None:
+        """What other deployments of the twin wait for may be this network, or this removal."""
+        one = self.specs.types.get(item.type)
+        if item.state is not ResultState.DELETED and not (one is not None and one.sharable):
+            return
+        for record in self.store.all(self.store.record(contract).twin):
+            if record.contract != contract and any(other.state is ResultState.INIT for other in record.items):
+                self.wake(record.contract)
 
     async def _worker(self, contract: int, wake: Wake) -> None:
         async def turn() -> None:

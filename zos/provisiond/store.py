@@ -57,6 +57,8 @@ class DeploymentStore:
         for record in self.all():
             self._move_log(record)
         self.reports = Reports(record.contract for record in self.all())
+        self.on_settled: Callable[[int, Item], None] = lambda contract, item: None
+        """Called when a workload has come to a state."""
 
     def _move_log(self, record: Record) -> None:
         if record.log:
@@ -153,6 +155,7 @@ class DeploymentStore:
         )
         self.publish(progress(contract, item))
         self.reports.mark(contract)
+        self.on_settled(contract, item)
 
     def publish(self, progress: Progress) -> None:
         """Tell watchers, but for those who are far behind."""

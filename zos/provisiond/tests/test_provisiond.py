@@ -773,7 +773,7 @@ async def test_a_machine_waits_for_a_network_that_is_on_its_way(tmp_path: Path) 
 async def test_a_machine_waits_for_a_network_of_another_deployment(tmp_path: Path) -> None:
     host, net, machine = FakeHost(), u.document(7, u.network()), the_machine("net1", 6)
     u.contract(host, 6, machine)
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host, every=60.0) as door:
         await door.deploy(u.signed(net), u.TWIN)
         await door.deploy(u.signed(machine), u.TWIN)
         async with asyncio.timeout(5):
