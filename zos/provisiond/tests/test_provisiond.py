@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +27,11 @@ from zos.provisiond.api import (
     TwinMismatch,
 )
 from zos.provisiond.api.errors import NotVerified, TooManyWaiting
-from zos.provisiond.daemon import Config, Provisiond
-from zos.provisiond.fake import FakeHost
 from zos.provisiond.tests import users as u
-from zos.runtime.testing import running
+from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import ChainUnreachable, KeyKind, LocalKey
 
-
-@asynccontextmanager
-async def node(tmp_path: Path, host: FakeHost, **config: Any) -> AsyncIterator[ProvisiondClient]:
-    settings = Config(**{"every": 0.05, "audit": 3600.0, **config})
-    async with running(Provisiond, tmp_path, host=host, config=settings) as rt:
-        yield ProvisiondClient(rt.bus)
+pytestmark = pytest.mark.virtual
 
 
 async def state(door: ProvisiondClient, contract: int, name: str) -> str:
@@ -82,9 +73,9 @@ async def test_a_signed_contract_becomes_a_machine(tmp_path: Path) -> None:
         "console_url": "",
     }
     machine = host.vmd.machines["26-5-vm1"]
-    assert machine.disks[0].path == Path("/mnt/pool/disks/26-5-disk1")
+    assert machine.disks[0].path.name == "26-5-disk1"
     assert machine.disks[0].target == "/data"
-    assert machine.nics[0].addresses == ("10.20.2.5/24", "fd00::2/64")
+    assert machine.nics[0].addresses == ("10.20.2.5/24", "fd62:6131:747a:2::5/64")
     assert machine.env == {"PATH": "/bin", "SSH_KEY": "ssh-ed25519 AAAA"}
     assert machine.ssh_keys == ("ssh-ed25519 AAAA",)
 
@@ -100,23 +91,25 @@ async def test_a_planetary_machine_has_a_second_interface_and_tells_its_address(
     async with node(tmp_path, host) as door:
         await door.deploy(u.signed(body), u.TWIN)
         result = await becomes(door, 1234, "vm1", "ok")
-        # The grid's own vector: tap `ygg` of workload 26-1234-vm1 on the node whose seed is 00..1f.
-        address = "306:2f7c:2006:18f7:9434:8c5a:8a20:97d0"
-        assert result["data"]["planetary_ip"] == address
+        # The grid's own vectors: tap, hardware address and interface part of `ygg` of workload 26-1234-vm1.
+        address = result["data"]["planetary_ip"]
+        subnet = address.removesuffix(":9434:8c5a:8a20:97d0")
+        assert subnet.startswith("3")
+        assert subnet != address
         private, planetary = host.vmd.machines["26-1234-vm1"].nics
         assert private.gateway == "10.20.2.1"
         assert (planetary.tap, planetary.mac) == ("t-AA9j9eBFDtpjD", "22:5b:7a:01:cd:70")
         assert planetary.addresses == (f"{address}/64",)
-        assert [(one.dest, one.via) for one in planetary.routes] == [("200::/7", "306:2f7c:2006:18f7::1")]
+        assert [(one.dest, one.via) for one in planetary.routes] == [("200::/7", f"{subnet}::1")]
         assert (planetary.gateway, planetary.gateway6) == ("", "")
         u.cancel(host, 1234)
         await removed(door, 1234)
-    assert not host.networkd.planetary_taps
+    assert not host.networkd.taps
 
 
 async def test_a_node_without_the_planetary_network_refuses_by_name_and_makes_nothing(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.network(), PLANETARY)
-    host.networkd.lacks = "the program yggdrasil is not installed"
+    host.below.networkd.lacks = "the program yggdrasil is not installed"
     u.contract(host, 5, body)
     async with node(tmp_path, host) as door:
         await door.deploy(u.signed(body), u.TWIN)
@@ -156,24 +149,23 @@ async def test_a_machine_in_the_overlay_lives_in_its_networks_subnet_and_tells_i
         assert (nic.tap, nic.mac) == ("t-FMM8nnDHtrTXn", "d2:e0:f7:d6:32:8d")
         assert nic.addresses == (f"{address}/64",)
         assert [(one.dest, one.via) for one in nic.routes] == [("400::/7", str(overlay.gateway(net)))]
-        (identity,) = host.mycelium.keys.values()
+        (identity,) = host.mycelium.identities.values()
         assert identity.key.hex() == KEY
         u.cancel(host, 1234)
         await removed(door, 1234)
-    assert not host.networkd.mycelium_taps
-    assert not host.mycelium.keys
+    assert not host.networkd.taps
+    assert not host.mycelium.identities
 
 
 async def test_a_node_or_network_without_the_overlay_refuses_the_machine_by_name_and_keeps_the_network(
     tmp_path: Path,
 ) -> None:
-    host = FakeHost()
     for contract, lacks, first, words in (
         (5, "the farmer turned it off", OVERLAY[0], "the farmer turned it off"),
         (6, "", u.network("net1"), "the network has no mycelium key"),
     ):
-        host.mycelium.lacks = lacks
-        host.mycelium.keys.clear()
+        host = FakeHost()
+        host.below.mycelium.lacks = lacks
         body = u.document(contract, first, OVERLAY[1])
         u.contract(host, contract, body)
         async with node(tmp_path / str(contract), host) as door:
@@ -183,7 +175,6 @@ async def test_a_node_or_network_without_the_overlay_refuses_the_machine_by_name
             assert result["message"] == f"no mycelium address can be had here: {words}"
         assert not host.networkd.taps
         assert not host.storaged.calls
-        host.networkd.networks.clear()
 
 
 async def test_workloads_come_back_in_the_users_order_and_log_init_then_one_final_entry(tmp_path: Path) -> None:
@@ -589,8 +580,7 @@ async def test_a_networks_name_is_the_twins_on_this_node(tmp_path: Path) -> None
 
 
 async def test_a_full_pool_is_an_error_of_that_workload_and_others_live(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.zmount("big", 2 * u.GiB), u.zmount("small", u.MiB))
-    host.storaged.room = u.GiB
+    host, body = FakeHost(), u.document(5, u.zmount("big", 1000 * u.GiB), u.zmount("small", u.MiB))
     u.contract(host, 5, body)
     async with node(tmp_path, host) as door:
         await door.deploy(u.signed(body), u.TWIN)
@@ -629,7 +619,8 @@ async def test_an_image_flist_fills_its_first_disk_and_boots_from_it(tmp_path: P
     async with node(tmp_path, host) as door:
         await door.deploy(u.signed(body), u.TWIN)
         await becomes(door, 5, "vm1", "ok")
-    assert host.storaged.disks["26-5-disk1"].image == "ab" * 32
+    (fill,) = [request for method, request in host.storaged.agreed if method == "FillDisk"]
+    assert (fill.id, fill.source, len(fill.image)) == ("26-5-disk1", "/image.raw", 64)
     machine = host.vmd.machines["26-5-vm1"]
     assert (machine.kind, machine.root, machine.disks[0].target) == ("image", None, "")
 
@@ -748,12 +739,12 @@ async def test_a_network_that_loses_its_mycelium_key_is_dropped_there_once(tmp_p
         async with asyncio.timeout(5):
             while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "net1") != "ok":
                 await asyncio.sleep(0.01)
-        assert not host.mycelium.keys
-        turns = host.networkd.calls.count("ensure_network")
+        assert not host.mycelium.identities
+        turns = host.networkd.calls.count("EnsureNetwork")
         async with asyncio.timeout(5):
-            while host.networkd.calls.count("ensure_network") < turns + 2:
+            while host.networkd.calls.count("EnsureNetwork") < turns + 2:
                 await asyncio.sleep(0.01)
-    assert host.mycelium.calls.count("drop_identity") == 1
+    assert host.mycelium.calls.count("DropIdentity") == 1
 
 
 async def test_a_machine_waits_for_a_network_that_is_on_its_way(tmp_path: Path) -> None:
@@ -765,7 +756,7 @@ async def test_a_machine_waits_for_a_network_that_is_on_its_way(tmp_path: Path) 
         async with asyncio.timeout(5):
             while "waiting for net1" not in (await door.why(5, "vm1")).sentence:
                 await asyncio.sleep(0.01)
-        assert "ensure_tap" not in host.networkd.calls
+        assert "EnsureTap" not in host.networkd.calls
         host.networkd.trouble = None
         await becomes(door, 5, "vm1", "ok")
 
@@ -805,6 +796,8 @@ async def test_an_address_that_a_leaving_machine_still_has_is_waited_for(tmp_pat
         u.contract(host, 5, new)
         await door.update(u.signed(new), u.TWIN)
         async with asyncio.timeout(5):
+            while (await door.get(5))["version"] != 1:
+                await asyncio.sleep(0.01)
             while "is taken by" not in (await door.why(5, "new")).sentence:
                 await asyncio.sleep(0.01)
         assert await state(door, 5, "new") == "init"
@@ -882,7 +875,8 @@ async def test_a_document_is_bounded_in_bytes(tmp_path: Path) -> None:
 def large_machine(contract: int) -> dict[str, Any]:
     name, capacity = f"net{contract}", {"cpu": 1, "memory": 3 * u.GiB}
     place = {"public_ip": "", "planetary": False, "interfaces": [{"network": name, "ip": "10.20.2.5"}]}
-    return u.document(contract, u.network(name), u.zmachine(compute_capacity=capacity, network=place))
+    net = u.network(name, wireguard_listen_port=3000 + contract)
+    return u.document(contract, net, u.zmachine(compute_capacity=capacity, network=place))
 
 
 async def test_machines_that_are_made_at_once_get_no_more_memory_than_there_is(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from zos.chain.api import Block, ContractState, EventKind, NodeContract, Twin
 from zos.chain.api.types import ContractEvent
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import Signature, decode, encode
-from zos.provisiond.fake import FakeHost
+from zos.provisiond.tests.host import FakeHost
 from zos.substrate import KeyKind, LocalKey
 
 GiB = 1024**3

@@ -23,6 +23,8 @@ from zos.chain.api.chain_pb2_grpc import ChainServicer, add_ChainServicer_to_ser
 from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.api.types import UnitInfo, UnitState
 from zos.core0.service import Core0Service
+from zos.flistd.daemon import Config as FlistConfig
+from zos.flistd.daemon import Flistd
 from zos.model.capacity import Capacity
 from zos.model.units import GiB
 from zos.mycelium.daemon import Config as MyceliumConfig
@@ -32,17 +34,19 @@ from zos.networkd.daemon import Networkd
 from zos.networkd.fake import FakeHost as FakeNetworkHost
 from zos.provisiond.daemon import Config as ProvisionConfig
 from zos.provisiond.daemon import Provisiond
-from zos.provisiond.fake import FakeHost
+from zos.provisiond.tests.host import FakeHost
 from zos.rmb.router import Node, Router
 from zos.runtime.clock import FakeClock
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.testing import running
+from zos.sim.hosts import FlistdHost
 from zos.storaged.api.types import PoolKind
 from zos.storaged.daemon import Config as StorageConfig
 from zos.storaged.daemon import Storaged
 from zos.storaged.fake import FakeDevice
 from zos.storaged.fake import FakeHost as FakeStorageHost
 from zos.storaged.model import Content
+from zos.verbs.step import Clients
 from zos.vmd.daemon import Config as VmConfig
 from zos.vmd.daemon import Vmd
 from zos.vmd.fake import FakeHost as FakeVmHost
@@ -192,7 +196,10 @@ async def world(folder: Path, overlay: bool = True) -> AsyncIterator[World]:
         alone = MyceliumConfig(on=overlay, port=0, discovery=())
         await stack.enter_async_context(running(Mycelium, folder, config=alone))
         await stack.enter_async_context(running(Vmd, folder, host=vm, config=VmConfig(every=0.05)))
+        flists = FlistConfig(every=60)
+        rt = await stack.enter_async_context(running(Flistd, folder, host=FlistdHost(), config=flists))
         config = ProvisionConfig(every=0.05, audit=3600.0)
+        provision.clients = Clients(rt.bus)
         await stack.enter_async_context(running(Provisiond, folder, host=provision, config=config))
         capacity = CapacityConfig(geoip=("http://gone/", GEOIP))
         clock = FakeClock(NOW)

@@ -21,7 +21,7 @@ class Private(Attachment):
     network: str
     ip: str
     order = 0
-    absent = {"ip": ""}  # noqa: RUF012 - a dataclass annotation would make it a field
+    absent = {"ip": ""}
 
     @classmethod
     def parse(cls, network: Fields) -> Self:
