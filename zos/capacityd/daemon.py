@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zos.capacityd.api.capacityd_pb2_grpc import add_CapacitydServicer_to_server
-from zos.capacityd.host import Machine
+from zos.capacityd.host import LinuxHost
 from zos.capacityd.reporter import Reporter
 from zos.capacityd.service import CapacityService
 from zos.runtime.backoff import Backoff
@@ -37,7 +37,7 @@ class Capacityd(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         registered = Wake()
-        reporter = Reporter(rt.host(Machine), rt.bus, rt.node.farm_id, registered, config.geoip, rt.clock)
+        reporter = Reporter(rt.host(LinuxHost), rt.bus, rt.node.farm_id, registered, config.geoip, rt.clock)
         rt.serve(CapacityService(reporter), add_CapacitydServicer_to_server)
         if rt.node.farm_id and rt.node.chain:
             patience = Backoff(first=0.2, cap=30.0)

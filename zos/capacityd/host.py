@@ -1,4 +1,4 @@
-"""Looks at the machine: processors, memory, firmware, boot time; and asks where it is."""
+"""The real host: its processors, memory, firmware and boot time, and where GeoIP says that it is."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ HYPERVISORS = {
 }
 
 
-class Machine:
-    """This machine."""
+class LinuxHost:
+    """The machine that this process runs on."""
 
     def inventory(self, storage: Capacity) -> Inventory:
-        """Everything but the disks, which storaged knows."""
+        """The hardware; `storage` is the disks' part, which storaged knows."""
         hypervisor = self._hypervisor()
         return Inventory(
             total=storage + Capacity(cru=psutil.cpu_count(logical=True) or 1, mru=int(psutil.virtual_memory().total)),

@@ -9,7 +9,7 @@ from zos.capacityd import dmi, record
 from zos.capacityd.api.errors import NoLocation
 from zos.capacityd.api.types import Counters, Dmi, Inventory, Location
 from zos.capacityd.cached import CachedAnswer
-from zos.capacityd.host import Machine
+from zos.capacityd.host import LinuxHost
 from zos.chain.api import ChainClient, NotRegistered
 from zos.errors import ZosError
 from zos.networkd.api import NetworkdClient, PublicConfig
@@ -27,9 +27,9 @@ class Reporter:
     """The node's capacity, told to the chain and to whoever asks."""
 
     def __init__(
-        self, machine: Machine, bus: Bus, farm: int, registered: Wake, geoip: tuple[str, ...], clock: Clock
+        self, host: LinuxHost, bus: Bus, farm: int, registered: Wake, geoip: tuple[str, ...], clock: Clock
     ) -> None:
-        self._machine = machine
+        self._host = host
         self._storaged = StoragedClient(bus)
         self._networkd = NetworkdClient(bus)
         self._provisiond = ProvisiondClient(bus)
@@ -44,23 +44,21 @@ class Reporter:
         self._node = 0
 
     async def inventory(self) -> Inventory:
-        """The machine with its disks."""
-        return self._machine.inventory(record.storage(await self._storaged.list_pools()))
+        return self._host.inventory(record.storage(await self._storaged.list_pools()))
 
     async def counters(self) -> Counters:
-        """What there is and what is used."""
         pools = await self._storaged.list_pools()
-        inventory = self._machine.inventory(record.storage(pools))
+        inventory = self._host.inventory(record.storage(pools))
         usage = await self._provisiond.usage()
-        return record.counters(inventory, pools, usage, self._machine.connections())
+        return record.counters(inventory, pools, usage, self._host.connections())
 
     async def _read_dmi(self) -> Dmi:
-        return dmi.parse(await self._machine.dmidecode())
+        return dmi.parse(await self._host.dmidecode())
 
     async def _find_location(self) -> Location:
         for url in self._geoip:
             try:
-                return record.location(await self._machine.fetch(url))
+                return record.location(await self._host.fetch(url))
             except ZosError as err:
                 log.warning("%s: %s", url, err.explain())
         raise NoLocation()
@@ -94,4 +92,4 @@ class Reporter:
         status = await self._chain.status()
         if not status.node:
             raise NotRegistered()
-        await self._chain.report_uptime(self._machine.uptime())
+        await self._chain.report_uptime(self._host.uptime())

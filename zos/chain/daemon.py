@@ -33,11 +33,11 @@ class NodeHost:
         self._core0 = Core0Client(bus)
 
     async def key(self) -> Key:
-        """The node's key, which signs there."""
+        """The node's key; core-0 signs with it."""
         return NodeKey(self._core0, (await self._core0.identity()).public_key)
 
     async def e2e_key(self) -> bytes:
-        """What twins encrypt to."""
+        """The public key that twins encrypt to, 33 bytes."""
         return (await self._core0.identity()).e2e_key
 
 

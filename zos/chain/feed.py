@@ -74,7 +74,7 @@ class ContractFeed:
             queue.put_nowait(event)
 
     async def watch(self) -> AsyncGenerator[ContractEvent, None]:
-        """What is active now, then what happens."""
+        """`present` for every active contract, then what happens."""
         queue: asyncio.Queue[ContractEvent | None] = asyncio.Queue(self._backlog)
         self._watchers.add(queue)
         try:

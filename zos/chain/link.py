@@ -61,7 +61,7 @@ class NodeKey:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How other twins write to this node."""
+    """How other twins send messages to this node."""
 
     relay: str
     """Its relays' host names (`records.relay_text`)."""
@@ -259,7 +259,7 @@ class Link:
         return await self._call(GRID, "report_uptime_v2", {"uptime": uptime, "timestamp_hint": now})
 
     async def report_resources(self, resources: tuple[ContractResources, ...]) -> Block:
-        """What contracts use."""
+        """Report what contracts use; returns the block of the transaction."""
         listed = [
             {
                 "contract_id": one.contract,

@@ -117,7 +117,7 @@ class Processes:
                 await self._gone(name, STOP_GRACE)
 
     def close(self) -> None:
-        """Let the zygote go."""
+        """Close the connection to the zygote, which ends it."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._control.fileno())
         for descriptor in self._watchers.values():

@@ -28,7 +28,6 @@ class FakeHost:
     callback: Callable[[], None] = lambda: None
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when a served flist loses its server."""
         self.callback = callback
 
     def close(self) -> None:
@@ -40,7 +39,6 @@ class FakeHost:
         self.callback()
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
-        """What lies at the URL."""
         if hash in self.kept:
             return self.kept[hash]
         self.fetched.append(url)
@@ -55,21 +53,17 @@ class FakeHost:
         return found
 
     def known(self, flist: str) -> Content | None:
-        """A flist that was obtained before."""
         return self.kept.get(flist)
 
     async def tidy(self, wanted: Collection[str]) -> None:
-        """Forget what nobody wants."""
         self.kept = {flist: content for flist, content in self.kept.items() if flist in wanted}
 
     async def observe(self) -> ObservedMounts:
-        """What is mounted."""
         return ObservedMounts(
             tuple(ObservedTree(source, alive) for source, alive in self.trees.items()), dict(self.mounts)
         )
 
     async def apply(self, step: Step) -> None:
-        """Take one step."""
         if self.broken is not None and isinstance(step, self.broken):
             raise MountFailed(action=step.describe(), problem="the fake was told to")
         self.steps.append(step)

@@ -55,18 +55,18 @@ class ObservedTree:
 
     @property
     def flist(self) -> str:
-        """Which flist it is."""
+        """Hash of the flist."""
         return self.source.partition("-")[0]
 
     @property
     def number(self) -> int:
-        """The n-th mount of it."""
+        """The last part of the source: the n-th mount of this flist."""
         return int(self.source.partition("-")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedMount:
-    """Something at a mount's place."""
+    """What is mounted at a mount's place; `source` is empty when it is not ours."""
 
     source: str
     upper: Path | None
@@ -74,7 +74,7 @@ class ObservedMount:
 
 @dataclass(frozen=True, slots=True)
 class ObservedMounts:
-    """What is mounted below the folder."""
+    """Everything that is mounted below the folder of mounts."""
 
     trees: tuple[ObservedTree, ...] = ()
     mounts: Mapping[MountId, tuple[ObservedMount, ...]] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the code asks for the time."""
+    """A source of time."""
 
     def time(self) -> float:
         """Unix seconds."""
@@ -29,7 +29,7 @@ class SystemClock:
 
 
 class FakeClock:
-    """A clock that stands still until told."""
+    """A clock that moves only by `advance`."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
@@ -41,5 +41,5 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move forward by so many seconds."""
         self.now += seconds

@@ -90,7 +90,7 @@ def key_docs(cls: type) -> dict[str, str]:
 
 
 def kind(wanted: Any) -> str:
-    """A field's type in words."""
+    """A field's type as the page shows it."""
     if typing.get_origin(wanted) is tuple:
         return f"list of {kind(typing.get_args(wanted)[0])}s"
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):

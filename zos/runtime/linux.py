@@ -59,7 +59,7 @@ class Mounted:
 
 
 def mount(source: str | Path, point: str | Path, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """mount(2)."""
+    """mount(2); `flags` are the MS_ constants."""
     words = (os.fsencode(source), os.fsencode(point), kind.encode(), flags, os.fsencode(options))
     _check(_LIBC.mount(*words), point)
 

@@ -20,7 +20,7 @@ class CapacitydClient(DaemonClient):
         return convert.decode(await self.call("GetCounters", pb.GetCountersRequest(), deadline=10.0), Counters)
 
     async def inventory(self) -> Inventory:
-        """The machine."""
+        """The node's hardware, with the disks that are pools."""
         return convert.decode(await self.call("GetInventory", pb.GetInventoryRequest(), deadline=10.0), Inventory)
 
     async def dmi(self) -> Dmi:

@@ -10,7 +10,7 @@ from zos.model.capacity import Capacity
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The machine."""
+    """The node's hardware."""
 
     total: Capacity
     virtualized: bool
@@ -69,7 +69,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Dmi:
-    """What the firmware says of the hardware."""
+    """The firmware's table of the hardware."""
 
     tool: str
     """What read the table, with its version."""

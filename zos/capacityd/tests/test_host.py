@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 
-from zos.capacityd.host import Machine, established
+from zos.capacityd.host import LinuxHost, established
 from zos.fetch.tests.served import serving
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -25,7 +25,7 @@ def test_only_established_connections_count() -> None:
 async def test_a_connection_of_ours_is_among_them() -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     with socket.create_connection(server.sockets[0].getsockname()):
-        assert Machine().connections() >= 1
+        assert LinuxHost().connections() >= 1
     server.close()
     await server.wait_closed()
 
@@ -37,4 +37,4 @@ async def test_a_geoip_answer_that_comes_in_parts_is_read_whole() -> None:
         link.sendall(b"  }")
 
     with serving({"/": in_parts}) as there:
-        assert await Machine().fetch(there.url) == b"{  }"
+        assert await LinuxHost().fetch(there.url) == b"{  }"

@@ -100,7 +100,7 @@ def _tell(pipe: str, text: str) -> None:
 
 
 def _open(wanted: Wanted) -> tuple[int, wire.Kernel]:
-    """Mount, and answer the kernel's greeting."""
+    """Mount, and answer INIT."""
     connection = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={connection},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
     flags = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOATIME

@@ -24,13 +24,13 @@ Reply = list[bytes | memoryview]
 
 
 class Blocks(Protocol):
-    """What gives the blocks; a `zos.flist.source.Source`."""
+    """Reads blocks; a `zos.flist.source.Source`."""
 
     def read(self, ref: Ref) -> bytes | memoryview:
         """A block's plain bytes."""
 
     def ahead(self, refs: Iterator[Ref]) -> None:
-        """These will be wanted soon."""
+        """Fetch these in the background: they will be read soon."""
 
 
 class Tree:

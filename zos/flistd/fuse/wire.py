@@ -70,7 +70,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What the kernel said of itself."""
+    """What the kernel offers in INIT."""
 
     minor: int
     readahead: int
@@ -83,7 +83,7 @@ class Kernel:
 
 
 def request(data: bytes) -> Request:
-    """Take a message apart."""
+    """Parse one message of the kernel."""
     length, opcode, unique, node, _, _, _, extra, _ = IN.unpack_from(data)
     return Request(opcode, unique, node, data[IN.size : length - 8 * extra])
 
@@ -104,13 +104,13 @@ def resend() -> bytes:
 
 
 def kernel(body: bytes) -> Kernel:
-    """The kernel's half of the greeting."""
+    """Parse the kernel's INIT."""
     _, minor, readahead, flags, more = _INIT_IN.unpack_from(body.ljust(_INIT_IN.size, b"\0"))
     return Kernel(minor, readahead, flags | more << 32 if flags & INIT_EXT else flags)
 
 
 def greeting(seen: Kernel, background: int) -> bytes:
-    """Our half."""
+    """The answer to INIT."""
     flags = WANTED & seen.flags
     low, high = flags & 0xFFFFFFFF, flags >> 32
     pages = READ_MAX // 4096
@@ -120,7 +120,7 @@ def greeting(seen: Kernel, background: int) -> bytes:
 
 
 def attributes(number: int, node: Node) -> bytes:
-    """What stat shows."""
+    """`struct fuse_attr` of a node."""
     blocks = -(-node.size // 512)
     times = (node.mtime, node.mtime, node.ctime, 0, 0, 0)
     return _ATTR.pack(
@@ -129,7 +129,7 @@ def attributes(number: int, node: Node) -> bytes:
 
 
 def entry(number: int, node: Node) -> bytes:
-    """A name that was found."""
+    """The answer to LOOKUP."""
     return _ENTRY.pack(number, 0, FOREVER, FOREVER, 0, 0) + attributes(number, node)
 
 

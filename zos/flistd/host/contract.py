@@ -26,7 +26,7 @@ class Host(Protocol):
         """Call `callback` when a served flist loses its server."""
 
     def close(self) -> None:
-        """Let go; what is mounted stays."""
+        """Close connections and watches; what is mounted stays."""
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """The flist at a URL, checked and kept here. Without `hash` the URL is asked for a newer one first.

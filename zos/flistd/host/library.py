@@ -53,7 +53,7 @@ DRAFT_AGE = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a URL gave last."""
+    """The flist that a URL gave last, with its ETag."""
 
     url: str
     flist: str
@@ -73,7 +73,7 @@ class Library:
         self._few = asyncio.Semaphore(2)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if self._fetcher is not None:
             self._fetcher.close()
 
@@ -82,7 +82,7 @@ class Library:
         return self.cache / "flists" / flist
 
     def known(self, flist: str) -> Content | None:
-        """A flist that is whole here."""
+        """A flist that is here whole, else None."""
         folder = self.folder(flist)
         if not flist or not (folder / INDEX).exists():
             return None

@@ -57,28 +57,22 @@ class LinuxHost:
         self._watch = servers.Watch()
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when a served flist loses its server."""
         self._watch.callback = callback
 
     def close(self) -> None:
-        """Let go; what is mounted stays."""
         self._watch.close()
         self._library.close()
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
-        """The flist at a URL, checked and kept here."""
         return await self._library.obtain(url, hash, tenant)
 
     def known(self, flist: str) -> Content | None:
-        """A flist that is whole here."""
         return self._library.known(flist)
 
     async def tidy(self, wanted: Collection[str]) -> None:
-        """Keep the cache within its bounds."""
         await threads.run("tidy the cache", lambda: self._library.tidy(wanted), TIDY)
 
     async def observe(self) -> ObservedMounts:
-        """What is mounted, and whether it is served."""
         serving = servers.serving()
         observed = model.observed_mounts(linux.mounts(), self._mounts, frozenset(serving))
         ours = {tree.source for tree in observed.trees}
@@ -86,7 +80,6 @@ class LinuxHost:
         return observed
 
     async def apply(self, step: Step) -> None:
-        """Take one step."""
         try:
             match step:
                 case MountTree():

@@ -54,7 +54,7 @@ async def start(wanted: Wanted, log: Path) -> None:
 
 
 async def _hear(reader: int, pid: int) -> str:
-    """The first word of a process; "" when it ended without one."""
+    """What a process wrote to the pipe; "" when it ended without a word."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[None] = loop.create_future()
 
@@ -100,7 +100,7 @@ class Watch:
         self._lives: dict[int, int] = {}
 
     def over(self, pids: Mapping[str, int]) -> None:
-        """Watch these, too."""
+        """Watch these processes, by source, beside those watched already."""
         loop = asyncio.get_running_loop()
         for pid in set(pids.values()) - self._lives.keys():
             with contextlib.suppress(OSError):
@@ -118,6 +118,6 @@ class Watch:
         os.close(life)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         for pid in list(self._lives):
             self._let_go(pid)
