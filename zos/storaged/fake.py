@@ -41,7 +41,7 @@ SIZE = GiB(100)
 
 @dataclass
 class FakeDevice:
-    """One device with what is on it."""
+    """One device and its content."""
 
     path: str
     size: Bytes = SIZE
@@ -57,7 +57,7 @@ class FakeDevice:
     parts: dict[str, int] = field(default_factory=dict)
 
     def seen(self) -> ObservedDevice:
-        """As the host would say."""
+        """As the real host would observe it."""
         if not self.present:
             return ObservedDevice(self.path, 0, Content.ABSENT)
         return ObservedDevice(self.path, self.size, self.content, self.label, rotational=self.kind is PoolKind.HDD)
@@ -90,11 +90,9 @@ class FakeHost:
         raise DeviceRefused(action=f"look at pool {label}", problem="no such device")
 
     async def devices(self) -> tuple[ObservedDevice, ...]:
-        """All of them."""
         return tuple(device.seen() for device in self.disks.values())
 
     async def observe(self, pool: str, only: Item | None = None) -> ObservedPool:
-        """A pool, all of it or with just one disk or volume."""
         device = self.pool(pool)
         if device.broken:
             raise DeviceRefused(action=f"look at pool {pool}", problem=device.broken)
@@ -109,7 +107,6 @@ class FakeHost:
         return ObservedPool(True, observed.readonly, observed.prepared, disks=disks, volumes=volumes)
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Take the steps, in order."""
         for step in steps:
             if self.broken is not None and isinstance(step, self.broken):
                 raise DeviceRefused(action=step.describe(), problem="the fake was told to")
@@ -119,7 +116,6 @@ class FakeHost:
             self.steps.append(step)
 
     async def fill(self, fill: Fill, stop: threading.Event) -> None:
-        """Look at the image as the real host does, and remember its size."""
         with image.opened(fill) as (source, size):
             self.pool(fill.pool).parts[fill.part] = len(os.pread(source, size, 0))
             if self.gate is not None:

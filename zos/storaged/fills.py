@@ -22,7 +22,7 @@ Finish = Callable[[Fill], Awaitable[None]]
 
 
 class Fills:
-    """The copies that run."""
+    """The copies of images that run."""
 
     def __init__(self, host: Host, finish: Finish) -> None:
         self._host = host
@@ -31,7 +31,7 @@ class Fills:
         self._running: dict[str, tuple[Fill, asyncio.Task[None]]] = {}
 
     def parts(self) -> frozenset[str]:
-        """Where is being copied to."""
+        """The part files that running copies write."""
         return frozenset(fill.part for fill, _ in self._running.values())
 
     async def run(self, fill: Fill) -> None:

@@ -51,7 +51,7 @@ class Content(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedDevice:
-    """One whole device."""
+    """A whole device, as observed."""
 
     path: str
     size: int
@@ -65,7 +65,7 @@ class ObservedDevice:
 
 @dataclass(frozen=True, slots=True)
 class ObservedDisk:
-    """A disk's file."""
+    """A disk's file, as observed."""
 
     size: int
     used: int = 0
@@ -75,7 +75,7 @@ class ObservedDisk:
 
 @dataclass(frozen=True, slots=True)
 class ObservedVolume:
-    """A subvolume; a limit of 0 is none."""
+    """A subvolume, as observed; a limit of 0 is none."""
 
     limit: int
     used: int = 0
@@ -170,7 +170,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are on this node."""
+    """The paths of pools and of what is in them."""
 
     mounts: Path = Path("/mnt")
     cache: Path = Path("/var/cache/zos")

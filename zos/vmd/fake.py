@@ -37,7 +37,6 @@ class FakeHost:
         self._callback: OnChange = lambda _id: None
 
     def on_change(self, callback: OnChange) -> None:
-        """Call `callback` when a test changes a guest."""
         self._callback = callback
 
     # What happens to guests
@@ -71,16 +70,13 @@ class FakeHost:
             raise LibvirtUnreachable(uri="fake", problem="the fake was told to")
 
     async def observe(self, machine: Machine) -> ObservedGuest | None:
-        """The machine's guest."""
         await self._reached(machine.id)
         return self.guests.get(machine.id)
 
     async def missing(self, machine: Machine) -> str:
-        """What it is made of and is not there."""
         return self.lacking
 
     async def start(self, machine: Machine, console: Path) -> None:
-        """Make its guest."""
         await self._reached(machine.id)
         self.done.append(f"start {machine.id}")
         if self.broken:
@@ -91,22 +87,18 @@ class FakeHost:
         self.say(machine.id, BOOT)
 
     async def stop(self, id: MachineId) -> None:
-        """End the guest."""
         await self._act("stop", id)
         self.guests.pop(id, None)
 
     async def pause(self, id: MachineId) -> None:
-        """Hold the guest."""
         await self._act("pause", id)
         self.guests[id] = dataclasses.replace(self.guests[id], state=GuestState.PAUSED)
 
     async def resume(self, id: MachineId) -> None:
-        """Let it go on."""
         await self._act("resume", id)
         self.guests[id] = dataclasses.replace(self.guests[id], state=GuestState.RUNNING)
 
     async def grow(self, id: MachineId, index: int, size: int) -> None:
-        """Tell the guest the new size of a disk."""
         await self._act(f"grow {index} to {size}", id)
         growth = {other: to for other, to in self.guests[id].growth.items() if other != index}
         self.guests[id] = dataclasses.replace(self.guests[id], growth=growth)
@@ -116,25 +108,21 @@ class FakeHost:
         self.done.append(f"{what} {id}")
 
     async def forget(self, machine: Machine) -> None:
-        """Remove what was made for its boots."""
         self.done.append(f"forget {machine.id}")
 
     async def send(self, id: MachineId, data: bytes) -> None:
-        """Type on the serial port."""
         if id not in self.guests:
             raise MachineNotRunning(id=id, state="its serial port is closed")
         self.typed[id] = self.typed.get(id, b"") + data
 
     async def warm(self) -> None:
-        """Nothing to wait for."""
+        """Nothing to examine."""
 
     async def acceleration(self) -> Acceleration:
-        """No hardware here."""
         return Acceleration(Accelerator.TCG, "a fake has no processor")
 
     def doubt_acceleration(self) -> None:
-        """Noted."""
         self.doubts += 1
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""

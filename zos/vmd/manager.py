@@ -298,7 +298,6 @@ class MachineManager:
         await self._host.send(id, data)
 
     async def acceleration(self) -> Acceleration:
-        """What runs guest code here."""
         return await self._host.acceleration()
 
     async def maintain_consoles(self) -> None:

@@ -10,7 +10,7 @@ from zos.vmd.api.types import Machine, MachineId
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Make the domain."""
+    """Start the guest: make its domain."""
 
     machine: Machine
 

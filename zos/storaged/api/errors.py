@@ -57,7 +57,7 @@ class BadId(ZosError):
 
 
 class BadSize(ZosError):
-    """The size is no size."""
+    """The size is negative, zero, or more than any device has."""
 
     reason = "storaged.bad_size"
     status = Status.INVALID_ARGUMENT

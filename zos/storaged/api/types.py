@@ -22,14 +22,14 @@ CACHE = VolumeId("zos-cache")
 
 
 class PoolKind(StrEnum):
-    """What a pool's device is."""
+    """The kind of a pool's device."""
 
     SSD = "ssd"
     HDD = "hdd"
 
 
 class PoolState(StrEnum):
-    """How a device or pool stands."""
+    """The state of a device or pool."""
 
     READY = "ready"
     """Mounted and writable."""
@@ -46,7 +46,7 @@ class PoolState(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a tenant keeps data in."""
+    """Disk or volume."""
 
     DISK = "disk"
     VOLUME = "volume"
@@ -62,7 +62,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class DiskInfo:
-    """A disk as it stands."""
+    """A disk as observed."""
 
     id: DiskId
     size: Bytes
@@ -86,7 +86,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeInfo:
-    """A volume as it stands."""
+    """A volume as observed."""
 
     id: VolumeId
     size: Bytes

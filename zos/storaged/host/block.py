@@ -41,7 +41,7 @@ class Superblock:
 
 
 def parse_superblock(data: bytes) -> Superblock | None:
-    """A btrfs superblock, or None."""
+    """Parse a btrfs superblock; None when there is none."""
     magic = data[0x40:0x48]
     if len(data) < _SUPERBLOCK_SIZE or magic not in (_MAGIC, _UNFINISHED_MAGIC):
         return None
@@ -97,7 +97,7 @@ def _loop_of(file: os.stat_result) -> str:
 
 
 def look(path: str, entry: str, layout: Layout) -> ObservedDevice:
-    """What is on a device."""
+    """Observe what is on a device."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as err:

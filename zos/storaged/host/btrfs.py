@@ -41,7 +41,7 @@ _NOCOW = 0x0080_0000
 
 @contextmanager
 def opened(folder: Path) -> Iterator[int]:
-    """A folder's descriptor."""
+    """The descriptor of a folder, closed at the end of the block."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -71,7 +71,7 @@ def fsid(folder: Path) -> uuid.UUID:
 
 
 def create_subvolume(path: Path) -> None:
-    """A new, empty subvolume."""
+    """Create an empty subvolume."""
     with opened(path.parent) as at:
         fcntl.ioctl(at, _SUBVOL_CREATE, _named(path.name))
 
@@ -95,7 +95,7 @@ def is_subvolume(path: Path) -> bool:
 
 
 def set_readonly(path: Path, readonly: bool) -> None:
-    """A subvolume's read-only flag."""
+    """Set or clear a subvolume's read-only flag."""
     with opened(path) as at:
         data = bytearray(8)
         fcntl.ioctl(at, _SUBVOL_GETFLAGS, data)

@@ -14,7 +14,7 @@ Item = tuple[Kind, str]
 
 
 class Host(Protocol):
-    """See, take steps, copy images."""
+    """Observes devices and pools, takes steps, copies images."""
 
     async def devices(self) -> tuple[ObservedDevice, ...]:
         """The devices that may be pools."""

@@ -92,7 +92,7 @@ class Files:
                 yield name, btrfs.usage(path, id)[1] if btrfs.is_subvolume(path) else os.stat(path).st_blocks * 512
 
     def prepare(self, pool: str) -> None:
-        """Folders that guests' processes may pass through but not list, and quotas."""
+        """Create the folders, which guests' processes may pass through but not list, and switch quotas on."""
         target = self._layout.pool(pool)
         if not btrfs.has_quota(btrfs.fsid(target)):
             btrfs.enable_quota(target)
@@ -101,12 +101,12 @@ class Files:
             folder.chmod(0o700 if folder.name == TOMBSTONES else 0o711)
 
     def measure(self, pool: str, kind: PoolKind, speed: block.Speed, rotational: bool) -> None:
-        """Write the measurement down."""
+        """Write the measurement to the pool's device file."""
         measured = Measured(kind, speed.median, speed.p90, rotational)
         write_atomic(self._layout.pool(pool) / DEVICE_FILE, msgspec.json.encode(measured) + b"\n")
 
     def create_disk(self, pool: str, id: str, size: int) -> None:
-        """A sparse file without copy-on-write, whole before it has its name."""
+        """Create a sparse file without copy-on-write; it is whole before it has its name."""
         path = self._layout.item(pool, Kind.DISK, id)
         if not path.exists():
             fresh = path.with_name(f"{FRESH}{id}")
@@ -115,20 +115,20 @@ class Files:
             fresh.rename(path)
 
     def grow_disk(self, pool: str, id: str, size: int) -> None:
-        """Longer, never shorter."""
+        """Make a disk longer; never shorter."""
         path = self._layout.item(pool, Kind.DISK, id)
         if path.stat().st_size < size:
             os.truncate(path, size)
 
     def open_part(self, pool: str, part: str, size: int) -> int:
-        """A new, empty file of the disk's size for an image."""
+        """Create an empty file of the disk's size for an image; returns its descriptor."""
         path = self._layout.part(pool, part)
         path.unlink(missing_ok=True)
         _sparse(path, size)
         return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
     def finish_fill(self, pool: str, id: str, part: str, size: int, image: str) -> None:
-        """The copied image becomes the disk, in one rename, marked before."""
+        """Replace the blank disk by the copied image, in one rename, marked before."""
         path, copy = self._layout.item(pool, Kind.DISK, id), self._layout.part(pool, part)
         if not copy.exists() and _disk(path).image == image:
             return
@@ -142,11 +142,11 @@ class Files:
         sync_folder(path.parent)
 
     def drop_part(self, pool: str, part: str) -> None:
-        """An image that was cut off."""
+        """Delete an image whose copy was cut off."""
         self._layout.part(pool, part).unlink(missing_ok=True)
 
     def create_volume(self, pool: str, id: str, size: int) -> None:
-        """A subvolume that has its limit and rights before it has its name."""
+        """Create a subvolume; it has its limit and rights before it has its name."""
         path = self._layout.item(pool, Kind.VOLUME, id)
         if path.exists():
             return
@@ -160,7 +160,7 @@ class Files:
         fresh.rename(path)
 
     def limit_volume(self, pool: str, id: str, size: int) -> None:
-        """Set another limit."""
+        """Set a volume's limit."""
         btrfs.set_limit(self._layout.item(pool, Kind.VOLUME, id), size)
 
     def make_tombstone(self, pool: str, kind: Kind, id: str, name: str) -> None:
@@ -178,7 +178,7 @@ class Files:
             btrfs.set_readonly(tombstone, True)
 
     def restore_tombstone(self, pool: str, kind: Kind, id: str, name: str) -> None:
-        """Back to its place, writable."""
+        """Move back to its place and make writable."""
         place, tombstone = self._layout.item(pool, kind, id), self._layout.tombstone(pool, name)
         if not tombstone.exists():
             if not place.exists():
@@ -203,7 +203,7 @@ class Files:
             btrfs.delete_subvolume(tombstone)
 
     def create_cache(self, pool: str, size: int) -> None:
-        """The node's own volume."""
+        """Create the node's own volume with its limit."""
         path = self._layout.pool(pool) / CACHE
         if not btrfs.is_subvolume(path):
             btrfs.create_subvolume(path)

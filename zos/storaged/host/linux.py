@@ -56,7 +56,6 @@ class BtrfsHost:
         self._threads = Threads()
 
     async def devices(self) -> tuple[ObservedDevice, ...]:
-        """The devices that may be pools."""
         found = await threads.run("list the devices", lambda: block.candidates(self._entries), PATIENCE)
         return tuple(await asyncio.gather(*(self._look(path, entry) for path, entry in found)))
 
@@ -73,7 +72,6 @@ class BtrfsHost:
         return device
 
     async def observe(self, pool: str, only: Item | None = None) -> ObservedPool:
-        """A pool's file system; with `only`, of its contents just that disk or volume."""
 
         def work() -> ObservedPool:
             return self._files.observe(pool, only)
@@ -85,7 +83,6 @@ class BtrfsHost:
             raise DeviceRefused(action=action, problem=err.strerror or err) from err
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Take the steps, in order; raises at the first that fails."""
         for step in steps:
             try:
                 if isinstance(step, FormatDevice):
@@ -104,7 +101,6 @@ class BtrfsHost:
             raise DeviceRefused(action=action, problem=problem) from None
 
     async def fill(self, fill: Fill, stop: threading.Event) -> None:
-        """Copy an image to the disk's part file, to its end and synced; ends early when told to stop."""
 
         def work() -> None:
             with image.opened(fill) as (source, size):

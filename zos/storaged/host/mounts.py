@@ -22,7 +22,7 @@ def btrfs(device: str, target: Path) -> None:
 
 
 def bind(source: Path, target: Path) -> None:
-    """Show a folder at another place too."""
+    """Mount a folder at another place too."""
     _mount(str(source), target, "", linux.MS_BIND, "")
 
 

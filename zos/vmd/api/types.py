@@ -24,7 +24,7 @@ class MachineKind(StrEnum):
 
 
 class MachineState(StrEnum):
-    """How a machine is."""
+    """The state of a machine."""
 
     STARTING = "starting"
     """Accepted, not started yet."""
@@ -122,7 +122,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class MachineInfo:
-    """A machine as it is."""
+    """A machine as observed."""
 
     id: MachineId
     state: MachineState

@@ -100,7 +100,7 @@ class Connection:
             self._callback(None)
 
     async def close(self) -> None:
-        """Let go; guests go on."""
+        """Close the connection; guests go on."""
         connection, self._open = self._open, None
         if connection is None:
             return

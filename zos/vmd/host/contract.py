@@ -25,7 +25,7 @@ class Host(Protocol):
         """The machine's guest; None when there is none."""
 
     async def missing(self, machine: Machine) -> str:
-        """What it is made of and is not there; "" when nothing is."""
+        """The part of the machine that does not exist yet; "" when all are there."""
 
     async def start(self, machine: Machine, console: Path) -> None:
         """Make its guest, its serial port appended to `console`."""
@@ -34,16 +34,16 @@ class Host(Protocol):
         """End the guest at once; one that is gone is fine."""
 
     async def pause(self, id: MachineId) -> None:
-        """Hold the guest."""
+        """Hold the guest; it keeps its memory."""
 
     async def resume(self, id: MachineId) -> None:
-        """Let it go on."""
+        """Let a held guest go on."""
 
     async def grow(self, id: MachineId, index: int, size: int) -> None:
         """Tell the guest the new size of a disk."""
 
     async def forget(self, machine: Machine) -> None:
-        """Remove what was made for its boots."""
+        """Remove the files that were made for its boots."""
 
     async def send(self, id: MachineId, data: bytes) -> None:
         """Type on the serial port."""
@@ -52,10 +52,10 @@ class Host(Protocol):
         """What runs guest code here."""
 
     async def warm(self) -> None:
-        """Let the hypervisor get to know itself, so that the first machine need not wait for it."""
+        """Have libvirt examine QEMU, so that the first machine need not wait for it."""
 
     def doubt_acceleration(self) -> None:
-        """A guest broke inside the hypervisor: look again before the next start."""
+        """A guest broke inside the hypervisor: probe the acceleration again before the next start."""
 
     async def close(self) -> None:
-        """Let go of libvirt; guests go on."""
+        """Close the connection to libvirt; guests go on."""

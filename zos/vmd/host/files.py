@@ -51,7 +51,7 @@ class BootFiles:
             (self.volatile(id) / name).unlink(missing_ok=True)
 
     def forget(self, id: MachineId) -> None:
-        """Remove both."""
+        """Remove both folders of a machine."""
         for folder in (self.volatile(id), self._lasting(id)):
             shutil.rmtree(folder, ignore_errors=True)
 

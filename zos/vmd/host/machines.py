@@ -73,7 +73,6 @@ class LibvirtHost:
         self._told: dict[tuple[MachineId, int], int] = {}
 
     def on_change(self, callback: OnChange) -> None:
-        """Call `callback` when a domain changes or the connection ends."""
         self._callback = callback
 
     def _changed(self, id: MachineId | None) -> None:
@@ -81,13 +80,11 @@ class LibvirtHost:
             self._loop.call_soon_threadsafe(self._callback, id)
 
     async def close(self) -> None:
-        """Let go of libvirt; guests go on."""
         await self._connection.close()
 
     # Seeing
 
     async def observe(self, machine: Machine) -> ObservedGuest | None:
-        """The machine's domain."""
         return await self._connection.run(machine.id, "look at", lambda link: self._look(link, machine), LOOK)
 
     def _look(self, link: Any, machine: Machine) -> ObservedGuest | None:
@@ -144,7 +141,6 @@ class LibvirtHost:
             raise StartFailed(id=machine.id, problem=err) from None
 
     async def missing(self, machine: Machine) -> str:
-        """What it is made of and is not there."""
         return await self._disk_work(machine, "look for the parts of", self._files.missing)
 
     async def _disk_work(self, machine: Machine, what: str, action: Callable[[Machine], T]) -> T:
@@ -154,19 +150,15 @@ class LibvirtHost:
         )
 
     async def stop(self, id: MachineId) -> None:
-        """Cut the guest's power."""
         await self._change(id, "stop", lambda found: found.destroy())
 
     async def pause(self, id: MachineId) -> None:
-        """Hold the guest."""
         await self._change(id, "pause", lambda found: found.suspend())
 
     async def resume(self, id: MachineId) -> None:
-        """Let it go on."""
         await self._change(id, "resume", lambda found: found.resume())
 
     async def grow(self, id: MachineId, index: int, size: int) -> None:
-        """Tell the guest the new size of a disk."""
         name, unit = seed.disk_name(index), libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
         await self._change(id, "grow a disk of", lambda found: found.blockResize(name, size, unit))
 
@@ -185,7 +177,6 @@ class LibvirtHost:
         await self._connection.run(id, what, change, CHANGE)
 
     async def forget(self, machine: Machine) -> None:
-        """Remove what was made for its boots."""
         await self._disk_work(machine, "forget", lambda m: self._files.forget(m.id))
 
     async def send(self, id: MachineId, data: bytes) -> None:
@@ -224,7 +215,6 @@ class LibvirtHost:
         )
 
     def doubt_acceleration(self) -> None:
-        """Look again before the next start."""
         self._acceleration = None
 
 
