@@ -34,7 +34,7 @@ from zos.relay.federation import Outcome
 from zos.relay.server import Relay, serving
 from zos.rmb import envelope as env
 from zos.rmb.cipher import seal, unseal
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Peer
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.twins import TwinCache
@@ -136,15 +136,15 @@ async def latencies(call: Callable[[], Awaitable[object]], calls: int) -> list[f
     return found
 
 
-async def abreast(call: Callable[[], Awaitable[object]], calls: int, lanes: int = 8) -> tuple[float, float]:
+async def abreast(call: Callable[[], Awaitable[object]], calls: int, destinations: int = 8) -> tuple[float, float]:
     """Calls per second with several under way, and milliseconds of CPU for one."""
 
-    async def lane() -> None:
-        for _ in range(calls // lanes):
+    async def destination() -> None:
+        for _ in range(calls // destinations):
             await call()
 
     began, spent = time.perf_counter(), time.thread_time()
-    await asyncio.gather(*(lane() for _ in range(lanes)))
+    await asyncio.gather(*(destination() for _ in range(destinations)))
     return calls / (time.perf_counter() - began), 1000 * (time.thread_time() - spent) / calls
 
 
@@ -154,7 +154,7 @@ def asking(me: Peer) -> Callable[[], Awaitable[object]]:
 
 async def throughput(chain: Chain, calls: int) -> dict[str, float]:
     """Round trips, with the node's keys in this process and in core-0."""
-    fast: Rate[int] = Rate(SystemClock(), 1e6, 1e6)
+    fast: RateLimiter[int] = RateLimiter(SystemClock(), 1e6, 1e6)
     relay = Relay(TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nowhere(), pace=fast)
     result: dict[str, float] = {}
     async with serving(relay, "127.0.0.1", 0) as port:
@@ -205,7 +205,7 @@ async def flood(loud: Peer) -> None:
     made.plain = BODY
     await env.signed(made, LOUD.key)
     frame = made.SerializeToString()
-    (line,) = loud.lines
+    (line,) = loud.connections
     while True:
         began = time.perf_counter()
         for _ in range(100):

@@ -53,7 +53,7 @@ class Shares:
             self._leave(key)
             raise
 
-    def give(self, key: str) -> None:
+    def release(self, key: str) -> None:
         """Give a place back."""
         self._all.release()
         self._keys[key][0].release()
@@ -73,7 +73,7 @@ class Shares:
         try:
             yield
         finally:
-            self.give(key)
+            self.release(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Fetcher:
 
         def ended(future: asyncio.Future[list[Found]]) -> None:
             self._running.discard(future)
-            self._lookups.give(key)
+            self._lookups.release(key)
             if not future.cancelled():
                 future.exception()  # whoever waited may have given up
 

@@ -31,8 +31,8 @@ from zos.flist.layout import (
     Route,
     block_count,
 )
-from zos.flist.stranger import Stranger
 from zos.flist.unpack import unpack
+from zos.flist.untrusted_sqlite import UntrustedSqlite
 
 ROOT_KEY = hashlib.blake2b(b"", digest_size=OLD_DIGEST).hexdigest().encode()
 MAX_RECORD = 16 << 20
@@ -50,7 +50,7 @@ def convert(path: Path, out: Path, store: str, limits: Limits | None = None) -> 
     bounds = limits or Limits()
     try:
         router = unpack(path, database)
-        with Stranger(
+        with UntrustedSqlite(
             database, path.name, ("entries", "metadata"), longest=MAX_RECORD, seconds=bounds.seconds
         ) as entries:
             routes = _routes(entries, router) or (Route(0, 255, store),)
@@ -62,7 +62,7 @@ def convert(path: Path, out: Path, store: str, limits: Limits | None = None) -> 
         database.unlink(missing_ok=True)
 
 
-def _routes(entries: Stranger, router: bytes) -> tuple[Route, ...]:
+def _routes(entries: UntrustedSqlite, router: bytes) -> tuple[Route, ...]:
     has_metadata = "metadata" in entries.tables("entries")
     found: tuple[Route, ...] = ()
     try:
@@ -94,7 +94,7 @@ class _Access:
 
 
 class _Converter:
-    def __init__(self, entries: Stranger, writer: Writer, limits: Limits) -> None:
+    def __init__(self, entries: UntrustedSqlite, writer: Writer, limits: Limits) -> None:
         self._entries = entries
         self._writer = writer
         self._limits = limits

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from zos.flist.errors import FlistBroken
 from zos.flist.layout import DIGEST, MAX_NAME, MAX_TARGET, MAX_URL, ROOT, Node, Route, block_count
-from zos.flist.stranger import MAGIC, TROUBLE, Stranger
+from zos.flist.untrusted_sqlite import MAGIC, TROUBLE, UntrustedSqlite
 
 SCHEMA = """
 CREATE TABLE inode (ino INTEGER PRIMARY KEY AUTOINCREMENT, parent INTEGER, name VARCHAR(255), size INTEGER,
@@ -74,14 +74,14 @@ def read(path: Path, limits: Limits | None = None) -> Flist:
         if file.read(len(MAGIC)) != MAGIC:
             raise FlistBroken(flist=path.name, problem="it is another kind of file")
     try:
-        with Stranger(path, path.name, KNOWN, seconds=bounds.seconds) as database:
+        with UntrustedSqlite(path, path.name, KNOWN, seconds=bounds.seconds) as database:
             return _Reader(database, bounds).read()
     except TROUBLE as err:
         raise FlistBroken(flist=path.name, problem=str(err) or type(err).__name__) from None
 
 
 class _Reader:
-    def __init__(self, database: Stranger, limits: Limits) -> None:
+    def __init__(self, database: UntrustedSqlite, limits: Limits) -> None:
         self._rows = database.rows
         self._broken = database.broken
         self._limits = limits

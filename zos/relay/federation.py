@@ -1,4 +1,4 @@
-"""To other relays: an envelope is posted to the first of a twin's relays that takes it. All effects."""
+"""Posts envelopes to other relays: the first of a twin's relays that accepts one gets it. All effects."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PASSES = 3
 PAUSES = (0.1, 0.2)
 AGAIN, LONGEST = 2.0, 30.0
 """Seconds before relays that all failed are tried again, and the most that this grows to."""
-PER_LANE = 4
-"""Posts at the same time to the same relays: what hangs holds up only its own."""
+PER_DESTINATION = 4
+"""Posts at the same time to the same relays: a relay that hangs delays only its own messages."""
 POSTS = 4096
-"""Posts at the same time, of all lanes."""
+"""Posts at the same time, of all destinations."""
 LARGEST_ANSWER = 64 * 1024
 RELAYS = 4
 """Relays of a twin that are tried; clients write no more."""
@@ -40,7 +40,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?")
 
 
 class Outcome(StrEnum):
-    """What became of a message; the words are for its sender."""
+    """What became of a message; the texts go to its sender."""
 
     TAKEN = ""
     REFUSED = "destination offline"
@@ -48,15 +48,15 @@ class Outcome(StrEnum):
 
 
 @dataclass(slots=True)
-class _Lane:
-    """What goes to the same relays."""
+class _Destination:
+    """A set of relays that some twins have in common."""
 
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_LANE))
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_DESTINATION))
     users: int = 0
 
 
 class Federation:
-    """Knows which relays failed lately, and asks them last."""
+    """Remembers which relays failed lately and tries them last."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class Federation:
         self._again = again
         self._deadline = deadline
         self._failures: dict[str, deque[float]] = {}
-        self._lanes: dict[tuple[str, ...], _Lane] = {}
-        # How many posts there are is for the lanes and for who calls to say.
-        self._fetcher = Fetcher(policy, total=POSTS, share=PER_LANE)
+        self._destinations: dict[tuple[str, ...], _Destination] = {}
+        # The callers and the destinations bound the number of posts.
+        self._fetcher = Fetcher(policy, total=POSTS, share=PER_DESTINATION)
         self.counts: dict[str, Counter[str]] = {"success": Counter(), "error": Counter()}
         """Messages by relay."""
 
@@ -87,24 +87,24 @@ class Federation:
         self._fetcher.close()
 
     async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
-        """Bring it to one of the relays within so many seconds.
+        """Deliver it to one of the relays within so many seconds.
 
         A relay's 4xx is final, everything else is tried again until then.
         """
         known = tuple(sorted({one for one in domains if _DOMAIN.fullmatch(one)}))[:RELAYS]
         if not known:
             return Outcome.REFUSED
-        lane = self._lanes.setdefault(known, _Lane())
-        lane.users += 1
+        destination = self._destinations.setdefault(known, _Destination())
+        destination.users += 1
         try:
             async with asyncio.timeout(span):
-                outcome = await self._insist(lane.turns, known, frame)
+                outcome = await self._insist(destination.turns, known, frame)
         except TimeoutError:
             outcome = Outcome.EXPIRED
         finally:
-            lane.users -= 1
-            if not lane.users:
-                del self._lanes[known]
+            destination.users -= 1
+            if not destination.users:
+                del self._destinations[known]
         if outcome is not Outcome.TAKEN:
             for domain in known:
                 self._count("error", domain)
@@ -153,7 +153,7 @@ class Federation:
 
     def _count(self, what: str, domain: str) -> None:
         counts = self.counts[what]
-        # Whoever has a twin can name relays; so many are counted by name.
+        # Anybody with a twin can name relays, so only this many are counted by name.
         counts[domain if domain in counts or len(counts) < MEMORY else "others"] += 1
 
     async def _post(self, domain: str, frame: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Serves twins: joins, routes, queues, federates, counts. One WebSocket per session, envelopes unchanged."""
+"""The relay's server: joins, routing, queues, federation, metrics. One WebSocket per session, envelopes unchanged."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aiohttp import WSMsgType, web
 
 from zos.errors import ZosError
 from zos.relay import metrics
-from zos.relay.allowance import Allowance, Limit
 from zos.relay.federation import Outcome
+from zos.relay.quota import Limit, MinuteQuota, network_of
 from zos.relay.sessions import MIB, Address, Message, Session, Sessions
 from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.envelope import LARGEST, TwinRecord
 from zos.rmb.errors import ProtocolError, WrongSignature
-from zos.rmb.limits import Once, Rate, Room, Share
+from zos.rmb.limits import FairQuota, MessageQuota, RateLimiter, ReplayMemory
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
@@ -45,8 +45,8 @@ TURN = 16
 """Messages of one connection after which others have a turn."""
 LOOKUPS, LOOKUPS_BURST = 50.0, 1000.0
 """Destinations per second that one twin may have looked up on the chain."""
-STRANGERS, STRANGERS_BURST = 20.0, 200.0
-"""The same for who comes from one address and has not shown yet who it is."""
+UNVERIFIED, UNVERIFIED_BURST = 20.0, 200.0
+"""The same for one network address whose clients have not proved who they are."""
 ROUTING, ROUTING_EACH = 4096, 1024
 ROUTING_BYTES = 32 * MIB
 """Messages, and bytes of them, that may be waiting for a lookup or another relay; of one twin half of what is free."""
@@ -57,7 +57,7 @@ _SPLIT = re.compile(r"[,\s]+")
 
 
 class Away(Protocol):
-    """The other relays."""
+    """Delivers to other relays."""
 
     @property
     def counts(self) -> Mapping[str, Counter[str]]: ...
@@ -66,7 +66,7 @@ class Away(Protocol):
 
 
 class _Undeliverable(Exception):
-    """What the sender is told; `later` when it may work in a moment."""
+    """Its text goes to the sender; `later` says that a retry may succeed."""
 
     def __init__(self, text: str, later: bool = False) -> None:
         super().__init__(text)
@@ -83,20 +83,22 @@ class Relay:
         clock: Clock,
         away: Away,
         limit: Limit | None = None,
-        pace: Rate[int] | None = None,
+        pace: RateLimiter[int] | None = None,
     ) -> None:
         self._twins = twins
         self._domain = domain
         self._clock = clock
         self._away = away
-        self._allowance = Allowance(limit, clock)
-        self._pace = pace or Rate(clock, PACE, PACE_BURST)
-        self._lookups: Rate[int] = Rate(clock, LOOKUPS, LOOKUPS_BURST)
-        self._strangers: Rate[str] = Rate(clock, STRANGERS, STRANGERS_BURST)
+        self._quota = MinuteQuota(limit, clock)
+        self._pace = pace or RateLimiter(clock, PACE, PACE_BURST)
+        self._lookups: RateLimiter[int] = RateLimiter(clock, LOOKUPS, LOOKUPS_BURST)
+        self._unverified: RateLimiter[str] = RateLimiter(clock, UNVERIFIED, UNVERIFIED_BURST)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._routing: Room[int] = Room(Share(ROUTING, ROUTING_EACH), Share(ROUTING_BYTES, ROUTING_BYTES))
-        self._posts: Share[str] = Share(POSTS, POSTS)
-        self._once = Once(clock)
+        self._routing: MessageQuota[int] = MessageQuota(
+            FairQuota(ROUTING, ROUTING_EACH), FairQuota(ROUTING_BYTES, ROUTING_BYTES)
+        )
+        self._posts: FairQuota[str] = FairQuota(POSTS, POSTS)
+        self._replays = ReplayMemory(clock)
         self.stalled = STALLED
         self.pongs = PONGS
         self.sessions = Sessions(clock)
@@ -125,7 +127,7 @@ class Relay:
             return web.Response(status=400, text="a token is needed: GET /?TOKEN\n")
         try:
             seen = token.parse(request.query_string)
-            twin = await self._stranger(seen.twin, request)
+            twin = await self._claimed_twin(seen.twin, request)
             if twin is None:
                 return web.Response(status=401, text=f"twin {seen.twin} is not on the chain\n")
             seen.check(twin.account, self._clock.time())
@@ -144,9 +146,9 @@ class Relay:
             self.sessions.leave(session)
         return socket
 
-    async def _stranger(self, twin: int, request: web.Request) -> TwinRecord | None:
-        """A twin that somebody says to be."""
-        if self._twins.knows(twin) or self._strangers.take(request.remote or ""):
+    async def _claimed_twin(self, twin: int, request: web.Request) -> TwinRecord | None:
+        """The twin that a client claims to be, not verified yet."""
+        if self._twins.knows(twin) or self._unverified.take(network_of(request.remote)):
             return await self._look(twin)
         if (known := self._twins.known(twin)) is None:
             raise _Undeliverable("too many unknown twins; try again in a moment", later=True)
@@ -195,7 +197,7 @@ class Relay:
                 await asyncio.sleep(wait if wait > PAUSE else 0)
 
     async def _write(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
-        """Give a connection its messages until it ends, or has to: then it is closed, and with it its reader."""
+        """Write queued messages until the session ends; then close the connection, which ends its reader too."""
         try:
             while True:
                 await self._give(socket, session, await self.sessions.next(session))
@@ -238,7 +240,7 @@ class Relay:
         sender = session.address[0]
         if (seen.source.twin, seen.source.connection) != session.address:
             self._tell(session.address, seen, "message wrong source")
-        elif not self._allowance.take(sender, len(data)):
+        elif not self._quota.take(sender, len(data)):
             self.counts["limited"] += 1
             self._tell(session.address, seen, "exceeded rate limits, dropping message")
         elif seen.WhichOneof("message") == "ping":
@@ -250,7 +252,7 @@ class Relay:
         elif not self._routing.take(sender, len(data)):
             self._tell(session.address, seen, "too many messages to other relays; try again in a moment")
         else:
-            # What needs a lookup, another relay or patience must not hold up this sender's other messages.
+            # A lookup or another relay must not hold up this sender's other messages.
             task = asyncio.create_task(self._route(data, seen, session.address))
             self._tasks.add(task)
             task.add_done_callback(self._routed)
@@ -285,10 +287,10 @@ class Relay:
         except _Undeliverable as err:
             self._tell(sender, seen, str(err))
         finally:
-            self._routing.give(sender[0], len(data))
+            self._routing.release(sender[0], len(data))
 
     async def _local(self, data: bytes, seen: Envelope, sender: int) -> list[str]:
-        """Bring it to its session or queue; otherwise give the relays where it belongs."""
+        """Deliver it to its session or queue; returns the other relays to which it belongs, if not here."""
         address = _to(seen)
         if self.sessions.get(address) is not None:
             self._keep(data, seen, sender)
@@ -315,18 +317,18 @@ class Relay:
         self.sessions.put(sender, sender[0], back.SerializeToString(), env.span(seen))
 
     def _tell(self, sender: Address, seen: Envelope, problem: str) -> None:
-        """An error for the sender of a request; answers that cannot be delivered are nobody's business."""
+        """Send an error to the sender of a request; for answers that cannot be delivered nobody is told."""
         self.counts["refused"] += 1
         if seen.WhichOneof("message") == "request":
             told = env.relay_error(seen, problem, self._clock.time())
             told.destination.twin, told.destination.connection = sender
-            # At the cost of its own room: who does not read its errors gets no more of them.
+            # It counts for the sender's own quota: a client that does not read its errors gets no more of them.
             self.sessions.put(sender, sender[0], told.SerializeToString(), env.span(told))
 
-    # Other relays, and who measures
+    # Other relays, and metrics
 
     async def _federated(self, request: web.Request) -> web.Response:
-        remote = request.remote or ""
+        remote = network_of(request.remote)
         if not self._posts.take(remote):
             return web.Response(status=503, text="too many at once\n")
         try:
@@ -340,31 +342,31 @@ class Relay:
         except _Undeliverable as err:
             return web.Response(status=503 if err.later else 404, text=f"{err}\n")
         finally:
-            self._posts.give(remote)
+            self._posts.release(remote)
         return web.Response(status=202)
 
     async def _posted(self, data: bytes, request: web.Request) -> None:
         """Take a message from another relay, or from whoever posts one: so its signature says whose it is."""
         self.counts["posted"] += 1
         seen = env.decode(data)
-        sender = await self._stranger(seen.source.twin, request) if seen.source.twin else None
+        sender = await self._claimed_twin(seen.source.twin, request) if seen.source.twin else None
         if sender is None:
             raise WrongSignature(twin=seen.source.twin)
         env.check_signature(seen, sender)
         env.check_time(seen, self._clock.time())
         # What was captured once must not fill a queue in its sender's name.
         name = (sender.id, f"{seen.source.connection} to {_to(seen)}", seen.uid)
-        if self._once.has(*name):
+        if self._replays.has(*name):
             self.counts["repeated"] += 1
             return
-        if not self._allowance.take(sender.id, len(data)):
+        if not self._quota.take(sender.id, len(data)):
             self.counts["limited"] += 1
             raise _Undeliverable("exceeded rate limits, dropping message")
         if not self._may_look(seen, sender.id):
             raise _Undeliverable("too many unknown destinations", later=True)
         if await self._local(data, seen, sender.id):
             raise _Undeliverable("this relay is not one of the twin's")
-        self._once.is_new(*name, env.ends(seen))
+        self._replays.is_new(*name, env.ends(seen))
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = metrics.relay_values(

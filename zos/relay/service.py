@@ -5,9 +5,9 @@ from __future__ import annotations
 import ssl
 
 from zos.fetch.policy import Policy
-from zos.relay.allowance import Limit
 from zos.relay.command import BadOptions, Settings
 from zos.relay.federation import Federation
+from zos.relay.quota import Limit
 from zos.relay.server import Relay, serving
 from zos.rmb.account import chain_twins
 from zos.rmb.twins import TwinCache

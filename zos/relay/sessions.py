@@ -1,7 +1,7 @@
-"""Who is connected, and what waits for whom. Bounded, divided fairly, forgets what has expired. Pure but for the clock.
+"""Sessions, and queues of messages for them: bounded, shared fairly, expiring. Pure but for the clock.
 
-A message is always put into the box of its address first, and a connection takes from its box: so nothing is lost
-between two connections, and a slow reader is the same as an absent one. In a box the senders take turns.
+A message is always put into the queue of its address first, and a connection takes from its queue: so nothing is lost
+between two connections, and a slow reader is the same as an absent one. In a queue the senders take turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from zos.rmb.limits import Share
+from zos.rmb.limits import FairQuota
 from zos.runtime.clock import Clock
 
 Address = tuple[int, str]
@@ -21,14 +21,14 @@ KEEP = 3600.0
 """Seconds that a message waits at most."""
 MIB = 1024 * 1024
 OVERHEAD = 2048
-"""Bytes that a waiting message costs besides its own, with a box of its own."""
+"""Bytes that a waiting message costs besides its own, with a queue of its own."""
 TOTAL = 64 * MIB
 PER_TWIN = 16 * MIB
 """Bytes that wait for all twins together, and for one: no sender has more than half of either."""
 SESSIONS = 64
-"""Sessions of one twin; the oldest makes room for the newest."""
+"""Sessions of one twin; the oldest makes way for the newest."""
 SWEEP = 5.0
-"""Seconds after which the boxes are looked through for what has expired."""
+"""Seconds after which the queues are looked through for what has expired."""
 
 
 @dataclass(eq=False, slots=True)
@@ -39,43 +39,43 @@ class Session:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
     stop: Callable[[], object] = lambda: None
-    """Ends whoever gives it its messages, also in the middle of one that is not read."""
+    """Stops its writer, even in the middle of a message that is not read."""
 
     def end(self) -> None:
-        """It is over, or has to be."""
+        """End it and stop its writer."""
         self.ended = True
         self.stop()
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A frame that waits."""
+    """A queued frame."""
 
     frame: bytes
     sender: int
-    """The twin whose share of the room it takes."""
+    """The twin whose share of the quota it takes."""
     until: float
 
     @property
     def size(self) -> int:
-        """What it is charged with."""
+        """Bytes that it counts for."""
         return len(self.frame) + OVERHEAD
 
 
-_Box = OrderedDict[int, deque[Message]]
+_Queue = OrderedDict[int, deque[Message]]
 
 
 class Sessions:
-    """All connections by address, and the messages for them."""
+    """All sessions by address, and the messages queued for them."""
 
     def __init__(self, clock: Clock, total: int = TOTAL, per_twin: int = PER_TWIN) -> None:
         self._clock = clock
         self._per_twin = per_twin
         self._here: dict[Address, Session] = {}
         self._of_twin: dict[int, OrderedDict[Address, Session]] = {}
-        self._boxes: dict[Address, _Box] = {}
-        self._room: Share[int] = Share(total, total)
-        self._rooms: dict[int, Share[int]] = {}
+        self._queues: dict[Address, _Queue] = {}
+        self._all: FairQuota[int] = FairQuota(total, total)
+        self._quotas: dict[int, FairQuota[int]] = {}
         self._swept = clock.monotonic()
 
     def __len__(self) -> int:
@@ -83,11 +83,11 @@ class Sessions:
 
     @property
     def waiting(self) -> int:
-        """Bytes that are held for somebody."""
-        return self._room.used
+        """Bytes that are queued."""
+        return self._all.used
 
     def get(self, address: Address) -> Session | None:
-        """Who is connected under an address."""
+        """The session of an address, if it is connected."""
         return self._here.get(address)
 
     def join(self, address: Address) -> Session:
@@ -102,7 +102,7 @@ class Sessions:
         return session
 
     def leave(self, session: Session) -> None:
-        """A connection is over; what waits goes on waiting."""
+        """Remove a session; its queue stays."""
         session.end()
         if self._here.get(session.address) is not session:
             return
@@ -113,19 +113,19 @@ class Sessions:
             del self._of_twin[session.address[0]]
 
     def put(self, address: Address, sender: int, frame: bytes, span: float) -> bool:
-        """Let a message wait for so many seconds; False when its sender has no room left."""
+        """Let a message wait for so many seconds; False when its sender has used up its quota."""
         message = Message(frame, sender, self._clock.time() + min(span, KEEP))
         now = self._clock.monotonic()
         if now - self._swept >= SWEEP:
             self._swept = now
             self._sweep()
-        room = self._rooms.setdefault(address[0], Share(self._per_twin, self._per_twin))
-        if not self._room.fits(sender, message.size) or not room.take(sender, message.size):
-            if not room.used:
-                del self._rooms[address[0]]
+        quota = self._quotas.setdefault(address[0], FairQuota(self._per_twin, self._per_twin))
+        if not self._all.fits(sender, message.size) or not quota.take(sender, message.size):
+            if not quota.used:
+                del self._quotas[address[0]]
             return False
-        self._room.take(sender, message.size)
-        self._boxes.setdefault(address, OrderedDict()).setdefault(sender, deque()).append(message)
+        self._all.take(sender, message.size)
+        self._queues.setdefault(address, OrderedDict()).setdefault(sender, deque()).append(message)
         session = self._here.get(address)
         if session is not None:
             session.wake.set()
@@ -139,54 +139,54 @@ class Sessions:
         return message
 
     def again(self, session: Session, message: Message) -> None:
-        """It could not be given; it waits on, before the others of its sender."""
+        """Put a message back that could not be written, before the others of its sender."""
         address = session.address
-        room = self._rooms.setdefault(address[0], Share(self._per_twin, self._per_twin))
-        if room.take(message.sender, message.size):
-            if self._room.take(message.sender, message.size):
-                self._boxes.setdefault(address, OrderedDict()).setdefault(message.sender, deque()).appendleft(message)
+        quota = self._quotas.setdefault(address[0], FairQuota(self._per_twin, self._per_twin))
+        if quota.take(message.sender, message.size):
+            if self._all.take(message.sender, message.size):
+                self._queues.setdefault(address, OrderedDict()).setdefault(message.sender, deque()).appendleft(message)
             else:
-                room.give(message.sender, message.size)
-        if not room.used:
-            del self._rooms[address[0]]
+                quota.release(message.sender, message.size)
+        if not quota.used:
+            del self._quotas[address[0]]
 
     def _take(self, address: Address) -> Message | None:
-        box = self._boxes.get(address)
-        while box:
-            sender, messages = next(iter(box.items()))
+        queue = self._queues.get(address)
+        while queue:
+            sender, messages = next(iter(queue.items()))
             message = messages.popleft()
             self._give_back(address[0], message)
             if messages:
-                box.move_to_end(sender)
+                queue.move_to_end(sender)
             else:
-                del box[sender]
+                del queue[sender]
             if message.until > self._clock.time():
                 break
         else:
-            self._boxes.pop(address, None)
+            self._queues.pop(address, None)
             return None
-        if not box:
-            del self._boxes[address]
+        if not queue:
+            del self._queues[address]
         return message
 
     def _give_back(self, twin: int, message: Message) -> None:
-        self._room.give(message.sender, message.size)
-        room = self._rooms[twin]
-        room.give(message.sender, message.size)
-        if not room.used:
-            del self._rooms[twin]
+        self._all.release(message.sender, message.size)
+        quota = self._quotas[twin]
+        quota.release(message.sender, message.size)
+        if not quota.used:
+            del self._quotas[twin]
 
     def _sweep(self) -> None:
         now = self._clock.time()
-        for address, box in list(self._boxes.items()):
-            for sender, messages in list(box.items()):
+        for address, queue in list(self._queues.items()):
+            for sender, messages in list(queue.items()):
                 for message in messages:
                     if message.until <= now:
                         self._give_back(address[0], message)
                 kept = deque(message for message in messages if message.until > now)
                 if kept:
-                    box[sender] = kept
+                    queue[sender] = kept
                 else:
-                    del box[sender]
-            if not box:
-                del self._boxes[address]
+                    del queue[sender]
+            if not queue:
+                del self._queues[address]

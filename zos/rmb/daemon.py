@@ -9,7 +9,7 @@ from zos.chain.api import ChainClient, NoSuchTwin, NotRegistered
 from zos.core0.api import Core0Client, Purpose
 from zos.rmb.api.rmb_pb2_grpc import add_RmbServicer_to_server
 from zos.rmb.envelope import TwinRecord
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Peer
 from zos.rmb.router import Node, Router
 from zos.rmb.service import RmbService
@@ -83,7 +83,7 @@ class Rmb(Daemon):
             rt.node.relay,
             router.handle,
             clock=rt.clock,
-            rate=Rate(rt.clock, config.rate, config.burst),
+            rate=RateLimiter(rt.clock, config.rate, config.burst),
         )
         rt.serve(RmbService(peer), add_RmbServicer_to_server)
         if rt.node.relay:

@@ -1,4 +1,4 @@
-"""How much one twin, or one relay, may ask for: a rate, a part of a bounded room, and no message twice.
+"""Limits of one twin or one relay: rates, fair quotas of bounded memory, and a memory against replays.
 
 All memory is bounded. Pure but for the clock.
 """
@@ -30,7 +30,7 @@ class _Bucket:
     at: float
 
 
-class Rate(Generic[K]):
+class RateLimiter(Generic[K]):
     """A token bucket for each key."""
 
     def __init__(self, clock: Clock, rate: float = 50.0, burst: float = 200.0) -> None:
@@ -39,16 +39,16 @@ class Rate(Generic[K]):
         self._burst = burst
         self._buckets: OrderedDict[K, _Bucket] = OrderedDict()
 
-    def times(self, factor: float) -> Rate[Any]:
-        """The same but so many times as high, for keys of another kind."""
-        return Rate(self._clock, factor * self._rate, factor * self._burst)
+    def times(self, factor: float) -> RateLimiter[Any]:
+        """A limiter with `factor` times the rate and burst, for keys of another kind."""
+        return RateLimiter(self._clock, factor * self._rate, factor * self._burst)
 
     def has(self, key: K) -> bool:
-        """Whether `take` would be."""
+        """Whether `take` would succeed now."""
         return self._filled(key).tokens >= 1
 
     def take(self, key: K) -> bool:
-        """Whether the key may have one more now."""
+        """Take one token; False when the bucket is empty."""
         bucket = self._filled(key)
         if bucket.tokens < 1:
             return False
@@ -56,7 +56,7 @@ class Rate(Generic[K]):
         return True
 
     def wait(self, key: K, amount: float = 1.0) -> float:
-        """Take in any case; gives the seconds after which the next may be taken."""
+        """Take tokens even when the bucket is empty; returns the seconds until it is above zero again."""
         bucket = self._filled(key)
         bucket.tokens -= amount
         return max(0.0, -bucket.tokens / self._rate)
@@ -75,11 +75,11 @@ class Rate(Generic[K]):
         return bucket
 
 
-class Share(Generic[K]):
-    """A bounded room that no key can fill alone.
+class FairQuota(Generic[K]):
+    """Divides a total among keys so that no key can use it up alone.
 
     A key may hold half of what the others leave, and never more than `each`: one greedy key leaves a half, ten leave
-    an eleventh, and who holds nothing gets something as long as there is anything.
+    an eleventh, and a key that holds nothing gets something as long as there is anything.
     """
 
     def __init__(self, total: int, each: int) -> None:
@@ -89,25 +89,24 @@ class Share(Generic[K]):
         self.used = 0
 
     def holds(self, key: K) -> int:
-        """What the key has taken and not given back."""
+        """What the key has taken and not released."""
         return self._held.get(key, 0)
 
     def fits(self, key: K, amount: int) -> bool:
-        """Whether the key may take so much more."""
+        """Whether `take` would succeed now."""
         held = self._held.get(key, 0)
         free = self._total - self.used
         return amount <= free and held + amount <= self._each and (not held or 2 * (held + amount) <= free + held)
 
     def take(self, key: K, amount: int = 1) -> bool:
-        """Take it if it fits."""
+        """Take it if it fits; False when it does not."""
         if not self.fits(key, amount):
             return False
         self._held[key] = self._held.get(key, 0) + amount
         self.used += amount
         return True
 
-    def give(self, key: K, amount: int = 1) -> None:
-        """Give back."""
+    def release(self, key: K, amount: int = 1) -> None:
         self.used -= amount
         left = self._held[key] - amount
         if left:
@@ -116,25 +115,25 @@ class Share(Generic[K]):
             del self._held[key]
 
 
-class Room(Generic[K]):
-    """Messages that are held at the same time: so many, and so many bytes of them."""
+class MessageQuota(Generic[K]):
+    """Limits messages held at the same time, by their number and by their bytes."""
 
-    def __init__(self, messages: Share[K], size: Share[K]) -> None:
+    def __init__(self, messages: FairQuota[K], size: FairQuota[K]) -> None:
         self.messages = messages
         self.size = size
 
     def fits(self, key: K, size: int) -> bool:
-        """Whether there is a place for one more message."""
+        """Whether `take` would succeed now."""
         return self.messages.fits(key, 1) and self.size.fits(key, size)
 
     def take(self, key: K, size: int) -> bool:
-        """Take one, if there is one."""
+        """Take a place for one message; False when there is none."""
         return self.fits(key, size) and self.messages.take(key, 1) and self.size.take(key, size)
 
-    def give(self, key: K, size: int) -> None:
-        """A message is over."""
-        self.messages.give(key, 1)
-        self.size.give(key, size)
+    def release(self, key: K, size: int) -> None:
+        """Give a message's place back."""
+        self.messages.release(key, 1)
+        self.size.release(key, size)
 
 
 @dataclass(slots=True)
@@ -144,28 +143,28 @@ class _Memory:
     """A heap: what expires next is first."""
 
 
-class Once:
-    """Remembers each twin's messages until they expire, so that none is dealt with twice.
+class ReplayMemory:
+    """Remembers each twin's messages until they expire, so that none is processed twice.
 
-    What is remembered is never given up for newer messages: a twin with too many open ones gets no more in. So
-    neither its own nor another's flood makes a replay possible.
+    A full memory refuses new messages and keeps the old ones, so that no flood, by the twin itself or by another,
+    makes a replay possible.
     """
 
     def __init__(self, clock: Clock, total: int = SEEN, each: int = SEEN_PER_TWIN) -> None:
         self._clock = clock
-        self._share: Share[int] = Share(total, each)
+        self._share: FairQuota[int] = FairQuota(total, each)
         self._twins: OrderedDict[int, _Memory] = OrderedDict()
 
     def __len__(self) -> int:
         return self._share.used
 
     def has(self, twin: int, session: str, uid: str) -> bool:
-        """Whether it is remembered."""
+        """Whether this message was seen and has not expired."""
         memory = self._twins.get(twin)
         return memory is not None and _name(session, uid) in memory.names
 
     def is_new(self, twin: int, session: str, uid: str, until: float) -> bool:
-        """Whether it is the first of this name and is remembered now; `until` is when it expires (Unix seconds)."""
+        """Remember a message until it expires (Unix seconds); False when it is known already or there is no room."""
         key = _name(session, uid)
         now = self._clock.time()
         self._forget(twin, now)
@@ -191,7 +190,7 @@ class Once:
             return
         while memory.ends and memory.ends[0][0] <= now:
             memory.names.discard(heapq.heappop(memory.ends)[1])
-            self._share.give(twin)
+            self._share.release(twin)
         if not memory.ends:
             del self._twins[twin]
 

@@ -1,4 +1,4 @@
-"""A twin's end of the bus: answers requests of other twins, and asks them. Deals with one envelope at a time."""
+"""A twin on RMB: answers requests of other twins and sends requests to them, over any number of relays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 from zos.errors import ZosError
 from zos.rmb import envelope as env
+from zos.rmb.admission import AdmissionControl, Verdict
 from zos.rmb.cipher import Agreed, Secret, seal, unseal
+from zos.rmb.connection import RelayConnection
 from zos.rmb.envelope import SCHEMA, Signer, TwinRecord
 from zos.rmb.errors import (
     HANDLER,
@@ -26,11 +28,9 @@ from zos.rmb.errors import (
     WrongSchema,
     WrongSignature,
 )
-from zos.rmb.gate import Gate, Verdict
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
-from zos.rmb.wireline import Wireline
 from zos.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger("zos.rmb")
@@ -47,7 +47,7 @@ WAITING = 1024
 @dataclass(slots=True)
 class _Asked:
     twin: TwinRecord
-    line: Wireline
+    connection: RelayConnection
     answer: asyncio.Future[Envelope | ZosError | None] = field(repr=False)
     """The other twin's; or what the relay said instead; or None when the relay went away."""
     doubted: bool = False
@@ -68,7 +68,7 @@ class Peer:
         *,
         session: str = "",
         clock: Clock | None = None,
-        rate: Rate[int] | None = None,
+        rate: RateLimiter[int] | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._twin = twin
@@ -77,28 +77,30 @@ class Peer:
         self._twins = twins
         self._handler = handler
         self._session = session
-        self._gate = Gate(twins, self._clock, rate)
+        self._admission = AdmissionControl(twins, self._clock, rate)
         self._asked: dict[str, _Asked] = {}
         self._turns: dict[int, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
-        """Messages that were not dealt with: over a limit, seen before, not for us, or not readable."""
-        self.lines = [Wireline(url, twin, signer, session, self._clock, self._take, self._lost) for url in relays]
+        """Number of messages that were dropped: over a limit, seen before, not for us, or not readable."""
+        self.connections = [
+            RelayConnection(url, twin, signer, session, self._clock, self._take, self._lost) for url in relays
+        ]
 
     async def run(self) -> None:
-        """Be connected to every relay; returns only by being cancelled."""
+        """Stay connected to every relay until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for line in self.lines:
-                    group.create_task(line.run(), name=f"relay {line.url}")
+                for connection in self.connections:
+                    group.create_task(connection.run(), name=f"relay {connection.url}")
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def connected(self) -> None:
-        """Until one relay at least is joined."""
-        waiting = [asyncio.create_task(line.up.wait()) for line in self.lines]
+        """Wait until at least one relay is joined."""
+        waiting = [asyncio.create_task(connection.up.wait()) for connection in self.connections]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -137,10 +139,10 @@ class Peer:
     async def _ask(self, made: Envelope, other: TwinRecord) -> Envelope:
         """Send by one relay after the other until one brings it; gives the answer, checked."""
         frame = made.SerializeToString()
-        tried: dict[Wireline, ZosError] = {}
+        tried: dict[RelayConnection, ZosError] = {}
         sent = False
         while True:
-            ways = [line for line in self._ways() if line not in tried]
+            ways = [connection for connection in self._ways() if connection not in tried]
             if not ways and sent and not tried:
                 await self.connected()
                 continue
@@ -161,15 +163,17 @@ class Peer:
             if said is not None:
                 tried[ways[0]] = said
 
-    def _ways(self, preferred: Wireline | None = None) -> list[Wireline]:
-        lines = [line for line in self.lines if line.up.is_set()]
-        random.shuffle(lines)
+    def _ways(self, preferred: RelayConnection | None = None) -> list[RelayConnection]:
+        connections = [connection for connection in self.connections if connection.up.is_set()]
+        random.shuffle(connections)
         if preferred is not None:
-            lines.sort(key=lambda line: line is not preferred)
-        return lines
+            connections.sort(key=lambda connection: connection is not preferred)
+        return connections
 
     def _nobody(self) -> NoRelay:
-        return NoRelay(problem="; ".join(f"{line.url}: {line.trouble}" for line in self.lines) or "none")
+        return NoRelay(
+            problem="; ".join(f"{connection.url}: {connection.trouble}" for connection in self.connections) or "none"
+        )
 
     def _me(self, twin: int) -> Address:
         me = Address(twin=twin)
@@ -195,26 +199,26 @@ class Peer:
             raise NoEncryptionKey(twin=other.id)
         return unseal(await self._secret.shared(other.pk), seen.cipher)
 
-    # What relays bring. Nothing here waits: a message that needs patience gets a task, or is dropped.
+    # Incoming frames. Nothing here waits: a message that needs time gets a task, or is dropped.
 
-    def _take(self, frame: bytes, line: Wireline) -> None:
+    def _take(self, frame: bytes, connection: RelayConnection) -> None:
         try:
-            self._sort(env.decode(frame), len(frame), line)
+            self._sort(env.decode(frame), len(frame), connection)
         except ProtocolError as err:
             # There is nobody to answer: who sent it stood in it.
-            log.debug("relay %s: %s", line.url, err)
+            log.debug("relay %s: %s", connection.url, err)
             self.dropped += 1
         except Exception:
             # A bug of ours must not be a way to cut the node off.
-            log.exception("a message by the relay %s", line.url)
+            log.exception("a message by the relay %s", connection.url)
             self.dropped += 1
 
-    def _sort(self, seen: Envelope, size: int, line: Wireline) -> None:
+    def _sort(self, seen: Envelope, size: int, connection: RelayConnection) -> None:
         match seen.WhichOneof("message"):
             case "request":
-                self._request(seen, size, line)
+                self._request(seen, size, connection)
             case "response" | "error":
-                self._answered(seen, line)
+                self._answered(seen, connection)
             case _:
                 pass
 
@@ -230,34 +234,34 @@ class Peer:
 
     # Being asked
 
-    def _request(self, seen: Envelope, size: int, line: Wireline, looked: bool = False) -> None:
-        if self._handler is None or not seen.source.twin or seen.destination.twin != line.twin:
+    def _request(self, seen: Envelope, size: int, connection: RelayConnection, looked: bool = False) -> None:
+        if self._handler is None or not seen.source.twin or seen.destination.twin != connection.twin:
             self.dropped += 1
             return
-        said = (self._gate.looked if looked else self._gate.ask)(seen, size, line.url)
+        said = (self._admission.looked if looked else self._admission.ask)(seen, size, connection.url)
         match said.verdict:
             case Verdict.ENTER:
                 assert said.twin is not None
-                self._start(self._serve(seen, size, said.twin, line), f"request {seen.uid[:36]}")
+                self._start(self._serve(seen, size, said.twin, connection), f"request {seen.uid[:36]}")
             case Verdict.LOOK:
-                self._start(self._look(seen, size, line), f"lookup of twin {seen.source.twin}")
+                self._start(self._look(seen, size, connection), f"lookup of twin {seen.source.twin}")
             case Verdict.DROP:
                 self.dropped += 1
                 if said.refusal is not None:
-                    self._start(self._refuse(seen, None, said.refusal, line), "a refusal")
+                    self._start(self._refuse(seen, None, said.refusal, connection), "a refusal")
 
-    async def _look(self, seen: Envelope, size: int, line: Wireline) -> None:
+    async def _look(self, seen: Envelope, size: int, connection: RelayConnection) -> None:
         try:
             await self._twins.twin(seen.source.twin)
         except ZosError as err:
-            if self._gate.may_tell(line.url):
-                await self._refuse(seen, None, err, line)
+            if self._admission.may_answer(connection.url):
+                await self._refuse(seen, None, err, connection)
             return
         finally:
-            self._gate.is_over(seen, size, line.url)
-        self._request(seen, size, line, looked=True)
+            self._admission.release_lookup(seen, size, connection.url)
+        self._request(seen, size, connection, looked=True)
 
-    async def _serve(self, seen: Envelope, size: int, other: TwinRecord, line: Wireline) -> None:
+    async def _serve(self, seen: Envelope, size: int, other: TwinRecord, connection: RelayConnection) -> None:
         try:
             async with self._turns.setdefault(other.id, asyncio.Semaphore(PER_TWIN)):
                 # It may have waited for long.
@@ -265,42 +269,44 @@ class Peer:
                 body = await self._open(seen, other)
                 assert self._handler is not None
                 text = await self._handler(other.id, seen.request.command, body)
-            made = env.answer(seen, self._me(line.twin), self._clock.time())
+            made = env.answer(seen, self._me(connection.twin), self._clock.time())
             made.response.SetInParent()
-            await self._reply(made, other, text or b"null", line)
+            await self._reply(made, other, text or b"null", connection)
         except ZosError as err:
-            await self._refuse(seen, other, err, line)
+            await self._refuse(seen, other, err, connection)
         finally:
-            self._gate.held.give(other.id, size)
-            if not self._gate.held.messages.holds(other.id):
+            self._admission.held.release(other.id, size)
+            if not self._admission.held.messages.holds(other.id):
                 self._turns.pop(other.id, None)
 
-    async def _refuse(self, seen: Envelope, other: TwinRecord | None, err: ZosError, line: Wireline) -> None:
-        made = env.answer(seen, self._me(line.twin), self._clock.time())
+    async def _refuse(
+        self, seen: Envelope, other: TwinRecord | None, err: ZosError, connection: RelayConnection
+    ) -> None:
+        made = env.answer(seen, self._me(connection.twin), self._clock.time())
         made.error.code = err.code if isinstance(err, ProtocolError) else HANDLER
         made.error.message = err.explain()
         # An error says all in its text; a payload of `null` stands beside it as other peers put it there.
-        await self._reply(made, other, b"null", line)
+        await self._reply(made, other, b"null", connection)
 
-    async def _reply(self, made: Envelope, other: TwinRecord | None, body: bytes, line: Wireline) -> None:
+    async def _reply(self, made: Envelope, other: TwinRecord | None, body: bytes, connection: RelayConnection) -> None:
         try:
             await self._close(made, other or TwinRecord(made.destination.twin, b""), body)
-            await self._send(made.SerializeToString(), line)
+            await self._send(made.SerializeToString(), connection)
         except ZosError as err:
             log.warning("an answer to twin %d is lost: %s", made.destination.twin, err.explain())
 
-    async def _send(self, frame: bytes, preferred: Wireline) -> None:
+    async def _send(self, frame: bytes, preferred: RelayConnection) -> None:
         problem: ZosError | None = None
-        for line in self._ways(preferred):
+        for connection in self._ways(preferred):
             try:
-                return await line.send(frame)
+                return await connection.send(frame)
             except NoRelay as err:
                 problem = err
         raise problem or self._nobody()
 
     # Being answered
 
-    def _answered(self, seen: Envelope, line: Wireline) -> None:
+    def _answered(self, seen: Envelope, connection: RelayConnection) -> None:
         asked = self._asked.get(seen.uid)
         if asked is None or asked.answer.done():
             self.dropped += 1
@@ -308,12 +314,12 @@ class Peer:
         if not seen.source.twin:
             # A relay's own word is unsigned. Only the relay that we gave the request to can know what became of it;
             # should it lie, another is asked to bring it.
-            if line is asked.line and seen.WhichOneof("message") == "error":
+            if connection is asked.connection and seen.WhichOneof("message") == "error":
                 asked.answer.set_result(Refused(message=f"the relay says: {seen.error.message[:500]}"))
             else:
                 self.dropped += 1
             return
-        if seen.source.twin != asked.twin.id or not self._gate.may_check(line.url):
+        if seen.source.twin != asked.twin.id or not self._admission.may_check(connection.url):
             self.dropped += 1
             return
         try:
@@ -322,11 +328,11 @@ class Peer:
             self.dropped += 1  # somebody else's; the true answer may still come
             if not asked.doubted and self._twins.may_have_changed(asked.twin.id):
                 asked.doubted = True
-                self._start(self._doubt(seen, asked, line), f"second look at twin {asked.twin.id}")
+                self._start(self._doubt(seen, asked, connection), f"second look at twin {asked.twin.id}")
             return
         asked.answer.set_result(seen)
 
-    async def _doubt(self, seen: Envelope, asked: _Asked, line: Wireline) -> None:
+    async def _doubt(self, seen: Envelope, asked: _Asked, connection: RelayConnection) -> None:
         """Look whether the twin has a new key."""
         self._twins.forget(asked.twin.id)
         try:
@@ -335,10 +341,10 @@ class Peer:
             return
         if changed is not None and changed != asked.twin:
             asked.twin = changed
-            self._answered(seen, line)
+            self._answered(seen, connection)
 
-    def _lost(self, line: Wireline) -> None:
+    def _lost(self, connection: RelayConnection) -> None:
         """A relay went away, perhaps with a request; it is sent again. Who gets it twice deals with it once."""
         for asked in self._asked.values():
-            if asked.line is line and not asked.answer.done():
+            if asked.connection is connection and not asked.answer.done():
                 asked.answer.set_result(None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from zos.rmb.cipher import LocalSecret, Secret
 from zos.rmb.envelope import Signer, TwinRecord
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Handler, Peer
 from zos.rmb.twins import TwinCache
 from zos.runtime.clock import Clock, SystemClock
@@ -72,7 +72,7 @@ async def joined(
     *urls: str,
     handler: Handler | None = None,
     session: str = "",
-    rate: Rate[int] | None = None,
+    rate: RateLimiter[int] | None = None,
     clock: Clock | None = None,
     signer: Signer | None = None,
     secret: Secret | None = None,
@@ -86,7 +86,7 @@ async def joined(
     twins = TwinCache(chain.twin, clock)
     keys = signer or twin.key, secret or twin.secret
     peer = Peer(me, *keys, twins, urls, handler, session=session, rate=rate, clock=clock)
-    for line in peer.lines:
+    for line in peer.connections:
         line.again = 0.05
     running = asyncio.create_task(peer.run())
     try:

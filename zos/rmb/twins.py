@@ -1,4 +1,4 @@
-"""Looks twins up, and remembers them for a while."""
+"""Caches the chain's twins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class _Kept:
 
 
 class TwinCache:
-    """Twins as the chain had them lately. One that does not exist is asked for again sooner."""
+    """Twins as the chain had them up to `keep` seconds ago; one that does not exist is asked for again after `missing`.
+
+    An expired record stays: it serves while the chain does not answer, which a cache that drops by time would lose.
+    """
 
     def __init__(self, look: Look, clock: Clock, keep: float = 600.0, missing: float = 5.0) -> None:
         self._look = look
@@ -39,17 +42,17 @@ class TwinCache:
         return len(self._known)
 
     def knows(self, id: int) -> bool:
-        """Whether `known` has the answer, and no question to the chain is needed."""
+        """Whether `known` is fresh, so that the chain need not be asked."""
         kept = self._known.get(id)
         return kept is not None and kept.until > self._clock.monotonic()
 
     def known(self, id: int) -> TwinRecord | None:
-        """What was last heard of a twin; None also when nothing was."""
+        """The last record of a twin, however old; None when there is none."""
         kept = self._known.get(id)
         return kept.record if kept is not None else None
 
     async def twin(self, id: int) -> TwinRecord | None:
-        """A twin; None when the chain has none of this number. Who asks at the same time shares one question."""
+        """A twin; None when the chain has none of this number. Callers at the same time share one query."""
         while not self.knows(id):
             looking = self._looking.get(id)
             if looking is None:
@@ -70,7 +73,7 @@ class TwinCache:
             if kept is None or kept.record is None or now - kept.at > STALE:
                 problem = err
                 raise
-            # Silence is not a word: the twin is as it was.
+            # The chain does not answer: the record that we have still counts.
             kept.until = now + self._missing
         finally:
             del self._looking[id]
@@ -83,14 +86,14 @@ class TwinCache:
             self._known.popitem(last=False)
 
     def may_have_changed(self, id: int) -> bool:
-        """Whether it is worth while to look again: a signature did not fit, and the twin may have a new key.
+        """Whether a wrong signature is a reason to look the twin up again: it may have a new key.
 
-        Once in a while only, or a stranger could make us ask the chain for every message.
+        Only every few seconds, or a forger could make us query the chain for every message.
         """
         kept = self._known.get(id)
         return kept is not None and self._clock.monotonic() - kept.at > self._missing
 
     def forget(self, id: int) -> None:
-        """Look again next time, if the twin may have changed."""
+        """Expire the record, if the twin may have changed."""
         if self.may_have_changed(id):
             self._known[id].until = 0.0

@@ -43,9 +43,9 @@ class RmbNodeClient:
     @property
     def trouble(self) -> str:
         """Why no node can be reached: no relay is joined."""
-        if any(line.up.is_set() for line in self._peer.lines):
+        if any(connection.up.is_set() for connection in self._peer.connections):
             return ""
-        return "; ".join(f"{line.url}: {line.trouble}" for line in self._peer.lines)
+        return "; ".join(f"{connection.url}: {connection.trouble}" for connection in self._peer.connections)
 
     async def run(self) -> None:
         """Stay connected to the relay until cancelled."""

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from zos.fetch.policy import Policy
-from zos.relay.federation import PASSES, PER_LANE, Federation, Outcome
+from zos.relay.federation import PASSES, PER_DESTINATION, Federation, Outcome
 from zos.relay.server import POSTS
 from zos.relay.tests.world import FAR, NODE, USER, World, echo, heard, message, raw, world
 from zos.rmb import envelope as env
@@ -131,16 +131,16 @@ async def test_a_relay_that_hangs_holds_up_only_its_own_messages() -> None:
     async with other(0) as hung, other() as good, federation(deadline=0.5) as away:
         stuck = [asyncio.create_task(away.send([hung.domain], b"stuck", 3)) for _ in range(50)]
         async with asyncio.timeout(5):
-            while hung.open < PER_LANE:
+            while hung.open < PER_DESTINATION:
                 await asyncio.sleep(0.01)
         began = perf_counter()
         assert await away.send([good.domain], b"frame", 5) is Outcome.TAKEN
         assert perf_counter() - began < 0.4
-        assert hung.most == PER_LANE
+        assert hung.most == PER_DESTINATION
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
-    assert not away._lanes, "who waits no more is forgotten"
+    assert not away._destinations, "who waits no more is forgotten"
 
 
 async def test_two_relays_carry_a_request_and_its_answer() -> None:

@@ -27,7 +27,7 @@ from zos.relay.server import ROUTING_BYTES, ROUTING_EACH, Relay, serving
 from zos.relay.sessions import PER_TWIN
 from zos.relay.tests.world import FAR, NODE, USER, Others, World, echo, heard, message, raw, world
 from zos.rmb import token
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Peer
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.twins import TwinCache
@@ -99,7 +99,7 @@ async def test_a_polite_twin_is_served_while_another_floods(to: int) -> None:
     All is in this thread, and goes by the time that the thread computes: other processes of the machine do not count.
     The loud one writes as fast as it is read.
     """
-    async with world(pace=Rate(Computed(), 1000.0, 200.0)) as w:
+    async with world(pace=RateLimiter(Computed(), 1000.0, 200.0)) as w:
         w.chain.add(LOUD, Twin(5))
         async with joined(NODE, w.chain, w.ws, handler=echo), joined(USER, w.chain, w.ws, session="s") as me:
             alone = await latency(me)
@@ -131,7 +131,7 @@ async def test_a_polite_twin_is_served_while_another_floods(to: int) -> None:
 
 async def test_many_sessions_of_one_twin_are_read_no_faster_than_one() -> None:
     clock = SystemClock()
-    async with world(pace=Rate(clock, 100.0, 100.0)) as w:
+    async with world(pace=RateLimiter(clock, 100.0, 100.0)) as w:
         w.chain.add(LOUD)
         wires = [await Wire.join(w, LOUD, f"{number}") for number in range(10)]
         began = clock.monotonic()
@@ -163,7 +163,7 @@ async def test_a_sender_that_fills_a_twins_queue_is_told_and_others_get_in() -> 
 
 async def test_who_reads_nothing_takes_no_more_memory_than_it_is_given() -> None:
     """A hundred MB are sent to a twin that is connected and does not read; errors to a sender that does not either."""
-    async with world(pace=Rate(SystemClock(), 1e6, 1e6)) as w:
+    async with world(pace=RateLimiter(SystemClock(), 1e6, 1e6)) as w:
         w.chain.add(LOUD)
         deaf, loud = await Wire.join(w, FAR), await Wire.join(w, LOUD)
         frame = flood_of(FAR.id, 100_000)
@@ -226,7 +226,7 @@ async def test_a_newer_connection_gets_at_once_what_the_older_one_does_not_read(
 
 
 async def test_lookups_for_one_sender_are_few_and_another_is_served() -> None:
-    async with world(pace=Rate(SystemClock(), 1e6, 1e6)) as w, raw(w, USER) as polite:
+    async with world(pace=RateLimiter(SystemClock(), 1e6, 1e6)) as w, raw(w, USER) as polite:
         w.chain.add(LOUD)
         loud = await Wire.join(w, LOUD)
         asked = w.chain.asked
@@ -269,7 +269,7 @@ class Never(Others):
 
 
 async def test_messages_that_wait_for_other_relays_are_bounded_by_sender() -> None:
-    async with world(pace=Rate(SystemClock(), 1e6, 1e6)) as w:
+    async with world(pace=RateLimiter(SystemClock(), 1e6, 1e6)) as w:
         w.relay._away = w.others = away = Never()
         w.chain.add(LOUD)
         async with raw(w, LOUD) as loud, raw(w, USER) as polite:

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from zos.relay import metrics
-from zos.relay.allowance import Limit
 from zos.relay.federation import Outcome
+from zos.relay.quota import Limit
 from zos.relay.tests.world import FAR, NODE, USER, World, echo, heard, message, raw, world
 from zos.rmb import envelope as env
 from zos.rmb import token

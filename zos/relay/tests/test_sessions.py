@@ -59,7 +59,7 @@ def test_many_small_messages_are_charged_for_what_they_really_cost() -> None:
     for number in range(100_000):
         count += sessions.put((number % 50, f"{number}"), 66, b"", 100)
     assert count <= TOTAL // 2 // OVERHEAD
-    assert len(sessions._boxes) == count
+    assert len(sessions._queues) == count
 
 
 def test_senders_take_turns() -> None:
@@ -143,16 +143,16 @@ class Boxes(RuleBasedStateMachine):
 
     @invariant()
     def is_bounded(self) -> None:
-        held = [message for box in self.sessions._boxes.values() for queue in box.values() for message in queue]
+        held = [message for box in self.sessions._queues.values() for queue in box.values() for message in queue]
         assert self.sessions.waiting == sum(message.size for message in held) <= 40 * OVERHEAD
-        assert sum(room.used for room in self.sessions._rooms.values()) == self.sessions.waiting
-        assert all(self.sessions._boxes.values()), "no empty box is kept"
+        assert sum(room.used for room in self.sessions._quotas.values()) == self.sessions.waiting
+        assert all(self.sessions._queues.values()), "no empty box is kept"
 
     def teardown(self) -> None:
         for twin in (1, 2, 3):
             for name in ("", "s"):
                 given(self.sessions, (twin, name))
-        assert (self.sessions.waiting, self.sessions._boxes, self.sessions._rooms) == (0, {}, {})
+        assert (self.sessions.waiting, self.sessions._queues, self.sessions._quotas) == (0, {}, {})
 
 
 TestBoxes = Boxes.TestCase

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from zos.relay.allowance import Limit
 from zos.relay.federation import Outcome
+from zos.relay.quota import Limit
 from zos.relay.server import Relay, serving
 from zos.rmb import envelope as env
 from zos.rmb import token
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.testing import Chain, Twin
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
@@ -51,7 +51,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(limit: Limit | None = None, pace: Rate[int] | None = None) -> AsyncIterator[World]:
+async def world(limit: Limit | None = None, pace: RateLimiter[int] | None = None) -> AsyncIterator[World]:
     chain, others = Chain(), Others()
     chain.add(USER, NODE, FAR, MUTE)
     relay = Relay(TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), others, limit, pace)

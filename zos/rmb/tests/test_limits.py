@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.rmb.limits import KEYS, Once, Rate, Room, Share
+from zos.rmb.limits import KEYS, FairQuota, MessageQuota, RateLimiter, ReplayMemory
 from zos.runtime.clock import FakeClock
 
 
 def test_a_rate_is_per_twin_and_fills_up_again() -> None:
     clock = FakeClock()
-    rate: Rate[int] = Rate(clock, rate=2.0, burst=3.0)
+    rate: RateLimiter[int] = RateLimiter(clock, rate=2.0, burst=3.0)
     assert [rate.take(1) for _ in range(4)] == [True, True, True, False]
     assert rate.take(2)
     clock.advance(1)
@@ -23,7 +23,7 @@ def test_a_rate_is_per_twin_and_fills_up_again() -> None:
 
 def test_who_is_slowed_down_waits_for_what_it_took_too_much() -> None:
     clock = FakeClock()
-    rate: Rate[int] = Rate(clock, rate=10.0, burst=2.0)
+    rate: RateLimiter[int] = RateLimiter(clock, rate=10.0, burst=2.0)
     assert [rate.wait(1) for _ in range(2)] == [0.0, 0.0]
     assert rate.wait(1) == pytest.approx(0.1)
     assert rate.wait(1, 5.0) == pytest.approx(0.6)
@@ -32,14 +32,14 @@ def test_who_is_slowed_down_waits_for_what_it_took_too_much() -> None:
 
 
 def test_the_rates_of_no_more_twins_than_there_is_room_for_are_remembered() -> None:
-    rate: Rate[int] = Rate(FakeClock())
+    rate: RateLimiter[int] = RateLimiter(FakeClock())
     for twin in range(KEYS + 100):
         rate.take(twin)
     assert len(rate._buckets) == KEYS
 
 
 def test_no_key_has_more_than_half_of_what_the_others_leave() -> None:
-    share: Share[str] = Share(100, 80)
+    share: FairQuota[str] = FairQuota(100, 80)
     taken = 0
     while share.take("greedy"):
         taken += 1
@@ -48,40 +48,40 @@ def test_no_key_has_more_than_half_of_what_the_others_leave() -> None:
         taken += 1
     assert taken == 75
     assert share.take("modest", 10)
-    share.give("greedy", 50)
+    share.release("greedy", 50)
     assert (share.used, share.holds("greedy"), share.holds("second")) == (35, 0, 25)
 
 
 def test_a_place_that_is_not_there_is_not_half_taken() -> None:
-    room: Room[int] = Room(Share(4, 1), Share(100, 60))
+    room: MessageQuota[int] = MessageQuota(FairQuota(4, 1), FairQuota(100, 60))
     assert room.take(1, 60)
     assert not room.take(1, 1), "it has one message already"
     assert not room.take(2, 61), "no message is that large"
     assert room.take(2, 40)
-    room.give(1, 60)
+    room.release(1, 60)
     assert (room.messages.used, room.size.used) == (1, 40)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 40), st.booleans()), max_size=200))
 def test_a_share_is_never_overdrawn_and_ends_empty(steps: list[tuple[int, int, bool]]) -> None:
-    share: Share[int] = Share(100, 50)
+    share: FairQuota[int] = FairQuota(100, 50)
     held: list[tuple[int, int]] = []
     for key, amount, gives in steps:
         if gives and held:
-            share.give(*held.pop())
+            share.release(*held.pop())
         elif share.take(key, amount):
             held.append((key, amount))
         assert share.used == sum(amount for _, amount in held) <= 100
         assert all(share.holds(one) <= 50 for one in range(5))
     for one in held:
-        share.give(*one)
+        share.release(*one)
     assert share.used == 0
     assert not share._held
 
 
 def test_a_message_is_new_once_until_it_has_expired() -> None:
     clock = FakeClock()
-    once = Once(clock)
+    once = ReplayMemory(clock)
     assert once.is_new(1, "", "a", clock.time() + 10)
     assert not once.is_new(1, "", "a", clock.time() + 10)
     assert once.has(1, "", "a")
@@ -98,7 +98,7 @@ def test_a_message_is_new_once_until_it_has_expired() -> None:
 def test_a_flood_forgets_nothing_and_gets_no_more_in() -> None:
     """The replay that an older design allowed: fill the memory with new names, then send an old message again."""
     clock = FakeClock()
-    once = Once(clock, total=1000, each=100)
+    once = ReplayMemory(clock, total=1000, each=100)
     assert once.is_new(1, "", "precious", clock.time() + 300)
     assert once.is_new(2, "", "mine", clock.time() + 300)
     let_in = sum(once.is_new(2, "", str(number), clock.time() + 300) for number in range(5000))
@@ -110,7 +110,7 @@ def test_a_flood_forgets_nothing_and_gets_no_more_in() -> None:
 
 def test_a_message_with_a_long_life_does_not_keep_others_in_memory() -> None:
     clock = FakeClock()
-    once = Once(clock, total=100, each=20)
+    once = ReplayMemory(clock, total=100, each=20)
     assert once.is_new(1, "", "long", clock.time() + 1800)
     for number in range(200):
         assert once.is_new(1, "", str(number), clock.time() + 20)
@@ -120,7 +120,7 @@ def test_a_message_with_a_long_life_does_not_keep_others_in_memory() -> None:
 
 def test_many_flooding_twins_leave_room_for_one_that_comes_later() -> None:
     clock = FakeClock()
-    once = Once(clock, total=1000, each=500)
+    once = ReplayMemory(clock, total=1000, each=500)
     for number in range(300):
         for twin in range(2, 22):
             once.is_new(twin, "", str(number), clock.time() + 300)
@@ -130,7 +130,7 @@ def test_many_flooding_twins_leave_room_for_one_that_comes_later() -> None:
 
 def test_the_memory_against_replays_has_its_size_whatever_the_names() -> None:
     clock = FakeClock()
-    once = Once(clock, total=4096, each=4096)
+    once = ReplayMemory(clock, total=4096, each=4096)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

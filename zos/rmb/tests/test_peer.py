@@ -11,7 +11,7 @@ import pytest
 from zos.rmb import envelope as env
 from zos.rmb.cipher import seal
 from zos.rmb.errors import NoAnswer, NoRelay, Refused, UnknownTwin
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import PER_TWIN, Peer
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.played import NODE, PLAIN, USER, Change, Line, asked, handler, line, node, opened
@@ -134,7 +134,7 @@ async def test_what_is_not_for_us_or_no_envelope_is_dropped() -> None:
 
 
 async def test_a_flood_of_one_twin_is_dropped_and_another_is_served() -> None:
-    async with node(rate=Rate(SystemClock(), rate=1.0, burst=20.0)) as (relay, peer):
+    async with node(rate=RateLimiter(SystemClock(), rate=1.0, burst=20.0)) as (relay, peer):
         frame = (await asked(PLAIN)).SerializeToString()
         socket = await relay.socket()
         for number in range(10_000):
@@ -150,7 +150,7 @@ async def test_a_flood_of_one_twin_is_dropped_and_another_is_served() -> None:
 
 
 async def test_a_message_on_which_we_stumble_does_not_cut_us_off(caplog: pytest.LogCaptureFixture) -> None:
-    class Stumbles(Rate[int]):
+    class Stumbles(RateLimiter[int]):
         def has(self, key: int) -> bool:
             if key == PLAIN.id:
                 raise KeyError(key)

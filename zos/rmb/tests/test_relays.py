@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from zos.rmb import envelope as env
+from zos.rmb.admission import LOOKUPS_BURST, PER_TWIN, TOLD_BURST
 from zos.rmb.cipher import seal
 from zos.rmb.errors import NoAnswer, Refused
-from zos.rmb.gate import LOOKUPS_BURST, PER_TWIN, TOLD_BURST
-from zos.rmb.limits import Rate
+from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Peer
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.played import NODE, USER, Line, asked, handler, line, opened
@@ -34,7 +34,7 @@ async def between(twin: Twin, **more: Any) -> AsyncIterator[tuple[Line, Line, Pe
     chain.add(USER, NODE, LOUD)
     async with line() as one, line() as two, joined(twin, chain, one.url, two.url, **more) as peer:
         async with asyncio.timeout(5):
-            for its in peer.lines:
+            for its in peer.connections:
                 await its.up.wait()
         yield one, two, peer
 
@@ -156,12 +156,12 @@ async def test_an_answer_goes_back_by_the_other_relay_when_its_own_has_died() ->
         return b"1"
 
     async with between(NODE, handler=slow) as (one, two, peer):
-        peer.lines[0].again = 60
+        peer.connections[0].again = 60
         await one.send((await asked()).SerializeToString())
         await asyncio.wait_for(started.wait(), 5)
         (await one.socket()).transport.abort()
         async with asyncio.timeout(5):
-            while peer.lines[0].up.is_set():
+            while peer.connections[0].up.is_set():
                 await asyncio.sleep(0.005)
         go.set()
         assert await opened(await two.heard()) == b"1"
@@ -230,7 +230,7 @@ async def test_a_polite_twin_is_served_while_another_sends_ten_thousand_a_second
     """
     messages = await distinct(1500)
     batches = [b"".join(messages[start : start + 10]) for start in range(0, len(messages), 10)]
-    async with between(NODE, handler=handler, rate=Rate(Computed(), 50.0, 200.0)) as (one, two, peer):
+    async with between(NODE, handler=handler, rate=RateLimiter(Computed(), 50.0, 200.0)) as (one, two, peer):
         mine, its = (one, one) if flooding_relay == "same" else (one, two)
         transport = (await its.socket()).transport
         flooded = 0
@@ -291,7 +291,7 @@ async def test_a_flood_of_large_messages_takes_no_more_memory_than_it_is_given()
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        held = peer._gate.held
+        held = peer._admission.held
         assert 0 < held.messages.used <= PER_TWIN
         assert held.size.used <= 4 * 1024 * 1024
         assert peak < 40 * 1024 * 1024, f"{peak / 1e6:.0f} MB"

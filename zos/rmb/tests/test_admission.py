@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from zos.errors import Status, ZosError
 from zos.rmb import envelope as env
-from zos.rmb.envelope import TwinRecord
-from zos.rmb.errors import Expired, Forgotten, UnknownTwin, WrongSignature
-from zos.rmb.gate import (
+from zos.rmb.admission import (
     AT_ONCE,
     CHECKS_BURST,
     HELD_PER_TWIN,
     LOOKUPS_BURST,
     PER_TWIN,
-    STRANGERS,
     TOLD_BURST,
-    Admission,
-    Gate,
+    UNVERIFIED,
+    AdmissionControl,
+    Decision,
     Verdict,
 )
-from zos.rmb.limits import Rate
+from zos.rmb.envelope import TwinRecord
+from zos.rmb.errors import Expired, Forgotten, UnknownTwin, WrongSignature
+from zos.rmb.limits import RateLimiter
 from zos.rmb.testing import Chain, Twin
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
@@ -52,7 +52,7 @@ class World:
     def __post_init__(self) -> None:
         self.chain.add(USER, OTHER)
         self.twins = TwinCache(self._look, self.clock)
-        self.gate = Gate(self.twins, self.clock, Rate(self.clock, 50.0, 200.0))
+        self.gate = AdmissionControl(self.twins, self.clock, RateLimiter(self.clock, 50.0, 200.0))
 
     async def _look(self, id: int) -> TwinRecord | None:
         if self.is_silent:
@@ -64,13 +64,13 @@ class World:
             await self.twins.twin(twin)
         return self
 
-    async def asks(self, uid: str, twin: Twin = USER, relay: str = "a", size: int = 300, **more: int) -> Admission:
+    async def asks(self, uid: str, twin: Twin = USER, relay: str = "a", size: int = 300, **more: int) -> Decision:
         """A signed request comes; with its look at the chain if there is one."""
         seen = await self.request(uid, twin, **more)
         said = self.gate.ask(seen, size, relay)
         if said.verdict is LOOK:
             await self.twins.twin(twin.id)
-            self.gate.is_over(seen, size, relay)
+            self.gate.release_lookup(seen, size, relay)
             said = self.gate.looked(seen, size, relay)
         return said
 
@@ -149,7 +149,7 @@ async def test_a_twin_over_its_rate_is_dropped_and_others_and_later_ones_are_not
         said = await w.asks(str(number))
         if said.verdict is ENTER:
             entered += 1
-            w.gate.held.give(1, 300)
+            w.gate.held.release(1, 300)
     assert entered == 200
     assert w.gate._checks._filled("a").tokens == CHECKS_BURST - 200, "what is over the rate is not even checked"
     assert (await w.asks("polite", OTHER)).verdict is ENTER
@@ -175,7 +175,7 @@ async def test_a_relay_that_invents_twins_has_few_looked_up_and_the_other_relay_
         seen = w.invented(twin)
         if w.gate.ask(seen, 300, "bad").verdict is LOOK:
             await w.twins.twin(twin)
-            w.gate.is_over(seen, 300, "bad")
+            w.gate.release_lookup(seen, 300, "bad")
             assert w.gate.looked(seen, 300, "bad").verdict is DROP
     assert w.chain.asked - asked == LOOKUPS_BURST
     assert (await w.asks("known", relay="bad")).verdict is ENTER
@@ -184,8 +184,8 @@ async def test_a_relay_that_invents_twins_has_few_looked_up_and_the_other_relay_
 
 async def test_those_who_wait_for_a_look_are_few_by_relay_and_by_twin() -> None:
     w = World()
-    same = [w.gate.ask(w.invented(77, str(number)), 300, "bad").verdict for number in range(STRANGERS)]
-    assert same.count(LOOK) == STRANGERS // 2
+    same = [w.gate.ask(w.invented(77, str(number)), 300, "bad").verdict for number in range(UNVERIFIED)]
+    assert same.count(LOOK) == UNVERIFIED // 2
     waiting = [w.gate.ask(w.invented(1000 + number), 1_000_000, "bad").verdict for number in range(100)]
     assert waiting.count(LOOK) == 4, "4 MiB"
     assert w.gate.ask(w.invented(2000), 300, "good").verdict is LOOK
@@ -197,7 +197,7 @@ async def test_a_known_twin_is_served_while_its_relay_has_others_looked_up() -> 
     for number in range(int(LOOKUPS_BURST)):
         seen = w.invented(1000 + number)
         if w.gate.ask(seen, 300, "a").verdict is LOOK:
-            w.gate.is_over(seen, 300, "a")
+            w.gate.release_lookup(seen, 300, "a")
     said = w.gate.ask(await w.request("mine"), 300, "a")
     assert said.verdict is ENTER, "by its last known key"
 
@@ -219,8 +219,8 @@ async def test_a_changed_key_is_found_once_and_a_forger_does_not_make_us_ask_for
     await env.signed(made, OTHER.key)
     assert w.gate.ask(made, 300, "a").verdict is LOOK
     await w.twins.twin(1)
-    w.gate.is_over(made, 300, "a")
-    assert w.gate.looked(made, 300, "a") == Admission(ENTER, changed)
+    w.gate.release_lookup(made, 300, "a")
+    assert w.gate.looked(made, 300, "a") == Decision(ENTER, changed)
     asked = w.chain.asked
     assert w.gate.ask(w.invented(1), 300, "a").verdict is DROP, "just looked"
     assert w.chain.asked == asked
@@ -231,7 +231,7 @@ async def test_messages_and_bytes_in_hand_are_bounded_for_one_twin_and_for_all()
     large = [(await w.asks(str(number), size=2_000_000)).verdict for number in range(10)]
     assert large.count(ENTER) == HELD_PER_TWIN // 2_000_000
     for _ in range(2):
-        w.gate.held.give(1, 2_000_000)
+        w.gate.held.release(1, 2_000_000)
     many = [(await w.asks(f"m{number}")).verdict for number in range(PER_TWIN + 20)]
     assert many.count(ENTER) == PER_TWIN
     crowd = [Twin(number) for number in range(100, 110)]
@@ -268,11 +268,11 @@ def test_whatever_comes_nothing_is_let_in_unsigned_and_nothing_is_left_behind(
             said = w.gate.ask(seen, size, relay)
             if said.verdict is LOOK:
                 await w.twins.twin(seen.source.twin)
-                w.gate.is_over(seen, size, relay)
+                w.gate.release_lookup(seen, size, relay)
                 said = w.gate.looked(seen, size, relay)
             assert said.verdict is DROP
-        assert (w.gate.held.messages.used, w.gate.held.size.used, len(w.gate.once)) == (0, 0, 0)
-        assert (w.gate._strangers.messages.used, w.gate._alike.used) == (0, 0)
+        assert (w.gate.held.messages.used, w.gate.held.size.used, len(w.gate.replays)) == (0, 0, 0)
+        assert (w.gate._unverified.messages.used, w.gate._alike.used) == (0, 0)
 
     asyncio.run(run())
 

@@ -16,7 +16,7 @@ MAGIC = b"SQLite format 3\0"
 TROUBLE = (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError, UnicodeError)
 
 
-class Stranger:
+class UntrustedSqlite:
     """An open file. Texts come as bytes. Whatever SQLite finds wrong is raised as FlistBroken of the flist `name`.
 
     `longest` bounds each value in bytes, `seconds` each statement and all of them together.
@@ -38,7 +38,7 @@ class Stranger:
             self._database.close()
             raise self._problem(err) from None
 
-    def __enter__(self) -> Stranger:
+    def __enter__(self) -> UntrustedSqlite:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:

@@ -11,9 +11,9 @@ from email.utils import formatdate
 
 import pytest
 
+from zos.rmb.connection import RelayConnection
 from zos.rmb.errors import NoRelay
 from zos.rmb.testing import Twin
-from zos.rmb.wireline import Wireline
 from zos.runtime.clock import SystemClock
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -73,10 +73,10 @@ class Ear:
         self.frames: asyncio.Queue[bytes] = asyncio.Queue()
         self.lost = 0
 
-    def take(self, frame: bytes, line: Wireline) -> None:
+    def take(self, frame: bytes, line: RelayConnection) -> None:
         self.frames.put_nowait(frame)
 
-    def gone(self, line: Wireline) -> None:
+    def gone(self, line: RelayConnection) -> None:
         self.lost += 1
 
     async def heard(self) -> bytes:
@@ -84,13 +84,13 @@ class Ear:
 
 
 @asynccontextmanager
-async def connecting(url: str, ear: Ear | None = None, patience: float = 0.3) -> AsyncIterator[Wireline]:
+async def connecting(url: str, ear: Ear | None = None, patience: float = 0.3) -> AsyncIterator[RelayConnection]:
     ear = ear or Ear()
 
     async def twin() -> int:
         return 1
 
-    line = Wireline(url, twin, Twin(1).key, "", SystemClock(), ear.take, ear.gone)
+    line = RelayConnection(url, twin, Twin(1).key, "", SystemClock(), ear.take, ear.gone)
     line.again, line.patience = 0.02, patience
     running = asyncio.create_task(line.run())
     try:
@@ -100,7 +100,7 @@ async def connecting(url: str, ear: Ear | None = None, patience: float = 0.3) ->
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def says(line: Wireline, words: str) -> None:
+async def says(line: RelayConnection, words: str) -> None:
     """Until the line's trouble is that."""
     with suppress(TimeoutError):
         async with asyncio.timeout(5):
@@ -274,7 +274,7 @@ async def test_a_relay_that_floods_leaves_turns_to_others() -> None:
     count = 0
 
     class Counting(Ear):
-        def take(self, frame: bytes, line: Wireline) -> None:
+        def take(self, frame: bytes, line: RelayConnection) -> None:
             nonlocal count
             count += 1
 

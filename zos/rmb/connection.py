@@ -31,8 +31,8 @@ BEHIND = 16
 TURN = 32
 """Frames after which others have a turn: one chunk from a socket may hold a thousand."""
 
-Take = Callable[[bytes, "Wireline"], None]
-Lost = Callable[["Wireline"], None]
+Take = Callable[[bytes, "RelayConnection"], None]
+Lost = Callable[["RelayConnection"], None]
 
 
 class _Connect(connect):
@@ -42,8 +42,8 @@ class _Connect(connect):
         return exc
 
 
-class Wireline:
-    """To one relay, for ever."""
+class RelayConnection:
+    """Keeps one relay joined, and joins again whenever the connection ends."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Wireline:
         self.trouble = "not connected yet"
         self.up = asyncio.Event()
         self.twin = 0
-        """As whom we joined last."""
+        """The twin under which we joined last."""
         self._whose = twin
         self._signer = signer
         self._session = session
@@ -72,16 +72,16 @@ class Wireline:
         """Seconds for joining, and for a message to be taken."""
 
     async def run(self) -> None:
-        """Be connected; returns only by being cancelled."""
+        """Stay connected until cancelled."""
         while True:
-            problem = await self._once()
+            problem = await self._connect_once()
             if problem != self.trouble:
                 log.warning("relay %s: %s", self.url, problem)
             self.trouble = problem
             # Not all in the same moment when a relay comes back.
             await asyncio.sleep(self.again * random.uniform(0.8, 1.2))
 
-    async def _once(self) -> str:
+    async def _connect_once(self) -> str:
         try:
             self.twin = await self._whose()
             text = await token.make(self.twin, self._signer, self._clock.time(), self._session)

@@ -1,15 +1,18 @@
-"""How much a twin may send in a minute, where whoever runs the relay has set a limit. Pure but for the clock."""
+"""How much a twin may send per minute, if the operator has set a limit. Pure but for the clock."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from zos.runtime.clock import Clock
 
 MINUTE = 60.0
+PREFIX = 64
+"""Bits of an IPv6 address that tell one client from another; the rest is its own to choose."""
 TWINS = 10_000
-"""Twins whose spending is remembered."""
+"""Twins that are counted at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,8 @@ class Limit:
     bytes: int
 
 
-class Allowance:
-    """What twins have spent of it, in windows of a minute as the grid's relays count; without a limit all may all."""
+class MinuteQuota:
+    """What twins have sent, in windows of a minute as the grid's relays count; no limit is None."""
 
     def __init__(self, limit: Limit | None, clock: Clock) -> None:
         self._limit = limit
@@ -29,7 +32,7 @@ class Allowance:
         self._spent: OrderedDict[int, tuple[float, int, int]] = OrderedDict()
 
     def take(self, twin: int, size: int) -> bool:
-        """Whether the twin may send one more message of so many bytes."""
+        """Count one more message of so many bytes; False when it would exceed the limit."""
         if self._limit is None:
             return True
         now = self._clock.monotonic()
@@ -43,3 +46,14 @@ class Allowance:
         while len(self._spent) > TWINS:
             self._spent.popitem(last=False)
         return True
+
+
+def network_of(remote: str | None) -> str:
+    """The key under which a client's network address is limited: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        ip = ipaddress.ip_address((remote or "").partition("%")[0])
+    except ValueError:
+        return remote or ""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip, PREFIX), strict=False))
