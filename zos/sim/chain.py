@@ -12,6 +12,7 @@ from typing import Any
 
 import websockets
 
+from zos.devchain.errors import Invalid
 from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
 from zos.devchain.server import Server
@@ -19,6 +20,7 @@ from zos.devchain.session import Session
 from zos.sim.life import owner
 from zos.sim.loop import VirtualClock
 from zos.substrate import KeyKind, LocalKey
+from zos.substrate.endpoints import understood
 from zos.substrate.runtime import Era, Event, Runtime
 
 URL = "ws://devchain.sim"
@@ -28,11 +30,6 @@ BLOCK = 6.0
 
 class CallRefused(Exception):
     """A user's call failed on the chain."""
-
-
-@cache
-def _runtime(metadata: bytes, spec: int, transaction: int) -> Runtime:
-    return Runtime(metadata, spec, transaction)
 
 
 class Pipe:
@@ -90,7 +87,7 @@ class SimChain:
         self.node = Node(genesis, lag=lag, clock=clock.time)
         self.server = Server(self.node)
         generation = self.node.generation
-        self.runtime = _runtime(generation.metadata, generation.spec, generation.transaction)
+        self.runtime: Runtime = understood(generation.metadata, generation.spec, generation.transaction)
         """The runtime as clients know it."""
         self.pipes: dict[Pipe, None] = {}
         self.silent = False
@@ -138,6 +135,16 @@ class SimChain:
         for pipe in list(self.pipes):
             pipe.cut()
 
+    def reorganise(self, depth: int) -> int:
+        """Take back blocks that are not final; their extrinsics go back to the pool, as in a real node."""
+        first = max(self.node.head.number - depth, self.node.finalized) + 1
+        lost = [raw for number in range(first, self.node.head.number + 1) for raw in self.node.blocks[number].body[1:]]
+        gone = self.node.reorganise(depth)
+        for raw in lost:
+            with contextlib.suppress(Invalid):
+                self.node.submit(raw)
+        return gone
+
     def get(self, name: str, *keys: Any) -> Any:
         """A stored value at the best block, by `Pallet.Item`."""
         return self.node.typed().get(name, *keys)
@@ -160,7 +167,10 @@ class SimChain:
         extra = self.runtime.unsigned_part(Era(), self.node.next_index(key.public))
         payload = self.runtime.payload(call, extra, self.node.genesis_hash, self.node.genesis_hash)
         raw = self.runtime.extrinsic(call, extra, key.public, key.kind, key.signed(payload))
-        self.node.submit(raw)
+        try:
+            self.node.submit(raw)
+        except Invalid as err:
+            raise CallRefused(str(err)) from None
         return "0x" + raw.hex()
 
     async def call(self, key: LocalKey, pallet: str, call: str, **arguments: Any) -> tuple[Event, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from zos.errors import ZosError
@@ -186,11 +187,14 @@ class Endpoints:
         return True
 
 
+# Metadata takes a third of a second to understand: connections of one process to the same chain share it.
+understood = lru_cache(maxsize=2)(Runtime)
+
+
 async def _read(rpc: Rpc, version: Any, *block: str) -> Runtime:
     raw = bytes.fromhex((await rpc.call("state_getMetadata", *block, deadline=30.0))[2:])
-    make: Callable[[bytes, int, int], Runtime] = Runtime
     spec, transaction = int(version["specVersion"]), int(version["transactionVersion"])
     try:
-        return await asyncio.to_thread(make, raw, spec, transaction)
+        return await asyncio.to_thread(understood, raw, spec, transaction)
     except (ValueError, TypeError, KeyError, IndexError, NotImplementedError) as err:
         raise NotOnThisChain(spec=spec, what="metadata that we can read") from err

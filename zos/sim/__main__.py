@@ -1,0 +1,80 @@
+"""`python -m zos.sim`: many random histories, or one of them told in full (`--seed N --tell`)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from zos.sim.history import Told, play
+
+
+def main() -> int:
+    """Run, print, and return 1 when an invariant did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m zos.sim", description=__doc__)
+    parser.add_argument("--count", type=int, default=1000, help="how many histories")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--tell", action="store_true", help="tell what happened in one history, with its journal")
+    options = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # Sets of texts are walked in an order that depends on it: the same seed must tell the same story.
+        again = [sys.executable, "-m", "zos.sim", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - this program again
+    if options.tell:
+        return _tell(options.seed)
+    logging.disable(logging.WARNING)
+    began = time.perf_counter()
+    seeds = range(options.seed, options.seed + options.count)
+    return report(_all(seeds, options.jobs), began)
+
+
+def _all(seeds: range, jobs: int) -> Iterator[Told]:
+    if jobs == 1:
+        yield from map(play, seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(play, seeds, chunksize=4)
+
+
+def report(histories: Iterable[Told], began: float) -> int:
+    """Tell each violation as it comes, then the sums."""
+    told = []
+    for one in histories:
+        told.append(one)
+        for violation in one.violations:
+            _say(f"seed {one.seed}: {violation}")
+    bad = [one.seed for one in told if one.violations]
+    _say(
+        f"{len(told)} histories (seeds {told[0].seed}-{told[-1].seed}), {sum(one.contracts for one in told)} contracts "
+        f"({sum(one.unclear for one in told)} without a claim), {sum(one.steps for one in told)} interruption points, "
+        f"{sum(one.kills for one in told)} kills, {sum(one.virtual for one in told) / 3600:.1f} virtual hours; "
+        f"{len(bad)} histories with violations; {time.perf_counter() - began:.1f} s"
+    )
+    if bad:
+        _say(f"again with: python -m zos.sim --tell --seed {bad[0]}")
+    return 1 if bad else 0
+
+
+def _tell(seed: int) -> int:
+    logging.basicConfig(level=logging.INFO, format="          %(name)s: %(message)s", stream=sys.stdout)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    told = play(seed)
+    _say("\n".join(told.lines))
+    for violation in told.violations:
+        _say(f"VIOLATION {violation}")
+    _say(f"{told.steps} steps, {told.virtual:.0f} virtual seconds, {told.seconds:.2f} s")
+    return 1 if told.violations else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

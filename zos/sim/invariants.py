@@ -1,0 +1,220 @@
+"""What must hold in every history. `Watch` looks all the while, `Rest` once nothing goes wrong any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from zos.bus import TooSlow, Unreachable
+from zos.model.names import split_workload_id
+from zos.sim.hosts import MEMORY
+from zos.sim.node import SimNode
+from zos.sim.people import Deal, Person
+from zos.storaged.model import PoolSeen
+from zos.storaged.steps import Bury
+
+NOT_MEMORY = ("memory",)
+"""Words in errors that are final for a good reason: the node is full."""
+
+
+class Bugs(logging.Handler):
+    """Collects what the daemons' journals say about bugs of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+        elif "incident" in record.getMessage():
+            self.found.append(record.getMessage())
+
+
+class Watch:
+    """Looks every second: what was taken away, and whether there is too much of anything."""
+
+    def __init__(self, node: SimNode, people: list[Person]) -> None:
+        self.node = node
+        self.people = people
+        self.violations: list[str] = []
+        self.looks = 0
+        self._buried = 0
+
+    def look(self) -> None:
+        """Once."""
+        self.looks += 1
+        steps = self.node.hosts.storaged.steps
+        for step in steps[self._buried :]:
+            if isinstance(step, Bury):
+                self._evidence(step.id)
+        self._buried = len(steps)
+        self._memory()
+        self._storage()
+
+    def _wrong(self, text: str) -> None:
+        line = f"{self.node.loop.time():8.1f} {text}"
+        if text not in {one[9:] for one in self.violations}:
+            self.violations.append(line)
+
+    def _evidence(self, id: str) -> None:
+        """A disk or volume went: its contract is over at a final block, or its owner signed a version without it."""
+        _, contract, name = split_workload_id(id.removeprefix("rootfs-"))
+        deal = next((deal for person in self.people for deal in person.deals if deal.contract == contract), None)
+        if deal is not None and (self._over(contract) or any(name not in one.names for one in deal.versions)):
+            return
+        self._wrong(f"{id} was removed without evidence")
+
+    def _over(self, contract: int) -> bool:
+        key = self.node.chain.runtime.key("SmartContractModule", "Contracts", contract)
+        devchain = self.node.chain.node
+        return devchain.state.at(key, devchain.finalized, devchain.head.number) is None
+
+    def _memory(self) -> None:
+        """Guests together never have more than the node can give."""
+        sizes = {
+            f"{deal.user.twin}-{deal.contract}-{name}": int(one["data"]["compute_capacity"]["memory"])
+            for person in self.people
+            for deal in person.deals
+            for version in deal.versions
+            for name, one in version.names.items()
+            if one["type"] == "zmachine"
+        }
+        used = sum(sizes.get(id, 0) for id in self.node.hosts.vmd.guests)
+        if used > MEMORY:
+            self._wrong(f"guests have {used} bytes of memory, the node {MEMORY}")
+
+    def _storage(self) -> None:
+        for device in self.node.hosts.storaged.disks.values():
+            used = sum(size for _, size in _sizes(device.have))
+            if used > device.size:
+                self._wrong(f"{device.path} holds {used} bytes of {device.size}")
+
+
+class Rest:
+    """What a node at rest must look like, from the chain's word and from what users signed."""
+
+    def __init__(self, node: SimNode, people: list[Person]) -> None:
+        self.node = node
+        self.people = people
+        self.unclear = 0
+
+    async def problems(self) -> list[str]:
+        """What is not as it must be (yet)."""
+        try:
+            documents = {int(one["contract_id"]): one for one in await self.node.provisiond.list()}
+        except (Unreachable, TooSlow) as err:
+            return [str(err)]
+        found: list[str] = []
+        self.unclear, deals = 0, {deal.contract: deal for person in self.people for deal in person.deals}
+        for contract in range(1, int(self.node.chain.get("SmartContractModule.ContractID")) + 1):
+            on_chain = self.node.chain.get("SmartContractModule.Contracts", contract)
+            if on_chain is None or not _is_open(on_chain):
+                found += self._gone(contract, documents)
+            elif contract in deals:
+                found += self._there(deals[contract], on_chain, documents.get(contract))
+        return found
+
+    def _gone(self, contract: int, documents: dict[int, Any]) -> Iterator[str]:
+        """Nothing of it is left, in the API or below."""
+        if contract in documents:
+            yield f"contract {contract} is over and still listed"
+        yield from (f"contract {contract} is over and {what} is there" for what in self._left(contract))
+
+    def _left(self, contract: int) -> Iterator[str]:
+        for id in self._things():
+            if split_workload_id(id.removeprefix("rootfs-"))[1] == contract:
+                yield id
+
+    def _things(self) -> Iterator[str]:
+        for device in self.node.hosts.storaged.disks.values():
+            yield from device.have.disks
+            yield from device.have.volumes
+        yield from self.node.hosts.vmd.guests
+        yield from self.node.hosts.flistd.mounts
+
+    def _there(self, deal: Deal, on_chain: Any, document: Any) -> Iterator[str]:
+        carried = bytes(on_chain["contract_type"]["NodeContract"]["deployment_hash"]).decode()
+        last = deal.last
+        if not last.accepted or last.hash != carried:
+            # The chain carries what the node was never given: no claim can be made of what runs.
+            self.unclear += 1
+            return
+        where = f"contract {deal.contract} version {last.body['version']}"
+        if document is None:
+            yield f"{where} was accepted and is not listed"
+            return
+        if document["version"] != last.body["version"]:
+            yield f"{where} was accepted last, in force is version {document['version']}"
+            return
+        results = {one["name"]: one["result"] for one in document["workloads"]}
+        if results.keys() != last.names.keys():
+            yield f"{where} has {sorted(last.names)}, listed are {sorted(results)}"
+        live = [name for name, result in results.items() if result["state"] == "ok"]
+        for name, result in results.items():
+            if result["state"] != "ok" and not _is_full(results, result):
+                yield f"{where}: {name} is {result['state']} ({result['message']})"
+        yield from self._runs(deal, last.names, live, where)
+        yield from self._billed(deal, last.names, live, where)
+
+    def _runs(self, deal: Deal, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
+        things = set(self._things())
+        for name in live:
+            id = f"{deal.user.twin}-{deal.contract}-{name}"
+            if wanted[name]["type"] != "network" and id not in things:
+                yield f"{where}: {name} is ok and not there"
+        for id in self._left(deal.contract):
+            name = split_workload_id(id.removeprefix("rootfs-"))[2]
+            if name not in wanted:
+                yield f"{where} has no {name}, and {id} is there"
+
+    def _billed(self, deal: Deal, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
+        told = self.node.chain.get("SmartContractModule.NodeContractResources", deal.contract)["used"]
+        machines = [wanted[name]["data"]["compute_capacity"] for name in live if wanted[name]["type"] == "zmachine"]
+        used = {
+            "cru": sum(one["cpu"] for one in machines),
+            "mru": sum(one["memory"] for one in machines),
+            "sru": sum(self._sizes(deal.contract)),
+        }
+        for unit, count in used.items():
+            if told[unit] != count:
+                yield f"{where}: the chain bills {told[unit]} {unit}, {count} are in use"
+
+    def _sizes(self, contract: int) -> Iterator[int]:
+        for device in self.node.hosts.storaged.disks.values():
+            for id, size in _sizes(device.have):
+                if split_workload_id(id.removeprefix("rootfs-"))[1] == contract:
+                    yield size
+
+    async def empty(self) -> list[str]:
+        """After every contract is over: what is left of anything."""
+        found = await self.problems()
+        network = self.node.hosts.networkd
+        found += [f"namespace {name} is left" for name in network.spaces if name.startswith("n-")]
+        found += [f"tap {name} is left" for name in network.host.links if name.startswith("t-")]
+        found += [f"{id} is left" for id in self._things()]
+        return found
+
+
+def _sizes(pool: PoolSeen) -> Iterator[tuple[str, int]]:
+    yield from ((id, int(disk.size)) for id, disk in pool.disks.items())
+    yield from ((id, int(volume.limit)) for id, volume in pool.volumes.items())
+
+
+def _is_open(contract: Any) -> bool:
+    return contract["state"] == "Created" or "GracePeriod" in contract["state"]
+
+
+def _is_full(results: dict[str, Any], result: Any) -> bool:
+    """An error for want of memory is final; whoever needs such a workload fails with it."""
+    return result["state"] == "error" and any(word in result["message"] for word in NOT_MEMORY)
+
+
+def finals(changes: Iterable[Any]) -> list[str]:
+    """Errors in a log of changes that nobody had a reason for."""
+    return [
+        f"{one['name']}: {one['result']['message']}"
+        for one in changes
+        if one["result"]["state"] == "error" and not any(word in one["result"]["message"] for word in NOT_MEMORY)
+    ]
