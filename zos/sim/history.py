@@ -71,8 +71,7 @@ async def _story(told: Told, actions: int, deeds: int) -> None:
         await haunting
         demon.end()
         for person in people:
-            if person.is_broke:
-                await person.pay()
+            await person.pay()
         told.violations += await _rest(node, rest.problems)
         told.unclear = rest.unclear
         told.contracts = sum(len(person.deals) for person in people)

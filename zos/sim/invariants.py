@@ -192,7 +192,7 @@ class Rest:
         found = await self.problems()
         network = self.node.hosts.networkd
         found += [f"namespace {name} is left" for name in network.spaces if name.startswith("n-")]
-        found += [f"tap {name} is left" for name in network.host.links if name.startswith("t-")]
+        found += [f"tap {name} is left" for name in network.root.links if name.startswith("t-")]
         found += [f"{id} is left" for id in self._things()]
         return found
 
