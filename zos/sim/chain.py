@@ -24,6 +24,8 @@ from zos.substrate.endpoints import understood
 from zos.substrate.runtime import Era, Event, Runtime
 
 URL = "ws://devchain.sim"
+LOST = 120.0
+"""Seconds after which a user takes his call for lost: a reorganisation may do that."""
 BLOCK = 6.0
 """Seconds between two blocks."""
 
@@ -184,7 +186,10 @@ class SimChain:
                 done.set_result(self._events(block.number, texts.index(text)))
 
         with self.node.listening(heard):
-            events = await done
+            try:
+                events = await asyncio.wait_for(done, LOST)
+            except TimeoutError:
+                raise CallRefused(f"{pallet}.{call} was lost on the way") from None
         for event in events:
             if (event.pallet, event.name) == ("System", "ExtrinsicFailed"):
                 fields: Mapping[str, Any] = event.fields

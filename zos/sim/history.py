@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import gc
 import logging
 import random
 import time
@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from zos.devchain.genesis import Genesis
-from zos.sim.chain import CallRefused
 from zos.sim.demon import Demon
 from zos.sim.invariants import Bugs, Rest, Watch
 from zos.sim.loop import run
@@ -45,6 +44,9 @@ class Told:
 def play(seed: int, actions: int = 5, deeds: int = 6) -> Told:
     """One history."""
     told, bugs, began = Told(seed), Bugs(), time.perf_counter()
+    # A collection would come at any moment, and takes as long as a third of a history.
+    gc.collect()
+    gc.disable()
     logger = logging.getLogger("zos")
     logger.addHandler(bugs)
     try:
@@ -53,6 +55,7 @@ def play(seed: int, actions: int = 5, deeds: int = 6) -> Told:
         told.violations.append(f"the history ended with {type(err).__name__}: {err}")
     finally:
         logger.removeHandler(bugs)
+        gc.enable()
     told.violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
     told.seconds = time.perf_counter() - began
     return told
@@ -70,8 +73,7 @@ async def _story(told: Told, actions: int, deeds: int) -> None:
         await asyncio.gather(*(person.live(actions) for person in people))
         await haunting
         demon.end()
-        for person in people:
-            await person.pay()
+        await asyncio.gather(*(person.pay() for person in people))
         told.violations += await _rest(node, rest.problems)
         told.unclear = rest.unclear
         told.contracts = sum(len(person.deals) for person in people)
@@ -93,11 +95,8 @@ async def _look(watch: Watch) -> None:
 
 
 async def _cancel_all(people: list[Person]) -> None:
-    for person in people:
-        for deal in person.deals:
-            if not deal.cancelled:
-                with contextlib.suppress(CallRefused):
-                    await person.cancel(deal)
+    open_deals = [(person, deal) for person in people for deal in person.deals if not deal.cancelled]
+    await asyncio.gather(*(person.cancel(deal) for person, deal in open_deals), return_exceptions=True)
 
 
 async def _rest(node: SimNode, problems: Callable[[], Awaitable[list[str]]]) -> list[str]:

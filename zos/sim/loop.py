@@ -30,7 +30,8 @@ class _Selector(selectors.BaseSelector):
         self._wait = wait
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(0)
+        # The loop's own pipe only wakes it from a sleep that it never sleeps here.
+        ready = self._real.select(0) if len(self._real.get_map()) > 1 else []
         if not ready:
             self._wait(timeout)
         return ready
@@ -67,6 +68,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now = 0.0
         self.steps = 0
+        self.limit = 500_000
+        """Steps after which somebody is taken to run in circles."""
         self._alarms: list[tuple[int, Callable[[], None]]] = []
         super().__init__(_Selector(self._jump))
         # BaseEventLoop keeps what is ready in a deque under this name; there is no public hook between two callbacks.
@@ -92,6 +95,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _step(self) -> None:
         self.steps += 1
+        if self.steps > self.limit:
+            # Once: what follows is the tidying up.
+            limit, self.limit = self.limit, 2 * self.limit
+            raise Stuck(f"more than {limit} steps by {self._now:.0f} s of virtual time")
         if self._alarms:
             due = [action for at, action in self._alarms if at <= self.steps]
             self._alarms = [(at, action) for at, action in self._alarms if at > self.steps]

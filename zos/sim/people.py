@@ -127,7 +127,9 @@ class Person:
             f"{subnet}{ip}",
             planetary=self._chance.random() < 0.2,
             memory=int(GiB(6)) if self._chance.random() < 0.15 else int(GiB(1)),
-            flist="http://hub/image.fl" if mounts and self._chance.random() < 0.2 else "http://hub/vm.fl",
+            flist="http://hub/image.fl"
+            if ("disk", "/disk") in mounts and self._chance.random() < 0.2
+            else "http://hub/vm.fl",
         )
         machine["data"]["network"].update(place)
         return machine
