@@ -11,8 +11,8 @@ from zos.model.names import split_workload_id
 from zos.sim.hosts import MEMORY
 from zos.sim.node import SimNode
 from zos.sim.people import Deal, Person
-from zos.storaged.model import PoolSeen
-from zos.storaged.steps import Bury
+from zos.storaged.model import ObservedPool
+from zos.storaged.steps import MakeTombstone
 
 NOT_MEMORY = ("memory",)
 """Words in errors that are final for a good reason: the node is full."""
@@ -47,7 +47,7 @@ class Watch:
         self.looks += 1
         steps = self.node.hosts.storaged.steps
         for step in steps[self._buried :]:
-            if isinstance(step, Bury):
+            if isinstance(step, MakeTombstone):
                 self._evidence(step.id)
         self._buried = len(steps)
         self._memory()
@@ -87,7 +87,7 @@ class Watch:
 
     def _storage(self) -> None:
         for device in self.node.hosts.storaged.disks.values():
-            used = sum(size for _, size in _sizes(device.have))
+            used = sum(size for _, size in _sizes(device.observed))
             if used > device.size:
                 self._wrong(f"{device.path} holds {used} bytes of {device.size}")
 
@@ -129,8 +129,8 @@ class Rest:
 
     def _things(self) -> Iterator[str]:
         for device in self.node.hosts.storaged.disks.values():
-            yield from device.have.disks
-            yield from device.have.volumes
+            yield from device.observed.disks
+            yield from device.observed.volumes
         yield from self.node.hosts.vmd.guests
         yield from self.node.hosts.flistd.mounts
 
@@ -183,7 +183,7 @@ class Rest:
 
     def _sizes(self, contract: int) -> Iterator[int]:
         for device in self.node.hosts.storaged.disks.values():
-            for id, size in _sizes(device.have):
+            for id, size in _sizes(device.observed):
                 if split_workload_id(id.removeprefix("rootfs-"))[1] == contract:
                     yield size
 
@@ -197,7 +197,7 @@ class Rest:
         return found
 
 
-def _sizes(pool: PoolSeen) -> Iterator[tuple[str, int]]:
+def _sizes(pool: ObservedPool) -> Iterator[tuple[str, int]]:
     yield from ((id, int(disk.size)) for id, disk in pool.disks.items())
     yield from ((id, int(volume.limit)) for id, volume in pool.volumes.items())
 
