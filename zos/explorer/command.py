@@ -33,7 +33,7 @@ class Settings:
 
 
 class BadOptions(ZosError):
-    """The command line cannot be meant so."""
+    """Options that contradict each other or cannot be read."""
 
     reason = "explorer.bad_options"
     status = Status.INVALID_ARGUMENT
@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def settings(
     listen: str, database: str, chain: Sequence[str], environ: Mapping[str, str], relay: str = "", key: str = ""
 ) -> Settings:
-    """Checked settings; a password may come by the environment and never by the command line, which all can read."""
+    """Checked settings. A password may come from the environment, never from the command line, which all can read."""
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise BadOptions(problem=f"--listen must be address:port, not {listen}")

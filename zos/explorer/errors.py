@@ -48,8 +48,6 @@ class TooLong(ZosError):
 
 
 class NoDatabase(ZosError):
-    """The database does not answer."""
-
     reason = "explorer.no_database"
     status = Status.UNAVAILABLE
     text = "the database does not answer"
@@ -57,8 +55,6 @@ class NoDatabase(ZosError):
 
 
 class BadDatabase(ZosError):
-    """The database cannot be used."""
-
     reason = "explorer.bad_database"
     status = Status.FAILED_PRECONDITION
     text = "the database {url} cannot be used: {problem}"
@@ -66,8 +62,6 @@ class BadDatabase(ZosError):
 
 
 class AnotherChain(ZosError):
-    """The database follows another chain."""
-
     reason = "explorer.another_chain"
     status = Status.FAILED_PRECONDITION
     text = "the database follows the chain {had}, and {url} is the chain {found}"

@@ -36,8 +36,6 @@ RECONNECT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Explorer:
-    """A running explorer."""
-
     url: str
     follower: Follower
 

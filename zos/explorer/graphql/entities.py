@@ -10,12 +10,12 @@ from sqlalchemy import Select, select
 from zos.explorer import rules
 from zos.explorer.graphql.entity import (
     Entity,
+    Field,
     Link,
     LinkKind,
     Scalar,
     big_field,
     blank_field,
-    column_field,
     constant_field,
     flag_field,
     int_field,
@@ -43,7 +43,7 @@ _CONTRACT = {
     "gridVersion": int_field(_C.grid_version),
     "contractID": big_field(_C.contract_id),
     "twinID": int_field(_C.twin_id),
-    "state": column_field("ContractState", _C.state),
+    "state": Field("ContractState", _C.state),
     "createdAt": big_field(_C.created_at),
     "solutionProviderID": int_field(_C.solution_provider_id),
 }
@@ -66,7 +66,7 @@ ENTITIES = (
             "uptime": big_field(NODE.c.uptime),
             "created": int_field(NODE.c.created),
             "farmingPolicyId": int_field(NODE.c.farming_policy_id),
-            "certification": column_field("NodeCertification", NODE.c.certification, True),
+            "certification": Field("NodeCertification", NODE.c.certification, True),
             "secure": flag_field(NODE.c.secure),
             "virtualized": flag_field(NODE.c.virtualized),
             "serialNumber": text_field(NODE.c.serial_number, True),
@@ -115,7 +115,7 @@ ENTITIES = (
         "NodePower",
         "",
         NODE,
-        {"state": column_field("PowerState", NODE.c.power_state), "target": column_field("Power", NODE.c.power_target)},
+        {"state": Field("PowerState", NODE.c.power_state), "target": Field("Power", NODE.c.power_target)},
     ),
     Entity(
         "Interfaces",
@@ -138,7 +138,7 @@ ENTITIES = (
             "name": text_field(FARM.c.name),
             "twinID": int_field(FARM.c.twin_id),
             "pricingPolicyID": int_field(FARM.c.pricing_policy_id),
-            "certification": column_field("FarmCertification", FARM.c.certification, True),
+            "certification": Field("FarmCertification", FARM.c.certification, True),
             "stellarAddress": blank_field(FARM.c.stellar_address),
             "dedicatedFarm": flag_field(FARM.c.dedicated),
         },
@@ -216,7 +216,7 @@ ENTITIES = (
         {
             "id": key_field("bill", BILL.c.block, BILL.c.position),
             "contractID": big_field(BILL.c.contract_id),
-            "discountReceived": column_field("DiscountLevel", BILL.c.discount),
+            "discountReceived": Field("DiscountLevel", BILL.c.discount),
             "amountBilled": big_field(BILL.c.amount),
             "timestamp": big_field(BILL.c.timestamp),
         },
@@ -282,8 +282,8 @@ ENTITIES = (
             "policyEnd": int_field(FARMING_POLICY.c.policy_end),
             "immutable": flag_field(FARMING_POLICY.c.immutable),
             "default": flag_field(FARMING_POLICY.c.default),
-            "nodeCertification": column_field("NodeCertification", FARMING_POLICY.c.node_certification, True),
-            "farmCertification": column_field("FarmCertification", FARMING_POLICY.c.farm_certification, True),
+            "nodeCertification": Field("NodeCertification", FARMING_POLICY.c.node_certification, True),
+            "farmCertification": Field("FarmCertification", FARMING_POLICY.c.farm_certification, True),
         },
     ),
     Entity(
@@ -296,7 +296,7 @@ ENTITIES = (
             "description": text_field(SOLUTION_PROVIDER.c.description),
             "link": text_field(SOLUTION_PROVIDER.c.link),
             "approved": flag_field(SOLUTION_PROVIDER.c.approved),
-            "providers": column_field(Scalar.JSON, SOLUTION_PROVIDER.c.providers, True),
+            "providers": Field(Scalar.JSON, SOLUTION_PROVIDER.c.providers, True),
         },
     ),
 )

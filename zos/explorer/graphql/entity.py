@@ -102,11 +102,6 @@ class Entity:
         return found
 
 
-def column_field(kind: str, column: Any, is_optional: bool = False) -> Field:
-    """A column as it is."""
-    return Field(kind, column, is_optional)
-
-
 def int_field(column: Any) -> Field:
     """A number that fits GraphQL's Int."""
     return Field(Scalar.INT, column)
@@ -118,7 +113,6 @@ def big_field(column: Any) -> Field:
 
 
 def text_field(column: Any, is_optional: bool = False) -> Field:
-    """A text."""
     return Field(Scalar.TEXT, column, is_optional)
 
 

@@ -105,7 +105,7 @@ def nodes(
 
 
 def node(db: Connection, id: int, context: FilterContext) -> shapes.Node:
-    """One node."""
+    """Raises NotFound."""
     found = _nodes(db, [id], context)
     if not found:
         raise NotFound(what="node")
@@ -166,7 +166,6 @@ def farms(db: Connection, where: Conditions, paging: Paging, rented_by: int | No
 
 
 def twins(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.Twin]:
-    """Twins."""
     rows = db.execute(_paged(select(TWIN).where(*where), paging, TWIN_SORTS, [TWIN.c.twin_id])).mappings()
     return Page([render.twin(row) for row in rows], _count(db, TWIN, where, paging))
 
@@ -179,7 +178,7 @@ def contracts(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.
 
 
 def contract(db: Connection, id: int) -> shapes.Contract:
-    """One contract."""
+    """Raises NotFound."""
     found = _contracts(db, [id])
     if not found:
         raise NotFound(what="contract")
@@ -204,7 +203,6 @@ def bills(db: Connection, contract: int, paging: Paging) -> Page[shapes.Bill]:
 
 
 def public_ips(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.PublicIp]:
-    """Farms' public addresses."""
     keys = [PUBLIC_IP.c.farm_id, PUBLIC_IP.c.ip]
     rows = db.execute(_paged(select(PUBLIC_IP).where(*where), paging, IP_SORTS, keys)).mappings()
     return Page([render.public_ip(row) for row in rows], _count(db, PUBLIC_IP, where, paging))
@@ -262,7 +260,7 @@ def _last_hour(bills: Sequence[Row]) -> float:
 
 
 def last_answers(db: Connection) -> shapes.Indexers:
-    """When any node last answered each question."""
+    """When any node last answered each probe; 0 for never."""
     names = shapes.Indexers.__struct_fields__
     row = db.execute(select(*(func.coalesce(func.max(REPORT.c[f"{name}_at"]), 0) for name in names))).one()
     return shapes.Indexers(*(shapes.UpdatedAt(int(time)) for time in row))

@@ -290,7 +290,7 @@ for table, columns in (
 
 
 def clean_text(value: Any) -> str:
-    """Bytes or text of strangers as text that every database takes: valid Unicode without NUL."""
+    """Untrusted bytes or text as text that every database takes: valid Unicode without NUL."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else bytes(value).decode(errors="replace")

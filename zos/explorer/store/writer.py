@@ -192,7 +192,7 @@ class Store:
             self._upsert(db, REPORT, [{"node_id": node, **report}])
 
     def replace_gpus(self, node: int, rows: Sequence[Row]) -> None:
-        """The graphics cards of a node, all of them."""
+        """Write all graphics cards of a node."""
         with self._engine.begin() as db:
             db.execute(delete(GPU).where(GPU.c.node_id == node))
             if rows:
