@@ -44,7 +44,7 @@ def test_a_changed_bit_opens_to_nothing(at: int, change: int):
     assert Keys(B).open(PA, bytes(payload)) is None
 
 
-def test_a_key_of_small_order_is_nobodys():
+def test_a_key_of_small_order_is_refused():
     assert Keys(A).seal(bytes(32), crypto.L3, b"") is None
     assert Keys(A).open(bytes(32), bytes(100)) is None
 

@@ -1,4 +1,4 @@
-"""Connections over loopback: both ways in, and what a stranger can do to one."""
+"""Connections over loopback: accepted and dialled, and what a hostile peer can do."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def test_two_ends_connect_and_both_speak_first():
+async def test_two_ends_connect_and_both_send_first():
     async with ends(2) as (server, client):
         port = free_port()
         server.run(port)
@@ -87,7 +87,7 @@ async def test_a_peer_that_comes_later_and_one_that_comes_back_is_found():
         assert client.one.peer != first
 
 
-async def test_who_speaks_something_else_is_hung_up_on_and_nobody_else_is():
+async def test_a_peer_of_another_protocol_is_disconnected_and_the_others_stay():
     async with ends(2) as (server, client):
         port = free_port()
         server.run(port)
@@ -103,7 +103,7 @@ async def test_who_speaks_something_else_is_hung_up_on_and_nobody_else_is():
         await becomes(lambda: server.received == [DATA])
 
 
-async def test_data_for_a_peer_that_does_not_read_is_dropped_and_at_last_it_is_hung_up_on(
+async def test_a_peer_that_does_not_read_loses_data_and_is_disconnected_at_last(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(links, "CONTROL_LIMIT", 2 << 20)
@@ -125,7 +125,7 @@ async def test_data_for_a_peer_that_does_not_read_is_dropped_and_at_last_it_is_h
                     await asyncio.sleep(0)
 
 
-async def test_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch):
+async def test_the_number_of_connections_is_bounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(links, "MAX_LINKS", 3)
     async with ends(1) as (server,):
         port = free_port()

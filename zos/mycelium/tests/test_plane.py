@@ -55,7 +55,7 @@ def test_a_packet_crosses_a_line_and_loses_a_hop_at_each_router():
     assert [member.arrived for member in world.members[:3]] == [[], [], []]
 
 
-def test_what_is_on_the_wire_can_be_read_by_nobody_between():
+def test_routers_between_cannot_read_a_packet():
     world = line(3)
     send(world, 0, 2, body=b"a secret word")
     seen = b"".join(data for queue in world.queues.values() for data in queue)
@@ -71,7 +71,7 @@ def test_a_packet_waits_for_its_route():
     assert [packet[40:] for _, packet in world.members[1].arrived] == [sent[40:]]
 
 
-def test_a_packet_to_nobody_comes_back_as_an_error():
+def test_a_packet_to_an_unknown_subnet_is_answered_with_an_error():
     world = line(2)
     stranger = identity(b"\x07" * 32)
     packet = ipv6(world.prefix(0) + HOST, stranger.prefix + HOST)
@@ -123,7 +123,7 @@ def test_a_router_on_the_way_says_where_the_hops_ended_and_only_the_sender_can_r
     assert answer[8:16] == world.prefix(2)
 
 
-def test_a_stranger_inside_the_seal_is_dropped():
+def test_an_encrypted_packet_with_a_forged_inner_source_is_dropped():
     world = line(2)
     left, right = (member.own for member in world.members)
     inner = ipv6(b"\x04" + bytes(15), right.address)
@@ -184,7 +184,7 @@ def test_waiting_packets_and_errors_are_bounded():
 
 @given(st.lists(st.binary(max_size=120), max_size=10), st.booleans())
 @settings(max_examples=50)
-def test_garbage_from_either_side_harms_nobody(pieces: list[bytes], known: bool):
+def test_garbage_from_either_side_is_harmless(pieces: list[bytes], known: bool):
     world = line(2)
     right = world.members[1]
     for piece in pieces:

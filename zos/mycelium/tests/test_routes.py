@@ -50,7 +50,7 @@ def test_a_link_costs_what_was_measured_and_follows_slowly():
     assert cost.value == 29
 
 
-def test_an_origin_that_nobody_was_told_of_for_long_is_forgotten():
+def test_an_origin_that_was_not_announced_for_long_is_forgotten():
     sources = Sources()
     sources.announced((b"p", b"r"), 5, 10, 0.0)
     sources.forget(HOLD - 1)
@@ -60,7 +60,7 @@ def test_an_origin_that_nobody_was_told_of_for_long_is_forgotten():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 100)), min_size=1))
-def test_nothing_feasible_is_as_bad_as_what_was_told(told: list[tuple[int, int]]):
+def test_a_feasible_route_is_better_than_every_announced_one(told: list[tuple[int, int]]):
     sources = Sources()
     for seqno, metric in told:
         sources.announced((b"p", b"r"), seqno, metric, 0.0)
@@ -122,13 +122,13 @@ def test_a_peer_that_answers_no_hello_is_dead_and_one_that_does_is_not():
         _update(subnet=Subnet(bytes(4), 32)),
     ],
 )
-def test_nobody_announces_what_does_not_follow_from_his_key(update: Update):
+def test_an_update_whose_subnet_does_not_follow_from_its_key_is_ignored(update: Update):
     router, peer = _router()
     assert router.receive(peer, update, 1.0) == []
     assert len(router.table) == 0
 
 
-def test_a_peers_retraction_ends_a_route_whoever_signs_it():
+def test_a_peers_retraction_ends_a_route_with_any_router_id():
     router, peer = _router()
     assert Found(OWNER.prefix) in router.receive(peer, _update(), 1.0)
     router.receive(peer, _update(INFINITE, router=routerid.make(bytes(32))), 2.0)
@@ -165,7 +165,7 @@ def test_a_route_that_is_hardly_better_does_not_replace_the_one_in_use():
     assert router.route(OWNER.prefix).peer == other  # type: ignore[union-attr]
 
 
-def test_a_question_that_nobody_answers_ends():
+def test_a_query_without_answer_ends():
     router, peer = _router()
     (asked,) = router.request_route(OWNER.prefix, 0.0)
     assert asked == Send(peer, RouteRequest(SUBNET, 0))
