@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from pathlib import Path
 
 from aiohttp import web
+from cachetools import LRUCache
 
 from zos.errors import Status, ZosError
 from zos.hub import deployments
@@ -55,7 +55,7 @@ async def _refusals(request: web.Request, handler: object) -> web.StreamResponse
 class _Hub:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        self._md5: OrderedDict[tuple[str, int, int], str] = OrderedDict()
+        self._md5: LRUCache[tuple[str, int, int], str] = LRUCache(_REMEMBERED)
 
     async def put_deployment(self, request: web.Request) -> web.Response:
         document = await request.read()
@@ -104,8 +104,6 @@ class _Hub:
         key = (str(place), seen.st_mtime_ns, seen.st_size)
         if key not in self._md5:
             self._md5[key] = await asyncio.to_thread(_md5_of, place)
-            if len(self._md5) > _REMEMBERED:
-                self._md5.popitem(last=False)
         return web.Response(text=self._md5[key])
 
 

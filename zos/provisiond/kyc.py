@@ -6,8 +6,9 @@ A yes is believed for a while, a no for a moment. Only what is new asks: what ru
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
+
+from cachetools import TLRUCache
 
 from zos.errors import ZosError
 from zos.fetch.aio import fetch_configured
@@ -29,20 +30,17 @@ class Kyc:
 
     def __init__(self, urls: Sequence[str], clock: Clock) -> None:
         self._urls = tuple(url.rstrip("/") for url in urls)
-        self._clock = clock
-        self._known: OrderedDict[int, tuple[float, bool]] = OrderedDict()
+        self._known: TLRUCache[int, bool] = TLRUCache(
+            LIMIT, lambda _, is_known, now: now + (BELIEVED if is_known else DOUBTED), clock.monotonic
+        )
 
     async def check(self, twin: int) -> None:
         """Raise NotVerified for a twin that is not known, CannotVerify when no service answers."""
         if not self._urls:
             return
-        until, is_known = self._known.get(twin, (0.0, False))
-        if until <= self._clock.monotonic():
-            is_known = await self._ask(twin)
-            self._known[twin] = self._clock.monotonic() + (BELIEVED if is_known else DOUBTED), is_known
-            self._known.move_to_end(twin)
-            if len(self._known) > LIMIT:
-                self._known.popitem(last=False)
+        is_known = self._known.get(twin)
+        if is_known is None:
+            is_known = self._known[twin] = await self._ask(twin)
         if not is_known:
             raise NotVerified(twin=twin)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
 from dataclasses import dataclass
+
+from cachetools import TTLCache
 
 from zos.runtime.clock import Clock
 
@@ -23,28 +24,30 @@ class Limit:
     bytes: int
 
 
+@dataclass(slots=True)
+class _Window:
+    count: int = 0
+    bytes: int = 0
+
+
 class MinuteQuota:
     """What twins have sent, in windows of a minute as the grid's relays count; no limit is None."""
 
     def __init__(self, limit: Limit | None, clock: Clock) -> None:
         self._limit = limit
-        self._clock = clock
-        self._spent: OrderedDict[int, tuple[float, int, int]] = OrderedDict()
+        # A window opens with a twin's first message and closes a minute later.
+        self._windows: TTLCache[int, _Window] = TTLCache(TWINS, MINUTE, clock.monotonic)
 
     def take(self, twin: int, size: int) -> bool:
         """Count one more message of so many bytes; False when it would exceed the limit."""
         if self._limit is None:
             return True
-        now = self._clock.monotonic()
-        began, count, spent = self._spent.get(twin, (now, 0, 0))
-        if now - began >= MINUTE:
-            began, count, spent = now, 0, 0
-        if count + 1 > self._limit.count or spent + size > self._limit.bytes:
+        window = self._windows.get(twin) or _Window()
+        if window.count + 1 > self._limit.count or window.bytes + size > self._limit.bytes:
             return False
-        self._spent[twin] = (began, count + 1, spent + size)
-        self._spent.move_to_end(twin)
-        while len(self._spent) > TWINS:
-            self._spent.popitem(last=False)
+        window.count += 1
+        window.bytes += size
+        self._windows.setdefault(twin, window)
         return True
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
+from cachetools import TTLCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,9 +18,9 @@ from zos.runtime.clock import Clock
 
 NONCE = 12
 TAG = 16
-AGREED = 2048
+CACHED_KEYS = 2048
 """Shared keys that are remembered."""
-AGREED_FOR = 3600.0
+KEEP_KEYS = 3600.0
 """Seconds that one is."""
 
 
@@ -54,30 +54,21 @@ class LocalSecret:
         return sha256(self._key().exchange(ec.ECDH(), other)).digest()
 
 
-class Agreed:
-    """The shared keys of late. An agreement costs a millisecond, and where the key is core-0's a question to it."""
+class KeyCache:
+    """Caches shared keys: an agreement costs a millisecond, and a call of core-0 where the key is there."""
 
-    def __init__(self, secret: Secret, clock: Clock, limit: int = AGREED) -> None:
+    def __init__(self, secret: Secret, clock: Clock, limit: int = CACHED_KEYS) -> None:
         self._secret = secret
-        self._clock = clock
-        self._limit = limit
-        self._keys: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        self._keys: TTLCache[bytes, bytes] = TTLCache(limit, KEEP_KEYS, clock.monotonic)
 
     def __len__(self) -> int:
         return len(self._keys)
 
     async def shared(self, pk: bytes) -> bytes:
         """As `Secret` has it."""
-        now = self._clock.monotonic()
-        kept = self._keys.get(pk)
-        if kept is not None and kept[0] > now:
-            self._keys.move_to_end(pk)
-            return kept[1]
-        key = await self._secret.shared(pk)
-        self._keys[pk] = (now + AGREED_FOR, key)
-        self._keys.move_to_end(pk)
-        if len(self._keys) > self._limit:
-            self._keys.popitem(last=False)
+        key = self._keys.get(pk)
+        if key is None:
+            key = self._keys[pk] = await self._secret.shared(pk)
         return key
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
+from cachetools import LRUCache
+
 from zos.runtime.clock import Clock
 
 KEYS = 10_000
@@ -37,7 +39,7 @@ class RateLimiter(Generic[K]):
         self._clock = clock
         self._rate = rate
         self._burst = burst
-        self._buckets: OrderedDict[K, _Bucket] = OrderedDict()
+        self._buckets: LRUCache[K, _Bucket] = LRUCache(KEYS)
 
     def times(self, factor: float) -> RateLimiter[Any]:
         """A limiter with `factor` times the rate and burst, for keys of another kind."""
@@ -66,10 +68,7 @@ class RateLimiter(Generic[K]):
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = _Bucket(self._burst, now)
-            if len(self._buckets) > KEYS:
-                self._buckets.popitem(last=False)
         else:
-            self._buckets.move_to_end(key)
             bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._rate)
             bucket.at = now
         return bucket

@@ -13,7 +13,7 @@ from typing import Any
 from zos.errors import ZosError
 from zos.rmb import envelope as env
 from zos.rmb.admission import AdmissionControl, Verdict
-from zos.rmb.cipher import Agreed, Secret, seal, unseal
+from zos.rmb.cipher import KeyCache, Secret, seal, unseal
 from zos.rmb.connection import RelayConnection
 from zos.rmb.envelope import SCHEMA, Signer, TwinRecord
 from zos.rmb.errors import (
@@ -73,7 +73,7 @@ class Peer:
         self._clock = clock or SystemClock()
         self._twin = twin
         self._signer = signer
-        self._secret = Agreed(secret, self._clock)
+        self._secret = KeyCache(secret, self._clock)
         self._twins = twins
         self._handler = handler
         self._session = session

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from zos.errors import ZosError
 from zos.rmb.envelope import TwinRecord
@@ -35,7 +36,7 @@ class TwinCache:
         self._clock = clock
         self._keep = keep
         self._missing = missing
-        self._known: OrderedDict[int, _Kept] = OrderedDict()
+        self._known: LRUCache[int, _Kept] = LRUCache(LIMIT)
         self._looking: dict[int, asyncio.Future[ZosError | None]] = {}
 
     def __len__(self) -> int:
@@ -67,7 +68,7 @@ class TwinCache:
         try:
             found = await self._look(id)
             now = self._clock.monotonic()
-            self._keep_it(id, _Kept(found, now, now + (self._keep if found else self._missing)))
+            self._known[id] = _Kept(found, now, now + (self._keep if found else self._missing))
         except ZosError as err:
             kept, now = self._known.get(id), self._clock.monotonic()
             if kept is None or kept.record is None or now - kept.at > STALE:
@@ -78,12 +79,6 @@ class TwinCache:
         finally:
             del self._looking[id]
             said.set_result(problem)
-
-    def _keep_it(self, id: int, kept: _Kept) -> None:
-        self._known[id] = kept
-        self._known.move_to_end(id)
-        while len(self._known) > LIMIT:
-            self._known.popitem(last=False)
 
     def may_have_changed(self, id: int) -> bool:
         """Whether a wrong signature is a reason to look the twin up again: it may have a new key.

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from zos.errors import Status, ZosError
-from zos.rmb.cipher import Agreed
+from zos.rmb.cipher import KeyCache
 from zos.rmb.envelope import TwinRecord
 from zos.rmb.errors import Undecipherable
 from zos.rmb.testing import Chain, Twin
@@ -122,7 +122,7 @@ class Counted:
 
 async def test_a_shared_key_is_agreed_once_in_a_while() -> None:
     clock, secret = FakeClock(), Counted()
-    agreed = Agreed(secret, clock, limit=2)
+    agreed = KeyCache(secret, clock, limit=2)
     keys = [Twin(number).secret.public for number in (2, 3, 4)]
     for _ in range(3):
         assert await agreed.shared(keys[0]) == await USER.secret.shared(keys[0])
@@ -136,7 +136,7 @@ async def test_a_shared_key_is_agreed_once_in_a_while() -> None:
 
 
 async def test_a_key_that_is_none_is_refused_each_time() -> None:
-    agreed = Agreed(USER.secret, FakeClock())
+    agreed = KeyCache(USER.secret, FakeClock())
     for _ in range(2):
         with pytest.raises(Undecipherable):
             await agreed.shared(bytes(33))
