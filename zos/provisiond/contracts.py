@@ -76,6 +76,8 @@ class ContractWatcher:
         if seen.state in OVER:
             self._end(contract, seen.at.number, f"contract {contract} is {seen.state}")
             return
+        if record.incoming is not None:
+            self._on_change(contract, False)
         self._pause(record, seen.state is ContractState.GRACE)
         if self._is_stale(record, seen):
             self._on_change(contract, True)

@@ -20,7 +20,7 @@ from zos.model.deployment import Deployment, ResultState, decode
 from zos.model.signing import BadSignature, signers
 from zos.provisiond import admission, lifecycle, pull
 from zos.provisiond.admission import Document
-from zos.provisiond.api.errors import DeploymentExists, WrongContract
+from zos.provisiond.api.errors import DeploymentExists, NotYet, WrongContract
 from zos.provisiond.api.types import HistoryEntry, Usage
 from zos.provisiond.executor import Executor
 from zos.provisiond.host import NodeHost
@@ -34,6 +34,8 @@ from zos.runtime.loops import Loop, Wake
 log = logging.getLogger("zos.provisiond")
 
 BACKOFF = Backoff(first=0.5, cap=30.0)
+LAG = 20
+"""Seconds for which the chain's endpoint may be behind the one that a client changed its contract through."""
 
 
 class DeploymentManager:
@@ -91,7 +93,7 @@ class DeploymentManager:
 
     def _offer(self, read: Document, entry: HistoryEntry, *, signed: bool) -> None:
         def offered(now: Record) -> Record:
-            return lifecycle.offered(now, read.deployment, signed=signed).noted(entry)
+            return lifecycle.offered(now, read.deployment, self.store.now(), signed=signed).noted(entry)
 
         self._remember(self.store.change(read.deployment.contract_id, offered), read)
 
@@ -238,7 +240,7 @@ class DeploymentManager:
         read = self._document(record.contract, incoming)
         began = time.monotonic()
         try:
-            verdict: NodeContract | ZosError = await self._carrying(read, await self._node())
+            verdict: NodeContract | ZosError = await self._carrying(record, read, await self._node())
             if not incoming.signed:
                 await self._check_signatures(read)
         except (NoSuchContract, WrongContract, BadSignature, NoSuchTwin) as err:
@@ -284,15 +286,23 @@ class DeploymentManager:
             return known[1]
         return Document(decode(incoming.document), self.specs.types)
 
-    async def _carrying(self, read: Document, node: int) -> NodeContract:
+    async def _carrying(self, record: Record, read: Document, node: int) -> NodeContract:
         id = read.deployment.contract_id
         contract = await self._host.chain.contract(id)
         try:
             admission.carried(read, contract, node)
         except WrongContract as err:
             best = await self._host.chain.contract(id, best=True)
+            if self._may_lag(record, best):
+                raise NotYet(what=f"the chain does not show a change of contract {id} yet") from None
             admission.not_final(err, read, best, node)
         return contract
+
+    def _may_lag(self, record: Record, best: NodeContract) -> bool:
+        """An update's contract that still carries what is in force has perhaps not changed at our endpoint yet."""
+        if record.incoming is None or not record.hash or best.deployment_hash != record.hash:
+            return False
+        return self.store.now() - record.incoming.at < LAG
 
     async def _check_signatures(self, read: Document) -> None:
         keys = {}

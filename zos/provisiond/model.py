@@ -75,6 +75,8 @@ class Incoming:
     """As clients send it."""
     signed: bool = False
     """Its signatures were checked when it came."""
+    at: int = 0
+    """Unix seconds when it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)

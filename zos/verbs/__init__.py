@@ -1,1 +1,1 @@
-"""What primitives compose: steps (one call on one door each), the `Primitive` they are, and the runner."""
+"""What workload types are made of: the base class of a type, and a module of steps for each daemon."""

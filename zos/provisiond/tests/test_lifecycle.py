@@ -53,7 +53,7 @@ def test_a_first_document_waits_and_is_in_force_when_its_contract_carries_it() -
 def test_a_refused_update_leaves_what_is_in_force_and_even_what_is_still_being_made() -> None:
     record = accepted(lifecycle.submitted(FIRST, 1).record, FIRST).record
     update = document(1, u.zmount("a"), {**u.zmount("b", 2), "version": 1})
-    moved = lifecycle.refused(lifecycle.offered(record, update), update, "no", 4)
+    moved = lifecycle.refused(lifecycle.offered(record, update, 2), update, "no", 4)
     assert (moved.record.phase, moved.record.items, moved.record.refusal) == (Phase.ACTIVE, record.items, "no")
     assert [(item.name, item.state) for item in moved.log] == [("b", ResultState.UNCHANGED)]
 
@@ -63,7 +63,7 @@ def test_a_refused_first_document_may_be_followed_by_one_that_the_contract_carri
     assert refused.phase is Phase.REFUSED
     assert {item.state for item in refused.items} == {ResultState.ERROR}
     update = document(1, {**u.zmount("a"), "version": 1}, {**u.zmount("b"), "version": 1})
-    moved = accepted(lifecycle.offered(refused, update), update)
+    moved = accepted(lifecycle.offered(refused, update, 2), update)
     assert moved.record.phase is Phase.ACTIVE
     assert {(item.state, item.version) for item in moved.log} == {(ResultState.INIT, 1)}
 
@@ -88,7 +88,7 @@ def test_a_name_that_comes_again_is_made_only_after_the_one_before_is_removed() 
         (Phase.ACTIVE, lifecycle.resumed),
         (Phase.ENDING, lifecycle.paused),
         (Phase.ENDING, lambda record: lifecycle.ended(record, EVIDENCE)),
-        (Phase.ENDING, lambda record: lifecycle.offered(record, FIRST)),
+        (Phase.ENDING, lambda record: lifecycle.offered(record, FIRST, 2)),
         (Phase.ENDING, lambda record: accepted(record, FIRST)),
         (Phase.ENDING, lambda record: lifecycle.refused(record, FIRST, "no", 1)),
     ],
@@ -129,7 +129,7 @@ def step(record: Record, act: str, names: list[str], kind: str) -> Record:
     update = document(version, *(u.workload(name, kind, size, version) for name in names))
     incoming = decode(record.incoming.document) if record.incoming else None
     if act == "offer":
-        return lifecycle.offered(record, update)
+        return lifecycle.offered(record, update, 2)
     if act.startswith("accept") and incoming is not None:
         return accepted(record, incoming, paid=act == "accept").record
     if act == "refuse" and incoming is not None:
