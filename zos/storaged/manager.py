@@ -21,7 +21,7 @@ from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
-from zos.storaged.api.errors import NoCache, NoSuchDisk, Starting
+from zos.storaged.api.errors import NoCache, NoPool, NoSuchDisk, PoolFull, Starting
 from zos.storaged.api.types import (
     CACHE,
     Disk,
@@ -100,7 +100,12 @@ class StorageManager:
             known = before or await self._adopt(kind, id)
             if known is not None:
                 self._pools.require(known.pool, kind, id)
-            record = plan.admit(kind, id, size, known, self._pools.spaces(), on_hdd=self._on_hdd)
+            try:
+                record = plan.admit(kind, id, size, known, self._pools.spaces(), on_hdd=self._on_hdd)
+            except (NoPool, PoolFull) as err:
+                if known is None:
+                    self._pools.require_answers(kind, id, size, err)
+                raise
             async with self._restoring_on_refusal(name, before):
                 self._items.put(name, record)
                 return record, await self._make(record)

@@ -13,7 +13,7 @@ from zos.errors import ZosError
 from zos.model.units import Bytes
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
-from zos.storaged.api.errors import PoolGone
+from zos.storaged.api.errors import PoolAway, PoolGone
 from zos.storaged.api.types import Kind, Pool, PoolKind, PoolState
 from zos.storaged.host.contract import Host
 from zos.storaged.model import ObservedDevice, ObservedPool, PoolRecord, StorageRecord, TombstoneRecord, key, usable
@@ -156,6 +156,15 @@ class PoolManager:
         state = view.state if view else PoolState.MISSING
         detail = f" ({view.detail})" if view and view.detail else ""
         raise PoolGone(kind=kind, id=id, pool=label, state=state, detail=detail)
+
+    def require_answers(self, kind: Kind, id: str, size: int, refusal: ZosError) -> None:
+        """Raise PoolAway when a pool that may have room cannot be used just now: `refusal` is no last word then."""
+        for label, view in self.views.items():
+            is_away = view.state in (PoolState.MAKING, PoolState.BROKEN)
+            is_offered = view.kind is PoolKind.SSD or self._settings.on_hdd
+            if is_away and is_offered and usable(view.device.size) >= size:
+                detail = f" ({view.detail})" if view.detail else ""
+                raise PoolAway(kind=kind, id=id, pool=label, state=view.state, detail=detail) from refusal
 
     def stray(self, kind: Kind, id: str) -> str:
         """The ready pool that has a disk or volume of this id without a record; empty when none does."""

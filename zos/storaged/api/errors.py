@@ -151,6 +151,15 @@ class PoolGone(ZosError):
     hint = "the data is kept; it comes back with the pool's device"
 
 
+class PoolAway(ZosError):
+    """No pool that is ready has room, and another one may have it once it is ready."""
+
+    reason = "storaged.pool_away"
+    status = Status.UNAVAILABLE
+    text = "{kind} {id} may have to wait for pool {pool}, which is {state}{detail}"
+    hint = "it is made as soon as a pool has room"
+
+
 class DataLost(ZosError):
     """What was made is not there any more; an empty one in its place would hide that."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zos.bus import Bus
+from zos.errors import Kind as ErrorKind
 from zos.errors import ZosError
 from zos.model.units import Bytes, GiB, MiB
 from zos.runtime.clock import FakeClock
@@ -40,6 +41,7 @@ from zos.storaged.api import (
     NoSuchDisk,
     NoSuchTombstone,
     Pool,
+    PoolAway,
     PoolFull,
     PoolGone,
     PoolKind,
@@ -214,6 +216,19 @@ async def test_a_pool_that_is_gone_at_a_start_is_remembered_while_something_is_o
             await client.cache()
         with pytest.raises(NoPool):
             await client.ensure_disk(Disk(DiskId("other"), GiB(1)))
+
+
+async def test_something_new_waits_for_a_pool_that_is_out_of_order_and_is_refused_only_when_none_will_have_room(
+    tmp_path: Path,
+):
+    host = FakeHost(FakeDevice("/dev/sda", broken="Input/output error"))
+    async with storaged(tmp_path, host) as client:
+        with pytest.raises(PoolAway) as refusal:
+            await client.ensure_disk(Disk(DISK, GiB(1)))
+        assert refusal.value.kind is ErrorKind.NOT_NOW
+        assert isinstance(refusal.value.__cause__, NoPool)
+        with pytest.raises(NoPool):
+            await client.ensure_disk(Disk(DISK, GiB(200)))
 
 
 async def test_a_broken_pool_holds_up_nobody_else(tmp_path: Path):
