@@ -124,6 +124,8 @@ class SimNode:
         await asyncio.gather(*(unit.ready() for unit in self.units.values()))
         async with asyncio.timeout(300):
             await self.chain.until(lambda: self.chain.get("TfgridModule.NodeID"))
+            known = self.chain.node.head.number
+            await self.chain.until(lambda: self.chain.node.finalized >= known)
 
     async def _people(self) -> None:
         self.chain.send(person("farmer"), "TfgridModule", "user_accept_tc", **TERMS)

@@ -239,8 +239,8 @@ class Person:
         except ZosError:
             return False
         wanted = int(version.body["version"])
-        if found["twin_id"] != self.user.twin:
-            return False
+        if not wanted:
+            return {one["name"] for one in found["workloads"]} == version.names.keys()
         return int(found["version"]) == wanted or any(int(one["version"]) == wanted for one in changes)
 
     async def cancel(self, deal: Deal) -> None:
