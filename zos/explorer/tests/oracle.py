@@ -32,8 +32,6 @@ class Farm:
 
 @dataclass
 class Gpu:
-    """A graphics card."""
-
     id: str
     vendor: str
     device: str
@@ -80,8 +78,6 @@ class Contract:
 
 @dataclass
 class Twin:
-    """A twin."""
-
     id: int
     account: str
     relay: str | None
