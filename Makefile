@@ -26,7 +26,7 @@ unit: setup ## the tests that need neither root nor network
 root: setup ## the tests that need root and a kernel
 	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q tests/root
 
-lint: setup ## ruff, mypy --strict, the floors
+lint: setup ## ruff, mypy --strict, the layers of imports
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -43,7 +43,7 @@ lock: ## pin every dependency anew, with hashes (after a change of pyproject.tom
 docs: setup ## write docs/config anew (after a change of a daemon's configuration)
 	@$(PY) -m zos.runtime.configdocs docs/config
 
-proto: setup ## generate the doors again
+proto: setup ## generate the APIs of the daemons again (after a change of a .proto file)
 	@$(PY) -m zos.bus.generate
 
 clean: ## remove what make made here (the lab, if one runs, goes too)

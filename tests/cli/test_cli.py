@@ -100,6 +100,8 @@ async def test_a_new_key_is_for_its_owners_eyes_and_never_overwritten(tmp_path: 
     assert len(path.read_text().split()) == 12
     await run("key", "new", str(path), code=1)
     assert "already exists" in run.error
+    await run("key", "new", str(path / "below"), code=1)
+    assert f"{path}: File exists" in run.error
 
 
 async def test_twin_farm_and_contract_by_hand(tmp_path: Path) -> None:

@@ -28,6 +28,14 @@ class NeedsExtra(ZosError):
     hint = "pip install '{package}'"
 
 
+class BadFile(ZosError):
+    """A file that the user named cannot be used."""
+
+    reason = "cli.bad_file"
+    status = Status.FAILED_PRECONDITION
+    text = "{path}: {problem}"
+
+
 def overview() -> str:
     """All commands, in groups, and the first steps."""
     width = max(map(len, COMMANDS))
@@ -120,6 +128,10 @@ async def perform(arguments: argparse.Namespace, ctx: Context) -> int:
             return int(answer or Exit.OK)
     except ZosError as err:
         return report(ctx.out, err)
+    except OSError as err:
+        if err.filename is None:
+            raise
+        return report(ctx.out, BadFile(path=err.filename, problem=err.strerror))
 
 
 def report(out: Out, err: ZosError) -> int:

@@ -14,7 +14,7 @@ from zos.cli.commands import COMMANDS
 from zos.cli.exits import Exit
 from zos.cli.main import is_extra, main, needs, parser
 
-HEAVY = {"aiohttp", "asyncio", "cryptography", "grpc", "msgspec", "nacl", "scalecodec", "shtab", "websockets", "yaml"}
+HEAVY = {"asyncio", "cryptography", "grpc", "h11", "msgspec", "nacl", "shtab", "websockets", "xxhash", "yaml"}
 
 
 def told(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
