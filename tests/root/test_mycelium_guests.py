@@ -130,8 +130,9 @@ async def test_a_machine_speaks_for_nobody_else_and_reaches_nothing_but_the_over
         assert not one.pings("a", b.ip, f"-I {stolen}")
     # Neither the node, nor the network's other side, nor the world.
     one.node.serve(9000)
-    one.node.sh("ip route add default via " + a.gateway, namespace="a")
-    assert not one.node.connects(a.gateway, 9000, namespace="a")
+    gateway = a.routes[0].via
+    one.node.sh(f"ip route add default via {gateway}", namespace="a")
+    assert not one.node.connects(gateway, 9000, namespace="a")
     assert not one.pings("a", "fd00::1", f"-I {a.ip}")
     assert not one.pings("a", "2001:db8::99", f"-I {a.ip}")
     world = one.node.sh("nft list chain inet zos forward | grep 'iifname.*br-my.*counter'", namespace=f"n-{left.id}")

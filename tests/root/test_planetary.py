@@ -256,26 +256,27 @@ async def test_after_a_boot_all_is_made_again_from_the_ledger():
 async def test_a_machine_cannot_speak_for_another_or_for_the_gateway():
     async with two_nodes() as (a, b):
         victim, thief = await a.machine("v"), await a.machine("t")
+        gateway = victim.routes[0].via
         far = await b.machine("m")
         await reaches(a, far.ip, "t")
         await reaches(a, far.ip, "v")
         node_sees = f"ip -6 neigh show {victim.ip} dev br-ygg"
         # It takes both addresses, tells everybody, and sends from them.
         a.node.sh(
-            f"ip addr add {victim.ip}/64 dev eth1 nodad; ip addr add {victim.gateway}/64 dev eth1 nodad;"
+            f"ip addr add {victim.ip}/64 dev eth1 nodad; ip addr add {gateway}/64 dev eth1 nodad;"
             "ip addr add 300::dead/64 dev eth1 nodad",
             namespace="t",
         )
-        for source in (victim.ip, victim.gateway, "300::dead"):
+        for source in (victim.ip, gateway, "300::dead"):
             assert not a.pings(far.ip, "t", f"-I {source}"), source
         a.node.sh(
             f"ip -6 neigh flush dev br-ygg; ip netns exec v ip -6 neigh flush dev eth1; "
-            f"{sys.executable} -c '{_ADVERTISE}' t eth1 {thief.mac} {victim.ip} {victim.gateway}"
+            f"{sys.executable} -c '{_ADVERTISE}' t eth1 {thief.mac} {victim.ip} {gateway}"
         )
         assert a.pings(far.ip, "v"), "the victim is not cut off"
         assert a.pings(victim.ip), "and the node still finds it"
         assert victim.mac in a.node.sh(node_sees)
-        seen = a.node.sh(f"ip -6 neigh show {victim.gateway} dev eth1", namespace="v")
+        seen = a.node.sh(f"ip -6 neigh show {gateway} dev eth1", namespace="v")
         assert thief.mac not in seen
         # Under another hardware address it is mute, and it cannot become a router.
         a.node.sh("ip link set eth1 address 02:00:00:00:00:77", namespace="t")
