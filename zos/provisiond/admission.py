@@ -1,4 +1,4 @@
-"""Decides what is let in: structure, owner, version, names, and whether contract and signatures carry it. Pure."""
+"""Decides what is accepted: structure, owner, version, names, and whether contract and signatures carry it. Pure."""
 
 from __future__ import annotations
 

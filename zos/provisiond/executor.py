@@ -172,7 +172,7 @@ class Executor:
             contract=record.contract,
             name=item.name,
             siblings={
-                name: Sibling(types[other.type], self._specs.in_force(other), other.state)
+                name: Sibling(types[other.type], self._specs.in_force(other), other.state, other.result)
                 for name, other in record.siblings().items()
                 if other.type in types
             },

@@ -1,4 +1,4 @@
-"""Reads where a contract says its deployment lies (decisions §7). Pure."""
+"""Reads where a contract says its deployment lies (docs/decisions/0007-push-and-pull.md). Pure."""
 
 from __future__ import annotations
 

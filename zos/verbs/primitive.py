@@ -88,6 +88,8 @@ class Sibling:
     spec: Any
     """What is in force, or what is to be made."""
     state: ResultState
+    result: Any = None
+    """The `result.data` of its last success."""
 
     def uses(self, name: str) -> bool:
         """A running or paused machine that needs the workload of this name."""
