@@ -6,7 +6,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root lint wheel lock docs proto clean
+.PHONY: help setup run test unit root kills lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,14 +17,17 @@ setup: ## install what is missing (Debian packages, .venv); quick when nothing i
 run: setup ## a lab of two nodes, a signed contract, two machines that answer over WireGuard
 	@.ci/rooted $(PY) -m zos.cli.main lab demo
 
-test: setup ## everything that CI runs: unit, contract, bus, root and lab tests
-	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q zos tests/contract tests/bus tests/cli tests/clients tests/wheel tests/root tests/lab
+test: setup ## everything that CI runs; one area of it: make test AREA=networkd (a package, a piece or a path)
+	@.ci/rooted $(PY) tests/suite.py $(AREA)
 
 unit: setup ## the tests that need neither root nor network
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n auto --dist worksteal
 
 root: setup ## the tests that need root and a kernel
-	@ZOS_TEST_ALONE=1 .ci/rooted $(PY) -m pytest -q tests/root
+	@.ci/rooted $(PY) tests/suite.py root
+
+kills: setup ## a deployment while a daemon is killed, COUNT times for each daemon (50)
+	@.ci/rooted $(PY) tests/suite.py --repeat $(or $(COUNT),50) kills
 
 lint: setup ## ruff, mypy --strict, the layers of imports
 	@$(PY) -m ruff check .

@@ -25,11 +25,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from labs import LAYOUT, core0_pid, zos
+from labs import LAYOUT, addresses, core0_pid, zos
 
 from zos.bus.client import Bus
 from zos.cli.client import demo
-from zos.lab.topology import HUB_URL
 from zos.vmd.api import VmdClient
 
 SPEC = """
@@ -66,7 +65,7 @@ async def guest_phases(machine: str) -> dict[str, float]:
 def once(number: int, folder: Path) -> dict[str, float]:
     """Deploy one machine; seconds per phase."""
     path = folder / "spec.yaml"
-    path.write_text(SPEC.format(number=number, hub=HUB_URL))
+    path.write_text(SPEC.format(number=number, hub=addresses().hub_url))
     contract = str(zos("deploy", str(path), state=folder)["contracts"]["1"])
     machine = f"vm{number}"
     while "web: serving" not in zos("logs", contract, machine, state=folder)["console"]:
@@ -119,7 +118,7 @@ def main() -> None:
         folder = Path(name)
         zos("lab", "up", "--nodes", "1", state=folder)
         try:
-            asyncio.run(asyncio.to_thread(demo.publish_guest, LAYOUT.box_state("hub") / "data"))
+            asyncio.run(asyncio.to_thread(demo.publish_guest, LAYOUT.box_state("hub") / "data", addresses().hub_url))
             idle = footprint()
             found: dict[str, list[float]] = {}
             for number in range(rounds):

@@ -135,7 +135,7 @@ async def test_a_contract_that_ended_before_is_forgotten_when_it_is_cancelled(tm
 
 def test_a_key_that_was_named_is_never_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(tmp_path / "lab", tmp_path / "run")
-    for path, text in ((layout.record, "{}"), (layout.user_key, "//Bob")):
+    for path, text in ((layout.record, '{"nodes": 1}'), (layout.user_key, "//Bob")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     missing = tmp_path / "mistyped.key"

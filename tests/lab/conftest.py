@@ -14,6 +14,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 from labs import world, zos
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--repeat`."""
+    parser.addoption("--repeat", type=int, default=1, help="every lab test so many times, on one lab")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test as often as `--repeat` says."""
+    count = metafunc.config.getoption("--repeat")
+    if count > 1:
+        metafunc.fixturenames.append("round")
+        metafunc.parametrize("round", range(count))
+
+
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The user's records."""

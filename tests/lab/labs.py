@@ -8,18 +8,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from zos.bus.client import Bus
+from zos.cli import main as cli
+from zos.cli.out import Out
 from zos.core0.api import Core0Client
-from zos.lab.keeper import Lab
-from zos.lab.topology import HUB_URL, Layout
+from zos.lab.addresses import Addresses
+from zos.lab.manager import Lab
+from zos.lab.topology import Layout
 from zos.provisiond.api import ProvisiondClient
 from zos.vmd.api import VmdClient
 
-LAYOUT = Layout()
+NAME = os.environ.get("ZOS_LAB") or f"test-{zlib.crc32(os.fsencode(__file__)):08x}"
+"""These tests' own lab: those of another checkout, or of a user, do not meet it."""
+LAYOUT = Layout.of(NAME)
 HUB = LAYOUT.box_state("hub") / "data"
 UNITS = ["storaged", "networkd", "mycelium", "chain", "flistd", "vmd", "provisiond", "capacityd", "rmb"]
 
@@ -29,19 +38,47 @@ def command(*argv: str) -> list[str]:
     return [sys.executable, "-m", "zos.cli.main", *argv, "--json"]
 
 
+# Nothing is said about chain, key, hub or relay but by the lab.
+for _name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB", "ZOS_RELAY"):
+    os.environ.pop(_name, None)
+
+
 def environment(state: Path) -> dict[str, str]:
-    """The user's, with nothing said about chain, key or hub."""
-    environ = {**os.environ, "ZOS_STATE": str(state)}
-    for name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB"):
-        environ.pop(name, None)
-    return environ
+    """The user's."""
+    return {**os.environ, "ZOS_STATE": str(state), "ZOS_LAB": NAME}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def _run(argv: Sequence[str], state: Path) -> Done:
+    out, err = StringIO(), StringIO()
+    line = [*argv, "--state", str(state)]
+    arguments = cli.parser(line).parse_args(line)
+    ctx = cli.context(arguments)
+    ctx.out, ctx.lab_name = Out(True, out, err), NAME
+    code = asyncio.run(cli.acted(arguments, ctx))
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def addresses() -> Addresses:
+    """The lab's addresses; it has them once it is up."""
+    return Lab(LAYOUT).addresses
 
 
 def zos(*argv: str, state: Path, check: bool = True) -> Any:
-    """Run the user's command line; its JSON answer, or what became of it when `check` is off."""
-    done = subprocess.run(
-        command(*argv), capture_output=True, text=True, timeout=280, env=environment(state), check=False
-    )
+    """Run the user's command line; its JSON answer, or what became of it when `check` is off.
+
+    It runs in this process, in a thread with an event loop of its own: to start a program takes it longer than to act.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(_run, argv, state).result(280)
     if not check:
         return done
     assert done.returncode == 0, f"zos {' '.join(argv)}: {done.stderr[-2000:]}"
@@ -151,13 +188,17 @@ machines:
     disks:
       {name}disk: {{size: {size}, at: /data}}
 """
-WEB = f"{HUB_URL}/demo/web.fl"
 
 
-def spec(folder: Path, name: str, flist: str = WEB, size: str = "64MiB") -> Path:
-    """A file for `zos deploy`: a machine with a disk on node 1, all named after `name`."""
+def web() -> str:
+    """The demo's guest on the lab's hub."""
+    return f"{addresses().hub_url}/demo/web.fl"
+
+
+def spec(folder: Path, name: str, flist: str = "", size: str = "64MiB") -> Path:
+    """A file for `zos deploy`: a machine with a disk on node 1, all named after `name`; the demo's guest by default."""
     path = folder / f"{name}.yaml"
-    path.write_text(SPEC.format(name=name, flist=flist, size=size))
+    path.write_text(SPEC.format(name=name, flist=flist or web(), size=size))
     return path
 
 

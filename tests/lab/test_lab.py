@@ -13,7 +13,7 @@ from labs import HUB, LAYOUT, UNITS, box_of, box_pid, core0_pid, eventually, gue
 
 from zos.bus.client import Bus
 from zos.core0.api import Core0Client
-from zos.lab.keeper import Lab
+from zos.lab.manager import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 

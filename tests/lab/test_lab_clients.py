@@ -20,7 +20,7 @@ from tests.clients.cache import CACHE, installed
 from zos import __version__ as release
 from zos.bus.client import Bus
 from zos.cli.client import demo as demos
-from zos.lab.keeper import Lab
+from zos.lab.manager import Lab
 from zos.provisiond.api import ProvisiondClient
 
 pytestmark = [pytest.mark.lab, pytest.mark.net, pytest.mark.timeout(600)]

@@ -16,6 +16,7 @@ import pytest
 from labs import (
     HUB,
     UNITS,
+    addresses,
     box_of,
     command,
     contracts,
@@ -30,7 +31,6 @@ from labs import (
 )
 
 from zos import hub
-from zos.lab.topology import HUB_URL
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -98,12 +98,12 @@ def hostile(folder: Path) -> dict[str, tuple[bytes, str]]:
     tree = folder / "tree"
     (tree / "sbin").mkdir(parents=True)
     (tree / "sbin" / "web").write_text("#!/bin/sh\n")
-    built = hub.build(tree, HUB / "hostile-whole.fl", root=HUB, url=HUB_URL)
+    built = hub.build(tree, HUB / "hostile-whole.fl", root=HUB, url=addresses().hub_url)
     whole = built.path.read_bytes()
     link = folder / "link"
     link.mkdir()
     (link / "image.raw").symlink_to("/etc/shadow")
-    image = hub.build(link, HUB / "hostile-link.fl", root=HUB, url=HUB_URL).path.read_bytes()
+    image = hub.build(link, HUB / "hostile-link.fl", root=HUB, url=addresses().hub_url).path.read_bytes()
     climbing = folder / "climbing.fl"
     climbing.write_bytes(whole)
     with sqlite3.connect(climbing) as base:
@@ -123,7 +123,9 @@ def test_hostile_flists_are_errors_of_their_machine_and_disks_stay(
     for name, (data, text) in hostile(tmp_path).items():
         (HUB / f"hostile-{name}.fl").write_bytes(data)
         deployed.append(name)
-        refused = zos("deploy", str(spec(tmp_path, name, f"{HUB_URL}/hostile-{name}.fl")), state=state, check=False)
+        refused = zos(
+            "deploy", str(spec(tmp_path, name, f"{addresses().hub_url}/hostile-{name}.fl")), state=state, check=False
+        )
         assert refused.returncode == 1, refused.stderr
         assert f"{name}vm" in refused.stderr
         assert text in refused.stderr

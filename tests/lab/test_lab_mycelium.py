@@ -8,12 +8,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import labs
 import pytest
-from labs import LAYOUT, WEB, box_of, contracts, eventually, guests, kill, unit_pid, zos
+from labs import LAYOUT, box_of, contracts, eventually, guests, kill, unit_pid, web, zos
 
 from zos.bus.client import Bus
-from zos.lab.keeper import Lab
-from zos.lab.topology import PROXY_URL
+from zos.lab.manager import Lab
 from zos.model.names import net_id
 from zos.mycelium.api import MyceliumClient
 
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
 NAMES = {1: "mycone", 2: "myctwo"}
 NETWORK = "mycnet"
-SPEC = f"""
+SPEC = """
 name: myc
 networks:
-  {NETWORK}: {{range: 10.79.0.0/16}}
+  mycnet: {range: 10.79.0.0/16}
 machines:
-  mycone: {{node: 1, flist: {WEB}, memory: 256MiB, entrypoint: /sbin/web, mycelium: true}}
-  myctwo: {{node: 2, flist: {WEB}, memory: 256MiB, entrypoint: /sbin/web, mycelium: true}}
+  mycone: {node: 1, flist: WEB, memory: 256MiB, entrypoint: /sbin/web, mycelium: true}
+  myctwo: {node: 2, flist: WEB, memory: 256MiB, entrypoint: /sbin/web, mycelium: true}
 """
 
 
@@ -59,7 +59,7 @@ async def test_machines_of_two_nodes_meet_in_the_mycelium_overlay(
     demo: dict[str, Any], state: Path, tmp_path: Path
 ) -> None:
     zos("lab", "demo", state=state)
-    (tmp_path / "myc.yaml").write_text(SPEC)
+    (tmp_path / "myc.yaml").write_text(SPEC.replace("WEB", web()))
     zos("deploy", str(tmp_path / "myc.yaml"), state=state)
     boxes = {node: box_of(node, state) for node in NAMES}
     found = addresses(state)
@@ -68,7 +68,9 @@ async def test_machines_of_two_nodes_meet_in_the_mycelium_overlay(
     await all_answer(boxes, found)
 
     async def is_filtered() -> bool:
-        with urllib.request.urlopen(f"{PROXY_URL}/nodes?features=mycelium&status=up", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"{labs.addresses().proxy_url}/nodes?features=mycelium&status=up", timeout=5
+        ) as answer:
             return {one["nodeId"] for one in json.load(answer)} == set(NAMES)
 
     await eventually(is_filtered, 60)

@@ -7,22 +7,22 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import labs
 import pytest
-from labs import LAYOUT, WEB, box_of, contracts, eventually, guests, kill, unit_pid, zos
+from labs import LAYOUT, box_of, contracts, eventually, guests, kill, unit_pid, web, zos
 
-from zos.lab.keeper import Lab
-from zos.lab.topology import PROXY_URL
+from zos.lab.manager import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
 NAMES = {1: "yggone", 2: "yggtwo"}
-SPEC = f"""
+SPEC = """
 name: planet
 networks:
-  yggnet: {{range: 10.78.0.0/16}}
+  yggnet: {range: 10.78.0.0/16}
 machines:
-  yggone: {{node: 1, flist: {WEB}, memory: 256MiB, entrypoint: /sbin/web, planetary: true}}
-  yggtwo: {{node: 2, flist: {WEB}, memory: 256MiB, entrypoint: /sbin/web, planetary: true}}
+  yggone: {node: 1, flist: WEB, memory: 256MiB, entrypoint: /sbin/web, planetary: true}
+  yggtwo: {node: 2, flist: WEB, memory: 256MiB, entrypoint: /sbin/web, planetary: true}
 """
 
 
@@ -62,7 +62,7 @@ async def test_machines_of_two_nodes_meet_in_the_planetary_network(
     demo: dict[str, Any], state: Path, tmp_path: Path
 ) -> None:
     zos("lab", "demo", state=state)
-    (tmp_path / "ygg.yaml").write_text(SPEC)
+    (tmp_path / "ygg.yaml").write_text(SPEC.replace("WEB", web()))
     zos("deploy", str(tmp_path / "ygg.yaml"), state=state)
     boxes = {node: box_of(node, state) for node in NAMES}
     found = addresses(state)
@@ -70,7 +70,9 @@ async def test_machines_of_two_nodes_meet_in_the_planetary_network(
     await all_answer(boxes, found)
 
     async def is_filtered() -> bool:
-        with urllib.request.urlopen(f"{PROXY_URL}/nodes?features=yggdrasil&status=up", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"{labs.addresses().proxy_url}/nodes?features=yggdrasil&status=up", timeout=5
+        ) as answer:
             return {one["nodeId"] for one in json.load(answer)} == set(NAMES)
 
     await eventually(is_filtered, 60)

@@ -15,7 +15,9 @@ from zos.chain.api import ChainClient
 from zos.cli.out import Out
 from zos.cli.parsing import STATE_DEFAULT
 from zos.errors import Status, ZosError
-from zos.lab.topology import CHAIN_URL, HUB_URL, RELAY_URL, Layout
+from zos.lab import record as records
+from zos.lab.addresses import Addresses
+from zos.lab.topology import Layout
 from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
@@ -69,11 +71,15 @@ class Context:
     key_given: bool = True
     """The user named the file, so the lab's key must not replace it."""
     state_given: str = ""
+    lab_name: str = ""
+    """Which of the machine's labs; the default one when it is empty."""
     layout: Layout = field(default_factory=Layout)
     _chain: Chain | None = None
     _buses: list[Bus] = field(default_factory=list)
 
     async def __aenter__(self) -> Context:
+        if self.lab_name:
+            self.layout = Layout.of(self.lab_name)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -83,14 +89,17 @@ class Context:
             await bus.close()
 
     @property
-    def is_lab(self) -> bool:
-        """Whether a lab is running and no other chain was named."""
-        return self.layout.record.exists() and self.chain_url in ("", CHAIN_URL)
+    def lab(self) -> Addresses | None:
+        """The lab's addresses when it is running and no other chain was named."""
+        found = records.read(self.layout)
+        if found is None or self.chain_url not in ("", found.topology.addresses.chain_url):
+            return None
+        return found.topology.addresses
 
     def chain(self) -> Chain:
         """The chain, connected on first use."""
         if self._chain is None:
-            url = self.chain_url or (CHAIN_URL if self.layout.record.exists() else "")
+            url = self.chain_url or (self.lab.chain_url if self.lab else "")
             if not url:
                 raise NoChain()
             self._chain = Chain(url.split(","))
@@ -99,18 +108,18 @@ class Context:
     @property
     def hub_url(self) -> str:
         """The hub from which nodes fetch signed deployments; empty if none was named."""
-        return os.environ.get("ZOS_HUB", "") or (HUB_URL if self.is_lab else "")
+        return os.environ.get("ZOS_HUB", "") or (self.lab.hub_url if self.lab else "")
 
     @property
     def relay_urls(self) -> tuple[str, ...]:
         """The RMB relays that were named, or the lab's; empty: those that the user's twin names on the chain."""
         named = tuple(url for url in os.environ.get("ZOS_RELAY", "").split(",") if url)
-        return named or ((RELAY_URL,) if self.is_lab else ())
+        return named or ((self.lab.relay_url,) if self.lab else ())
 
     def key(self) -> LocalKey:
         """The user's key."""
         path = self.key_file
-        if not self.key_given and not path.exists() and self.is_lab:
+        if not self.key_given and not path.exists() and self.lab:
             path = self.layout.user_key
         try:
             text = path.read_text().strip()
@@ -167,7 +176,7 @@ class Context:
         """The folder of the records: the given one, else the lab's (they end with it), else the user's."""
         if self.state_given:
             return Path(self.state_given).expanduser()
-        return self.layout.records if self.is_lab else Path(STATE_DEFAULT).expanduser()
+        return self.layout.records if self.lab else Path(STATE_DEFAULT).expanduser()
 
     def remember(self, name: str, record: dict[str, Any]) -> None:
         """Write the record of a deployment, readable by the user only: it holds private keys."""

@@ -76,6 +76,7 @@ def context(arguments: argparse.Namespace) -> Context:
         key_file=Path(key or KEY_DEFAULT).expanduser(),
         key_given=bool(key),
         state_given=str(getattr(arguments, "state", "") or environ.get("ZOS_STATE", "")),
+        lab_name=environ.get("ZOS_LAB", ""),
     )
 
 

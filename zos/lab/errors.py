@@ -19,7 +19,7 @@ class Busy(ZosError):
 
     reason = "lab.busy"
     status = Status.ABORTED
-    text = "another command is building or removing this lab right now"
+    text = "another command is building or removing the lab `{name}` right now"
     hint = "wait until it has finished"
 
 
@@ -28,8 +28,8 @@ class NoLab(ZosError):
 
     reason = "lab.none"
     status = Status.NOT_FOUND
-    text = "no lab is up"
-    hint = "start one: zos lab up"
+    text = "the lab `{name}` is not up"
+    hint = "start it: zos lab up; `zos lab list` shows the labs of this machine, --name or ZOS_LAB chooses one"
 
 
 class NoSuchBox(ZosError):
@@ -72,8 +72,35 @@ class OtherShape(ZosError):
 
     reason = "lab.other_shape"
     status = Status.FAILED_PRECONDITION
-    text = "a lab of {nodes} nodes is there already"
-    hint = "remove it first: zos lab down"
+    text = "the lab `{name}` is there already and has {nodes} nodes"
+    hint = "remove it first (zos lab down), or build another one: zos lab up --name NAME"
+
+
+class OtherCode(ZosError):
+    """Boxes of a lab run one program; another copy of it neither continues nor removes them unasked."""
+
+    reason = "lab.other_code"
+    status = Status.FAILED_PRECONDITION
+    text = "the lab `{name}` was built by another copy of zos, in {code}"
+    hint = "remove it with `zos lab down --name {name}`, or build one beside it: zos lab up --name NAME"
+
+
+class BadName(ZosError):
+    """The name becomes part of paths."""
+
+    reason = "lab.bad_name"
+    status = Status.INVALID_ARGUMENT
+    text = "a lab cannot be called {name!r}"
+    hint = "a name has up to 31 characters of a-z, 0-9 and -, and does not begin with -"
+
+
+class TooManyLabs(ZosError):
+    """Every lab needs a network of its own."""
+
+    reason = "lab.too_many"
+    status = Status.FAILED_PRECONDITION
+    text = "there are {limit} labs on this machine, and no more networks for another one"
+    hint = "zos lab list shows them; zos lab down --name NAME removes one"
 
 
 class TooSlow(ZosError):

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zos.lab.topology import ACTIVATION_URL, CHAIN_URL, HUB_URL, NET, RELAY_URL, Box
+from zos.lab.addresses import Addresses
+from zos.lab.topology import Box
 
 Value = int | float | bool | str | Sequence[str]
 
 
-def node_config(box: Box, farm: int, disks: Sequence[Path]) -> str:
+def node_config(box: Box, addresses: Addresses, farm: int, disks: Sequence[Path]) -> str:
     """The configuration of one node."""
     tables: dict[str, dict[str, Value]] = {
-        "node": {"farm_id": farm, "chain": [CHAIN_URL], "relay": [RELAY_URL], "hub": HUB_URL, "runmode": "dev"},
+        "node": {
+            "farm_id": farm,
+            "chain": [addresses.chain_url],
+            "relay": [addresses.relay_url],
+            "hub": addresses.hub_url,
+            "runmode": "dev",
+        },
         # The files behind the loop devices: their numbers change, the files do not.
         "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
-        "chain": {"activation": ACTIVATION_URL},
+        "chain": {"activation": addresses.activation_url},
         "capacityd": {"uptime": 20.0, "public": 2.0},
         # The lab's Internet has addresses that are nobody's: they count as public here.
-        "flistd": {"allowed": [NET]},
-        "provisiond": {"audit": 30.0, "allowed": [NET]},
+        "flistd": {"allowed": [addresses.net]},
+        "provisiond": {"audit": 30.0, "allowed": [addresses.net]},
     }
     return f"# Written by the lab for {box.name}.\n" + render(tables)
 

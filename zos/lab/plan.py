@@ -22,8 +22,8 @@ SERVERS = (Kind.CHAIN, Kind.HUB, Kind.RELAY, Kind.GRIDPROXY)
 
 
 @dataclass(frozen=True, slots=True)
-class BoxSeen:
-    """A box's init as seen."""
+class ObservedBox:
+    """A box's init."""
 
     pid: int
     ready: bool
@@ -31,27 +31,28 @@ class BoxSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Have:
-    """What there is of a lab."""
+class Observed:
+    """What this machine shows of a lab."""
 
-    boxes: Mapping[str, BoxSeen] = field(default_factory=dict)
+    boxes: Mapping[str, ObservedBox] = field(default_factory=dict)
     loops: Mapping[Path, Path] = field(default_factory=dict)
     """File to device."""
     folders: frozenset[Path] = frozenset()
     """Those below state and run that exist."""
     disks: frozenset[Path] = frozenset()
     mount_points: frozenset[Path] = frozenset()
-    """Targets of mounts that exist on the machine."""
-    made: frozenset[Path] = frozenset()
-    """Mount points that the lab made itself."""
+    """Targets of boxes' mounts that exist on the machine and need no claim of this lab (any more)."""
+    has_claims: bool = False
+    """This lab needs mount points that a lab has made."""
     mounts: tuple[Path, ...] = ()
     """Mounts below the lab's folders in the machine's own namespace."""
-    desk: bool = False
+    host_link: bool = False
+    """The machine has its interface in the lab's network."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is wanted: a topology, and which boxes of it are meant to be on."""
+class Desired:
+    """A topology, and which boxes of it are meant to be on."""
 
     topology: Topology
     farm: int = 0
@@ -59,64 +60,64 @@ class Wish:
     off: frozenset[str] = frozenset()
 
 
-def plan(wish: Wish, have: Have, layout: Layout) -> tuple[s.Step, ...]:
-    """The steps that can be taken now; empty when the lab is as wished (or waits for the farm)."""
-    return tuple(_plan(wish, have, layout))
+def plan(desired: Desired, observed: Observed, layout: Layout) -> tuple[s.Step, ...]:
+    """The steps that can be taken now; empty when the lab is as desired (or waits for the farm)."""
+    return tuple(_plan(desired, observed, layout))
 
 
-def _plan(wish: Wish, have: Have, layout: Layout) -> Iterator[s.Step]:
-    boxes = wish.topology.boxes()
+def _plan(desired: Desired, observed: Observed, layout: Layout) -> Iterator[s.Step]:
+    boxes = desired.topology.boxes()
     names = {box.name for box in boxes}
-    stale = _stale(have, names, wish.off)
+    stale = _stale(observed, names, desired.off)
     for name in stale:
-        yield s.KillBox(name, have.boxes[name].pid)
+        yield s.KillBox(name, observed.boxes[name].pid)
     if stale:
         return
     for folder in (layout.state, layout.run):
-        if folder not in have.folders:
+        if folder not in observed.folders:
             yield s.MakeFolder(folder)
-    yield from _mount_points(have)
+    yield from _mount_points(observed)
     for box in boxes:
-        if box.name in have.boxes or box.name in wish.off:
+        if box.name in observed.boxes or box.name in desired.off:
             continue
-        yield from _prepare(box, wish, have, layout)
-        if _can_start(box, wish, have, layout):
-            yield from _start(box, wish, have, layout)
-    if not have.desk and INTERNET in have.boxes:
-        yield s.PlugDesk()
+        yield from _prepare(box, desired, observed, layout)
+        if _can_start(box, desired, observed, layout):
+            yield from _start(box, desired, observed, layout)
+    if not observed.host_link and INTERNET in observed.boxes:
+        yield s.ConnectHost(desired.topology.addresses)
 
 
-def _stale(have: Have, names: set[str], off: frozenset[str]) -> list[str]:
+def _stale(observed: Observed, names: set[str], off: frozenset[str]) -> list[str]:
     """Boxes to end first: half-built ones, and all whose cable ends in an Internet that is gone."""
-    internet = have.boxes.get(INTERNET)
-    if have.boxes and (internet is None or not internet.ready):
-        return sorted(have.boxes)
-    return sorted(name for name, seen in have.boxes.items() if not seen.ready or name not in names or name in off)
+    internet = observed.boxes.get(INTERNET)
+    if observed.boxes and (internet is None or not internet.ready):
+        return sorted(observed.boxes)
+    return sorted(name for name, seen in observed.boxes.items() if not seen.ready or name not in names or name in off)
 
 
-def _mount_points(have: Have) -> Iterator[s.Step]:
+def _mount_points(observed: Observed) -> Iterator[s.Step]:
     for target in NODE_FOLDERS.values():
-        if Path(target) not in have.mount_points:
+        if Path(target) not in observed.mount_points:
             yield s.MakeMountPoint(Path(target))
 
 
-def _prepare(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Step]:
+def _prepare(box: Box, desired: Desired, observed: Observed, layout: Layout) -> Iterator[s.Step]:
     state = layout.box_state(box.name)
     if box.kind is not Kind.NODE:
-        if state not in have.folders:
+        if state not in observed.folders:
             yield s.MakeFolder(state)
-        if box.kind is FIRST_SERVER and layout.tls not in have.folders:
-            servers = (one.address for one in wish.topology.boxes() if one.kind in SERVERS)
+        if box.kind is FIRST_SERVER and layout.tls not in observed.folders:
+            servers = (one.address for one in desired.topology.boxes() if one.kind in SERVERS)
             yield s.MakeCertificates(layout.tls, (*servers, *KYC_NAMES, TERMS_NAME))
         return
     for name, target in NODE_FOLDERS.items():
         folder = state / name
-        if folder not in have.folders:
+        if folder not in observed.folders:
             yield s.CopyTree(Path(target), folder) if name in COPIED else s.MakeFolder(folder)
-    for path in _disks(box, wish.topology, layout):
-        if path not in have.disks:
-            yield s.MakeDisk(path, wish.topology.disk_size)
-        if path not in have.loops:
+    for path in _disks(box, desired.topology, layout):
+        if path not in observed.disks:
+            yield s.MakeDisk(path, desired.topology.disk_size)
+        if path not in observed.loops:
             yield s.AttachLoop(path)
 
 
@@ -124,49 +125,54 @@ def _disks(box: Box, topology: Topology, layout: Layout) -> tuple[Path, ...]:
     return tuple(layout.disk(box.name, number) for number in range(topology.disks))
 
 
-def _can_start(box: Box, wish: Wish, have: Have, layout: Layout) -> bool:
+def _can_start(box: Box, desired: Desired, observed: Observed, layout: Layout) -> bool:
     if box.kind is Kind.INTERNET:
         return True
-    if INTERNET not in have.boxes:
+    if INTERNET not in observed.boxes:
         return False
     if box.kind is not Kind.NODE:
         return True
-    return bool(wish.farm) and all(path in have.loops for path in _disks(box, wish.topology, layout))
+    return bool(desired.farm) and all(path in observed.loops for path in _disks(box, desired.topology, layout))
 
 
-def _start(box: Box, wish: Wish, have: Have, layout: Layout) -> Iterator[s.Step]:
+def _start(box: Box, desired: Desired, observed: Observed, layout: Layout) -> Iterator[s.Step]:
     run = layout.box_run(box.name)
     # /run is empty after a boot.
     yield s.RemoveFolder(run)
     yield s.MakeFolder(run / "units")
-    for name, text in own_units(box, wish.topology, layout).items():
+    for name, text in own_units(box, desired.topology, layout).items():
         yield s.WriteFile(run / "units" / name, text)
-    yield s.WriteFile(run / "hosts", hosts(wish.topology.boxes()))
+    yield s.WriteFile(run / "hosts", hosts(desired.topology.boxes()))
     yield s.WriteFile(run / "resolv.conf", "")
     if box.kind is Kind.NODE:
-        config = node_config(box, wish.farm, _disks(box, wish.topology, layout))
+        config = node_config(box, desired.topology.addresses, desired.farm, _disks(box, desired.topology, layout))
         yield s.WriteFile(layout.box_state(box.name) / "etc-zos" / "zos.toml", config)
-    yield s.StartBox(box)
+    yield s.StartBox(box, desired.topology.addresses)
 
 
-def undo(have: Have, layout: Layout, *, keep_state: bool = False) -> tuple[s.Step, ...]:
+def undo(observed: Observed, layout: Layout) -> tuple[s.Step, ...]:
     """The steps that remove whatever there is of a lab; empty when nothing is left."""
-    return tuple(_undo(have, layout, keep_state))
+    return tuple(_undo(observed, layout))
 
 
-def _undo(have: Have, layout: Layout, keep_state: bool) -> Iterator[s.Step]:
+def _undo(observed: Observed, layout: Layout) -> Iterator[s.Step]:
     # Nodes first: a machine's disks are let go before their loop devices are.
-    for name in sorted(have.boxes, key=lambda name: (name == INTERNET, name)):
-        yield s.KillBox(name, have.boxes[name].pid)
-    if have.desk:
-        yield s.DropDesk()
-    for path in sorted(have.mounts, reverse=True):
+    for name in sorted(observed.boxes, key=lambda name: (name == INTERNET, name)):
+        yield s.KillBox(name, observed.boxes[name].pid)
+    if observed.boxes:
+        return
+    if observed.host_link:
+        yield s.DisconnectHost()
+    for path in sorted(observed.mounts, reverse=True):
         yield s.Unmount(path)
-    for _, device in sorted(have.loops.items()):
+    for _, device in sorted(observed.loops.items()):
         yield s.DetachLoop(device)
-    for path in sorted(have.made, reverse=True):
-        yield s.RemoveMountPoint(path)
-    if layout.run in have.folders:
+    if observed.mounts or observed.loops:
+        # The disks of a box that is not visible from here are in use as well: state goes when nothing uses it.
+        return
+    if observed.has_claims:
+        yield s.ReleaseMountPoints()
+    if layout.run in observed.folders:
         yield s.RemoveFolder(layout.run)
-    if layout.state in have.folders and not keep_state:
+    if layout.state in observed.folders:
         yield s.RemoveFolder(layout.state)

@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from zos.lab.topology import EXIT_ADDRESS, PREFIX, PUBLIC_NET, Box, Kind, Layout
+from zos.lab.addresses import PREFIX, PUBLIC_NET, Addresses
+from zos.lab.topology import Box, Kind, Layout
 
 NODE_FOLDERS: Mapping[str, str] = {
     "lib-zos": "/var/lib/zos",
@@ -28,13 +29,13 @@ COPIED = {"etc-libvirt"}
 """Those that begin as a copy of the machine's."""
 
 
-def script(box: Box, layout: Layout, internet: int | None) -> str:
+def script(box: Box, layout: Layout, addresses: Addresses, internet: int | None) -> str:
     """The shell script of a box; `internet` is the pid of the Internet's init, None for the Internet itself."""
     lines = ["set -e", f"hostname {shlex.quote(box.name)}", "ip link set lo up"]
     if internet is None:
         lines += _internet(box)
     else:
-        lines += _cable(box, internet)
+        lines += _cable(box, addresses, internet)
     lines += _mounts(box, layout)
     return "\n".join([*lines, 'exec "$@"'])
 
@@ -45,7 +46,7 @@ def _internet(box: Box) -> Iterator[str]:
     yield "ip link set world up"
 
 
-def _cable(box: Box, internet: int) -> Iterator[str]:
+def _cable(box: Box, addresses: Addresses, internet: int) -> Iterator[str]:
     # The far end is born in the Internet's namespace: a veth that never was in the machine's own cannot stay there.
     far = f"/proc/{internet}/ns/net"
     # A box that was killed just now: its namespace, and so its cable, is taken down by the kernel in its own time.
@@ -54,7 +55,7 @@ def _cable(box: Box, internet: int) -> Iterator[str]:
     yield f"nsenter --net={far} ip link set {box.name} master world up"
     yield f"ip address add {box.address}/{PREFIX} dev eth0"
     yield "ip link set eth0 up"
-    yield f"ip route add default via {EXIT_ADDRESS}"
+    yield f"ip route add default via {addresses.gateway}"
     yield f"ip route add {PUBLIC_NET} dev eth0"
 
 

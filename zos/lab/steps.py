@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.lab.addresses import Addresses
 from zos.lab.topology import Box
 from zos.model.units import Bytes
 
@@ -16,18 +17,16 @@ class MakeFolder:
     path: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"folder {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class MakeMountPoint:
-    """A folder of the machine that boxes mount theirs over; remembered, so that it is removed again."""
+    """A folder of the machine that boxes mount theirs over; claimed, so that the last lab removes it again."""
 
     path: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"mount point {self.path}"
 
 
@@ -39,7 +38,6 @@ class WriteFile:
     text: str
 
     def describe(self) -> str:
-        """In words."""
         return f"file {self.path}"
 
 
@@ -51,7 +49,6 @@ class CopyTree:
     target: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"copy of {self.source} in {self.target}"
 
 
@@ -63,7 +60,6 @@ class MakeCertificates:
     addresses: tuple[str, ...]
 
     def describe(self) -> str:
-        """In words."""
         return "certificates"
 
 
@@ -75,7 +71,6 @@ class MakeDisk:
     size: Bytes
 
     def describe(self) -> str:
-        """In words."""
         return f"disk {self.path}"
 
 
@@ -86,7 +81,6 @@ class AttachLoop:
     path: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"loop device for {self.path}"
 
 
@@ -95,19 +89,20 @@ class StartBox:
     """A box: its namespaces, its init."""
 
     box: Box
+    addresses: Addresses
 
     def describe(self) -> str:
-        """In words."""
         return f"box {self.box.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class PlugDesk:
-    """The host's own cable to the Internet."""
+class ConnectHost:
+    """This machine's own interface in the lab's network."""
+
+    addresses: Addresses
 
     def describe(self) -> str:
-        """In words."""
-        return "the host's cable"
+        return f"this machine's interface {self.addresses.host_link}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +113,15 @@ class KillBox:
     pid: int
 
     def describe(self) -> str:
-        """In words."""
         return f"end of box {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class DropDesk:
-    """Remove the host's cable."""
+class DisconnectHost:
+    """Remove that interface."""
 
     def describe(self) -> str:
-        """In words."""
-        return "removal of the host's cable"
+        return "removal of this machine's interface"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +131,6 @@ class Unmount:
     path: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"unmount of {self.path}"
 
 
@@ -149,7 +141,6 @@ class DetachLoop:
     device: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"release of {self.device}"
 
 
@@ -160,19 +151,15 @@ class RemoveFolder:
     path: Path
 
     def describe(self) -> str:
-        """In words."""
         return f"removal of {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveMountPoint:
-    """Delete a mount point that the lab made, if it is empty."""
-
-    path: Path
+class ReleaseMountPoints:
+    """Delete the mount points that labs made, if they are empty and no other lab needs them."""
 
     def describe(self) -> str:
-        """In words."""
-        return f"removal of mount point {self.path}"
+        return "removal of mount points"
 
 
 Step = (
@@ -184,11 +171,11 @@ Step = (
     | MakeDisk
     | AttachLoop
     | StartBox
-    | PlugDesk
+    | ConnectHost
     | KillBox
-    | DropDesk
+    | DisconnectHost
     | Unmount
     | DetachLoop
     | RemoveFolder
-    | RemoveMountPoint
+    | ReleaseMountPoints
 )

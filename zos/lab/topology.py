@@ -1,4 +1,4 @@
-"""What a lab consists of: its boxes, their addresses, folders and disks. Pure.
+"""What a lab consists of: its boxes, folders and disks. Pure.
 
 A box is a set of namespaces (network, mount, PID, UTS) under a tiny init. The "Internet" is a bridge in the box of
 that name; every other box has one cable (veth) to it, called eth0 inside.
@@ -6,34 +6,23 @@ that name; every other box has one cable (veth) to it, called eth0 inside.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from zos.lab.addresses import Addresses
+from zos.lab.errors import BadName
 from zos.model.units import Bytes, GiB
 
-NET = "198.51.100.0/24"
-PREFIX = 24
-DESK_ADDRESS = "198.51.100.1"
-"""The host's own end, so that its user reaches chain and hub."""
-EXIT_ADDRESS = "198.51.100.254"
-"""The Internet's bridge: everybody's default gateway, with nothing behind it."""
-PUBLIC_NET = "192.0.1.0/24"
-"""Where nodes get public addresses: clients take the ranges for documentation for private ones and refuse them, and
-this one is announced by nobody."""
-PUBLIC6_NET = "2a00:0:0:1::/64"
-CHAIN_PORT = 9944
-HUB_PORT = 8080
-WEB_PORT = 80
-FORWARD_PORT = 3128
 KYC_NAMES = tuple(f"kyc.{network}grid.tf" for network in ("dev.", "qa.", "test.", ""))
 """What clients ask whether a user is verified; the lab answers in their place."""
 TERMS_NAME = "raw.githubusercontent.com"
 """Where clients fetch the terms and conditions that a new account accepts; the lab answers in its place too."""
-TLS_PORT = 443
-DESK_LINK = "zoslab0"
+DEFAULT_NAME = "lab"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 INTERNET = "internet"
 LIMIT_OF_NODES = 60
 DISK_SIZE = GiB(60)
@@ -82,16 +71,17 @@ class Topology:
     disk_size: Bytes = DISK_SIZE
     block_time: float = 1.0
     """Seconds between two blocks of the lab's chain."""
+    addresses: Addresses = field(default_factory=Addresses)
 
     def boxes(self) -> tuple[Box, ...]:
         """Every box, in the order they are started."""
         services = (
-            _box(INTERNET, Kind.INTERNET, 254),
-            _box("chain", Kind.CHAIN, 10),
-            _box("hub", Kind.HUB, 11),
-            _box("relay", Kind.RELAY, 12),
-            _box("gridproxy", Kind.GRIDPROXY, 13),
-            _box("user", Kind.USER, 100),
+            self._box(INTERNET, Kind.INTERNET, 254),
+            self._box("chain", Kind.CHAIN, 10),
+            self._box("hub", Kind.HUB, 11),
+            self._box("relay", Kind.RELAY, 12),
+            self._box("gridproxy", Kind.GRIDPROXY, 13),
+            self._box("user", Kind.USER, 100),
         )
         return services + tuple(self.node_boxes())
 
@@ -100,7 +90,10 @@ class Topology:
         for number in range(1, self.nodes + 1):
             # .100 is the user's
             last = 20 + number if number < 80 else 21 + number
-            yield _box(node_name(number), Kind.NODE, last)
+            yield self._box(node_name(number), Kind.NODE, last)
+
+    def _box(self, name: str, kind: Kind, last: int) -> Box:
+        return Box(name, kind, self.addresses.address(last), f"02:5a:4f:53:00:{last:02x}")
 
     def box(self, name: str) -> Box | None:
         """The box of this name."""
@@ -112,32 +105,24 @@ def node_name(number: int) -> str:
     return f"node-{number}"
 
 
-def _box(name: str, kind: Kind, last: int) -> Box:
-    return Box(name, kind, f"198.51.100.{last}", f"02:5a:4f:53:00:{last:02x}")
-
-
-ACTIVATION_URL = f"http://198.51.100.10:{CHAIN_PORT}/activation/activate"
-CHAIN_URL = f"ws://198.51.100.10:{CHAIN_PORT}"
-HUB_URL = f"http://198.51.100.11:{HUB_PORT}"
-RELAY_DOMAIN = "198.51.100.12"
-"""What twins write on the chain: the chain refuses a port, so clients reach the relay on the ports of the web."""
-RELAY_URL = f"ws://{RELAY_DOMAIN}"
-PROXY_URL = "http://198.51.100.13"
-FORWARD_URL = "http://198.51.100.13:3128"
-"""A forward proxy for clients whose KYC address is built in: it brings them to the lab's own."""
-CHAIN_TLS_URL = "wss://198.51.100.10"
-PROXY_TLS_URL = "https://198.51.100.13"
-RELAY_TLS_URL = f"wss://{RELAY_DOMAIN}"
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The lab's folders on this machine."""
+    """A lab's folders on this machine."""
 
     state: Path = Path("/var/lib/zos-lab")
     """Survives `kill -9` of everything: disks, keys, the chain's storage, what the lab is."""
     run: Path = Path("/run/zos-lab")
     """One folder per box; each is that box's /run."""
+    name: str = DEFAULT_NAME
+
+    @staticmethod
+    def of(name: str) -> Layout:
+        """The folders of the lab of this name; the default one's for an empty name."""
+        if name in ("", DEFAULT_NAME):
+            return Layout()
+        if not NAME.fullmatch(name):
+            raise BadName(name=name)
+        return Layout(Path(f"/var/lib/zos-lab-{name}"), Path(f"/run/zos-lab-{name}"), name)
 
     def box_state(self, box: str) -> Path:
         """What a box keeps."""
@@ -186,5 +171,10 @@ class Layout:
 
     @property
     def record(self) -> Path:
-        """What this lab is."""
+        """What this lab is (zos.lab.record)."""
         return self.state / "lab.json"
+
+    @property
+    def mount_points(self) -> Path:
+        """Folders of the machine that this lab's boxes mount theirs over and that a lab has made."""
+        return self.state / "mount-points.json"

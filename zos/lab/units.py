@@ -5,22 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from zos.lab.addresses import CHAIN_PORT, FORWARD_PORT, HUB_PORT, TLS_PORT, WEB_PORT
 from zos.lab.init import METAL_PYTHON
-from zos.lab.topology import (
-    CHAIN_PORT,
-    CHAIN_URL,
-    FORWARD_PORT,
-    HUB_PORT,
-    NET,
-    RELAY_DOMAIN,
-    RELAY_URL,
-    TLS_PORT,
-    WEB_PORT,
-    Box,
-    Kind,
-    Layout,
-    Topology,
-)
+from zos.lab.topology import Box, Kind, Layout, Topology
 from zos.runtime import data
 
 NODE_UNITS = data.folder("systemd")
@@ -29,41 +16,37 @@ NODE_UNITS = data.folder("systemd")
 
 def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]:
     """The units that are written for a box; none for a node, which has its own."""
-    state = layout.box_state(box.name)
+    state, addresses = layout.box_state(box.name), topology.addresses
     match box.kind:
         case Kind.CHAIN:
             listen = ["--listen", f"{box.address}:{CHAIN_PORT}"]
             pace = ["--block-time", f"{topology.block_time:g}"]
             chain = _unit("zos.devchain", [*listen, *pace, "--data", str(state / "data")])
-            return {"devchain.service": chain, "front.service": _front(box, CHAIN_PORT, layout)}
+            return {"devchain.service": chain, "tls.service": _tls(box, CHAIN_PORT, layout)}
         case Kind.HUB:
             listen = ["--listen", f"{box.address}:{HUB_PORT}"]
             return {"hub.service": _unit("zos.hub", [*listen, "--root", str(state / "data")])}
         case Kind.RELAY:
             ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}"]
-            return {
-                "relay.service": _unit(
-                    "zos.relay",
-                    ["--chain", CHAIN_URL, *ports, *_files(layout), "--domain", RELAY_DOMAIN, "--allow", NET],
-                )
-            }
+            grid = ["--chain", addresses.chain_url, "--domain", addresses.relay_domain, "--allow", addresses.net]
+            return {"relay.service": _unit("zos.relay", [*grid, *ports, *_files(layout)])}
         case Kind.GRIDPROXY:
-            data = ["--database", str(state / "grid.sqlite"), "--relay", RELAY_URL, "--key", str(layout.proxy_key)]
-            proxy = ["--chain", CHAIN_URL, "--listen", f"{box.address}:{WEB_PORT}", *data]
+            grid = ["--chain", addresses.chain_url, "--relay", addresses.relay_url, "--key", str(layout.proxy_key)]
+            proxy = [*grid, "--listen", f"{box.address}:{WEB_PORT}", "--database", str(state / "grid.sqlite")]
             kyc = ["--listen", f"{box.address}:{FORWARD_PORT}", *_files(layout), "--verdict", str(layout.kyc)]
             return {
                 "gridproxy.service": _unit("zos.explorer", proxy),
                 "kyc.service": _unit("zos.lab.kyc", kyc),
-                "front.service": _front(box, WEB_PORT, layout),
+                "tls.service": _tls(box, WEB_PORT, layout),
             }
         case _:
             return {}
 
 
-def _front(box: Box, port: int, layout: Layout) -> str:
+def _tls(box: Box, port: int, layout: Layout) -> str:
     """TLS on its own port, for clients that insist on it."""
     ports = ["--listen", f"{box.address}:{TLS_PORT}", "--to", f"{box.address}:{port}"]
-    return _unit("zos.lab.front", [*ports, *_files(layout)])
+    return _unit("zos.lab.tls_proxy", [*ports, *_files(layout)])
 
 
 def _files(layout: Layout) -> list[str]:

@@ -1,22 +1,23 @@
-"""A net under the tests (a pytest plugin): what a test may touch, and what it must not leave behind.
+"""A pytest plugin: what a test may touch, and what it must not leave behind.
 
 - A test without a marker that starts a program or opens a netlink socket fails by name.
-- A test must not leave a child process behind; with ZOS_TEST_ALONE=1 (set by `make test`, where nothing else runs)
-  neither a link, a named namespace, a mount nor a loop device.
+- A test must not leave a child process behind. With ZOS_TEST_ALONE=1 nothing else runs in the namespaces of these tests
+  (tests/suite.py gives every piece of `make test` its own): then neither a link, a named network namespace, a mount nor
+  a loop device of a file that these tests can have made.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from zos.runtime import linux
 
 MARKED = ("root", "lab", "node", "net", "tools", "process")
 SETTLE = 5.0
@@ -59,24 +60,38 @@ def _leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
     before = _world()
     yield
     deadline = time.monotonic() + SETTLE
-    while left := _world() - before:
+    while left := {key: text for key, text in _world().items() if key not in before}:
         if time.monotonic() > deadline:
-            pytest.fail(f"left behind: {', '.join(sorted(left))}")
+            pytest.fail(f"left behind: {', '.join(sorted(left.values()))}")
         time.sleep(0.02)
 
 
-def _world() -> set[str]:
-    seen = {f"child process {pid} ({_name(pid)})" for pid in _children()}
+def _world() -> dict[str, str]:
+    """What a test could leave behind, in words, by what is its own for as long as it is there."""
+    seen = {f"child {pid}": f"child process {pid} ({_name(pid)})" for pid in _children()}
     if os.environ.get("ZOS_TEST_ALONE") != "1":
         return seen
-    seen |= {f"link {path.name}" for path in Path("/sys/class/net").iterdir()}
+    # Not /sys/class/net: it shows the network namespace of whoever mounted /sys.
+    names = [f"link {name}" for _, name in socket.if_nameindex()]
     for folder in (Path("/run/netns"), Path("/var/run/netns")):
         if folder.is_dir():
-            seen |= {f"namespace {path.name}" for path in folder.iterdir()}
-    seen |= {f"mount {mounted.point}" for mounted in linux.mounts()}
+            names += [f"namespace {path.name}" for path in folder.iterdir()]
+    names += [f"loop device of {path}" for path in _loops()]
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        # By its id: the folder of a mount that was there before may be renamed by others.
+        id, _, _, _, target, *_ = line.split()
+        seen[f"mount {id}"] = f"mount {target}"
+    return seen | {name: name for name in names}
+
+
+def _loops() -> Iterator[str]:
+    """Files behind loop devices, which are the whole machine's: those below this run's temporary folder and lab."""
+    own = (tempfile.gettempdir(), f"/var/lib/zos-lab-{os.environ.get('ZOS_LAB', '')}")
     for backing in _LOOP_ROOT.glob("loop*/loop/backing_file"):
-        seen.add(f"loop device of {backing.read_text().strip()}")
-    return seen
+        with contextlib.suppress(OSError):  # it is released meanwhile
+            path = backing.read_text().strip()
+            if path.startswith(own):
+                yield path
 
 
 def _children() -> set[int]:

@@ -19,8 +19,8 @@ from zos.cli.client.network import wg_quick
 from zos.cli.context import Context
 from zos.cli.render import table
 from zos.errors import Status, ZosError
-from zos.lab.keeper import Lab
-from zos.lab.topology import HUB_URL
+from zos.lab.addresses import Addresses
+from zos.lab.manager import Lab
 from zos.model.names import workload_id
 from zos.provisiond.api import ProvisiondClient
 from zos.runtime import data, proc
@@ -81,9 +81,10 @@ async def run(ctx: Context) -> Demonstration:
         await lab.up(NODES, step.at)
         times["lab"] = step.seconds()
     with ctx.out.step("the demo's guest on the hub") as step:
-        await asyncio.to_thread(publish_guest, ctx.layout.box_state("hub") / "data")
+        await asyncio.to_thread(publish_guest, ctx.layout.box_state("hub") / "data", lab.addresses.hub_url)
         times["guest"] = step.seconds()
-    wanted = spec.parse(FILE.read_text())
+    # The example is written for the default lab's hub.
+    wanted = spec.parse(FILE.read_text().replace(Addresses().hub_url, lab.addresses.hub_url))
     with ctx.out.step("signing, publishing, making the contracts") as step:
         deployed = await deploy.deploy(ctx, wanted)
         times["contracts"] = step.seconds()
@@ -105,8 +106,8 @@ async def run(ctx: Context) -> Demonstration:
     return Demonstration(body, _text(deployed, proofs, times, phases))
 
 
-def publish_guest(root: Path) -> Path:
-    """A small root file system (busybox and its web server) as a flist below the hub's folder."""
+def publish_guest(root: Path, url: str) -> Path:
+    """A small root file system (busybox and its web server) as a flist below the folder of the hub at `url`."""
     out = root / FLIST
     if out.exists():
         return out
@@ -122,7 +123,7 @@ def publish_guest(root: Path) -> Path:
         (tree / "sbin" / "web").write_text(WEB)
         (tree / "sbin" / "web").chmod(0o755)
         out.parent.mkdir(parents=True, exist_ok=True)
-        hub.build(tree, out, root=root, url=HUB_URL)
+        hub.build(tree, out, root=root, url=url)
     return out
 
 

@@ -10,34 +10,29 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from zos.cli.client import demo
 from zos.cli.context import Context
 from zos.cli.parsing import Parser, verbs
 from zos.cli.render import table
-from zos.lab.errors import NoLab
-from zos.lab.keeper import BoxStatus, Lab
 from zos.lab.kyc import verdicts
-from zos.lab.topology import (
-    ACTIVATION_URL,
-    CHAIN_TLS_URL,
-    CHAIN_URL,
-    FORWARD_URL,
-    HUB_URL,
-    PROXY_TLS_URL,
-    PROXY_URL,
-    RELAY_TLS_URL,
-    Layout,
-)
+from zos.lab.manager import BoxStatus, Lab, labs
+from zos.lab.topology import Layout
 from zos.runtime.files import write_atomic
 
 STATUSES = ("VERIFIED", "UNVERIFIED", "PENDING", "REJECTED")
-SERVERS = (CHAIN_URL, PROXY_URL, RELAY_TLS_URL, HUB_URL)
 
 
 def define(parser: Parser) -> None:
-    verb = verbs(parser)
+    verb_of = verbs(parser)
+
+    def verb(name: str, help: str, action: Any) -> Parser:
+        made = verb_of(name, help, action)
+        made.add_argument("--name", default="", help="which of this machine's labs (or ZOS_LAB; default: lab)")
+        return made
+
     up = verb("up", "build the lab, or start what is missing of it", _up)
     up.add_argument("--nodes", type=int, default=2, help="how many (default: %(default)s)")
     up.add_argument("--clients", action="store_true", help="make it usable by public grid clients, and tell how")
@@ -47,6 +42,7 @@ def define(parser: Parser) -> None:
     kyc.add_argument("who", nargs="?", default="", help="an address (clients ask so) or a twin (nodes do)")
     verb("down", "remove the lab and everything that runs in it", _down)
     verb("status", "what runs in the lab", _status)
+    verb("list", "the labs of this machine", _list)
     verb("off", "cut the power of boxes", _off).add_argument("box", nargs="+")
     verb("on", "give power to boxes that are off", _on).add_argument("box", nargs="+")
     execute = verb("exec", "run a program in a box: zos lab exec BOX -- PROGRAM ...", _exec)
@@ -55,51 +51,60 @@ def define(parser: Parser) -> None:
     verb("demo", "build the lab, deploy two machines, show that they answer (make run)", _demo)
 
 
+def _lab(arguments: argparse.Namespace, ctx: Context) -> Lab:
+    """The lab that is meant; whatever else the command does is about the same one."""
+    if arguments.name:
+        ctx.layout = Layout.of(arguments.name)
+    return Lab(ctx.layout)
+
+
 async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
-    lab = Lab(ctx.layout)
+    lab = _lab(arguments, ctx)
     with ctx.out.step(f"a lab of {arguments.nodes} nodes") as step:
         topology = await lab.up(arguments.nodes, step.at)
         if arguments.clients:
             await lab.publish_nodes(topology, step.at)
             step.at("the demo's guest on the hub")
-            await asyncio.to_thread(demo.publish_guest, ctx.layout.box_state("hub") / "data")
+            await asyncio.to_thread(demo.publish_guest, ctx.layout.box_state("hub") / "data", lab.addresses.hub_url)
             await lab.wait_for_proxy(topology, step.at)
-    status = await lab.status()
+    status, addresses = await lab.status(), lab.addresses
     body = {
         "nodes": {one.name: one.node for one in status if one.node},
-        "chain": CHAIN_URL,
-        "hub": HUB_URL,
+        "chain": addresses.chain_url,
+        "hub": addresses.hub_url,
         "key": str(ctx.layout.user_key),
     }
-    text = f"{_table(status)}\nchain {CHAIN_URL}   hub {HUB_URL}   your key {ctx.layout.user_key}"
+    text = f"{_table(status)}\nchain {body['chain']}   hub {body['hub']}   your key {body['key']}"
     if arguments.clients:
-        environment = clients(ctx.layout)
+        environment = clients(lab)
         body["clients"] = environment
         text += f"\n\nFor public clients (again with zos lab env):\n{_exports(environment)}"
     ctx.out.result(body, text)
 
 
-def clients(layout: Layout) -> dict[str, str]:
+def clients(lab: Lab) -> dict[str, str]:
     """What makes public grid clients use the lab: their environment."""
-    own = ",".join(["localhost", "127.0.0.1", *(url.hostname or "" for url in map(urlsplit, SERVERS))])
+    at, authority = lab.addresses, str(lab.layout.tls / "ca.pem")
+    servers = (at.chain_url, at.proxy_url, at.relay_tls_url, at.hub_url)
+    own = ",".join(["localhost", "127.0.0.1", *(url.hostname or "" for url in map(urlsplit, servers))])
     return {
         "NETWORK": "dev",
-        "SUBSTRATE_URL": CHAIN_URL,
-        "PROXY_URL": PROXY_URL,
-        "GRAPHQL_URL": f"{PROXY_URL}/graphql",
-        "RELAY_URL": RELAY_TLS_URL,
-        "ACTIVATION_URL": ACTIVATION_URL,
-        "HUB_URL": HUB_URL,
-        "FLIST": f"{HUB_URL}/{demo.FLIST}",
+        "SUBSTRATE_URL": at.chain_url,
+        "PROXY_URL": at.proxy_url,
+        "GRAPHQL_URL": f"{at.proxy_url}/graphql",
+        "RELAY_URL": at.relay_tls_url,
+        "ACTIVATION_URL": at.activation_url,
+        "HUB_URL": at.hub_url,
+        "FLIST": f"{at.hub_url}/{demo.FLIST}",
         # For clients that accept nothing but TLS: Go's and Terraform's.
-        "SUBSTRATE_TLS_URL": CHAIN_TLS_URL,
-        "PROXY_TLS_URL": PROXY_TLS_URL,
-        "KYC_URL": FORWARD_URL,
+        "SUBSTRATE_TLS_URL": at.chain_tls_url,
+        "PROXY_TLS_URL": at.proxy_tls_url,
+        "KYC_URL": at.forward_url,
         # KYC's address is built into clients: they reach the lab's by a forward proxy, with the lab's certificate.
-        "HTTPS_PROXY": FORWARD_URL,
+        "HTTPS_PROXY": at.forward_url,
         "NO_PROXY": own,
-        "NODE_EXTRA_CA_CERTS": str(layout.tls / "ca.pem"),
-        "SSL_CERT_FILE": str(layout.tls / "ca.pem"),
+        "NODE_EXTRA_CA_CERTS": authority,
+        "SSL_CERT_FILE": authority,
     }
 
 
@@ -108,30 +113,38 @@ def _exports(environment: Mapping[str, str]) -> str:
 
 
 async def _env(arguments: argparse.Namespace, ctx: Context) -> None:
-    if Lab(ctx.layout).record() is None:
-        raise NoLab()
-    environment = clients(ctx.layout)
+    environment = clients(_lab(arguments, ctx))
     ctx.out.result(environment, _exports(environment))
 
 
 async def _kyc(arguments: argparse.Namespace, ctx: Context) -> None:
-    if Lab(ctx.layout).record() is None:
-        raise NoLab()
-    known = verdicts(ctx.layout.kyc) if arguments.who else {}
+    lab = _lab(arguments, ctx)
+    lab.need_record()
+    known = verdicts(lab.layout.kyc) if arguments.who else {}
     known[arguments.who] = arguments.status
-    write_atomic(ctx.layout.kyc, json.dumps(known).encode())
+    write_atomic(lab.layout.kyc, json.dumps(known).encode())
     ctx.out.result({"kyc": known}, f"KYC says {arguments.status} of {arguments.who or 'everybody'}")
 
 
 async def _down(arguments: argparse.Namespace, ctx: Context) -> None:
-    with ctx.out.step("removing the lab") as step:
-        await Lab(ctx.layout).down(step.at)
-    ctx.out.result({"down": True}, "nothing of the lab is left")
+    lab = _lab(arguments, ctx)
+    with ctx.out.step(f"removing the lab {lab.layout.name}") as step:
+        await lab.down(step.at, is_named=bool(arguments.name))
+    others = ", ".join(one.name for one in labs(ctx.layout))
+    text = "nothing of the lab is left" + (f"; also on this machine: {others}" if others else "")
+    ctx.out.result({"down": True}, text)
 
 
 async def _status(arguments: argparse.Namespace, ctx: Context) -> None:
-    found = await Lab(ctx.layout).status()
+    found = await _lab(arguments, ctx).status()
     ctx.out.result([dataclasses.asdict(one) for one in found], _table(found))
+
+
+async def _list(arguments: argparse.Namespace, ctx: Context) -> None:
+    found = labs(_lab(arguments, ctx).layout)
+    rows: list[list[str | int]] = [[one.name, one.network, one.nodes, one.boxes, one.code] for one in found]
+    text = table(["lab", "network", "nodes", "boxes that run", "built by the copy of zos in"], rows)
+    ctx.out.result([dataclasses.asdict(one) for one in found], text if rows else "no lab is on this machine")
 
 
 def _table(boxes: tuple[BoxStatus, ...]) -> str:
@@ -146,27 +159,30 @@ def _table(boxes: tuple[BoxStatus, ...]) -> str:
 
 
 async def _off(arguments: argparse.Namespace, ctx: Context) -> None:
-    await _power(ctx, Lab(ctx.layout).dark() | set(arguments.box), f"cutting the power of {', '.join(arguments.box)}")
+    lab = _lab(arguments, ctx)
+    await _power(ctx, lab, lab.off() | set(arguments.box), f"cutting the power of {', '.join(arguments.box)}")
 
 
 async def _on(arguments: argparse.Namespace, ctx: Context) -> None:
-    await _power(ctx, Lab(ctx.layout).dark() - set(arguments.box), f"giving power to {', '.join(arguments.box)}")
+    lab = _lab(arguments, ctx)
+    await _power(ctx, lab, lab.off() - set(arguments.box), f"giving power to {', '.join(arguments.box)}")
 
 
-async def _power(ctx: Context, off: frozenset[str], words: str) -> None:
+async def _power(ctx: Context, lab: Lab, off: frozenset[str], words: str) -> None:
     with ctx.out.step(words) as step:
-        await Lab(ctx.layout).power(off, step.at)
+        await lab.power(off, step.at)
     text = f"off: {', '.join(sorted(off)) or 'none'}   zos lab on BOX, zos lab up: all of them"
     ctx.out.result({"off": sorted(off)}, text)
 
 
 async def _exec(arguments: argparse.Namespace, ctx: Context) -> None:
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
-    inside = Lab(ctx.layout).inside(arguments.box, argv or ["sh"])
+    inside = _lab(arguments, ctx).inside(arguments.box, argv or ["sh"])
     sys.stdout.flush()
     os.execvp(inside[0], inside)  # noqa: S606 - becoming the program is the point
 
 
 async def _demo(arguments: argparse.Namespace, ctx: Context) -> None:
+    _lab(arguments, ctx)
     found = await demo.run(ctx)
     ctx.out.result(found.body, found.text)

@@ -1,6 +1,6 @@
 """Ends TLS for a server beside it, for clients that accept nothing else (Go, Terraform).
 
-python -m zos.lab.front --listen ADDRESS:PORT --to ADDRESS:PORT --cert FILE --cert-key FILE
+python -m zos.lab.tls_proxy --listen ADDRESS:PORT --to ADDRESS:PORT --cert FILE --cert-key FILE
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from zos.runtime import program
 from zos.runtime.notify import notify
 
-PIECE = 65536
+CHUNK = 65536
 CONNECT = 10.0
 
 
-class Front:
+class TlsProxy:
     """One server behind TLS."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -47,28 +47,27 @@ class Front:
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        while piece := await source.read(PIECE):
-            target.write(piece)
+        while chunk := await source.read(CHUNK):
+            target.write(chunk)
             await target.drain()
 
 
 def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="zos.lab.front", description="TLS in front of a server.")
+    parser = argparse.ArgumentParser(prog="zos.lab.tls_proxy", description="TLS in front of a server.")
     parser.add_argument("--listen", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--to", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--cert", type=Path, required=True)
     parser.add_argument("--cert-key", type=Path, required=True)
-    wanted = parser.parse_args()
-    return program.main("front", lambda: _run(wanted))
+    arguments = parser.parse_args()
+    return program.main("tls", lambda: _run(arguments))
 
 
-async def _run(wanted: argparse.Namespace) -> None:
+async def _run(arguments: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(wanted.cert, wanted.cert_key)
-    host, _, port = wanted.listen.rpartition(":")
-    to_host, _, to_port = wanted.to.rpartition(":")
-    server = await asyncio.start_server(Front(to_host, int(to_port)).serve, host, int(port), ssl=tls)
+    tls.load_cert_chain(arguments.cert, arguments.cert_key)
+    host, _, port = arguments.listen.rpartition(":")
+    to_host, _, to_port = arguments.to.rpartition(":")
+    server = await asyncio.start_server(TlsProxy(to_host, int(to_port)).serve, host, int(port), ssl=tls)
     async with program.stop_signals() as stopping, server:
         notify("READY=1")
         await stopping.wait()

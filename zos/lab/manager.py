@@ -1,4 +1,4 @@
-"""Builds, keeps and removes a lab: observe, plan, apply until nothing is left to do, then wait for the nodes."""
+"""Builds, completes and removes a lab: observe, plan, apply until nothing is left to do, then wait for the nodes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import msgspec
+from pathlib import Path
 
 from zos.bus.client import Bus
 from zos.chain.api import ChainClient
@@ -19,11 +19,15 @@ from zos.core0.api import Core0Client, UnitInfo
 from zos.errors import ZosError
 from zos.fetch.aio import fetch_configured
 from zos.fetch.exchange import Request
+from zos.lab import init
 from zos.lab import plan as planning
-from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherShape, TooLarge, TooSlow
+from zos.lab import record as records
+from zos.lab.addresses import Addresses
+from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherCode, OtherShape, TooLarge, TooSlow
 from zos.lab.host import LinuxHost
-from zos.lab.plan import Wish
-from zos.lab.topology import CHAIN_URL, HUB_URL, LIMIT_OF_NODES, PROXY_URL, Box, Kind, Layout, Topology
+from zos.lab.plan import Desired
+from zos.lab.record import CODE, Record
+from zos.lab.topology import LIMIT_OF_NODES, Box, Kind, Layout, Topology
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.rmb.account import ensure_twin
@@ -33,21 +37,27 @@ from zos.substrate import CallFailed, Chain, LocalKey
 from zos.vmd.api import VmdClient
 
 READY = 90.0
+DOWN = 60.0
 STEPS = 200
 FARMER = "//Alice"
 USER = "//Bob"
 PROXY = "//Charlie"
 FARM = "lab"
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What this lab is; survives everything."""
+class LabStatus:
+    """One of the machine's labs."""
 
+    name: str
+    network: str
     nodes: int
-    farm: int = 0
+    boxes: int
+    """Those that are on."""
+    code: str
+    """The copy of the program that built it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class BoxStatus:
 
 
 class Lab:
-    """The lab of this machine."""
+    """One lab of this machine."""
 
     def __init__(self, layout: Layout | None = None) -> None:
         self.layout = layout or Layout()
@@ -78,39 +88,56 @@ class Lab:
 
     # Up
 
-    async def up(self, nodes: int, say: Say) -> Topology:
+    async def up(self, nodes: int, report: Progress) -> Topology:
         """Build what is missing and wait until every node is registered; may be repeated at any time."""
         _need_root()
         if not 1 <= nodes <= LIMIT_OF_NODES:
             raise TooLarge(nodes=nodes, limit=LIMIT_OF_NODES)
         with self.host.locked():
-            record = self.record()
-            if record is not None and record.nodes != nodes:
-                raise OtherShape(nodes=record.nodes)
-            topology = Topology(nodes=nodes)
-            await self._make(Wish(topology, record.farm if record else 0), say)
-            farm = await self._seed(say)
-            self._remember(Record(nodes, farm))
-            await self._make(Wish(topology, farm), say)
-        say("waiting for the nodes to register")
-        await self._wait_for_nodes(topology, say)
-        return topology
+            record = self._begin(nodes)
+            await self._make(Desired(record.topology, record.farm), report)
+            record = dataclasses.replace(record, farm=await self._seed(report))
+            records.write(self.layout, record)
+            await self._make(Desired(record.topology, record.farm), report)
+        report("waiting for the nodes to register")
+        await self._wait_for_nodes(record.topology, report)
+        return record.topology
 
-    async def _make(self, wish: Wish, say: Say) -> None:
+    def _begin(self, nodes: int) -> Record:
+        """The record of the lab that is there and may be continued, or of a new one, which so has its network."""
+        record = self.record()
+        if record is not None:
+            self._own(record)
+            if record.nodes != nodes:
+                raise OtherShape(name=self.layout.name, nodes=record.nodes)
+            return record
+        self._own(Record(nodes))
+        with records.machine_locked(self.layout):
+            record = Record(nodes, number=records.free_number(self.layout), code=CODE)
+            records.write(self.layout, record)
+        return record
+
+    def _own(self, record: Record) -> None:
+        """Refuse a lab of another copy of the program that is still there."""
+        for code in {record.code, *self.host.codes()} - {"", CODE}:
+            if Path(code, "zos").is_dir():
+                raise OtherCode(name=self.layout.name, code=code)
+
+    async def _make(self, desired: Desired, report: Progress) -> None:
         for _ in range(STEPS):
-            steps = planning.plan(wish, self.host.observe(), self.layout)
+            steps = planning.plan(desired, self.host.observe(), self.layout)
             if not steps:
                 return
             for step in steps:
-                say(step.describe())
+                report(step.describe())
                 await self.host.apply(step)
         raise TooSlow(what="building the lab", deadline=0, seen="it never gets ready", logs=self.layout.run)
 
-    async def _seed(self, say: Say) -> int:
+    async def _seed(self, report: Progress) -> int:
         """The lab's farm and user on its chain; each step looks first."""
-        say("waiting for the chain")
+        report("waiting for the chain")
         deadline = time.monotonic() + READY
-        async with Chain([CHAIN_URL]) as chain:
+        async with Chain([self.addresses.chain_url]) as chain:
             while True:
                 try:
                     await chain.head()
@@ -124,7 +151,7 @@ class Lab:
                     await asyncio.sleep(0.05)
             farmer, user = LocalKey.of_text(FARMER), LocalKey.of_text(USER)
             write_atomic(self.layout.user_key, USER.encode() + b"\n")
-            say("a farm and a user on the chain")
+            report("a farm and a user on the chain")
             write_atomic(self.layout.proxy_key, PROXY.encode() + b"\n")
             await asyncio.gather(ensure_twin(chain, farmer), ensure_twin(chain, user))
             farm = int(await chain.query("TfgridModule", "FarmIdByName", FARM))
@@ -134,12 +161,12 @@ class Lab:
                 farm = int(await chain.query("TfgridModule", "FarmIdByName", FARM))
             return farm
 
-    async def publish_nodes(self, topology: Topology, say: Say) -> None:
+    async def publish_nodes(self, topology: Topology, report: Progress) -> None:
         """Every node gets public addresses, as its farmer would set them; returns when the nodes have them."""
-        farmer, farm = LocalKey.of_text(FARMER), self._farm()
-        async with Chain([CHAIN_URL]) as chain:
+        farmer, farm = LocalKey.of_text(FARMER), self.need_record().farm
+        async with Chain([self.addresses.chain_url]) as chain:
             for box in topology.node_boxes():
-                say(f"public addresses for {box.name}")
+                report(f"public addresses for {box.name}")
                 async with Bus(self.layout.sockets(box.name)) as bus:
                     node = (await ChainClient(bus).status()).node
                     if (await chain.query("TfgridModule", "Nodes", node))["public_config"] is None:
@@ -150,11 +177,12 @@ class Lab:
                         while not (await NetworkdClient(bus).public_config()).addresses:  # noqa: ASYNC110
                             await asyncio.sleep(0.1)
 
-    async def wait_for_proxy(self, topology: Topology, say: Say) -> None:
+    async def wait_for_proxy(self, topology: Topology, report: Progress) -> None:
         """Return when clients find every node by its features: the grid proxy asks new nodes in its own time."""
-        say("waiting for the grid proxy to know the nodes")
+        report("waiting for the grid proxy to know the nodes")
         deadline, seen = time.monotonic() + READY, "no answer"
-        request = Request(f"{PROXY_URL}/nodes?features=wireguard&ipv4=true&size={LIMIT_OF_NODES}", limit=16 << 20)
+        url = f"{self.addresses.proxy_url}/nodes?features=wireguard&ipv4=true&size={LIMIT_OF_NODES}"
+        request = Request(url, limit=16 << 20)
         while True:
             try:
                 answer = await fetch_configured(request, 10.0)
@@ -169,13 +197,7 @@ class Lab:
                 raise TooSlow(what="the grid proxy's list of nodes", deadline=round(READY), seen=seen, logs=logs)
             await asyncio.sleep(0.2)
 
-    def _farm(self) -> int:
-        record = self.record()
-        if record is None:
-            raise NoLab()
-        return record.farm
-
-    async def _wait_for_nodes(self, topology: Topology, say: Say) -> None:
+    async def _wait_for_nodes(self, topology: Topology, report: Progress) -> None:
         deadline = time.monotonic() + READY
         waiting = {box.name: "not looked at" for box in topology.node_boxes()}
         while waiting:
@@ -187,7 +209,7 @@ class Lab:
                         waiting[name] = status.detail or "not registered yet"
                         if status.node:
                             del waiting[name]
-                            say(f"{name} is node {status.node}")
+                            report(f"{name} is node {status.node}")
                 except ZosError as err:
                     waiting[name] = str(err)
             if waiting and time.monotonic() > deadline:
@@ -199,51 +221,50 @@ class Lab:
 
     # Down
 
-    async def down(self, say: Say) -> None:
-        """Remove whatever there is of a lab; fine when there is nothing."""
+    async def down(self, report: Progress, *, is_named: bool = False) -> None:
+        """Remove whatever there is of the lab; fine when there is nothing.
+
+        A lab that another copy of the program built is removed when the caller has named it.
+        """
         _need_root()
         with self.host.locked():
-            for _ in range(20):
-                steps = planning.undo(self.host.observe(), self.layout)
-                if not steps:
-                    return
+            record = self.record()
+            if record is not None and not is_named:
+                self._own(record)
+            deadline = time.monotonic() + DOWN
+            while steps := planning.undo(self.host.observe(), self.layout):
+                if time.monotonic() > deadline:
+                    raise Leftovers(what=", ".join(step.describe() for step in steps))
                 for step in steps:
-                    say(step.describe())
+                    report(step.describe())
                     await self.host.apply(step)
-                await asyncio.sleep(0.05)
-        left = ", ".join(step.describe() for step in planning.undo(self.host.observe(), self.layout))
-        raise Leftovers(what=left)
+                await asyncio.sleep(0.02)
 
-    async def power(self, off: frozenset[str], say: Say) -> None:
+    async def power(self, off: frozenset[str], report: Progress) -> None:
         """Cut the power of these boxes, and give it to every other one; nobody is asked, nothing is waited for."""
         _need_root()
-        record = self.record()
-        if record is None:
-            raise NoLab()
-        topology = Topology(nodes=record.nodes)
-        boxes = {box.name for box in topology.boxes()}
+        record = self.need_record()
+        boxes = {box.name for box in record.topology.boxes()}
         if unknown := sorted(off - boxes):
             raise NoSuchBox(name=unknown[0], boxes=", ".join(sorted(boxes)))
         with self.host.locked():
-            await self._make(Wish(topology, record.farm, off), say)
+            self._own(record)
+            await self._make(Desired(record.topology, record.farm, off), report)
 
-    def dark(self) -> frozenset[str]:
+    def off(self) -> frozenset[str]:
         """The boxes that are off."""
-        record = self.record()
-        if record is None:
-            raise NoLab()
-        return frozenset(box.name for box in Topology(nodes=record.nodes).boxes()) - self.host.observe().boxes.keys()
+        boxes = frozenset(box.name for box in self.need_record().topology.boxes())
+        return boxes - self.host.observe().boxes.keys()
 
     # Looking
 
     async def status(self) -> tuple[BoxStatus, ...]:
         """Every box and what runs in it."""
-        record = self.record()
-        have = self.host.observe()
-        if record is None or not have.boxes:
-            raise NoLab()
-        boxes = Topology(nodes=record.nodes).boxes()
-        return tuple([await self._box_status(box, have.boxes[box.name].pid) for box in boxes if box.name in have.boxes])
+        running = self.host.observe().boxes
+        boxes = [box for box in self.need_record().topology.boxes() if box.name in running]
+        if not boxes:
+            raise NoLab(name=self.layout.name)
+        return tuple([await self._box_status(box, running[box.name].pid) for box in boxes])
 
     async def _box_status(self, box: Box, pid: int) -> BoxStatus:
         seen = BoxStatus(box.name, box.kind, box.address, pid)
@@ -273,14 +294,16 @@ class Lab:
         """The first process of a box."""
         boxes = self.host.observe().boxes
         if not boxes:
-            raise NoLab()
+            raise NoLab(name=self.layout.name)
         if name not in boxes:
             raise NoSuchBox(name=name, boxes=", ".join(sorted(boxes)))
         return boxes[name].pid
 
     def inside(self, name: str, argv: Sequence[str]) -> list[str]:
-        """A command line that runs in a box."""
-        return ["nsenter", "-t", str(self.pid(name)), "-n", "-m", "-p", "-u", "-i", "-r", "-w", "--", *argv]
+        """A command line that runs in a box, where `zos` is this copy of the program."""
+        path = f"PATH={sysconfig.get_path('scripts')}:{init.ENVIRONMENT['PATH']}"
+        flags = ["-n", "-m", "-p", "-u", "-i", "-r", "-w"]
+        return ["nsenter", "-t", str(self.pid(name)), *flags, "--", "env", path, *argv]
 
     async def run(self, name: str, argv: Sequence[str], *, deadline: float = 30.0, input: bytes | None = None) -> str:
         """Run something in a box and give what it says."""
@@ -289,18 +312,30 @@ class Lab:
 
     def record(self) -> Record | None:
         """What the lab is; None when there is none."""
-        try:
-            return msgspec.json.decode(self.layout.record.read_bytes(), type=Record)
-        except (OSError, msgspec.MsgspecError):
-            return None
+        return records.read(self.layout)
 
-    def _remember(self, record: Record) -> None:
-        write_atomic(self.layout.record, json.dumps(dataclasses.asdict(record)).encode())
+    def need_record(self) -> Record:
+        """What the lab is; NoLab when there is none."""
+        record = self.record()
+        if record is None:
+            raise NoLab(name=self.layout.name)
+        return record
 
     @property
-    def urls(self) -> dict[str, str]:
-        """Where its chain and hub are."""
-        return {"chain": CHAIN_URL, "hub": HUB_URL}
+    def addresses(self) -> Addresses:
+        """Where its chain, hub and relay are."""
+        return self.need_record().topology.addresses
+
+
+def labs(layout: Layout) -> tuple[LabStatus, ...]:
+    """This lab and the others of the machine, as far as they are there."""
+    found = []
+    for one in (layout, *records.neighbours(layout)):
+        if record := records.read(one):
+            boxes = len(LinuxHost(one).observe().boxes)
+            network = record.topology.addresses.net
+            found.append(LabStatus(one.name, network, record.nodes, boxes, record.code))
+    return tuple(sorted(found, key=lambda lab: lab.name))
 
 
 def _need_root() -> None:
