@@ -1,4 +1,4 @@
-"""What the lab's tests ask of a lab: the user's command line, the daemons' doors, kills, and waiting for a level."""
+"""What the tests do with a lab: the user's command line, the daemons' APIs, kills, and waiting."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def core0_pid(node: str) -> int:
 
 
 async def eventually(what: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
-    """Until an async question is answered with yes."""
+    """Return when an async predicate is true; exceptions of it count as false."""
     last: BaseException | None = None
     try:
         async with asyncio.timeout(seconds):

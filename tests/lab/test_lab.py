@@ -117,11 +117,11 @@ def test_a_cancelled_contract_takes_its_machine_and_keeps_its_data(demo: dict[st
 
     asyncio.run(eventually(gone))
 
-    async def buried() -> bool:
+    async def has_tombstones() -> bool:
         found = zos("tombstones", "1", state=state)
         return {one["kind"] for one in found} == {"disk", "volume"}
 
-    asyncio.run(eventually(buried))
+    asyncio.run(eventually(has_tombstones))
     disk = next(one for one in zos("tombstones", "1", state=state) if one["kind"] == "disk")
     assert "contract" in disk["evidence"]["detail"]
     assert zos("undelete", "1", disk["id"], state=state)["id"] == disk["id"]

@@ -1,4 +1,4 @@
-"""A box's PID 1, standing where systemd stands on metal: reaps orphans, starts units and starts them again.
+"""A box's PID 1, in the place of a node's systemd: reaps orphans, starts units and restarts them.
 
     python -I -S init.py BOX RUN-FOLDER --python PATH --units FOLDER...
 
@@ -10,27 +10,26 @@ as guests, mounts and tunnels must. It imports little of the standard library, s
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import signal
 import sys
 import time
 
-HEARD = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 METAL_PYTHON = "/opt/zos/bin/python"
-"""Where the node's image has its interpreter; in a lab another one stands for it."""
+"""The interpreter in a node's image; in a lab it is replaced by the one that runs the lab."""
 STOP_GRACE = 10.0
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
-"""Nothing of the caller's, least of all its proxies."""
+"""Nothing of the caller's, so that its proxies do not reach the units."""
 
 
 class Unit:
-    """A service and how it is now."""
+    """A service, as its file describes it, and its process."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -41,9 +40,6 @@ class Unit:
         self.after: list[str] = []
         self.pid = 0
         self.due = 0.0
-        self.since = 0.0
-        self.starts = 0
-        self.status = 0
         for key, value in settings(text):
             self._set(key, value)
 
@@ -62,7 +58,7 @@ class Unit:
             self.after += value.split()
 
     def restarts_after(self, status: int) -> bool:
-        """Whether an end with this status is followed by another start."""
+        """Whether the unit is started again when it ends with this status."""
         return self.restart == "always" or (self.restart.startswith("on-") and status != 0)
 
 
@@ -86,7 +82,7 @@ def seconds(text: str) -> float:
 
 
 def in_order(units: list[Unit]) -> list[Unit]:
-    """Sorted so that each comes behind what its After names (a circle is cut where it is met)."""
+    """Sorted so that each unit comes after those that its After names; a cycle is cut where it is found."""
     by_name = {unit.name: unit for unit in units}
     done: dict[str, Unit] = {}
 
@@ -123,9 +119,7 @@ class Init:
         self.run = run
 
     def start(self, unit: Unit) -> None:
-        """Fork and become the unit."""
-        unit.starts += 1
-        unit.since = time.time()
+        """Fork and execute the unit."""
         unit.due = 0.0
         pid = os.fork()
         if pid:
@@ -133,7 +127,7 @@ class Init:
             return
         try:
             argv = [self.python if unit.argv[0] == METAL_PYTHON else unit.argv[0], *unit.argv[1:]]
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             os.setsid()
             os.chdir("/")
             log = os.open(
@@ -152,7 +146,7 @@ class Init:
             os._exit(127)
 
     def reap(self) -> None:
-        """Bury whoever ended, ours or an orphan; plan the next start of a unit."""
+        """Collect the status of ended children, orphans included; set the time of a unit's next start."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -162,12 +156,12 @@ class Init:
                 return
             for unit in self.units:
                 if unit.pid == pid:
-                    unit.pid, unit.status = 0, os.waitstatus_to_exitcode(status)
-                    if unit.restarts_after(unit.status):
+                    unit.pid = 0
+                    if unit.restarts_after(os.waitstatus_to_exitcode(status)):
                         unit.due = time.monotonic() + unit.pause
 
     def start_due(self) -> None:
-        """Start every unit whose time has come."""
+        """Start every unit whose time of start has passed."""
         for unit in self.units:
             if unit.due and not unit.pid and unit.due <= time.monotonic():
                 self.start(unit)
@@ -176,16 +170,6 @@ class Init:
         """Seconds until a unit is due."""
         due = [unit.due for unit in self.units if unit.due and not unit.pid]
         return max(0.0, min(due) - time.monotonic()) if due else 3600.0
-
-    def report(self) -> None:
-        """Leave word of the units for `zos lab status`."""
-        told = {
-            unit.name: {"pid": unit.pid, "starts": unit.starts, "since": unit.since, "status": unit.status}
-            for unit in self.units
-        }
-        with open(f"{self.run}/units.json.new", "w", encoding="utf-8") as file:
-            json.dump(told, file)
-        os.replace(f"{self.run}/units.json.new", f"{self.run}/units.json")
 
     def stop(self) -> None:
         """End the units, last started first; the kernel ends whatever else is in the box."""
@@ -196,19 +180,18 @@ class Init:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(unit.pid, signal.SIGTERM)
             while unit.pid and time.monotonic() < deadline:
-                signal.sigtimedwait(HEARD, 0.2)
+                signal.sigtimedwait(SIGNALS, 0.2)
                 self.reap()
 
-    def live(self) -> None:
-        """Until SIGTERM."""
+    def run_units(self) -> None:
+        """Run the units until SIGTERM."""
         for unit in self.units:
             unit.due = time.monotonic()
         while True:
             self.start_due()
-            self.report()
-            heard = signal.sigtimedwait(HEARD, self.pause())
+            received = signal.sigtimedwait(SIGNALS, self.pause())
             self.reap()
-            if heard is not None and heard.si_signo in (signal.SIGTERM, signal.SIGINT):
+            if received is not None and received.si_signo in (signal.SIGTERM, signal.SIGINT):
                 self.stop()
                 return
 
@@ -218,12 +201,12 @@ def main(argv: list[str]) -> None:
     python, folders = argv[argv.index("--python") + 1], argv[argv.index("--units") + 1 :]
     run = "/run"
     os.umask(0o022)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     os.makedirs(f"{run}/log", exist_ok=True)
     init = Init(read_units(folders), python, run)
     with open(f"{run}/ready", "w", encoding="utf-8"):
         pass
-    init.live()
+    init.run_units()
 
 
 if __name__ == "__main__":

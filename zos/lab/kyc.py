@@ -34,7 +34,7 @@ TERMS = b"# Terms and conditions\n\nThis is a lab. Nothing in it is for sale.\n"
 
 
 class Kyc:
-    """One service."""
+    """The KYC service and the page of terms."""
 
     def __init__(self, tls: ssl.SSLContext, verdict: Path) -> None:
         self._tls = tls
@@ -79,14 +79,14 @@ class Kyc:
                 return "404 Not Found", json.dumps({"error": "there are only /api/v1/status and /health"}).encode()
 
     def verdict(self, query: str) -> str:
-        """What somebody is: clients ask by address (`client_id`), nodes by twin (`twin_id`)."""
+        """The status of one user: clients name the address (`client_id`), nodes the twin (`twin_id`)."""
         asked = dict(parse_qsl(query))
         known = verdicts(self._verdict)
         return known.get(asked.get("client_id") or asked.get("twin_id", ""), known.get("", VERIFIED))
 
 
 def verdicts(path: Path) -> dict[str, str]:
-    """What the file holds; nothing when there is none."""
+    """The file's content; empty when there is no file."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except (OSError, msgspec.MsgspecError):
@@ -108,21 +108,20 @@ async def _say(writer: asyncio.StreamWriter, status: str, body: bytes) -> None:
 
 
 def main() -> int:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="zos.lab.kyc", description="A KYC service that says what a file says.")
     parser.add_argument("--listen", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--cert", type=Path, required=True)
     parser.add_argument("--cert-key", type=Path, required=True)
     parser.add_argument("--verdict", type=Path, required=True)
-    wanted = parser.parse_args()
-    return program.main("kyc", lambda: _run(wanted))
+    arguments = parser.parse_args()
+    return program.main("kyc", lambda: _run(arguments))
 
 
-async def _run(wanted: argparse.Namespace) -> None:
+async def _run(arguments: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(wanted.cert, wanted.cert_key)
-    host, _, port = wanted.listen.rpartition(":")
-    server = await asyncio.start_server(Kyc(tls, wanted.verdict).serve, host, int(port), limit=LARGEST)
+    tls.load_cert_chain(arguments.cert, arguments.cert_key)
+    host, _, port = arguments.listen.rpartition(":")
+    server = await asyncio.start_server(Kyc(tls, arguments.verdict).serve, host, int(port), limit=LARGEST)
     async with program.stop_signals() as stopping, server:
         notify("READY=1")
         await stopping.wait()
