@@ -94,6 +94,15 @@ class BadName(ZosError):
     hint = "a name has up to 31 characters of a-z, 0-9 and -, and does not begin with -"
 
 
+class NoRoom(ZosError):
+    """Said before anything is built: a lab without room would fail later, and nobody would know why."""
+
+    reason = "lab.no_room"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "a lab of {nodes} nodes needs {needed} MiB of {what}, and {free} MiB are free"
+    hint = "free some, or build a lab of fewer nodes: zos lab up --nodes 1"
+
+
 class TooManyLabs(ZosError):
     """Every lab needs a network of its own."""
 

@@ -24,6 +24,7 @@ from zos.lab.plan import Observed, ObservedBox
 from zos.lab.script import NODE_FOLDERS, script
 from zos.lab.topology import DEFAULT_NAME, INTERNET, Box, Kind, Layout
 from zos.lab.units import NODE_UNITS
+from zos.model.units import Bytes
 from zos.runtime import linux, proc
 from zos.runtime.files import write_atomic
 
@@ -58,6 +59,12 @@ class LinuxHost:
             mounts=self._mounts(),
             host_link=self._host_link in {name for _, name in socket.if_nameindex()},
         )
+
+    def room(self) -> tuple[Bytes, Bytes]:
+        """Bytes of disk and of memory that a lab could take."""
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (available,) = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+        return Bytes(shutil.disk_usage(self._layout.state).free), Bytes(int(available) * 1024)
 
     def codes(self) -> frozenset[str]:
         """The copies of the program that the lab's boxes run."""

@@ -23,7 +23,7 @@ from zos.lab import init
 from zos.lab import plan as planning
 from zos.lab import record as records
 from zos.lab.addresses import Addresses
-from zos.lab.errors import Leftovers, NoLab, NoSuchBox, NotRoot, OtherCode, OtherShape, TooLarge, TooSlow
+from zos.lab.errors import Leftovers, NoLab, NoRoom, NoSuchBox, NotRoot, OtherCode, OtherShape, TooLarge, TooSlow
 from zos.lab.host import LinuxHost
 from zos.lab.plan import Desired
 from zos.lab.record import CODE, Record
@@ -112,6 +112,9 @@ class Lab:
                 raise OtherShape(name=self.layout.name, nodes=record.nodes)
             return record
         self._own(Record(nodes))
+        if short := planning.shortage(nodes, *self.host.room()):
+            what, needed, free = short
+            raise NoRoom(nodes=nodes, what=what, needed=needed >> 20, free=free >> 20)
         with records.machine_locked(self.layout):
             record = Record(nodes, number=records.free_number(self.layout), code=CODE)
             records.write(self.layout, record)

@@ -15,6 +15,7 @@ from zos.lab.nodeconfig import node_config
 from zos.lab.script import COPIED, NODE_FOLDERS, hosts
 from zos.lab.topology import INTERNET, KYC_NAMES, TERMS_NAME, Box, Kind, Layout, Topology
 from zos.lab.units import own_units
+from zos.model.units import Bytes, MiB
 
 FIRST_SERVER = Kind.CHAIN
 """Started before the others that need the certificates."""
@@ -148,6 +149,13 @@ def _start(box: Box, desired: Desired, observed: Observed, layout: Layout) -> It
         config = node_config(box, desired.topology.addresses, desired.farm, _disks(box, desired.topology, layout))
         yield s.WriteFile(layout.box_state(box.name) / "etc-zos" / "zos.toml", config)
     yield s.StartBox(box, desired.topology.addresses)
+
+
+def shortage(nodes: int, disk: Bytes, memory: Bytes) -> tuple[str, Bytes, Bytes] | None:
+    """What there is too little of for a new lab, how much of it is needed, how much is free; None: there is enough."""
+    # Measured: what the daemons of a node and the services hold, and what they write before anything is deployed.
+    needs = ("disk space", MiB(256 + 128 * nodes), disk), ("memory", MiB(512 + 384 * nodes), memory)
+    return next(((what, needed, free) for what, needed, free in needs if free < needed), None)
 
 
 def undo(observed: Observed, layout: Layout) -> tuple[s.Step, ...]:

@@ -11,7 +11,7 @@ from zos.lab import init, record
 from zos.lab.addresses import Addresses
 from zos.lab.errors import BadName, Busy
 from zos.lab.host import LinuxHost
-from zos.lab.plan import Desired, Observed, ObservedBox, plan, undo
+from zos.lab.plan import Desired, Observed, ObservedBox, plan, shortage, undo
 from zos.lab.script import script
 from zos.lab.steps import (
     AttachLoop,
@@ -27,6 +27,7 @@ from zos.lab.steps import (
 )
 from zos.lab.topology import INTERNET, Kind, Layout, Topology
 from zos.lab.units import own_units
+from zos.model.units import GiB, MiB
 
 LAYOUT = Layout(Path("/s"), Path("/r"))
 TOPOLOGY = Topology(nodes=2, disks=1)
@@ -102,6 +103,13 @@ def test_the_state_of_boxes_that_cannot_be_seen_stays_as_long_as_their_disks_are
     loops = {LAYOUT.disk("node-1", 0): Path("/dev/loop7")}
     observed = Observed(loops=loops, folders=frozenset({LAYOUT.state, LAYOUT.run}), has_claims=True)
     assert undo(observed, LAYOUT) == (DetachLoop(Path("/dev/loop7")),)
+
+
+def test_a_lab_without_room_is_refused_before_it_is_built() -> None:
+    assert shortage(2, GiB(5), GiB(5)) is None
+    assert shortage(2, MiB(511), GiB(5)) == ("disk space", MiB(512), MiB(511))
+    assert shortage(2, GiB(5), MiB(10)) == ("memory", MiB(1280), MiB(10))
+    assert all(value > GiB(0) for value in LinuxHost(Layout(Path("/tmp"), Path("/tmp"))).room())
 
 
 def test_labs_differ_in_every_address() -> None:
