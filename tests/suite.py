@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOWEST = 10
 DEADLINE = 1500.0
 """Seconds for everything, or for each repetition."""
-SHOWN = 200
+SHOWN = 80
 """Lines of a failed piece's output."""
 NAMESPACES = ("unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
 ONLINE = '"$@"; exit'
@@ -119,7 +119,8 @@ def start(piece: Piece, folder: Path, more: Sequence[str]) -> Run:
     """Start a piece."""
     here = folder / piece.name
     here.mkdir()
-    options = ["-q", f"--junit-xml={here}/tests.xml", f"--basetemp={here}/t", "-p", "no:cacheprovider", *more]
+    options = ["-q", "--tb=short", "-p", "no:cacheprovider", *more]
+    options += [f"--junit-xml={here}/tests.xml", f"--basetemp={here}/t"]
     if piece.select:
         options += ["-k", piece.select]
     if piece.workers:

@@ -63,7 +63,7 @@ def _run(argv: Sequence[str], state: Path) -> Done:
     arguments = cli.parser(line).parse_args(line)
     ctx = cli.context(arguments)
     ctx.out, ctx.lab_name = Out(True, out, err), NAME
-    code = asyncio.run(cli.acted(arguments, ctx))
+    code = asyncio.run(cli.perform(arguments, ctx))
     return Done(code, out.getvalue(), err.getvalue())
 
 
