@@ -30,6 +30,7 @@ from zos.lab.record import CODE, Record
 from zos.lab.topology import LIMIT_OF_NODES, Box, Kind, Layout, Topology
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
+from zos.provisiond.api import ProvisiondClient
 from zos.rmb.account import ensure_twin
 from zos.runtime import proc
 from zos.runtime.files import write_atomic
@@ -208,7 +209,9 @@ class Lab:
                 try:
                     async with Bus(self.layout.sockets(name)) as bus:
                         status = await ChainClient(bus).status()
+                        # The last stage of the boot: what deploys and runs machines may be later than the chain.
                         await VmdClient(bus).list_machines()
+                        await ProvisiondClient(bus).list()
                         waiting[name] = status.detail or "not registered yet"
                         if status.node:
                             del waiting[name]
