@@ -62,7 +62,13 @@ class UInt:
             raise Undecodable(f"{value} is no u{self.bits}") from err
 
     def read(self, reader: Reader) -> int:
-        return int.from_bytes(reader.take(self.bits // 8), "little")
+        # Written out: most of a value's fields are integers, and a call costs as much as reading one.
+        start = reader.position
+        reader.position = end = start + (self.bits >> 3)
+        if end > len(reader.data):
+            reader.position = start
+            reader.take(self.bits >> 3)
+        return int.from_bytes(reader.data[start:end], "little")
 
     def describe(self, register: Register) -> Described:
         return entry("", {"primitive": f"u{self.bits}"})

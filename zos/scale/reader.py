@@ -51,7 +51,10 @@ def compact(value: int) -> bytes:
 
 def read_compact(reader: Reader) -> int:
     """The next compact integer; a longer form than needed is refused, as in the reference codec."""
-    first = reader.take(1)[0]
+    if reader.position >= len(reader.data):
+        reader.take(1)
+    first = reader.data[reader.position]
+    reader.position += 1
     mode = first & 3
     if mode == 0:
         return first >> 2
