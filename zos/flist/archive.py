@@ -1,7 +1,7 @@
 """Turns 0-fs' archive, the older kind of flist, into a `.fl`, which is all that is read after that.
 
 An archive is a gzip'd tar with an SQLite database of Cap'n Proto records: a folder under the hash of its path, access
-lists under a hash of theirs, and metadata. It is a stranger's: everything is looked at and bounded, folders are found
+lists under a hash of theirs, and metadata. It is not trusted: everything is looked at and bounded, folders are found
 once only, and what is wrong is said with its path. The result still goes through `fl.read`.
 
 Modes are kept whole, although 0-fs showed them without setuid, setgid and sticky: programs such as sudo need theirs,

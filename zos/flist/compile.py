@@ -1,4 +1,4 @@
-"""Turns a stranger's flist, a `.fl` or 0-fs' archive, into what a mount needs: a checked index, and what is to know.
+"""Turns an untrusted flist, a `.fl` or 0-fs' archive, into what a mount needs: a checked index, and what is to know.
 
 Run as a program (`python -m zos.flist.compile`), with limits on memory and time, since SQLite meets a hostile file
 here: whatever goes wrong, goes wrong in this process.

@@ -1,6 +1,6 @@
 """Reads and writes `.fl`, rfs' flist: one SQLite file with the tables inode, extra, block, tag and route.
 
-A file from a stranger is read without believing anything in it (`stranger.py`): all values are looked at, everything
+A file is read without trusting anything in it (`untrusted_sqlite.py`): all values are looked at, everything
 is bounded. The result is a tree that cannot be wrong: one root, names that are names, no cycles, every file exactly as
 many blocks as its size takes. Our own table `xattr` is passed over by other readers.
 """

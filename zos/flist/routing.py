@@ -2,7 +2,7 @@
 
 Routes are by the first byte of an id here, ranges may be longer there: then a store is asked for a few blocks that it
 does not have, and the next one is asked. Pools are asked in the order of `lookup`; `cache` is passed over, since a
-stranger's flist does not make a node write anywhere. ValueError says what is wrong.
+flist of somebody else must not make a node write anywhere. ValueError says what is wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Takes the two files that matter out of 0-fs' archive, a gzip'd tar from a stranger: its database and `router.yaml`.
+"""Takes the two files that matter out of 0-fs' archive, an untrusted gzip'd tar: its database and `router.yaml`.
 
 Read from front to back, with bounds on everything; no name in it decides where anything is written. tarfile would go
 on for ever at some headers (sizes below zero, chains of long names), and all that is wanted of a tar here is this.

@@ -1,4 +1,4 @@
-"""SQLite files of strangers: no schema code runs, only SELECT on known tables, and everything is bounded."""
+"""Reads untrusted SQLite files: no schema code runs, only SELECT on known tables, and everything is bounded."""
 
 from __future__ import annotations
 
