@@ -1,4 +1,7 @@
-"""What a relay counts, as Prometheus reads it, by the names of the grid's relay for what that counts too. Pure."""
+"""What a relay counts, as Prometheus reads it, by the names of the grid's relay for what that counts too. Pure.
+
+Not by prometheus_client: it appends `_total` to the names of counters, which the grid's relay does not.
+"""
 
 from __future__ import annotations
 

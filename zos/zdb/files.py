@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 from zos.runtime import linux
 from zos.zdb import format as fmt
-from zos.zdb.format import Entry, Item
+from zos.zdb.format import Entry, Item, Located
 
 MOST_OPEN = 64
 """Descriptors kept open for each kind of file; those with unsynced writes stay open beyond it."""
 _READ_AHEAD = fmt.ITEM + fmt.MAX_KEY
+_CHUNK = 1 << 18
 
 
 class Descriptors:
@@ -174,6 +176,44 @@ class Files:
     def end_of_data(self, file: int) -> int:
         """Bytes of a data file that are written."""
         return self.data_end if file == self.number else os.fstat(self.data.get(file)).st_size
+
+    def items(self, file: int, offset: int) -> Iterator[Located]:
+        """Items from a place on, over all files."""
+        for number in self.index.numbers():
+            if number >= file:
+                yield from self.items_of(number, offset if number == file else fmt.INDEX_HEADER)
+
+    def items_of(self, file: int, at: int) -> Iterator[Located]:
+        """Items of one file from an offset on, as far as they are whole."""
+        descriptor = self.index.get(file)
+        chunk = b""
+        while True:
+            position = 0
+            while (item := fmt.read_item(chunk, position)) is not None:
+                yield Located(file, at, item)
+                size = fmt.ITEM + len(item.key)
+                position, at = position + size, at + size
+            chunk = os.pread(descriptor, _CHUNK, at)
+            if fmt.read_item(chunk) is None:
+                return
+
+    def backwards(self, file: int, offset: int, previous: int) -> Iterator[Located]:
+        """The items before one, by what each names as its `previous`; raises BadFile where that is none."""
+        while previous:
+            if offset == fmt.INDEX_HEADER:
+                # The first of a file names the last of the file before; files without items are passed over.
+                file = self._file_before(file)
+            item = self.item(file, previous) if file >= 0 else None
+            if item is None:
+                raise fmt.BadFile(path=self.index.path(file), problem=f"has no item at {previous}")
+            offset, previous = previous, item.previous
+            yield Located(file, offset, item)
+
+    def _file_before(self, file: int) -> int:
+        for number in reversed(self.index.numbers()):
+            if number < file and os.fstat(self.index.get(number)).st_size > fmt.INDEX_HEADER:
+                return number
+        return -1
 
     def take_unsynced(self) -> list[int]:
         """What `sync` needs. Data first: an item on the disk never points at an entry that is not."""

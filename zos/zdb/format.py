@@ -76,6 +76,14 @@ class Item(NamedTuple):
         return not self.flags & DELETED
 
 
+class Located(NamedTuple):
+    """An item and where it is."""
+
+    file: int
+    offset: int
+    item: Item
+
+
 class Entry(NamedTuple):
     """The head of one entry of a data file; key and payload follow it."""
 

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from zos.zdb import format as fmt
 from zos.zdb.files import Files, sync
-from zos.zdb.format import Cursor, Item, Settings
+from zos.zdb.format import Cursor, Item, Located, Settings
 from zos.zdb.keys import KeyTable
 
 RECORD = "zdb-namespace"
@@ -27,19 +26,10 @@ SCAN_ITEMS = 512
 """Keys in one answer to SCAN."""
 FLUSHED_IN_PLACE = 100_000
 """Items that are marked one by one; more are erased with their file."""
-_CHUNK = 1 << 18
 
 
 class Refused(Exception):
     """A command that is answered by an error; the text is 0-db's."""
-
-
-class Located(NamedTuple):
-    """An item and where it is."""
-
-    file: int
-    offset: int
-    item: Item
 
 
 @dataclass
@@ -319,41 +309,24 @@ class Namespace:
 
     # Walking
 
-    def items(self, file: int, offset: int) -> Iterator[Located]:
-        """Items from a place on, over all files."""
-        for number in self.files.index.numbers():
-            if number < file:
-                continue
-            at = offset if number == file else fmt.INDEX_HEADER
-            yield from self._items_of(number, at)
-
-    def _items_of(self, file: int, at: int) -> Iterator[Located]:
-        descriptor = self.files.index.get(file)
-        chunk = b""
-        while True:
-            position = 0
-            while (item := fmt.read_item(chunk, position)) is not None:
-                yield Located(file, at, item)
-                size = fmt.ITEM + len(item.key)
-                position, at = position + size, at + size
-            chunk = os.pread(descriptor, _CHUNK, at)
-            if fmt.read_item(chunk) is None:
-                return
-
     def scan(self, cursor: Cursor | None) -> list[Located]:
         """The live items behind a cursor, or from the beginning; raises Refused for a cursor of nothing."""
         start = (0, fmt.INDEX_HEADER)
         if cursor is not None:
             item = self._at_cursor(cursor)
             start = (cursor.file, cursor.offset + fmt.ITEM + len(item.key))
-        return self._live(self.items(*start))
+        return self._live(self.files.items(*start))
 
     def rscan(self, cursor: Cursor | None) -> list[Located]:
         """The live items before a cursor, or from the end, the newest first."""
-        if cursor is None:
-            return self._live(self._backwards(self.files.number + 1, fmt.INDEX_HEADER, self.files.last_item))
-        item = self._at_cursor(cursor)
-        return self._live(self._backwards(cursor.file, cursor.offset, item.previous))
+        start = (self.files.number + 1, fmt.INDEX_HEADER, self.files.last_item)
+        if cursor is not None:
+            start = (cursor.file, cursor.offset, self._at_cursor(cursor).previous)
+        try:
+            return self._live(self.files.backwards(*start))
+        except fmt.BadFile as err:
+            self.statistics.index_faults += 1
+            raise Refused("Internal Error") from err
 
     def _live(self, items: Iterator[Located]) -> list[Located]:
         found = []
@@ -366,25 +339,6 @@ class Namespace:
                 if len(found) == SCAN_ITEMS:
                     break
         return found
-
-    def _backwards(self, file: int, offset: int, previous: int) -> Iterator[Located]:
-        """The items before one, by what each names as its `previous`."""
-        while previous:
-            if offset == fmt.INDEX_HEADER:
-                # The first of a file names the last of the file before; files without items are passed over.
-                file = self._file_before(file)
-            item = self.files.item(file, previous) if file >= 0 else None
-            if item is None:
-                self.statistics.index_faults += 1
-                raise Refused("Internal Error")
-            offset, previous = previous, item.previous
-            yield Located(file, offset, item)
-
-    def _file_before(self, file: int) -> int:
-        for number in reversed(self.files.index.numbers()):
-            if number < file and os.fstat(self.files.index.get(number)).st_size > fmt.INDEX_HEADER:
-                return number
-        return -1
 
     def _at_cursor(self, cursor: Cursor) -> Item:
         item = None
@@ -421,7 +375,7 @@ class Namespace:
             self.next_id = self.told_id = 0
             self.files.last_item = self.files.last_entry = 0
         else:
-            for at in list(self._items_of(self.files.number, fmt.INDEX_HEADER)):
+            for at in list(self.files.items_of(self.files.number, fmt.INDEX_HEADER)):
                 self.files.mark_deleted(at.file, at.offset)
             self.files.data.punch(self.files.number, fmt.DATA_HEADER, self.files.data_end)
         self.keys, self.dirty = KeyTable(), set()

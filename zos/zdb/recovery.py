@@ -92,7 +92,7 @@ class _Loader:
         space.first_ids.append((number, space.next_id))
         end = fmt.INDEX_HEADER
         size = os.fstat(files.data.get(number)).st_size
-        for at in space._items_of(number, fmt.INDEX_HEADER):
+        for at in space.files.items_of(number, fmt.INDEX_HEADER):
             item = at.item
             data_file = item.data_file if space.is_sequential else number
             entry_end = item.offset + fmt.ENTRY + len(item.key) + item.length
@@ -125,7 +125,7 @@ class _Loader:
         space, files = self._space, self._files
         if not space.is_sequential:
             return
-        for at in space._items_of(files.number, fmt.INDEX_HEADER):
+        for at in space.files.items_of(files.number, fmt.INDEX_HEADER):
             id = int.from_bytes(at.item.key, "little")
             place = space.slot_of(id)
             if place is None or place == (at.file, at.offset) or at.item.is_live:
@@ -165,7 +165,7 @@ class _Loader:
     def _last_named(self, number: int) -> int:
         """The offset of the last entry, which the next one names as its `previous`."""
         space = self._space
-        offsets = [at.item.offset for at in space._items_of(number, fmt.INDEX_HEADER)]
+        offsets = [at.item.offset for at in space.files.items_of(number, fmt.INDEX_HEADER)]
         return max(offsets, default=0)
 
     def _entries(self, number: int, at: int) -> Iterator[tuple[int, Entry, bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""A second opinion on billing: the sheet's rules in fractions, sharing no code with the chain.
+"""A second opinion on billing: the runtime's rules in fractions, sharing no code with the chain.
 
 It keeps accounts and contracts of its own and is told the same things as the chain: who creates, uses, pays in and
 cancels, and which block it is. Both must then agree to the unit.
