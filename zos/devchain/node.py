@@ -78,7 +78,7 @@ class Node:
         self._gifts: list[tuple[bytes, int]] = []
         self._runtime = Runtime(start.billing, surcharge=start.certified_surcharge)
         self._author = genesis.author()
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, None] = {}
         self._is_silent = False
         self._offset = 0.0
         self._pulse = farming.Pulse()
@@ -124,16 +124,16 @@ class Node:
     @contextlib.contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
         """Hear of `head`, `finalized` and `state` changes."""
-        self._listeners.add(listener)
+        self._listeners[listener] = None
         try:
             yield
         finally:
-            self._listeners.discard(listener)
+            self._listeners.pop(listener, None)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Hear of changes until the returned function is called."""
-        self._listeners.add(listener)
-        return lambda: self._listeners.discard(listener)
+        self._listeners[listener] = None
+        return lambda: self._listeners.pop(listener, None)
 
     # The pool
 

@@ -29,6 +29,9 @@ T = TypeVar("T")
 AGAIN = 0.5
 """Seconds after which a daemon that ended is started again, as core-0 does."""
 
+PATIENCE = 20.0
+"""Seconds after which a task that goes on after its cancellation is told of."""
+
 MakeHost = Callable[[Runtime, Life, Callable[..., Any], tuple[Any, ...]], Any]
 """Makes a daemon's host: its runtime, its life, the class that it would use on a real machine, and the arguments."""
 
@@ -165,24 +168,41 @@ class Unit:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
             self._supervisor = None
-        life = self.life
-        while life is not None and life.tasks:
-            await asyncio.wait(list(life.tasks))
+        if self.life is not None:
+            await self._buried(self.life)
 
     async def _supervise(self) -> None:
         while True:
             self.life = life = Life(self.name)
             main = life.start(self._live(life))
-            await asyncio.wait((main,))
-            if not main.cancelled() and (err := main.exception()) is not None:
+            await life.ended_or(main)
+            if main.done() and not main.cancelled() and (err := main.exception()) is not None:
                 log.warning("%s ended: %s", self.name, err)
             self._serves.clear()
             life.end()
             await asyncio.sleep(AGAIN)
-            if life.tasks:
-                await asyncio.wait(list(life.tasks))
+            await self._buried(life)
+
+    async def _buried(self, life: Life) -> None:
+        """Wait until the last task of a life has ended."""
+        while life.tasks:
+            _, deaf = await asyncio.wait(list(life.tasks), timeout=PATIENCE)
+            for task in deaf:
+                # On a real node SIGTERM would not end it either.
+                log.error("incident: a task of %s swallowed its cancellation: %s", self.name, _where(task))
+                task.cancel()
 
     async def _live(self, life: Life) -> None:
         rt = SimRuntime(life, self._switchboard, self._make_host, self.config, self.node, self._clock)
         async with opened(self.cls(), rt):
             await rt.run(asyncio.Event(), self._serves.set)
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """Which coroutines a task waits in, the innermost last."""
+    names: list[str] = []
+    step: Any = task.get_coro()
+    while step is not None:
+        names.append(getattr(step, "__qualname__", type(step).__name__))
+        step = getattr(step, "cr_await", None) or getattr(step, "ag_await", None)
+    return " > ".join(names)

@@ -21,6 +21,7 @@ class Life:
         self.name = name
         self.alive = True
         self.tasks: dict[asyncio.Task[Any], None] = {}
+        self._end = asyncio.Event()
         self._last_words: list[Callable[[], None]] = []
         self.context = contextvars.copy_context()
         self.context.run(_OWNER.set, self)
@@ -38,11 +39,18 @@ class Life:
         """Call this at the end, as the kernel closes a dead process's sockets."""
         self._last_words.append(action)
 
+    async def ended_or(self, main: asyncio.Task[Any]) -> None:
+        """Wait until it was ended, or its main task ended by itself."""
+        end = asyncio.get_running_loop().create_task(self._end.wait())
+        await asyncio.wait((main, end), return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+
     def end(self) -> None:
         """SIGKILL: no farewell, no more effects. Tasks unwind in the next steps, and reach nothing while they do."""
         if not self.alive:
             return
         self.alive = False
+        self._end.set()
         for action in self._last_words:
             action()
         for task in list(self.tasks):

@@ -112,8 +112,8 @@ class Rpc:
     async def close(self) -> None:
         """Hang up."""
         self._reader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reader
+        # Not awaited itself: its cancellation could not be told from that of whoever hangs up.
+        await asyncio.wait((self._reader,))
         await self._socket.close()
 
     async def _read(self) -> None:

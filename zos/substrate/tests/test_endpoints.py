@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 
 import pytest
@@ -141,8 +142,9 @@ async def test_an_endpoint_that_is_behind_is_not_believed() -> None:
 async def test_blocks_before_an_upgrade_are_read_by_their_own_runtime() -> None:
     async with devchain(0) as dev, Chain([dev.url]) as chain:
         block = dev.node.make_block()
-        now = await chain.runtime()
+        now = copy.copy(await chain.runtime())
         now.spec = 146  # as if the chain had been upgraded since
+        chain._endpoints._runtime = now
         older = await chain._endpoints.runtime_at("0x" + block.hash.hex())
         assert older is not now
         assert older.spec == 145
