@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from zos.bus import Bus, Unreachable
-from zos.core0.api import Core0Client, UnitInfo, UnitState
+from zos.core0.api import Core0Client, KeyUse, NotYours, Purpose, UnitInfo, UnitState
 from zos.runtime import proc
 
 pytestmark = pytest.mark.root
@@ -114,6 +114,16 @@ async def test_the_key_outlives_core0_and_its_daemons_do_not(tmp_path: Path):
         await core0.start()
         await core0.running("chain", other_than=unit.pid)
         assert await Core0Client(core0.bus).identity() == identity
+
+
+async def test_root_alone_gets_no_signature_of_the_node(tmp_path: Path):
+    async with Supervisor(tmp_path) as core0:
+        await core0.running("chain")
+        client = Core0Client(core0.bus)
+        for asked in (client.sign(Purpose.RMB, bytes(16)), client.derive(KeyUse.MYCELIUM), client.agree(bytes(33))):
+            with pytest.raises(NotYours, match="on behalf of a stranger"):
+                await asked
+        assert not (tmp_path / "run" / ".core0" / "grpc").exists()
 
 
 async def test_an_orderly_end_takes_every_daemon_along(tmp_path: Path):

@@ -15,12 +15,14 @@ from grpc_health.v1._async import HealthServicer
 
 from zos.bus.client import MESSAGE_LIMIT
 from zos.bus.errors import code_of, details_of, new_incident
+from zos.bus.front import Front, NameCaller
 from zos.errors import ZosError
 
 log = logging.getLogger("zos.bus")
 
 Add = Callable[[Any, grpc.aio.Server], None]
 STOP_GRACE = 1.0
+MODE = 0o600
 
 
 class Errors(grpc.aio.ServerInterceptor):
@@ -83,10 +85,13 @@ class Health:
 
 
 @asynccontextmanager
-async def listening(path: Path, services: list[tuple[Any, Add]], health: Health) -> AsyncIterator[None]:
+async def listening(
+    path: Path, services: list[tuple[Any, Add]], health: Health, name_caller: NameCaller | None = None
+) -> AsyncIterator[None]:
     """Serve the services on a unix socket (mode 0600) until the block ends.
 
-    A socket file left by a killed predecessor is replaced: whoever starts a daemon twice is core-0, which does not.
+    With `name_caller`, the services learn who calls by `front.caller_of`. A socket file left by a killed predecessor
+    is replaced: whoever starts a daemon twice is core-0, which does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -98,12 +103,18 @@ async def listening(path: Path, services: list[tuple[Any, Add]], health: Health)
     for servicer, add in services:
         add(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    server.add_insecure_port(f"unix:{path}")
+    front = Front(path, name_caller) if name_caller else None
+    server.add_insecure_port(f"unix:{front.inner if front else path}")
     await server.start()
-    path.chmod(0o600)
+    if front:
+        await front.open(MODE)
+    else:
+        path.chmod(MODE)
     try:
         yield
     finally:
         await health.set(False)
         await server.stop(STOP_GRACE)
+        if front:
+            await front.close()
         path.unlink(missing_ok=True)

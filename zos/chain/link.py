@@ -55,7 +55,7 @@ class NodeKey:
     public: bytes
     kind: KeyKind = KeyKind.ED25519
 
-    async def sign(self, payload: bytes) -> bytes:
+    async def sign_call(self, payload: bytes) -> bytes:
         return await self.core0.sign(Purpose.CHAIN, payload)
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 from dataclasses import dataclass
 
+from zos.bus.front import caller_of
 from zos.core0 import identity
 from zos.core0.api import core0_pb2_grpc
 from zos.core0.api.types import UnitInfo, UnitState
@@ -44,7 +45,8 @@ class Core0(Daemon):
         self._wake = Wake()
         lost = asyncio.Event()
         self._processes = Processes(self.control, rt.bus, rt.clock, self._wake, lost)
-        rt.serve(Core0Service(key, self._report), core0_pb2_grpc.add_Core0Servicer_to_server)
+        rt.know_callers(self._processes.name_of)
+        rt.serve(Core0Service(key, self._report, caller_of), core0_pb2_grpc.add_Core0Servicer_to_server)
         rt.loop("supervise", self._supervise, every=1.0, wake=self._wake)
         for unit in self._units:
             rt.task(f"health.{unit.name}", lambda name=unit.name: self._probe(name))  # type: ignore[misc]

@@ -17,6 +17,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from zos.bus.client import Bus
+from zos.bus.front import Credentials
 from zos.core0.plan import ObservedProcess, failures_after
 from zos.core0.steps import Kill, Start, Step
 from zos.core0.units import Unit
@@ -57,6 +58,7 @@ class Processes:
         self._lost = lost
         self._pids: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._statuses: dict[int, int] = {}
+        self._names: dict[int, str] = {}
         self._watchers: dict[str, int] = {}
         self._down: dict[str, asyncio.Event] = {}
         control.setblocking(False)
@@ -98,6 +100,10 @@ class Processes:
         elif current.ready:
             self.observed[name] = dataclasses.replace(current, missed=current.missed + 1)
             self._wake.set()
+
+    def name_of(self, caller: Credentials) -> str:
+        """The unit whose process a caller is; empty for whoever is none of them."""
+        return self._names.get(caller.pid, "")
 
     def pause_before_probe(self, name: str) -> float:
         """Seconds until the next health question: short while a unit starts."""
@@ -169,6 +175,7 @@ class Processes:
         asyncio.get_running_loop().add_reader(descriptor, ended)
 
     def _ended(self, name: str, pid: int) -> None:
+        self._names.pop(pid, None)
         now = self._clock.monotonic()
         seen = self.observed[name]
         self.observed[name] = ObservedProcess(0, seen.started, now, False, 0, failures_after(seen, now))
@@ -198,6 +205,7 @@ class Processes:
         if "ended" in event:
             self._statuses[event["ended"]] = event["status"]
         else:
+            self._names[event["pid"]] = event["name"]
             self._pids.put_nowait((event["name"], event["pid"]))
 
     def _note(self, name: str, detail: str) -> None:

@@ -21,8 +21,18 @@ from zos.core0.api.types import Identity, KeyUse, Purpose
 from zos.runtime import secret
 
 SS58_PREFIX = 42
-_RELAY_TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_ATTEST = b"zos-attest:"
+HASH_ABOVE = 256
+"""A payload for the chain that is longer is signed as its BLAKE2b-256, as Substrate does."""
+LONGEST_CALL = 1 << 20
+_CALL = 2
+"""Bytes of the shortest call: a pallet's and a function's index."""
+# The first part is the JSON header of a token, in base64.
+_RELAY_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,4096}")
+_SHAPES = {
+    Purpose.CHAIN: "the payload of an extrinsic",
+    Purpose.RMB: "an MD5 (16 bytes) or a relay token",
+    Purpose.AGREE: "nothing",
+}
 _DERIVE = b"zos-derive:"
 
 
@@ -93,17 +103,27 @@ def ss58(public_key: bytes) -> str:
 
 
 def sign(key: SigningKey, purpose: Purpose, payload: bytes) -> bytes:
-    """Sign a payload of the shape that the purpose has; the shapes do not overlap."""
+    """Sign a payload of the shape that the purpose has. What one purpose signs, no other would.
+
+    A message of RMB has 16 bytes or is the text of a token, which has no byte of zero and not 32 bytes. What is signed
+    for the chain has bytes of zero within more than 72, or is a hash that core-0 made itself.
+    """
     match purpose:
-        case Purpose.CHAIN:
-            # Substrate signs the payload, or its blake2b-256 once it is longer than 256 bytes.
-            if not 32 <= len(payload) <= 256:
-                raise BadPurpose(purpose=purpose, wanted="32 to 256 bytes", size=len(payload))
+        case Purpose.CHAIN if _is_extrinsic(payload):
+            message = blake2b(payload, digest_size=32).digest() if len(payload) > HASH_ABOVE else payload
+        case Purpose.RMB if len(payload) == 16 or (len(payload) != 32 and _RELAY_TOKEN.fullmatch(payload)):
             message = payload
-        case Purpose.RMB:
-            if len(payload) != 16 and not _RELAY_TOKEN.fullmatch(payload):
-                raise BadPurpose(purpose=purpose, wanted="an MD5 (16 bytes) or a relay token", size=len(payload))
-            message = payload
-        case Purpose.ATTEST:
-            message = _ATTEST + payload
+        case _:
+            raise BadPurpose(purpose=purpose, wanted=_SHAPES[purpose], size=len(payload))
     return bytes(key.sign(message).signature)
+
+
+def _is_extrinsic(payload: bytes) -> bool:
+    """Whether it ends as Substrate's payloads do.
+
+    After the call and at least 3 bytes (era, nonce, tip) come u32 spec and u32 transaction version, the genesis' and
+    a block's hash, and with newer runtimes a 0 (no hash of metadata).
+    """
+    ends = [len(payload), *([len(payload) - 1] if payload.endswith(b"\0") else [])]
+    versions = [payload[end - 72 : end - 64] for end in ends if end >= _CALL + 3 + 72]
+    return len(payload) <= LONGEST_CALL and any(one[3:4] == b"\0" and one[6:] == b"\0\0" for one in versions)

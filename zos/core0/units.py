@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zos.core0.api.types import KeyUse, Purpose
+
 _FILES = ("chown", "dac_override", "fowner", "fsetid", "kill")
 _NETWORK = ("net_admin", "net_raw", "net_bind_service")
 
@@ -20,21 +22,33 @@ class Unit:
     after: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     """What it keeps (capabilities(7) in lower case without `cap_`)."""
+    key_uses: tuple[Purpose | KeyUse, ...] = ()
+    """What core-0 does for it with the node's key; nothing else for this daemon, and nothing of it for another."""
 
 
 UNITS = (
     Unit("storaged", (), (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap")),
     # The last three let it start yggdrasil as a user that can do nothing else.
-    Unit("networkd", (), (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap")),
+    Unit(
+        "networkd",
+        (),
+        (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap"),
+        (KeyUse.PLANETARY,),
+    ),
     # It enters the networks' namespaces for their devices.
-    Unit("mycelium", ("networkd",), ("sys_admin", "net_admin", "dac_override")),
-    Unit("chain", ()),
+    Unit("mycelium", ("networkd",), ("sys_admin", "net_admin", "dac_override"), (KeyUse.MYCELIUM,)),
+    Unit("chain", key_uses=(Purpose.CHAIN,)),
     Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap")),
     Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
     Unit("provisiond", ("storaged", "networkd", "mycelium", "flistd", "vmd")),
     Unit("capacityd", ("storaged", "chain"), ("dac_read_search",)),
-    Unit("rmb", ("chain", "provisiond")),
+    Unit("rmb", ("chain", "provisiond"), key_uses=(Purpose.RMB, Purpose.AGREE)),
 )
+
+
+def may_use_key(caller: str, use: Purpose | KeyUse) -> bool:
+    """Whether the node's key is used this way for a caller, which is a unit's name or none."""
+    return any(unit.name == caller and use in unit.key_uses for unit in UNITS)
 
 
 def chosen(names: tuple[str, ...]) -> tuple[Unit, ...]:

@@ -22,6 +22,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
 from zos.bus.client import Bus
+from zos.bus.front import NameCaller
 from zos.bus.server import Add, Health, listening
 from zos.errors import ZosError
 from zos.runtime import config as configuration
@@ -81,6 +82,7 @@ class Runtime:
         self._services: list[tuple[Any, Add]] = []
         self._tasks: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._health = Health()
+        self._name_caller: NameCaller | None = None
 
     def host(self, cls: Callable[..., H], *args: Any) -> H:
         """The room that touches the kernel; tests and sim/ hand in a fake here, and only here."""
@@ -104,6 +106,10 @@ class Runtime:
     def serve(self, servicer: Any, add: Add) -> None:
         """Offer a gRPC service on the daemon's socket."""
         self._services.append((servicer, add))
+
+    def know_callers(self, name_caller: NameCaller) -> None:
+        """Let the services learn who calls (`bus.front.caller_of`)."""
+        self._name_caller = name_caller
 
     def loop(
         self,
@@ -138,7 +144,7 @@ class Runtime:
 
     def listening(self, services: list[tuple[Any, Add]], health: Health) -> AbstractAsyncContextManager[None]:
         """Serve on the daemon's socket while the block runs; the simulator serves without one."""
-        return listening(self.bus.socket(self.name), services, health)
+        return listening(self.bus.socket(self.name), services, health, self._name_caller)
 
     async def aclose(self) -> None:
         """Close the channels to the siblings."""

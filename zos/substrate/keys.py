@@ -19,6 +19,8 @@ from nacl.signing import SigningKey
 from zos.errors import Status, ZosError
 
 SS58_PREFIX = 42
+HASH_ABOVE = 256
+"""A payload that is longer is hashed before it is signed."""
 DEVELOPMENT = "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
 
 
@@ -55,8 +57,8 @@ class Key(Protocol):
     @property
     def kind(self) -> KeyKind: ...
 
-    async def sign(self, payload: bytes) -> bytes:
-        """A signature of 64 bytes."""
+    async def sign_call(self, payload: bytes) -> bytes:
+        """A signature of 64 bytes for a call's whole payload, which is hashed first when it is long."""
         ...
 
 
@@ -108,11 +110,19 @@ class LocalKey:
     async def sign(self, payload: bytes) -> bytes:
         return self.signed(payload)
 
+    async def sign_call(self, payload: bytes) -> bytes:
+        return self.signed(shortened(payload))
+
     def signed(self, payload: bytes) -> bytes:
         """The signature, at once."""
         if self._signing is not None:
             return bytes(self._signing.sign(payload).signature)
         return bytes(sr25519.sign((self.public, self._secret), payload))
+
+
+def shortened(payload: bytes) -> bytes:
+    """What is signed for a call's payload: itself, or its BLAKE2b-256 when it is long."""
+    return hashlib.blake2b(payload, digest_size=32).digest() if len(payload) > HASH_ABOVE else payload
 
 
 def new_mnemonic() -> str:

@@ -16,10 +16,8 @@ from zos.scale.types import BYTES, Struct, Tuple, Type, decode
 from zos.substrate import compat
 from zos.substrate.errors import BadValue, NotOnThisChain, Unreadable
 from zos.substrate.given import given
-from zos.substrate.keys import KeyKind
+from zos.substrate.keys import KeyKind, shortened
 
-HASH_ABOVE = 256
-"""A signing payload that is longer is hashed first."""
 _SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
 
 
@@ -188,6 +186,10 @@ class Runtime:
 
     def payload(self, call: bytes, extra: bytes, genesis: bytes, birth: bytes) -> bytes:
         """The bytes that are signed for a call."""
+        return shortened(self.whole_payload(call, extra, genesis, birth))
+
+    def whole_payload(self, call: bytes, extra: bytes, genesis: bytes, birth: bytes) -> bytes:
+        """The same before a long one is hashed."""
         parts = {
             "": b"",
             "spec": self.spec.to_bytes(4, "little"),
@@ -196,8 +198,7 @@ class Runtime:
             "birth": birth,
             "no_metadata_hash": b"\0",
         }
-        whole = call + extra + b"".join(parts[one.additional] for one in self._extensions)
-        return hashlib.blake2b(whole, digest_size=32).digest() if len(whole) > HASH_ABOVE else whole
+        return call + extra + b"".join(parts[one.additional] for one in self._extensions)
 
     def unsigned_part(self, era: Era, nonce: int, tip: int = 0) -> bytes:
         """What goes into the extrinsic besides the call."""

@@ -78,8 +78,8 @@ class Sending:
         nonce = int(await rpc.call("system_accountNextIndex", address(key.public)))
         birth = await self._birth(rpc)
         extra = runtime.unsigned_part(Era(PERIOD, birth.number), nonce)
-        payload = runtime.payload(call, extra, self._endpoints.genesis, bytes.fromhex(birth.hash[2:]))
-        extrinsic = runtime.extrinsic(call, extra, key.public, key.kind, await key.sign(payload))
+        payload = runtime.whole_payload(call, extra, self._endpoints.genesis, bytes.fromhex(birth.hash[2:]))
+        extrinsic = runtime.extrinsic(call, extra, key.public, key.kind, await key.sign_call(payload))
         return Signed(name, "0x" + extrinsic.hex(), key.public, nonce, birth.number, looked=birth.number)
 
     @staticmethod

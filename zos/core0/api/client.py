@@ -20,7 +20,7 @@ class Core0Client(DaemonClient):
         return convert.decode(await self.call("GetIdentity", pb.GetIdentityRequest()), Identity)
 
     async def sign(self, purpose: Purpose, payload: bytes) -> bytes:
-        """An ed25519 signature (64 bytes) by the node's key."""
+        """An ed25519 signature (64 bytes) by the node's key, for the daemon whose purpose it is."""
         answer = await self.call("Sign", pb.SignRequest(purpose=purpose, payload=payload))
         return bytes(answer.signature)
 

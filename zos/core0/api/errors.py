@@ -20,6 +20,15 @@ class BadPurpose(ZosError):
     text = "a signature for {purpose} takes {wanted}, not {size} bytes"
 
 
+class NotYours(ZosError):
+    """The node's key is not used this way for this caller."""
+
+    reason = "core0.not_yours"
+    status = Status.PERMISSION_DENIED
+    text = "the node's key is not used for {use} on behalf of {caller}"
+    hint = "only the daemon whose work it is may ask for it"
+
+
 class BadUse(ZosError):
     """No key is derived for this."""
 

@@ -7,14 +7,14 @@ from enum import StrEnum
 
 
 class Purpose(StrEnum):
-    """What a signature is for; each sibling asks for its own and gets no other key use."""
+    """What the node's key is used for; each daemon has its own purposes, and nobody else's."""
 
     CHAIN = "chain"
-    """An extrinsic's signing payload: the payload itself, or its blake2b-256 when it is longer than 256 bytes."""
+    """Signs a whole extrinsic payload (never its hash: core-0 hashes one that is longer than 256 bytes itself)."""
     RMB = "rmb"
-    """The 16-byte MD5 of an RMB envelope, or the text of a relay token."""
-    ATTEST = "attest"
-    """A statement of this node; what is signed is `zos-attest:` followed by the payload."""
+    """Signs the 16-byte MD5 of an RMB envelope, or the text of a relay token."""
+    AGREE = "agree"
+    """Agrees on keys with other twins; signs nothing."""
 
 
 class KeyUse(StrEnum):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import json
+import os
 import stat
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -12,11 +17,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey, VerifyKey
 
+from zos.bus.front import caller_of
 from zos.core0 import identity
-from zos.core0.api import BadE2eKey, BadPurpose, KeyUnreadable, KeyUse, Purpose
+from zos.core0.api import BadE2eKey, BadPurpose, Core0Client, KeyUnreadable, KeyUse, NotYours, Purpose
+from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, ObservedProcess, failures_after, plan
+from zos.core0.service import Core0Service
 from zos.core0.steps import Kill, Start
-from zos.core0.units import UNITS, Unit, chosen
+from zos.core0.units import UNITS, Unit, chosen, may_use_key
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.testing import running
+
+
+@dataclass(frozen=True, slots=True)
+class NoConfig:
+    """Nothing to say."""
+
 
 FIRST, SECOND = Unit("first"), Unit("second", after=("first",))
 READY = ObservedProcess(pid=10, started=1.0, ready=True)
@@ -132,28 +148,124 @@ def test_the_address_is_ss58_of_the_key():
     assert identity.ss58(public) == "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
 
 
+TAIL = (145).to_bytes(4, "little") + (9).to_bytes(4, "little") + b"G" * 32 + b"B" * 32
+"""How each extrinsic's payload ends: versions, genesis, birth."""
+CALL = b"\x19\x05" + b"call" * 5 + b"\x15\x00\x00" + TAIL
+TOKEN = b"eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOjEsImlhdCI6MSwiZXhwIjo2MX0"
+
+
 @pytest.mark.parametrize(
     ("purpose", "payload"),
-    [(Purpose.CHAIN, b"p" * 120), (Purpose.RMB, b"m" * 16), (Purpose.RMB, b"eyJhbGciOiJFZDI1NTE5In0.eyJzdWIiOjF9")],
+    [(Purpose.CHAIN, CALL), (Purpose.CHAIN, CALL + b"\0"), (Purpose.RMB, b"m" * 16), (Purpose.RMB, TOKEN)],
 )
 def test_a_signature_verifies_under_the_public_key(purpose: Purpose, payload: bytes):
     key = SigningKey(b"\x07" * 32)
     VerifyKey(identity.identity_of(key).public_key).verify(payload, identity.sign(key, purpose, payload))
 
 
+def test_a_long_call_is_hashed_by_core0_itself():
+    key, payload = SigningKey(b"\x07" * 32), b"\x19\x05" + bytes(300) + TAIL
+    signature = identity.sign(key, Purpose.CHAIN, payload)
+    VerifyKey(identity.identity_of(key).public_key).verify(blake2b(payload, digest_size=32).digest(), signature)
+
+
 @pytest.mark.parametrize(
     ("purpose", "payload"),
-    [(Purpose.CHAIN, b"m" * 16), (Purpose.CHAIN, b"x" * 257), (Purpose.RMB, b"p" * 120), (Purpose.RMB, b"a.b.c d")],
+    [
+        (Purpose.CHAIN, b"m" * 16),
+        (Purpose.CHAIN, TOKEN),
+        (Purpose.CHAIN, b"h" * 32),
+        (Purpose.CHAIN, b"zos-attest:" + b"a" * 100),
+        (Purpose.CHAIN, b"p" * 120),
+        (Purpose.CHAIN, b"\x19\x05" + TAIL),
+        (Purpose.CHAIN, bytes(identity.LONGEST_CALL) + TAIL),
+        (Purpose.RMB, CALL),
+        (Purpose.RMB, b"h" * 32),
+        (Purpose.RMB, b"a.b.c d"),
+        (Purpose.RMB, b"eyJ" + b"a" * 14 + b"." + b"b" * 14),
+        (Purpose.AGREE, b"m" * 16),
+    ],
 )
 def test_one_purpose_does_not_sign_for_another(purpose: Purpose, payload: bytes):
     with pytest.raises(BadPurpose):
         identity.sign(SigningKey(b"\x07" * 32), purpose, payload)
 
 
-def test_an_attestation_cannot_be_an_extrinsic():
-    key = SigningKey(b"\x07" * 32)
-    payload = b"p" * 120
-    assert identity.sign(key, Purpose.ATTEST, payload) != identity.sign(key, Purpose.CHAIN, payload)
+@given(payload=st.binary(max_size=400))
+def test_no_bytes_are_signed_for_two_purposes(payload: bytes):
+    assert len(signers(payload)) <= 1
+
+
+@given(head=st.binary(min_size=5, max_size=300))
+def test_no_call_is_a_message_to_twins(head: bytes):
+    assert signers(head + TAIL) == {Purpose.CHAIN}
+
+
+def signers(payload: bytes) -> set[Purpose]:
+    """The purposes for which these bytes are signed."""
+    found = set()
+    for purpose in Purpose:
+        with contextlib.suppress(BadPurpose):
+            identity.sign(SigningKey(b"\x07" * 32), purpose, payload)
+            found.add(purpose)
+    return found
+
+
+def test_each_use_of_the_key_is_one_daemons():
+    uses = [*Purpose, *KeyUse]
+    assert {use: [unit.name for unit in UNITS if may_use_key(unit.name, use)] for use in uses} == {
+        Purpose.CHAIN: ["chain"],
+        Purpose.RMB: ["rmb"],
+        Purpose.AGREE: ["rmb"],
+        KeyUse.PLANETARY: ["networkd"],
+        KeyUse.MYCELIUM: ["mycelium"],
+    }
+    assert not [use for use in uses if may_use_key("", use)]
+
+
+class Stand(Daemon):
+    """core-0's service behind its front; this process is the unit that `host` says."""
+
+    name = "core0"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        rt.know_callers(lambda caller: rt.host(str) if caller.pid == os.getpid() else "")
+        rt.serve(Core0Service(SigningKey(b"\x07" * 32), list, caller_of), add_Core0Servicer_to_server)
+
+
+@pytest.mark.parametrize(
+    ("unit", "granted"),
+    [
+        ("chain", {"chain"}),
+        ("rmb", {"rmb", "agree"}),
+        ("networkd", {"planetary"}),
+        ("mycelium", {"mycelium"}),
+        ("provisiond", set()),
+        ("", set()),
+    ],
+)
+async def test_the_kernel_says_who_calls(tmp_path: Path, unit: str, granted: set[str]):
+    async with running(Stand, tmp_path, host=unit) as rt:
+        client = Core0Client(rt.bus)
+        assert (await client.identity()).address.startswith("5")
+        asked = {
+            "chain": client.sign(Purpose.CHAIN, CALL),
+            "rmb": client.sign(Purpose.RMB, TOKEN),
+            "agree": client.agree(bytes.fromhex(USER_E2E)),
+            "planetary": client.derive(KeyUse.PLANETARY),
+            "mycelium": client.derive(KeyUse.MYCELIUM),
+        }
+        answers = dict(zip(asked, await asyncio.gather(*asked.values(), return_exceptions=True), strict=True))
+        assert {name for name, answer in answers.items() if isinstance(answer, bytes)} == granted
+        assert {name for name, answer in answers.items() if isinstance(answer, NotYours)} == set(asked) - granted
+
+
+async def test_the_service_behind_has_no_way_around_the_front(tmp_path: Path):
+    async with running(Stand, tmp_path, host="chain") as rt:
+        await Core0Client(rt.bus).identity()
+        assert sorted(path.name for path in rt.run_dir.rglob("*")) == [".core0", "core0.sock"]
+    assert not list(rt.run_dir.iterdir())
 
 
 USER_E2E = "035b26108e8b97479c547da4860d862dc08ab2c29ada449c74d5a9a58a6c46a8c4"
