@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -152,7 +153,7 @@ def area(word: str) -> list[Piece]:
                 found.append(Piece(f"{kind}-{word}", tuple(str(test.relative_to(ROOT)) for test in tests)))
         return found
     if Path(ROOT, word.partition("::")[0]).exists():
-        return [Piece("chosen", (word,))]
+        return [Piece(re.sub(r"\W+", "-", word)[:60], (word,))]
     raise SystemExit(f"there is no area {word}: see --list, or name a package below zos/ or a path")
 
 
@@ -211,7 +212,8 @@ def main() -> int:
         return 0
     if arguments.repeat:
         more += ["--repeat", str(arguments.repeat)]
-    pieces = [piece for word in arguments.areas for piece in area(word)] or list(PIECES)
+    chosen = {piece.name: piece for word in arguments.areas for piece in area(word)}
+    pieces = list(chosen.values() if chosen else PIECES)
     began = time.monotonic()
     # A TERM ends the pieces as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
