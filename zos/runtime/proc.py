@@ -17,6 +17,11 @@ from pathlib import Path
 from zos.errors import Status, ZosError
 
 TAIL = 2000
+REAP = 2.0
+"""Seconds for which a killed program is waited for; one that hangs in the kernel ends when that comes back."""
+
+_left: set[asyncio.Task[int]] = set()
+"""Killed programs that have not ended yet."""
 
 
 class ProgramFailed(ZosError):
@@ -91,12 +96,20 @@ async def run(
     finally:
         if process.returncode is None:
             _kill_group(process.pid)
-            await process.wait()
+            await _reap(process)
     code = process.returncode or 0
     if check and code != 0:
         tail = errors.decode(errors="replace").strip()[-TAIL:] or out.decode(errors="replace").strip()[-TAIL:]
         raise ProgramFailed(program=" ".join(words), code=code, stderr=tail or "no message")
     return Completed(code, out, errors)
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    end = asyncio.create_task(process.wait(), name=f"end of process {process.pid}")
+    _left.add(end)
+    end.add_done_callback(_left.discard)
+    if not (await asyncio.wait((end,), timeout=REAP))[0]:
+        process._transport.close()  # type: ignore[attr-defined]  # asyncio has no other way to let go of its pipes
 
 
 def _kill_group(pid: int) -> None:
