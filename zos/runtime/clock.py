@@ -33,12 +33,18 @@ class FakeClock:
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
+        self.set_by = 0.0
 
     def time(self) -> float:
         return self.now
 
     def monotonic(self) -> float:
-        return self.now
+        return self.now - self.set_by
+
+    def set(self, now: float) -> None:
+        """Set the wall clock, as NTP does; the monotonic one does not move."""
+        self.set_by += now - self.now
+        self.now = now
 
     def advance(self, seconds: float) -> None:
         """Move forward by so many seconds."""

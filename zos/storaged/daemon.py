@@ -10,6 +10,7 @@ from zos.errors import ZosError
 from zos.model.units import GiB
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
+from zos.storaged.age import Age, AgeRecord
 from zos.storaged.api.storaged_pb2_grpc import add_StoragedServicer_to_server
 from zos.storaged.host import BtrfsHost
 from zos.storaged.host.contract import Host
@@ -19,6 +20,8 @@ from zos.storaged.pools import PoolManager, Settings
 from zos.storaged.service import StorageService
 from zos.storaged.tombstones import TombstoneManager
 
+AGE_STEP = 600.0
+"""Seconds between two notes of the node's age."""
 FIRST_TURN = 15.0
 """Seconds for which READY waits for the pools; a disk that does not answer must not keep the node down."""
 
@@ -34,6 +37,8 @@ class Config:
     """Devices that are SSDs whatever they measure."""
     hdd: tuple[str, ...] = ()
     """Devices that are hard disks whatever they measure."""
+    replaced: tuple[str, ...] = ()
+    """Pools, by name, whose device is no more: a blank one in its place may become a pool."""
     on_hdd: bool = False
     """Put disks and volumes on hard disks when no SSD has room."""
     mounts: Path = Path("/mnt")
@@ -66,9 +71,10 @@ class Storaged(Daemon):
         items = rt.ledger("wishes", StorageRecord, version=1)
         tombstones = rt.ledger("tombstones", TombstoneRecord, version=1)
         pool_records = rt.ledger("pools", PoolRecord, version=1)
-        settings = Settings(config.ssd, config.hdd, config.on_hdd, config.cache_size)
-        pools = PoolManager(host, pool_records, items, tombstones, settings)
-        dropped = TombstoneManager(host, pools, tombstones, items, rt.clock, config.ttl)
+        settings = Settings(config.ssd, config.hdd, config.on_hdd, config.cache_size, config.replaced)
+        pools = PoolManager(host, pool_records, items, tombstones, settings, wake.set)
+        age = Age(rt.ledger("age", AgeRecord, version=1), rt.clock, min(AGE_STEP, config.ttl / 20))
+        dropped = TombstoneManager(host, pools, tombstones, items, rt.clock, age, config.ttl)
         manager = StorageManager(host, layout, pools, dropped, items, rt.clock, wake.set, config.on_hdd)
         self._manager = manager
         rt.serve(StorageService(manager), add_StoragedServicer_to_server)

@@ -148,6 +148,8 @@ class FakeHost:
             device.content, device.label = Content.POOL, step.pool
             return
         device = self.pool(step.pool)
+        if not device.observed.mounted and not isinstance(step, MountPool):
+            raise DeviceRefused(action=step.describe(), problem="the pool is not mounted")
         match step:
             case MountPool():
                 device.observed = dataclasses.replace(device.observed, mounted=True)

@@ -115,7 +115,7 @@ class StorageManager:
         pool = self._pools.stray(kind, id)
         if not pool:
             return None
-        observed = await self._host.observe(pool, (kind, id))
+        observed = await self._pools.look(pool, kind, id)
         if not observed.has(kind, id):
             return None
         size = observed.disks[id].size if kind is Kind.DISK else observed.volumes[id].limit
@@ -171,7 +171,7 @@ class StorageManager:
         if not await self._is_filled(record, image):
             await self._fills.run(Fill(record.pool, id, record.size, root, source, image))
         record = self._disk_record(id)
-        observed = await self._host.observe(record.pool, (Kind.DISK, id))
+        observed = await self._pools.look(record.pool, Kind.DISK, id)
         return self._disk(record, observed.disks.get(id))
 
     def _disk_record(self, id: DiskId) -> StorageRecord:
@@ -204,16 +204,23 @@ class StorageManager:
         if not self._first_turn.is_set():
             self._pools.forget()
             self._first_turn.set()
-        for name, _ in self._items.items():
-            async with self._locks[name]:
-                failures += await _failure(self._mend(name))
-        for label in list(self._pools.views):
-            if self._pools.is_ready(label):
-                observed = self._pools.views[label].observed
-                failures += await _failure(self._host.apply(plan.leftovers(label, observed, self._fills.parts())))
+        for found in await asyncio.gather(*(self._mend_pool(label) for label in list(self._pools.views))):
+            failures += found
         failures += await _failure(self._pools.reconcile_cache())
         if failures:
             raise failures[0]
+
+    async def _mend_pool(self, label: str) -> list[ZosError]:
+        """Reconcile what is recorded on one pool, one thing after the other."""
+        failures: list[ZosError] = []
+        for name, record in self._items.items():
+            if record.pool == label:
+                async with self._locks[name]:
+                    failures += await _failure(self._mend(name))
+        if self._pools.is_ready(label):
+            observed = self._pools.views[label].observed
+            failures += await _failure(self._host.apply(plan.leftovers(label, observed, self._fills.parts())))
+        return failures
 
     async def _mend(self, name: str) -> None:
         """Reconcile one record, unless the pool's last observation shows nothing to do."""
@@ -237,11 +244,10 @@ class StorageManager:
         """Reconcile one disk or volume; returns what is observed then."""
         name = key(record.kind, record.id)
         try:
-            self._pools.require(record.pool, record.kind, record.id)
-            observed = await self._host.observe(record.pool, (record.kind, record.id))
+            observed = await self._pools.look(record.pool, record.kind, record.id)
             if steps := plan.item(record, observed):
                 await self._host.apply(steps)
-                observed = await self._host.observe(record.pool, (record.kind, record.id))
+                observed = await self._pools.look(record.pool, record.kind, record.id)
         except ZosError as err:
             self._problems[name] = err.explain()
             raise
@@ -256,8 +262,9 @@ class StorageManager:
             raise Starting(detail="") from None
 
     async def close(self) -> None:
-        """End the copies of images."""
+        """End the copies of images, and what is going on at pools."""
         await self._fills.close()
+        await self._pools.close()
 
     # Views
 
@@ -275,12 +282,7 @@ class StorageManager:
 
     async def _observed_pools(self) -> defaultdict[str, ObservedPool]:
         await self._started()
-        observed_pools: defaultdict[str, ObservedPool] = defaultdict(ObservedPool)
-        for label in list(self._pools.views):
-            if self._pools.is_ready(label):
-                with contextlib.suppress(ZosError):
-                    observed_pools[label] = await self._pools.refresh(label)
-        return observed_pools
+        return defaultdict(ObservedPool, await self._pools.answering())
 
     async def pools(self) -> tuple[Pool, ...]:
         """All pools, and devices that are none."""

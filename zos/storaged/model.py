@@ -151,6 +151,12 @@ class TombstoneRecord:
     evidence: Evidence
     phase: Phase
     used: int = 0
+    dropped_at: float = -1.0
+    """The node's age at the drop; negative in a record of a release that did not note it."""
+
+    def is_over(self, age: float) -> bool:
+        """Whether it was kept for its time, at this age of the node."""
+        return 0 <= self.dropped_at <= age - (self.expires - self.created)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,19 +61,31 @@ class DeviceRole:
 
 
 def survey(
-    devices: Iterable[ObservedDevice], records: Mapping[str, PoolRecord], fresh: Callable[[], str]
+    devices: Collection[ObservedDevice],
+    records: Mapping[str, PoolRecord],
+    fresh: Callable[[], str],
+    replaced: Collection[str] = (),
 ) -> tuple[DeviceRole, ...]:
-    """The role of each device: a pool, a pool to be made, or left alone. Then the pools whose device is gone."""
+    """The role of each device: a pool, a pool to be made, or left alone. Then the pools whose device is gone.
+
+    A device that looks blank where a finished pool was is not formatted, unless the farmer lists that as `replaced`.
+    """
     roles: list[DeviceRole] = []
     taken: set[str] = set()
+    there = {device.label for device in devices if device.content is Content.POOL}
+    lost = {label: record for label, record in records.items() if record.made and label not in there}
     for device in devices:
         role = _role(device, records, taken, fresh)
+        before = [label for label, record in lost.items() if record.device == device.path and label not in replaced]
+        if role.format is not None and before:
+            detail = f"pool {before[0]} was on it and it looks blank now; add that to `replaced` if it is a new device"
+            role = DeviceRole(device, "", PoolState.FOREIGN, detail)
         if role.label:
             taken.add(role.label)
         roles.append(role)
     gone = {label: record for label, record in records.items() if label not in taken and record.made}
-    lost = {record.device for record in gone.values()}
-    roles = [p for p in roles if p.device.content is not Content.ABSENT or p.device.path not in lost]
+    away = {record.device for record in gone.values()}
+    roles = [p for p in roles if p.device.content is not Content.ABSENT or p.device.path not in away]
     for label, record in gone.items():
         device = ObservedDevice(record.device, record.size, Content.ABSENT)
         roles.append(DeviceRole(device, label, PoolState.MISSING, f"its device (last {record.device}) is not there"))
@@ -293,11 +305,6 @@ def tombstone_name(kind: Kind, id: str, now: float, taken: Collection[str]) -> s
     while (name := f"{key(kind, id)}@{number}") in taken:
         number += 1
     return name
-
-
-def erase_delay(record: TombstoneRecord) -> float:
-    """Seconds for which a tombstone must look expired: a clock that is set wrong at boot must not erase anything."""
-    return min(3600.0, (record.expires - record.created) / 10)
 
 
 # Cache

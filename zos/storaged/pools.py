@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from zos.errors import ZosError
@@ -21,6 +21,11 @@ from zos.storaged.plan import Account, DeviceRole, PoolSpace
 
 log = logging.getLogger("zos.storaged")
 
+BRING_UP = 8.0
+"""Seconds for which a turn waits for a pool to be made or mounted; longer work goes on beside the turns."""
+ANSWER = 2.0
+"""Seconds for which a list waits for a pool; what is behind a slow one is shown without its usage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -30,6 +35,7 @@ class Settings:
     hdd: tuple[str, ...] = ()
     on_hdd: bool = False
     cache_size: int = 0
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,12 @@ class PoolManager:
         items: Ledger[StorageRecord],
         tombstones: Ledger[TombstoneRecord],
         settings: Settings,
+        wake: Callable[[], None],
     ) -> None:
         self._host = host
+        self._wake = wake
+        self._bringing: dict[str, tuple[str, asyncio.Task[ZosError | None]]] = {}
+        """Pools that are being made or mounted, by label: the device and the work."""
         self._pool_records = pool_records
         self._items = items
         self._tombstones = tombstones
@@ -67,13 +77,38 @@ class PoolManager:
     async def reconcile(self) -> list[ZosError]:
         """Observe every device, make pools of the blank ones, mount the others; returns the errors."""
         devices = await self._host.devices()
-        roles = plan.survey(devices, dict(self._pool_records.items()), lambda: str(uuid.uuid4()))
+        busy = {device for device, _ in self._bringing.values()}
+        records = dict(self._pool_records.items())
+        free = [device for device in devices if device.path not in busy]
+        roles = plan.survey(free, records, lambda: str(uuid.uuid4()), self._settings.replaced)
         self._others = tuple(role for role in roles if not role.label)
-        mine = [role for role in roles if role.label]
-        for label in self.views.keys() - {role.label for role in mine}:
+        mine = [role for role in roles if role.label and role.label not in self._bringing]
+        for label in self.views.keys() - {role.label for role in mine} - self._bringing.keys():
             del self.views[label]
-        failures = await asyncio.gather(*(self._bring_up(role) for role in mine))
-        return [failure for failure in failures if failure is not None]
+        tasks = [self._start(role) for role in mine]
+        done = (await asyncio.wait(tasks, timeout=BRING_UP))[0] if tasks else set()
+        return [failure for task in done if (failure := task.result()) is not None]
+
+    def _start(self, role: DeviceRole) -> asyncio.Task[ZosError | None]:
+        """Bring a pool up in a task of its own: a device that hangs holds up no other, and no turn for long."""
+        task = asyncio.create_task(self._bring_up(role), name=f"pool {role.label}")
+        self._bringing[role.label] = role.device.path, task
+
+        def end(task: asyncio.Task[ZosError | None]) -> None:
+            del self._bringing[role.label]
+            if asyncio.get_running_loop().time() - began >= BRING_UP:
+                self._wake()
+
+        began = asyncio.get_running_loop().time()
+        task.add_done_callback(end)
+        return task
+
+    async def close(self) -> None:
+        """End what is going on at pools."""
+        tasks = [task for _, task in self._bringing.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _bring_up(self, role: DeviceRole) -> ZosError | None:
         label, before = role.label, self.views.get(role.label)
@@ -98,8 +133,8 @@ class PoolManager:
             return err
         kind = self._forced(role.device) or observed.kind or guess
         self._pool_records.put(label, PoolRecord(role.device.path, role.device.size, kind, made=True))
-        state = PoolState.READONLY if observed.readonly else PoolState.READY
-        self._view(label, PoolView(role.device, kind, state, _health(observed), observed))
+        state, detail = _state(observed)
+        self._view(label, PoolView(role.device, kind, state, detail, observed))
         return None
 
     async def _set_up(self, label: str, device: ObservedDevice, known: PoolKind | None) -> ObservedPool:
@@ -125,8 +160,33 @@ class PoolManager:
     async def refresh(self, label: str) -> ObservedPool:
         """Observe one pool again."""
         observed = await self._host.observe(label)
-        self.views[label] = dataclasses.replace(self.views[label], observed=observed)
+        view = self.views.get(label)
+        if view is not None and view.state in (PoolState.READY, PoolState.READONLY):
+            state, detail = _state(observed)
+            self._view(label, PoolView(view.device, view.kind, state, detail, observed))
         return observed
+
+    async def look(self, label: str, kind: Kind, id: str) -> ObservedPool:
+        """Observe one disk or volume; raises PoolGone while its pool cannot be used."""
+        self.require(label, kind, id)
+        observed = await self._host.observe(label, (kind, id))
+        if not observed.mounted:
+            await self.refresh(label)
+            self.require(label, kind, id)
+        return observed
+
+    async def answering(self) -> Mapping[str, ObservedPool]:
+        """The ready pools as they are now, without those that do not answer soon."""
+        labels = [label for label in self.views if self.is_ready(label)]
+        found = await asyncio.gather(*(self._answer(label) for label in labels))
+        return {label: observed for label, observed in zip(labels, found, strict=True) if observed is not None}
+
+    async def _answer(self, label: str) -> ObservedPool | None:
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await self.refresh(label)
+        except (ZosError, TimeoutError):
+            return None
 
     def forget(self) -> None:
         """Drop the records of missing pools on which nothing is recorded; called once, in the first turn."""
@@ -229,6 +289,12 @@ class PoolManager:
             if view.state is not PoolState.MISSING and view.observed.cache is not None and view.observed.cache_mounted:
                 return label, view.observed
         return None
+
+
+def _state(observed: ObservedPool) -> tuple[PoolState, str]:
+    if not observed.mounted:
+        return PoolState.BROKEN, "it is not mounted"
+    return (PoolState.READONLY if observed.readonly else PoolState.READY), _health(observed)
 
 
 def _health(observed: ObservedPool) -> str:

@@ -10,6 +10,7 @@ from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
+from zos.storaged.age import Age
 from zos.storaged.api.errors import AlreadyThere, NoEvidence, NoSuchTombstone
 from zos.storaged.api.types import Kind, Tombstone
 from zos.storaged.host.contract import Host
@@ -33,6 +34,7 @@ class TombstoneManager:
         tombstones: Ledger[TombstoneRecord],
         items: Ledger[StorageRecord],
         clock: Clock,
+        age: Age,
         ttl: float,
     ) -> None:
         self._host = host
@@ -40,9 +42,11 @@ class TombstoneManager:
         self._tombstones = tombstones
         self._items = items
         self._clock = clock
+        self._age = age
         self._ttl = ttl
-        self._expired_since: dict[str, float] = {}
-        for _, record in tombstones.items():
+        for name, record in tombstones.items():
+            if record.dropped_at < 0:
+                tombstones.put(name, dataclasses.replace(record, dropped_at=age.now()))
             # We were killed after the tombstone was decided and before the disk's or volume's record was dropped.
             item = items.get(key(record.kind, record.id))
             if record.phase is Phase.MAKING and item is not None and item.pool == record.pool:
@@ -59,7 +63,8 @@ class TombstoneManager:
         size = item.size if item else self._size(pool, kind, id)
         name = plan.tombstone_name(kind, id, now, self._names(pool))
         log.info("%s %s is dropped and kept as %s (%s, contract %d)", kind, id, name, evidence.kind, evidence.contract)
-        record = TombstoneRecord(kind, id, size, pool, now, now + self._ttl, evidence, Phase.MAKING)
+        expires, age = now + self._ttl, self._age.now()
+        record = TombstoneRecord(kind, id, size, pool, now, expires, evidence, Phase.MAKING, dropped_at=age)
         self._tombstones.put(name, record)
         self._items.drop(key(kind, id))
         await self.finish(kind, id)
@@ -84,6 +89,8 @@ class TombstoneManager:
             return
         await self._host.apply(steps)
         observed = await self._pools.refresh(record.pool)
+        if not observed.mounted:
+            return  # what was done is not known: the record stays until the pool is back
         if record.phase is Phase.MAKING and name in observed.tombstones:
             used = observed.tombstones[name]
             self._tombstones.put(name, dataclasses.replace(record, phase=Phase.KEPT, used=used))
@@ -133,13 +140,10 @@ class TombstoneManager:
         return {(record.kind, record.id) for _, record in self._tombstones.items() if record.phase is not Phase.KEPT}
 
     def _expire(self) -> None:
-        now, since = self._clock.time(), self._clock.monotonic()
+        self._age.note()
         for name, record in self._tombstones.items():
-            if record.phase is not Phase.KEPT or now < record.expires:
-                self._expired_since.pop(name, None)
-            elif since - self._expired_since.setdefault(name, since) >= plan.erase_delay(record):
+            if record.phase is Phase.KEPT and record.is_over(self._age.now()):
                 log.info("%s has expired and is erased", name)
-                del self._expired_since[name]
                 self._tombstones.put(name, dataclasses.replace(record, phase=Phase.EXPIRED))
 
     def list(self) -> tuple[Tombstone, ...]:

@@ -26,7 +26,11 @@ _NO_DISKS = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "rbd", "mtdb
 _SUPERBLOCK, _SUPERBLOCK_SIZE = 64 * 1024, 4096
 _MAGIC, _UNFINISHED_MAGIC = b"_BHRfS_M", b"!BHRfS_M"
 _LOOP_GET_STATUS64 = 0x4C05
-_END = MiB(1)
+_PIECE = MiB(1)
+_MIRRORS = (64 * 1024 * 1024, 256 * 1024 * 1024 * 1024)
+"""Where btrfs keeps copies of its superblock."""
+_LOOKS, _LOOK = 128, 64 * 1024
+"""Pieces over the whole device that are read as well, and the bytes of one."""
 
 _SAMPLES, _PATIENCE = 64, 4.0
 
@@ -138,13 +142,24 @@ def _look(descriptor: int, path: str, entry: str, layout: Layout) -> ObservedDev
         return found(Content.OTHER, user)
     if block is not None:
         return found(Content.UNFINISHED, label=block.label)
-    blank = _is_blank(descriptor, size)
+    blank = is_blank(descriptor, size)
     return found(Content.BLANK if blank else Content.OTHER, "" if blank else "it is not blank and holds no pool")
 
 
-def _is_blank(descriptor: int, size: int) -> bool:
-    length = min(_END, size)
-    return not any(any(os.pread(descriptor, length, offset)) for offset in (0, size - length))
+def is_blank(descriptor: int, size: int) -> bool:
+    """Whether a device looks as if nothing was ever written to it: at both ends, where btrfs has copies, and between.
+
+    A pool whose beginning was overwritten is none.
+    """
+    ends = ((0, _PIECE), (max(0, size - _PIECE), _PIECE))
+    mirrors = ((offset, _PIECE) for offset in _MIRRORS)
+    between = ((size // _LOOKS * number, _LOOK) for number in range(1, _LOOKS))
+    return not any(_holds_data(descriptor, *piece) for piece in (*ends, *mirrors, *between))
+
+
+def _holds_data(descriptor: int, offset: int, length: int) -> bool:
+    data = os.pread(descriptor, length, offset)
+    return data.count(0) != len(data)
 
 
 def _user(path: str, number: int, at: Sequence[Path]) -> str:

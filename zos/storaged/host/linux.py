@@ -118,6 +118,8 @@ class BtrfsHost:
 
     def _apply_step(self, step: Step) -> None:
         files = self._files
+        if not isinstance(step, MountPool) and btrfs.label(self._layout.pool(step.pool)) != step.pool:
+            raise OSError(errno.ENODEV, "the pool is not mounted")  # below is the system's own disk
         match step:
             case MountPool(pool, device):
                 if btrfs.label(self._layout.pool(pool)) != pool:

@@ -47,6 +47,18 @@ def test_what_is_no_device_is_said_to_be_none(tmp_path: Path):
         assert (seen.content, bool(seen.detail)) == (content, True)
 
 
+@pytest.mark.parametrize("at", [70_000, 64 << 20, (64 << 20) + 65_600, 150 << 20, (200 << 20) - 1])
+def test_a_device_with_a_byte_left_of_a_pool_is_not_blank(tmp_path: Path, at: int):
+    size = 200 << 20
+    with (tmp_path / "device").open("w+b") as file:
+        file.truncate(size)
+        assert block.is_blank(file.fileno(), size)
+        file.seek(at)
+        file.write(b"x")
+        file.flush()
+        assert not block.is_blank(file.fileno(), size)
+
+
 def test_a_file_without_a_loop_device_stays_a_file(tmp_path: Path):
     (tmp_path / "disk").write_bytes(b"x")
     (tmp_path / "link").symlink_to("disk")

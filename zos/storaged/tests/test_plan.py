@@ -83,10 +83,22 @@ def test_a_decision_that_was_cut_off_before_mkfs_keeps_its_label():
     assert role.label == A
 
 
-def test_a_blank_device_in_the_place_of_a_finished_pool_is_another_pool():
-    new, gone = surveyed(device(Content.BLANK), a=PoolRecord("/dev/sda", GiB(100), made=True))
-    assert new.label not in ("", A)
+def test_what_looks_blank_in_the_place_of_a_finished_pool_is_not_formatted():
+    made = PoolRecord("/dev/sda", GiB(100), made=True)
+    kept, gone = surveyed(device(Content.BLANK), a=made)
+    assert (kept.label, kept.state, kept.format) == ("", PoolState.FOREIGN, None)
+    assert f"pool {A} was on it" in kept.detail
     assert (gone.label, gone.state) == (A, PoolState.MISSING)
+    replaced, _ = plan.survey([device(Content.BLANK)], {A: made}, labels(), replaced=(A,))
+    assert replaced.format is not None
+
+
+def test_a_new_device_takes_the_path_of_a_pool_that_has_another_one_now():
+    new, moved = surveyed(
+        device(Content.BLANK), device(Content.POOL, A, "/dev/sdb"), a=PoolRecord("/dev/sda", GiB(100), made=True)
+    )
+    assert new.format is not None
+    assert moved.label == A
 
 
 def test_our_own_unfinished_file_system_is_made_again_and_no_other():
