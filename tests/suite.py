@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOWEST = 10
 DEADLINE = 1500.0
 """Seconds for everything, or for each repetition."""
-SHOWN = 80
+SHOWN = 400
 """Lines of a failed piece's output."""
 NAMESPACES = ("unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
 ONLINE = '"$@"; exit'
