@@ -23,7 +23,7 @@ from zos.provisiond.api.errors import (
     TwinMismatch,
     WrongContract,
 )
-from zos.provisiond.model import Record
+from zos.provisiond.model import Phase, Record
 from zos.provisiond.plan import Types
 from zos.provisiond.specs import Specs
 
@@ -112,6 +112,8 @@ def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types
         if not types[workload.type].sharable:
             continue
         for other in others:
+            if other.phase is Phase.REFUSED and other.incoming is None:
+                continue  # nothing of it was made, and nothing will be
             taken = other.item(workload.name) or other.leaving(workload.name)
             if other.twin == deployment.twin_id and taken is not None and types[taken.type].sharable:
                 raise NameTaken(name=workload.name, contract=other.contract)

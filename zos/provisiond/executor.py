@@ -82,6 +82,7 @@ class Executor:
         await self._steps(record, item, steps, quiet=True)
         text = record.ending.detail if record.ending else "deleted by an update"
         gone = item.settled(ResultState.DELETED, self._store.now(), text)
+        self._in_making.pop(_id(record, item), None)
         self._store.change(record.contract, lambda now: Moved(now.without_item(item), (gone,)))
         self._store.announce(record.contract, gone)
 
@@ -99,8 +100,12 @@ class Executor:
             self._check_memory(id, one.capacity(spec).mru)
         try:
             answers = await self._steps(record, item, one.make(id, spec, facts, previous), quiet=do is Do.KEEP)
-        finally:
-            self._in_making.pop(id, None)
+        except ZosError as err:
+            # What waits keeps its share: refused later for want of memory, it would leave half a machine behind.
+            if err.kind is not Kind.NOT_NOW:
+                self._in_making.pop(id, None)
+            raise
+        self._in_making.pop(id, None)
         state = ResultState.PAUSED if facts.paused else ResultState.OK
         if do is Do.KEEP and item.state is state:
             return
@@ -160,7 +165,7 @@ class Executor:
             for other in record.items
             if other.state in LIVE and _id(record, other) != id
         )
-        usable = max(have - reserved - sum(live) - sum(self._in_making.values()), 0)
+        usable = max(have - reserved - sum(live) - sum(mru for other, mru in self._in_making.items() if other != id), 0)
         if need > usable:
             raise NoMemory(need=need, usable=usable)
         self._in_making[id] = need

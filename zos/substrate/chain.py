@@ -159,7 +159,9 @@ class Chain:
         async with rpc.subscribed("chain_subscribeFinalizedHeads", end="chain_unsubscribeFinalizedHeads") as queue:
             while True:
                 try:
-                    header = await asyncio.wait_for(queue.get(), self._patience)
+                    # Not wait_for: Python 3.11's swallows a cancellation that comes together with a header.
+                    async with asyncio.timeout(self._patience):
+                        header = await queue.get()
                 except TimeoutError:
                     err = ChainUnreachable(url=rpc.url, problem=f"no new final block for {self._patience:.0f} s")
                     await self._endpoints.leave(rpc, err)

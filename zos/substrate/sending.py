@@ -154,7 +154,8 @@ class Sending:
     async def _listen(self, statuses: asyncio.Queue[Any], signed: Signed) -> Block | None:
         while True:
             try:
-                status = await asyncio.wait_for(statuses.get(), self.quiet)
+                async with asyncio.timeout(self.quiet):
+                    status = await statuses.get()
             except TimeoutError:
                 return None
             if isinstance(status, Mapping):

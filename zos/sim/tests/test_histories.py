@@ -1,0 +1,63 @@
+"""Random histories, and the faults that they found, each in its smallest form."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from zos.flistd.api.errors import MountFailed
+from zos.model.units import GiB
+from zos.sim import workloads as w
+from zos.sim.node import SimNode
+from zos.storaged.api.errors import DeviceRefused
+
+SHORT = 40
+
+
+@pytest.mark.process
+@pytest.mark.timeout(300)
+def test_random_histories_keep_every_invariant() -> None:
+    """`make sim` plays a thousand."""
+    argv = [sys.executable, "-m", "zos.sim", "--count", str(SHORT), "--jobs", "2"]
+    done = subprocess.run(argv, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{SHORT} histories" in done.stdout
+
+
+@pytest.mark.virtual
+async def test_a_machine_that_waits_keeps_its_memory() -> None:
+    async with SimNode() as node:
+        refusal = MountFailed(action="mount", problem="the device is busy")
+        node.trouble("flistd").errors += [refusal] * 8
+        first = await node.deploy(w.network(), w.zmachine(memory=int(GiB(8))))
+        await node.until(
+            lambda: any("rootfs-2-1-vm1" in one.observed.volumes for one in node.hosts.storaged.disks.values())
+        )
+        second = await node.deploy(
+            w.network("net2", 30), w.zmachine(network="net2", ip="10.30.2.5", memory=int(GiB(8)))
+        )
+        assert "memory" in (await node.becomes(second, "vm1", "error"))["message"]
+        await node.becomes(first, "vm1", "ok")
+
+
+@pytest.mark.virtual
+async def test_a_refused_deployment_holds_no_names() -> None:
+    async with SimNode() as node:
+        user = node.user
+        contract = await node.contract(w.document(user.twin, 0, [w.zmount()]))
+        other = w.document(user.twin, contract, [w.network()])
+        await node.provisiond.deploy(w.signed(other, user.key, user.twin), user.twin)
+        await node.becomes(contract, "net1", "error")
+        await node.becomes(await node.deploy(w.network()), "net1", "ok")
+
+
+@pytest.mark.virtual
+async def test_a_disk_waits_for_a_pool_that_is_out_of_order_for_a_moment() -> None:
+    async with SimNode() as node:
+        refusal = DeviceRefused(action="look at it", problem="Input/output error")
+        node.trouble("storaged").errors += [refusal] * 6
+        await node.restart("storaged")
+        await node.becomes(await node.deploy(w.zmount()), "disk1", "ok")
