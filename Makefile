@@ -6,7 +6,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root kills lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim kills lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ unit: setup ## the tests that need neither root nor network
 
 root: setup ## the tests that need root and a kernel
 	@.ci/rooted $(PY) tests/suite.py root
+
+sim: setup ## COUNT random histories (1000) of a simulated node, from SEED (1) on
+	@$(PY) -m zos.sim --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
 
 kills: setup ## a deployment while a daemon is killed, COUNT times for each daemon (50)
 	@.ci/rooted $(PY) tests/suite.py --repeat $(or $(COUNT),50) kills

@@ -33,9 +33,8 @@ async def test_a_machine_that_waits_keeps_its_memory() -> None:
         refusal = MountFailed(action="mount", problem="the device is busy")
         node.trouble("flistd").errors += [refusal] * 8
         first = await node.deploy(w.network(), w.zmachine(memory=int(GiB(8))))
-        await node.until(
-            lambda: any("rootfs-2-1-vm1" in one.observed.volumes for one in node.hosts.storaged.disks.values())
-        )
+        (device,) = node.hosts.storaged.disks.values()
+        await node.until(lambda: "rootfs-2-1-vm1" in device.observed.volumes)
         second = await node.deploy(
             w.network("net2", 30), w.zmachine(network="net2", ip="10.30.2.5", memory=int(GiB(8)))
         )
