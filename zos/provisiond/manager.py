@@ -34,6 +34,8 @@ from zos.runtime.loops import Loop, Wake
 log = logging.getLogger("zos.provisiond")
 
 BACKOFF = Backoff(first=0.5, cap=30.0)
+SETTLED = 10
+"""Blocks after which a call that a reorganisation took back has come again, or never will."""
 LAG = 20
 """Seconds for which the chain's endpoint may be behind the one that a client changed its contract through."""
 
@@ -53,6 +55,8 @@ class DeploymentManager:
         self._problems: dict[int, str] = {}
         self._documents: dict[int, tuple[Incoming, Document]] = {}
         """Of what is incoming, so that it is not parsed and hashed again."""
+        self._shown: dict[int, tuple[Incoming, int]] = {}
+        """Incoming documents whose contract carried them in a block that was not final yet, and its number."""
         store.on_settled = self._wake_waiting
 
     # What users ask for
@@ -177,6 +181,7 @@ class DeploymentManager:
         if not is_there:
             # Last, and without an await behind it: `work` ends this worker.
             self._documents.pop(contract, None)
+            self._shown.pop(contract, None)
             self._wakes.pop(contract, None)
             self._workers.set()
 
@@ -249,6 +254,7 @@ class DeploymentManager:
         if now is None or now.incoming is not incoming:
             return now  # it ended meanwhile, or another document was sent and is compared next
         self._documents.pop(record.contract, None)
+        self._shown.pop(record.contract, None)
         if isinstance(verdict, ZosError):
             return self._refuse(record.contract, read.deployment, verdict)
         return self._put_in_force(read, verdict, time.monotonic() - began)
@@ -295,8 +301,32 @@ class DeploymentManager:
             best = await self._host.chain.contract(id, best=True)
             if self._may_lag(record, best):
                 raise NotYet(what=f"the chain does not show a change of contract {id} yet") from None
-            admission.not_final(err, read, best, node)
+            self._not_final(err, record, read, contract, best, node)
         return contract
+
+    def _not_final(
+        self,
+        problem: WrongContract,
+        record: Record,
+        read: Document,
+        contract: NodeContract,
+        best: NodeContract,
+        node: int,
+    ) -> None:
+        """Raise NotYet while the document is, or lately was, in blocks that are not final; else the problem stands."""
+        try:
+            admission.not_final(problem, read, best, node)
+        except NotYet:
+            if record.incoming is not None:
+                self._shown[record.contract] = record.incoming, best.at.number
+            raise
+        except WrongContract:
+            shown, block = self._shown.get(record.contract, (None, 0))
+            if shown is record.incoming and contract.at.number < block + SETTLED:
+                raise NotYet(
+                    what=f"block {block} with the change of contract {record.contract} was taken back"
+                ) from None
+            raise
 
     def _may_lag(self, record: Record, best: NodeContract) -> bool:
         """An update's contract that still carries what is in force has perhaps not changed at our endpoint yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -60,3 +61,20 @@ async def test_a_disk_waits_for_a_pool_that_is_out_of_order_for_a_moment() -> No
         node.trouble("storaged").errors += [refusal] * 6
         await node.restart("storaged")
         await node.becomes(await node.deploy(w.zmount()), "disk1", "ok")
+
+
+@pytest.mark.virtual
+async def test_an_update_outlives_a_reorganisation_that_takes_its_block_back() -> None:
+    async with SimNode(lag=3) as node:
+        contract = await node.deploy(w.zmount())
+        await node.becomes(contract, "disk1", "ok")
+        # The contract changes twice, so that the block that stays carries neither what is in force nor the update.
+        lost = w.document(node.user.twin, contract, [{**w.zmount("disk1"), "version": 1}, w.volume("lost")], 1)
+        await node.set_hash(contract, lost)
+        await node.update(contract, w.zmount(), {**w.volume("more"), "version": 1}, version=1)
+        await asyncio.sleep(2)  # the node reads the block
+        node.chain.node.mischief.stalled = True
+        assert node.chain.reorganise(1) == 1
+        await asyncio.sleep(40)  # and reads that it is gone
+        node.chain.node.mischief.stalled = False
+        await node.becomes(contract, "more", "ok")
