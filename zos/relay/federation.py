@@ -7,11 +7,11 @@ import logging
 import random
 import re
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from zos.errors import ZosError
 from zos.fetch.aio import Fetcher
@@ -53,6 +53,15 @@ class _Destination:
 
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_DESTINATION))
     users: int = 0
+
+
+class Away(Protocol):
+    """Delivers to other relays."""
+
+    @property
+    def counts(self) -> Mapping[str, Counter[str]]: ...
+
+    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome: ...
 
 
 class Federation:

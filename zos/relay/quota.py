@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
 from cachetools import TTLCache
@@ -10,8 +9,6 @@ from cachetools import TTLCache
 from zos.runtime.clock import Clock
 
 MINUTE = 60.0
-PREFIX = 64
-"""Bits of an IPv6 address that tell one client from another; the rest is its own to choose."""
 TWINS = 10_000
 """Twins that are counted at the same time."""
 
@@ -49,14 +46,3 @@ class MinuteQuota:
         window.bytes += size
         self._windows.setdefault(twin, window)
         return True
-
-
-def network_of(remote: str | None) -> str:
-    """The key under which a client's network address is limited: an IPv4 address, or an IPv6 network of 64 bits."""
-    try:
-        ip = ipaddress.ip_address((remote or "").partition("%")[0])
-    except ValueError:
-        return remote or ""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip, PREFIX), strict=False))

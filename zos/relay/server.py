@@ -8,24 +8,25 @@ import logging
 import re
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator
 
 from aiohttp import WSMsgType, web
 
 from zos.errors import ZosError
 from zos.relay import metrics
-from zos.relay.federation import Outcome
-from zos.relay.quota import Limit, MinuteQuota, network_of
+from zos.relay.federation import Away, Outcome
+from zos.relay.quota import Limit, MinuteQuota
 from zos.relay.sessions import MIB, Address, Message, Session, Sessions
 from zos.rmb import envelope as env
 from zos.rmb import token
-from zos.rmb.envelope import LARGEST, TwinRecord
+from zos.rmb.envelope import FRAME, LARGEST, TwinRecord
 from zos.rmb.errors import ProtocolError, WrongSignature
-from zos.rmb.limits import FairQuota, MessageQuota, RateLimiter, ReplayMemory
+from zos.rmb.limits import MessageQuota, RateLimiter, ReplayMemory
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
+from zos.runtime.front import Front, Limits, abort, taken
+from zos.runtime.quota import FairQuota, network_of
 
 log = logging.getLogger("zos.relay")
 
@@ -53,16 +54,9 @@ ROUTING_BYTES = 32 * MIB
 POSTS = 64
 """Messages of other relays that are read at the same time."""
 READ = 10.0
+TOO_LARGE = f"the message is larger than {LARGEST >> 20} MiB"
+LIMITS = Limits(total=8192, each=2048)
 _SPLIT = re.compile(r"[,\s]+")
-
-
-class Away(Protocol):
-    """Delivers to other relays."""
-
-    @property
-    def counts(self) -> Mapping[str, Counter[str]]: ...
-
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome: ...
 
 
 class _Undeliverable(Exception):
@@ -102,6 +96,7 @@ class Relay:
         self.stalled = STALLED
         self.pongs = PONGS
         self.sessions = Sessions(clock)
+        self.front = Front(LIMITS)
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
 
@@ -122,7 +117,7 @@ class Relay:
     # Joining
 
     async def _join(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(max_msg_size=LARGEST, heartbeat=HEARTBEAT, compress=False)
+        socket = web.WebSocketResponse(max_msg_size=FRAME, heartbeat=HEARTBEAT, compress=False, autoping=False)
         if not request.query_string:
             return web.Response(status=400, text="a token is needed: GET /?TOKEN\n")
         try:
@@ -170,7 +165,7 @@ class Relay:
             writing.cancel()
         beating = asyncio.create_task(self._beat(socket))
         try:
-            await self._read(socket, session)
+            await self._read(request, socket, session)
         finally:
             self.sessions.leave(session)
             beating.cancel()
@@ -182,22 +177,31 @@ class Relay:
                 await asyncio.sleep(self.pongs)
                 await socket.pong()
 
-    async def _read(self, socket: web.WebSocketResponse, session: Session) -> None:
+    async def _read(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
         twin, count = session.address[0], 0
         while True:
             message = await socket.receive()
-            if message.type is not WSMsgType.BINARY:
-                # Text is no envelope; the protocol's answer is to hang up, as at the end of the connection.
-                await socket.close()
-                return
-            self._take(message.data, session)
+            taken(request)
+            match message.type:
+                case WSMsgType.BINARY:
+                    self._take(message.data, session)
+                case WSMsgType.PING:
+                    await socket.pong(message.data)
+                case WSMsgType.PONG:
+                    pass
+                case _:
+                    # Text is no envelope; the protocol's answer is to hang up, as at the end of the connection.
+                    await socket.close()
+                    return
             count += 1
+            # Pings cost a turn like any message.
             wait = self._pace.wait(twin, max(1.0, len(message.data) / PACE_BYTES))
             if wait > PAUSE or not count % TURN:
                 await asyncio.sleep(wait if wait > PAUSE else 0)
 
     async def _write(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
         """Write queued messages until the session ends; then close the connection, which ends its reader too."""
+        transport = request.transport  # aiohttp forgets it when it begins to close
         try:
             while True:
                 await self._give(socket, session, await self.sessions.next(session))
@@ -209,11 +213,14 @@ class Relay:
             # By its reader, or because a newer connection took its place.
             self.ended["closed" if socket.closed else "cancelled"] += 1
         finally:
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                async with asyncio.timeout(CLOSE):
-                    await socket.close()
-            if not socket.closed and request.transport is not None:
-                request.transport.abort()
+            try:
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    async with asyncio.timeout(CLOSE):
+                        await socket.close()
+            finally:
+                # Also when its reader cancels this. What a deaf peer leaves in our buffer outlives the socket's close.
+                if transport is not None and (not socket.closed or transport.get_write_buffer_size()):
+                    abort(transport)
 
     async def _give(self, socket: web.WebSocketResponse, session: Session, message: Message) -> None:
         given = False
@@ -233,13 +240,15 @@ class Relay:
         self.counts["relay_message_rx"] += 1
         self.counts["relay_message_rx_bytes"] += len(data)
         try:
-            seen = env.decode(data)
+            seen = env.decode(data, FRAME)
         except ProtocolError:
             self.counts["malformed"] += 1
             return
         sender = session.address[0]
         if (seen.source.twin, seen.source.connection) != session.address:
             self._tell(session.address, seen, "message wrong source")
+        elif len(data) > LARGEST and seen.WhichOneof("message") != "response":
+            self._tell(session.address, seen, TOO_LARGE)
         elif not self._quota.take(sender, len(data)):
             self.counts["limited"] += 1
             self._tell(session.address, seen, "exceeded rate limits, dropping message")
@@ -385,12 +394,5 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the plain port (a free one for 0)."""
     runner = web.AppRunner(relay.application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        if tls is not None:
-            await web.TCPSite(runner, tls[0], tls[1], ssl_context=tls[2]).start()
-        sockets: list[tuple[str, int]] = runner.addresses
-        yield int(sockets[0][1])
-    finally:
-        await runner.cleanup()
+    async with relay.front.serving(runner, host, port, tls) as plain:
+        yield plain

@@ -11,8 +11,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from zos.rmb.limits import FairQuota
 from zos.runtime.clock import Clock
+from zos.runtime.quota import FairQuota
 
 Address = tuple[int, str]
 """A twin and its session; most nodes have none."""

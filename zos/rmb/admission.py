@@ -12,10 +12,11 @@ from enum import Enum, auto
 from zos.rmb import envelope as env
 from zos.rmb.envelope import TwinRecord
 from zos.rmb.errors import Forgotten, ProtocolError, UnknownTwin, WrongSignature
-from zos.rmb.limits import FairQuota, MessageQuota, RateLimiter, ReplayMemory
+from zos.rmb.limits import MessageQuota, RateLimiter, ReplayMemory
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
+from zos.runtime.quota import FairQuota
 
 MIB = 1024 * 1024
 CHECKS, CHECKS_BURST = 2000.0, 4000.0

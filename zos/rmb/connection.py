@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from zos.errors import ZosError
 from zos.rmb import token
-from zos.rmb.envelope import LARGEST, Signer
+from zos.rmb.envelope import FRAME, Signer
 from zos.rmb.errors import NoRelay
 from zos.runtime.clock import Clock
 
@@ -26,7 +26,7 @@ PING, SILENCE = 20.0, 20.0
 """Seconds between pings, and how long a pong may take: a relay that says nothing for 40 s is given up."""
 AGAIN = 2.0
 """Seconds before the next try, as every client of the grid has it."""
-BEHIND = 16
+BEHIND = 4
 """Frames that are read ahead. They are looked at as they come, so there are hardly ever any."""
 TURN = 32
 """Frames after which others have a turn: one chunk from a socket may hold a thousand."""
@@ -87,7 +87,7 @@ class RelayConnection:
             text = await token.make(self.twin, self._signer, self._clock.time(), self._session)
             async with _Connect(
                 f"{self.url.rstrip('/')}/?{text}",
-                max_size=LARGEST,
+                max_size=FRAME,
                 max_queue=BEHIND,
                 open_timeout=self.patience,
                 ping_interval=PING,

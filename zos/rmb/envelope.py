@@ -18,13 +18,19 @@ from zos.substrate.keys import KeyKind
 
 SCHEMA = "application/json"
 LARGEST = 2 * 1024 * 1024
-"""Bytes of an envelope; a command's body may have one MiB."""
+"""Bytes of a request's envelope; a command's body may have one MiB."""
+FRAME = 16 * 1024 * 1024
+"""Bytes of a frame that the grid's relays let through: answers may be as long."""
+FIELDS = 64
+"""Fields of an envelope that is larger than a request may be; its payload must be nearly all of it."""
 WORD = 256
 """Characters of a message's name and of a session's; clients have 36 and 10."""
 RELAYS = 16
 """Relays that a message may name; a twin has four at most."""
 DEFAULT_EXPIRATION = 300
 LONGEST_EXPIRATION = 1800
+PAYLOADS = (13, 14)
+"""Numbers of the fields `plain` and `cipher`."""
 PREFIX = {KeyKind.ED25519: b"e", KeyKind.SR25519: b"s"}
 KINDS = {value: kind for kind, value in PREFIX.items()}
 
@@ -51,10 +57,12 @@ class TwinRecord:
     """Host names of its relays, joined by `_`."""
 
 
-def decode(data: bytes) -> Envelope:
+def decode(data: bytes, limit: int = LARGEST) -> Envelope:
     """The envelope in a frame."""
+    if len(data) > limit:
+        raise Malformed(problem=f"{len(data)} bytes are more than {limit}")
     if len(data) > LARGEST:
-        raise Malformed(problem=f"{len(data)} bytes are more than {LARGEST}")
+        _check_shape(data)
     try:
         seen = Envelope.FromString(data)
     except (DecodeError, UnicodeDecodeError) as err:
@@ -64,6 +72,38 @@ def decode(data: bytes) -> Envelope:
     if max(map(len, names)) > WORD or len(seen.relays) > RELAYS:
         raise Malformed(problem="its name or addresses are too long")
     return seen
+
+
+def _check_shape(data: bytes) -> None:
+    """Refuse large frames that are more than a payload: many small fields take far more memory than their bytes."""
+    at = fields = other = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        fields += 1
+        kind, number = tag & 7, tag >> 3
+        size = {1: 8, 5: 4}.get(kind, 0)
+        if kind in (0, 2):
+            size, at = _varint(data, at)
+        if kind == 0:
+            size = 0
+        elif kind not in (1, 2, 5):
+            raise Malformed(problem="it is no envelope")
+        at += size
+        other += 0 if number in PAYLOADS else size
+        if fields > FIELDS or other > WORD * WORD:
+            raise Malformed(problem="a large message must be nearly all payload")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        value |= (data[at] & 0x7F) << shift
+        at += 1
+        if data[at - 1] < 0x80:
+            return value, at
+    raise Malformed(problem="it is no envelope")
 
 
 def challenge(envelope: Envelope) -> bytes:

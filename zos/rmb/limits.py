@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from cachetools import LRUCache
 
 from zos.runtime.clock import Clock
+from zos.runtime.quota import FairQuota
 
 KEYS = 10_000
 """Twins (or whatever a rate is kept for) that are remembered."""
@@ -72,46 +73,6 @@ class RateLimiter(Generic[K]):
             bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._rate)
             bucket.at = now
         return bucket
-
-
-class FairQuota(Generic[K]):
-    """Divides a total among keys so that no key can use it up alone.
-
-    A key may hold half of what the others leave, and never more than `each`: one greedy key leaves a half, ten leave
-    an eleventh, and a key that holds nothing gets something as long as there is anything.
-    """
-
-    def __init__(self, total: int, each: int) -> None:
-        self._total = total
-        self._each = each
-        self._held: dict[K, int] = {}
-        self.used = 0
-
-    def holds(self, key: K) -> int:
-        """What the key has taken and not released."""
-        return self._held.get(key, 0)
-
-    def fits(self, key: K, amount: int) -> bool:
-        """Whether `take` would succeed now."""
-        held = self._held.get(key, 0)
-        free = self._total - self.used
-        return amount <= free and held + amount <= self._each and (not held or 2 * (held + amount) <= free + held)
-
-    def take(self, key: K, amount: int = 1) -> bool:
-        """Take it if it fits; False when it does not."""
-        if not self.fits(key, amount):
-            return False
-        self._held[key] = self._held.get(key, 0) + amount
-        self.used += amount
-        return True
-
-    def release(self, key: K, amount: int = 1) -> None:
-        self.used -= amount
-        left = self._held[key] - amount
-        if left:
-            self._held[key] = left
-        else:
-            del self._held[key]
 
 
 class MessageQuota(Generic[K]):

@@ -203,7 +203,8 @@ class Peer:
 
     def _take(self, frame: bytes, connection: RelayConnection) -> None:
         try:
-            self._sort(env.decode(frame), len(frame), connection)
+            # Answers may be as long as a relay lets through; nobody but us asked for those.
+            self._sort(env.decode(frame, env.FRAME if self._asked else env.LARGEST), len(frame), connection)
         except ProtocolError as err:
             # There is nobody to answer: who sent it stood in it.
             log.debug("relay %s: %s", connection.url, err)
@@ -235,7 +236,12 @@ class Peer:
     # Being asked
 
     def _request(self, seen: Envelope, size: int, connection: RelayConnection, looked: bool = False) -> None:
-        if self._handler is None or not seen.source.twin or seen.destination.twin != connection.twin:
+        if (
+            self._handler is None
+            or not seen.source.twin
+            or seen.destination.twin != connection.twin
+            or size > env.LARGEST
+        ):
             self.dropped += 1
             return
         said = (self._admission.looked if looked else self._admission.ask)(seen, size, connection.url)

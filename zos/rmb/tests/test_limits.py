@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.rmb.limits import KEYS, FairQuota, MessageQuota, RateLimiter, ReplayMemory
+from zos.rmb.limits import KEYS, MessageQuota, RateLimiter, ReplayMemory
 from zos.runtime.clock import FakeClock
+from zos.runtime.quota import FairQuota
 
 
 def test_a_rate_is_per_twin_and_fills_up_again() -> None:

@@ -211,10 +211,30 @@ async def test_a_relay_that_lies_floods_or_sends_too_much_harms_nobody() -> None
         for number in range(300):
             # Answers that nobody asked for, and requests in the names of twins that do not exist.
             await socket.send(Envelope(uid=str(number), source=Address(twin=9), plain=b"1").SerializeToString())
+        large = await asked()
+        large.uid, large.plain = "large", bytes(env.LARGEST + 1)
+        await socket.send(large.SerializeToString())
+        await socket.send(bytes(env.LARGEST + 1))
+        await bad.send((await asked()).SerializeToString())
+        assert await opened(await bad.heard()) == b'["1","do",1]', "one message is dropped, the connection stays"
         with contextlib.suppress(Exception):
-            await socket.send(bytes(env.LARGEST + 1))
-        await good.send((await asked()).SerializeToString())
+            await socket.send(bytes(env.FRAME + 1))
+        again = await asked()
+        again.uid = "again"
+        await good.send((await env.signed(again, USER.key)).SerializeToString())
         assert await opened(await good.heard()) == b'["1","do",1]'
+
+
+async def test_an_answer_of_many_megabytes_reaches_who_asked() -> None:
+    chain = Chain()
+    chain.add(USER, NODE)
+    async with line() as relay, joined(USER, chain, relay.url) as me:
+        call = asyncio.create_task(me.call(3, "x"))
+        made = env.answer(await relay.heard(), Address(twin=3), SystemClock().time())
+        made.response.SetInParent()
+        made.cipher = seal(await NODE.secret.shared(USER.secret.public), b"1" * 9_000_000)
+        await relay.send((await env.signed(made, NODE.key)).SerializeToString())
+        assert len(await call) == 9_000_000
 
 
 async def answering(relay: Line, make: Callable[[Envelope], Awaitable[Envelope]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zos.relay.quota import network_of
+from zos.runtime.quota import network_of
 
 
 @pytest.mark.parametrize(
