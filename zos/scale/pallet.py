@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import xxhash
@@ -33,7 +33,9 @@ def twox128(text: str) -> bytes:
     return b"".join(xxhash.xxh64_intdigest(text.encode(), seed).to_bytes(8, "little") for seed in (0, 1))
 
 
+@lru_cache(maxsize=4096)
 def _hash(hasher: Hasher, raw: bytes) -> bytes:
+    """A key's part of the storage key. The same few keys are asked for again and again: a bill reads ten entries."""
     match hasher:
         case Hasher.BLAKE2_128_CONCAT:
             return hashlib.blake2b(raw, digest_size=16).digest() + raw
@@ -111,9 +113,13 @@ class Pallet:
     prefix: str = ""
     """What its storage keys begin with, when that is not its name."""
     _items: dict[str, Item] = field(init=False, compare=False, repr=False, default_factory=dict)
+    _prefixes: dict[str, bytes] = field(init=False, compare=False, repr=False, default_factory=dict)
+    """What the storage keys of each item begin with."""
 
     def __post_init__(self) -> None:
         self._items.update({item.name: item for item in self.storage})
+        pallet = twox128(self.prefix or self.name)
+        self._prefixes.update({item.name: pallet + twox128(item.name) for item in self.storage})
 
     def item(self, name: str) -> Item:
         """A storage item by its name."""
@@ -122,10 +128,10 @@ class Pallet:
     def key(self, name: str, *keys: Any) -> bytes:
         """The storage key of an entry; with fewer keys than the map has, the prefix of all entries below."""
         item = self._items[name]
-        parts = [twox128(self.prefix or self.name), twox128(name)]
+        key = self._prefixes[name]
         for hasher, kind, value in zip(item.hashers, item.keys, keys, strict=False):
-            parts.append(_hash(hasher, kind.encode(value)))
-        return b"".join(parts)
+            key += _hash(hasher, kind.encode(value))
+        return key
 
     def error(self, name: str) -> int:
         """The index of an error."""

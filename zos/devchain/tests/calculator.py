@@ -1,14 +1,16 @@
-"""A second opinion on billing: the runtime's rules in fractions, sharing no code with the chain.
+"""A second opinion on billing: the runtime's rules in integers, sharing no code with the chain.
 
 It keeps accounts and contracts of its own and is told the same things as the chain: who creates, uses, pays in and
 cancels, and which block it is. Both must then agree to the unit.
+
+What the runtime holds with 64 bits behind the point is an integer of ONE parts here (Python's fractions would take
+most of the time that the chain takes).
 """
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 GIB = 2**30
 GRACE = 201_600
@@ -17,17 +19,29 @@ PRICE = 50
 SU, CU, NU, IPU, NAME = 50_000, 100_000, 15_000, 40_000, 2_500
 
 
-def cut(value: Fraction) -> Fraction:
-    """What 64 bits behind the point hold."""
-    return Fraction(math.floor(value * 2**64), 2**64)
+ONE = 2**64
+MONTHS_DISCOUNTS = ((3, 0.8), (6, 0.7), (12, 0.6), (36, 0.4))
+"""From so many half months of the present cost on the balance: the part that is paid. The runtime's doubles."""
 
 
-def half_up(value: Fraction) -> int:
-    return math.floor(value + Fraction(1, 2))
+def quotient(numerator: int, denominator: int) -> int:
+    """In parts of ONE; what is smaller is cut off."""
+    return numerator * ONE // denominator
 
 
-def nearest_down(value: Fraction) -> int:
-    return math.ceil(value - Fraction(1, 2))
+def product(a: int, b: int) -> int:
+    """Of two numbers in parts of ONE; what is smaller is cut off."""
+    return a * b // ONE
+
+
+def half_up(parts: int) -> int:
+    """Parts of ONE to the nearest integer."""
+    return (parts + ONE // 2) // ONE
+
+
+def nearest_down(numerator: int, denominator: int) -> int:
+    """A quotient to the nearest integer; a half goes down."""
+    return -((denominator - 2 * numerator) // (2 * denominator))
 
 
 @dataclass
@@ -82,17 +96,19 @@ class Calculator:
     billed: list[tuple[int, int]] = field(default_factory=list)
     block: int = 0
     now: int = 0
+    cycle: defaultdict[int, dict[int, Deal]] = field(default_factory=lambda: defaultdict(dict))
+    """The deals by their place in the billing cycle, then by id."""
 
     # What it is told
 
     def deal(self, deal: Deal) -> None:
         deal.since = self.now
-        self.deals[deal.id] = deal
+        self.deals[deal.id] = self.cycle[deal.id % 600][deal.id] = deal
         if deal.kind == "rent":
             self.machines[deal.node].tenant = deal.id
 
     def traffic(self, id: int, nru: int, window: int) -> None:
-        cost = cut(cut(Fraction(nru, 10**9)) * cut(Fraction(NU, 3600))) * window
+        cost = product(quotient(nru, 10**9), quotient(NU, 3600)) * window
         self.deals[id].unbilled += half_up(cost)
 
     def cancel(self, id: int) -> None:
@@ -100,7 +116,7 @@ class Calculator:
 
     def turn(self) -> None:
         """The contracts whose place in the cycle this block is."""
-        for deal in [one for one in self.deals.values() if one.id % 600 == self.block % 600]:
+        for deal in list(self.cycle[self.block % 600].values()):
             idle = deal.kind == "node" and not (deal.ips or any(deal.used) or deal.unbilled)
             if not (idle and not deal.owed + deal.extra_owed):
                 self.bill(deal)
@@ -111,39 +127,40 @@ class Calculator:
         if not seconds:
             return 0
         if deal.kind == "name":
-            return half_up(cut(Fraction(NAME, 3600)) * seconds)
+            return half_up(quotient(NAME, 3600) * seconds)
         machine = self.machines[deal.node]
         if deal.kind == "rent":
-            return nearest_down(Fraction(half_up(self.capacity(machine.resources, seconds)), 2))
-        total = Fraction(0) if machine.tenant is not None else self.capacity(deal.used, seconds)
-        total += deal.ips * cut(Fraction(IPU, 3600)) * seconds
+            return nearest_down(half_up(self.capacity(machine.resources, seconds)), 2)
+        total = 0 if machine.tenant is not None else self.capacity(deal.used, seconds)
+        total += deal.ips * quotient(IPU, 3600) * seconds
         return half_up(total) + deal.unbilled
 
     @staticmethod
-    def capacity(used: tuple[int, int, int, int], seconds: int) -> Fraction:
+    def capacity(used: tuple[int, int, int, int], seconds: int) -> int:
+        """In parts of ONE."""
         hru, sru, cru, mru = used
-        disk = cut(Fraction(hru, GIB * 1200)) + cut(Fraction(sru, GIB * 200))
-        memory = Fraction(mru, GIB)
+        disk = quotient(hru, GIB * 1200) + quotient(sru, GIB * 200)
         ways = ((4, 2), (8, 1), (2, 4))
-        power = min(max(cut(memory / m), cut(Fraction(cru, c))) for m, c in ways)
-        return cut(cut(Fraction(SU, 3600)) * seconds * disk) + cut(cut(Fraction(CU, 3600)) * seconds * power)
+        power = min(max(quotient(mru, GIB * m), quotient(cru, c)) for m, c in ways)
+        return product(quotient(SU, 3600) * seconds, disk) + product(quotient(CU, 3600) * seconds, power)
 
     @staticmethod
     def tft(usd: int) -> int:
-        return half_up(cut(Fraction(usd, PRICE * 10_000)) * 10**7)
+        return half_up(quotient(usd, PRICE * 10_000) * 10**7)
 
     @staticmethod
     def with_discount(amount: int, seconds: int, balance: int, surcharge: bool) -> int:
         if not amount:
             return 0
-        month = half_up(cut(Fraction(amount * 3600, seconds)) * 720)
-        months = cut(Fraction(balance, max(month, 1)))
-        factor = Fraction(1)
-        for least, double in ((1.5, 0.8), (3, 0.7), (6, 0.6), (18, 0.4)):
-            if months >= Fraction(least):
-                factor = Fraction(double)
-        due = cut(amount * factor)
-        return half_up(cut(due * Fraction(5, 4)) if surcharge else due)
+        month = half_up(quotient(amount * 3600, seconds) * 720)
+        months = quotient(balance, max(month, 1))
+        paid = 1.0
+        for halves, part in MONTHS_DISCOUNTS:
+            if 2 * months >= halves * ONE:
+                paid = part
+        numerator, denominator = paid.as_integer_ratio()
+        due = quotient(amount * numerator, denominator)
+        return half_up(due * 5 // 4 if surcharge else due)
 
     # Bills
 
@@ -157,7 +174,7 @@ class Calculator:
         due = self.with_discount(self.tft(self.usd(deal, seconds)), seconds, usable, surcharge)
         extra = 0
         if deal.kind == "rent" and machine and machine.fee:
-            extra = self.tft(half_up(cut(Fraction(machine.fee * 10_000 * seconds, 2_592_000))))
+            extra = self.tft(half_up(quotient(machine.fee * 10_000 * seconds, 2_592_000)))
         (self.reserve if self.reserving else self.lock)(deal, payer, usable, due, extra, ending)
 
     def lock(self, deal: Deal, payer: Account, usable: int, due: int, extra: int, ending: bool) -> None:
@@ -185,14 +202,14 @@ class Calculator:
         fee = min(max(0, payer.free - keep), deal.extra_standing)
         self.move(payer, farmer, fee)
         amount = min(max(0, payer.free - keep), deal.standing)
-        tenth, twentieth, half = (nearest_down(Fraction(amount * part, 100)) for part in (10, 5, 50))
+        tenth, twentieth, half = (nearest_down(amount * part, 100) for part in (10, 5, 50))
         self.move(payer, "foundation", tenth)
         self.move(payer, "pool", twentieth)
         rest = 50
         for who, take in deal.takes:
-            self.move(payer, who, nearest_down(Fraction(amount * take, 100)))
+            self.move(payer, who, nearest_down(amount * take, 100))
             rest -= take
-        self.move(payer, "sales", nearest_down(Fraction(amount * rest, 100)))
+        self.move(payer, "sales", nearest_down(amount * rest, 100))
         burned = min(half - tenth - twentieth, max(0, payer.free - keep))
         payer.free -= burned
         self.burned += burned
@@ -230,11 +247,11 @@ class Calculator:
     def remit(self, payer: Account, deal: Deal) -> None:
         """The reserve variant's distribution."""
         payer.reserved -= deal.standing + deal.extra_standing
-        tenth = nearest_down(Fraction(deal.standing, 10))
+        tenth = nearest_down(deal.standing, 10)
         if deal.kind == "name":
             shares = [("pool", tenth), ("foundation", deal.standing - tenth)]
         else:
-            foundation = nearest_down(Fraction(deal.standing * 40, 100))
+            foundation = nearest_down(deal.standing * 40, 100)
             farmer = self.machines[deal.node].farmer
             rest = deal.standing - tenth - foundation
             shares = [("pool", tenth), ("foundation", foundation), (farmer, rest + deal.extra_standing)]
@@ -246,8 +263,7 @@ class Calculator:
         """Into grace, out of it, or to the end."""
         if ending:
             return True
-        inside = [one for one in self.deals.values() if one.kind == "node" and one.node == deal.node]
-        inside = inside if deal.kind == "rent" else []
+        inside = self.inside(deal)
         if deal.grace is None:
             if not enough:
                 for one in (deal, *inside):
@@ -266,9 +282,14 @@ class Calculator:
         deal.unbilled = 0
         if not ending:
             return
-        gone = [deal]
+        gone = [deal, *self.inside(deal)]
         if deal.kind == "rent":
             self.machines[deal.node].tenant = None
-            gone += [one for one in self.deals.values() if one.kind == "node" and one.node == deal.node]
         for one in gone:
-            del self.deals[one.id]
+            del self.deals[one.id], self.cycle[one.id % 600][one.id]
+
+    def inside(self, deal: Deal) -> list[Deal]:
+        """The node contracts on the node that a rent contract rents."""
+        if deal.kind != "rent":
+            return []
+        return [one for one in self.deals.values() if one.kind == "node" and one.node == deal.node]
