@@ -12,6 +12,7 @@ from zos.runtime import proc
 from zos.runtime.proc import ProgramTooSlow
 
 
+@pytest.mark.process
 async def test_a_program_whose_end_does_not_come_after_its_kill_holds_nobody_up(tmp_path: Path):
     loop = asyncio.get_running_loop()
     pipe = tmp_path / "pipe"
