@@ -32,6 +32,10 @@ class FakeHost:
         """libvirtd does not answer."""
         self.hung: set[MachineId] = set()
         """Machines on which every call hangs."""
+        self.full = False
+        """A guest that goes on stalls at once: its pool is full."""
+        self.standing = ""
+        """Which mounts the folders of all machines are."""
         self.doubts = 0
         self._pid = 100
         self._callback: OnChange = lambda _id: None
@@ -71,7 +75,11 @@ class FakeHost:
 
     async def observe(self, machine: Machine) -> ObservedGuest | None:
         await self._reached(machine.id)
-        return self.guests.get(machine.id)
+        guest = self.guests.get(machine.id)
+        return None if guest is None else dataclasses.replace(guest, mounts=self.standing)
+
+    async def mounts(self, machine: Machine) -> str:
+        return self.standing
 
     async def missing(self, machine: Machine) -> str:
         return self.lacking
@@ -96,7 +104,10 @@ class FakeHost:
 
     async def resume(self, id: MachineId) -> None:
         await self._act("resume", id)
-        self.guests[id] = dataclasses.replace(self.guests[id], state=GuestState.RUNNING)
+        state = GuestState.STALLED if self.full else GuestState.RUNNING
+        self.guests[id] = dataclasses.replace(self.guests[id], state=state)
+        if self.full:
+            self._callback(id)
 
     async def grow(self, id: MachineId, index: int, size: int) -> None:
         await self._act(f"grow {index} to {size}", id)

@@ -137,8 +137,13 @@ class MachineManager:
         if reconciler.problem:
             return RETRY
         if reconciler.observed is None and id in self._records:
-            return min(max(self._run(id).next_try - self._clock.time(), 0.01), self._every)
+            return self._until(self._run(id).next_try)
+        if reconciler.observed is not None and reconciler.observed.state is GuestState.STALLED:
+            return self._until(self._run(id).next_resume)
         return self._every
+
+    def _until(self, time: float) -> float:
+        return min(max(time - self._clock.time(), 0.01), self._every)
 
     async def _reconcile(self, id: MachineId) -> None:
         """One turn, to its end even if the caller goes away: half a start helps nobody."""
@@ -196,7 +201,7 @@ class MachineManager:
             self._put_run(id, model.after_end(run, self._clock.time(), reason))
         elif (
             observed is not None
-            and observed.state in (GuestState.RUNNING, GuestState.PAUSED)
+            and observed.state in (GuestState.RUNNING, GuestState.PAUSED, GuestState.STALLED)
             and not run.believed_running
         ):
             self._put_run(id, model.after_start(run, self._clock.time()))
@@ -214,8 +219,10 @@ class MachineManager:
             case Pause(id):
                 await self._host.pause(id)
                 self._changed(id)
-            case Resume(id):
+            case Resume(id, is_stalled):
                 await self._host.resume(id)
+                if is_stalled:
+                    self._put_run(id, model.after_resume(self._run(id), self._clock.time()))
                 self._changed(id)
             case GrowDisk(id, index, size):
                 await self._host.grow(id, index, size)
@@ -229,6 +236,7 @@ class MachineManager:
         if part := await self._host.missing(machine):
             raise PartsMissing(id=id, part=part)  # no failure either: looked for again soon
         when = datetime.datetime.fromtimestamp(self._clock.time(), datetime.UTC).isoformat(timespec="seconds")
+        mounts = await self._host.mounts(machine)
         offset = self._consoles.begin(id, when, run.restarts + (1 if run.started else 0))
         try:
             await self._host.start(machine, self._consoles.path(id))
@@ -237,7 +245,7 @@ class MachineManager:
         except ZosError as err:
             self._put_run(id, model.after_failed_start(run, self._clock.time(), err.explain()))
             raise
-        self._put_run(id, model.after_start(run, self._clock.time(), offset))
+        self._put_run(id, model.after_start(run, self._clock.time(), offset, mounts))
 
     async def _forget(self, id: MachineId, machine: Machine) -> None:
         await self._host.forget(machine)

@@ -12,7 +12,7 @@ from zos.model.units import MiB, show
 from zos.vmd.api.errors import BadMachine
 from zos.vmd.api.types import Machine, MachineInfo, MachineKind, MachineState
 from zos.vmd.digest import digest
-from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, is_due
+from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, is_due, may_resume
 from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Step, Stop
 
 LEAST_MEMORY = MiB(250)
@@ -44,17 +44,22 @@ def plan(record: MachineRecord, observed: ObservedGuest | None, run: RunState, n
         return (Stop(machine.id, f"the file server of {tags} ended", failure=True),)
     if observed.digest != digest(machine):
         return (Stop(machine.id, "its definition was changed"),)
+    if run.mounts and observed.mounts and run.mounts != observed.mounts:
+        # The server of its root ended and flistd mounted the root anew: the guest still has the dead mount.
+        return (Stop(machine.id, "its folders were mounted anew, and it has the mounts before"),)
     return (
-        *_pausing(machine, observed),
+        *_pausing(machine, observed, run, now),
         *(GrowDisk(machine.id, index, size) for index, size in observed.growth.items()),
     )
 
 
-def _pausing(machine: Machine, observed: ObservedGuest) -> tuple[Step, ...]:
+def _pausing(machine: Machine, observed: ObservedGuest, run: RunState, now: float) -> tuple[Step, ...]:
     if machine.paused and observed.state is GuestState.RUNNING:
         return (Pause(machine.id),)
     if not machine.paused and observed.state is GuestState.PAUSED:
         return (Resume(machine.id),)
+    if not machine.paused and observed.state is GuestState.STALLED and may_resume(run, now):
+        return (Resume(machine.id, is_stalled=True),)
     return ()
 
 
@@ -71,7 +76,7 @@ def report(
     if record.dropping:
         state = MachineState.STOPPED
     elif observed is not None:
-        state, detail = _STATES[observed.state], observed.detail
+        state, detail = _STATES[observed.state], observed.detail or _past(run)
     elif run.failures:
         state, next_try = MachineState.BACKOFF, run.next_try
     return MachineInfo(
@@ -87,9 +92,14 @@ def report(
     )
 
 
+def _past(run: RunState) -> str:
+    return f"the last time it ended: {run.last_end}" if run.restarts and run.last_end else ""
+
+
 _STATES = {
     GuestState.RUNNING: MachineState.RUNNING,
     GuestState.PAUSED: MachineState.PAUSED,
+    GuestState.STALLED: MachineState.PAUSED,
     GuestState.BROKEN: MachineState.CRASHED,
     GuestState.ENDING: MachineState.STOPPED,
 }

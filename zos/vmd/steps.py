@@ -46,6 +46,8 @@ class Resume:
     """Let a held guest go on."""
 
     id: MachineId
+    is_stalled: bool = False
+    """QEMU holds it since a disk refused a write."""
 
     def describe(self) -> str:
         return f"resume {self.id}"

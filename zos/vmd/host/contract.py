@@ -27,6 +27,9 @@ class Host(Protocol):
     async def missing(self, machine: Machine) -> str:
         """The part of the machine that does not exist yet; "" when all are there."""
 
+    async def mounts(self, machine: Machine) -> str:
+        """Which mounts the machine's folders are, as `ObservedGuest.mounts` has it."""
+
     async def start(self, machine: Machine, console: Path) -> None:
         """Make its guest, its serial port appended to `console`."""
 

@@ -11,8 +11,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from zos.runtime import inroot, proc
-from zos.runtime.files import write_atomic
+from zos.runtime import inroot, proc, threads
+from zos.runtime.files import sync_folder, write_atomic
 from zos.vmd import domain, seed
 from zos.vmd.api.errors import GuestAssetsMissing, StartFailed
 from zos.vmd.api.types import Machine, MachineId, MachineKind
@@ -22,6 +22,7 @@ OVMF = Path("/usr/share/OVMF")
 CODE, VARIABLES = "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"
 MOST_KERNEL = 512 * 1024 * 1024
 FORMAT_DEADLINE = 120.0
+SYNC_DEADLINE = 60.0
 _FORMAT_READS = 64 * 1024 * 1024
 _PARTITION_TABLE = 34 * 512
 
@@ -133,7 +134,15 @@ async def format_disk(disk: Path, note: Path) -> None:
     write_atomic(note, str(disk).encode())
     words = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"]
     await proc.run([*words, disk], deadline=FORMAT_DEADLINE)
+    await threads.run(f"sync {disk}", lambda: _end(disk, note), SYNC_DEADLINE)
+
+
+def _end(disk: Path, note: Path) -> None:
+    # A guest writes from here on: after a cut of power neither the note may be there nor the file system be missing.
+    with disk.open("rb") as file:
+        os.fsync(file.fileno())
     note.unlink()
+    sync_folder(note.parent)
 
 
 def _holds_something(folder: Path) -> bool:

@@ -17,7 +17,7 @@ import libvirt
 import msgspec
 
 from zos.errors import ZosError
-from zos.runtime import proc
+from zos.runtime import linux, proc
 from zos.runtime.threads import Threads
 from zos.vmd import domain, seed
 from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRunning, StartFailed
@@ -41,7 +41,7 @@ PIDS = Path("/run/libvirt/qemu")
 _SIOCOUTQ = 0x5411
 _PAUSED = {
     libvirt.VIR_DOMAIN_PAUSED_USER: (GuestState.PAUSED, ""),
-    libvirt.VIR_DOMAIN_PAUSED_IOERROR: (GuestState.PAUSED, "a disk refused a write; is the pool full?"),
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: (GuestState.STALLED, "a disk refused a write; is the pool full?"),
     libvirt.VIR_DOMAIN_PAUSED_STARTING_UP: (GuestState.ENDING, "it is being started"),
     libvirt.VIR_DOMAIN_PAUSED_SAVE: (GuestState.ENDING, "it is being saved"),
     libvirt.VIR_DOMAIN_PAUSED_DUMP: (GuestState.ENDING, "it is being dumped"),
@@ -106,7 +106,8 @@ class LibvirtHost:
                 return None
             raise
         dead = dead_shares(PIDS, found.ID(), machine)
-        return ObservedGuest(state, mark.digest, pid_of(PIDS, machine.id), mark.accel, detail, growth, dead)
+        pid, mounts = pid_of(PIDS, machine.id), mounts_of(machine)
+        return ObservedGuest(state, mark.digest, pid, mark.accel, detail, growth, dead, mounts)
 
     def _growth(self, found: Any, machine: Machine) -> dict[int, int]:
         growth = {}
@@ -142,6 +143,9 @@ class LibvirtHost:
 
     async def missing(self, machine: Machine) -> str:
         return await self._disk_work(machine, "look for the parts of", self._files.missing)
+
+    async def mounts(self, machine: Machine) -> str:
+        return mounts_of(machine)
 
     async def _disk_work(self, machine: Machine, what: str, action: Callable[[Machine], T]) -> T:
         # Even a look at a path can hang, when a file server behind a mount does.
@@ -303,6 +307,15 @@ def dead_shares(folder: Path, number: int, machine: Machine) -> tuple[str, ...]:
             if pid and not _runs(pid):
                 dead.append(name)
     return tuple(dead)
+
+
+def mounts_of(machine: Machine) -> str:
+    """The mounts of a machine's folders, by source and device: one that flistd makes anew has another source."""
+    folders = [folder for folder in (machine.root, *(share.path for share in machine.shares)) if folder is not None]
+    mounted = {one.point: f"{one.source} {one.device}" for one in linux.mounts()}
+    if machine.root is not None and machine.root not in mounted:
+        return ""
+    return "\n".join(mounted[folder] for folder in folders if folder in mounted)
 
 
 def stray(machine: Machine) -> int:

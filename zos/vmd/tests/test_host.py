@@ -12,7 +12,7 @@ from zos.model.units import MiB
 from zos.vmd import libvirtd
 from zos.vmd.api import GuestAssetsMissing, Machine, MachineDisk, MachineId, MachineKind, Share, StartFailed
 from zos.vmd.host import kvm
-from zos.vmd.host.files import BootFiles, copy_out, is_blank
+from zos.vmd.host.files import BootFiles, copy_out, format_disk, is_blank
 from zos.vmd.host.machines import dead_shares, judge, pid_of
 from zos.vmd.model import GuestState
 
@@ -106,12 +106,32 @@ def test_a_boot_gets_its_files_and_a_drop_takes_them(tmp_path: Path):
     assert not files.volatile(id).exists()
 
 
+@pytest.mark.process
+async def test_the_note_of_a_formatting_goes_when_the_file_system_is_on_the_disk_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    disk, note = tmp_path / "disk", tmp_path / "notes" / "formatting-0"
+    note.parent.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(MiB(32))
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append((os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")), note.exists()))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    await format_disk(disk, note)
+    assert synced[-2:] == [("disk", True), ("notes", False)]
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "meaning"),
     [
         (libvirt.VIR_DOMAIN_RUNNING, 1, GuestState.RUNNING),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, GuestState.PAUSED),
-        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR, GuestState.PAUSED),
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR, GuestState.STALLED),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, GuestState.ENDING),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN, GuestState.BROKEN),
         (libvirt.VIR_DOMAIN_CRASHED, 0, GuestState.BROKEN),

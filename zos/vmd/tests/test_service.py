@@ -125,6 +125,40 @@ async def test_a_broken_guest_is_replaced_and_the_accelerator_is_doubted(tmp_pat
         await becomes(client, A, lambda info: info.state is MachineState.RUNNING)
 
 
+async def test_a_guest_whose_root_is_mounted_anew_is_started_again_and_told_why(tmp_path: Path):
+    host = FakeHost()
+    host.standing = "aa-1 0:50"
+    async with vmd(tmp_path, host) as client:
+        await client.ensure_machine(MACHINE)
+        host.standing = ""  # the dead one is gone and the next is not there yet
+        await client.ensure_machine(MACHINE)
+        assert host.done == ["start a"]
+        host.standing = "aa-2 0:50"
+        info = await client.ensure_machine(MACHINE)
+        assert host.done == ["start a", "stop a", "start a"]
+        assert (info.state, info.restarts) == (MachineState.RUNNING, 1)
+        assert "mounted anew" in info.detail
+
+
+async def test_a_guest_that_stalls_on_a_full_pool_is_let_go_on_ever_more_seldom(tmp_path: Path):
+    host, clock = FakeHost(), FakeClock()
+    async with vmd(tmp_path, host, clock) as client:
+        await client.ensure_machine(MACHINE)
+        host.full = True
+        host.change(A, state=GuestState.STALLED, detail="a disk refused a write; is the pool full?")
+        info = await becomes(client, A, lambda info: info.state is MachineState.PAUSED)
+        assert "full" in info.detail
+        for tries in (1, 2, 3):
+            await becomes(client, A, lambda _info: host.done.count("resume a") >= tries)  # noqa: B023 - used at once
+            for _ in range(20):
+                host.change(A)
+                await client.machine(A)
+            assert host.done.count("resume a") == tries
+            clock.advance(2.0**tries)
+        host.full = False
+        await becomes(client, A, lambda info: info.state is MachineState.RUNNING)
+
+
 async def test_a_dead_file_server_restarts_its_guest(tmp_path: Path):
     host = FakeHost()
     async with vmd(tmp_path, host) as client:
