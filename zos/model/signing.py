@@ -10,7 +10,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from zos.errors import Status, ZosError
-from zos.model.deployment import Deployment, Signature, SignatureRequest
+from zos.model.deployment import Deployment, Signature, SignatureRequest, SignatureRequirement
 
 POLKA_STYLE = "polka-wallet"
 SR25519 = "sr25519"
@@ -51,22 +51,41 @@ def verify(public_key: bytes, signed: bytes, signature: bytes, kind: str) -> boo
     return True
 
 
-def signers(deployment: Deployment) -> tuple[int, ...]:
-    """The twins whose keys are needed to check a deployment."""
+def signers(deployment: Deployment, stored: SignatureRequirement | None = None) -> tuple[int, ...]:
+    """The twins whose keys are needed to check a deployment, also against the requirement in force."""
     signed = {signature.twin_id for signature in deployment.signature_requirement.signatures}
-    requests = deployment.signature_requirement.requests
+    requests = (*deployment.signature_requirement.requests, *(stored.requests if stored is not None else ()))
     return tuple(dict.fromkeys(request.twin_id for request in requests if request.twin_id in signed))
 
 
-def check(deployment: Deployment, digest: bytes, keys: Mapping[int, bytes]) -> None:
+def check(
+    deployment: Deployment,
+    digest: bytes,
+    keys: Mapping[int, bytes],
+    stored: SignatureRequirement | None = None,
+) -> None:
     """Refuse a deployment that is not signed as it says itself; `keys` are the signers' account keys by twin.
 
+    An update has to be signed as the requirement in force (`stored`) says, too: by signatures of its own.
     Optional signers may be absent; who signed must have signed this. Of several signatures by one twin one must be
     right, and a twin is listed once.
     """
-    requirement = deployment.signature_requirement
-    by_twin = _by_twin(requirement.signatures)
-    signed = message(digest, requirement.signature_style)
+    own = deployment.signature_requirement
+    _check_rule(own, deployment, digest, keys)
+    if stored is None or (stored.requests, stored.weight_required) == (own.requests, own.weight_required):
+        return
+    try:
+        _check_rule(stored, deployment, digest, keys)
+    except BadSignature as err:
+        raise BadSignature(problem=f"{err}, by the signature requirement that is in force") from None
+
+
+def _check_rule(
+    requirement: SignatureRequirement, deployment: Deployment, digest: bytes, keys: Mapping[int, bytes]
+) -> None:
+    given = deployment.signature_requirement
+    by_twin = _by_twin(given.signatures)
+    signed = message(digest, given.signature_style)
     weight = 0
     listed: set[int] = set()
     for request in requirement.requests:

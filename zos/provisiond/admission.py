@@ -10,9 +10,10 @@ from zos.chain.api.types import ContractState, NodeContract
 from zos.model import signing
 from zos.model.challenge import GRID_TYPES, Challenge, hashes
 from zos.model.decode import Malformed
-from zos.model.deployment import Deployment, check_structure, decode
+from zos.model.deployment import Deployment, SignatureRequirement, check_structure, decode
 from zos.model.signing import BadSignature
 from zos.model.units import MiB
+from zos.provisiond import pull
 from zos.provisiond.api.errors import (
     BadUpdate,
     BadVersion,
@@ -21,9 +22,11 @@ from zos.provisiond.api.errors import (
     NotYet,
     TooManyWaiting,
     TwinMismatch,
+    Unproven,
     WrongContract,
 )
-from zos.provisiond.model import Phase, Record
+from zos.provisiond.lifecycle import RUNNING
+from zos.provisiond.model import Incoming, Phase, Record
 from zos.provisiond.plan import Types
 from zos.provisiond.specs import Specs
 
@@ -46,6 +49,8 @@ class Document:
 
     deployment: Deployment
     types: Types
+    digests: tuple[str, ...] = ()
+    """SHA-256 (hex) by which its contract may name it (`pull.digests`)."""
 
     @cached_property
     def hashes(self) -> tuple[bytes, ...]:
@@ -119,12 +124,20 @@ def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types
                 raise NameTaken(name=workload.name, contract=other.contract)
 
 
-def signed(document: Document, keys: Mapping[int, bytes]) -> None:
-    """Refuse a deployment whose signatures do not hold over any hash that its clients may have taken."""
+def in_force(record: Record | None) -> SignatureRequirement | None:
+    """The signature requirement that an update has to satisfy beside its own."""
+    return record.deployment().signature_requirement if record is not None and record.block else None
+
+
+def signed(document: Document, keys: Mapping[int, bytes], stored: SignatureRequirement | None = None) -> None:
+    """Refuse a deployment whose signatures do not hold over any hash that its clients may have taken.
+
+    `stored` is the requirement in force: who must agree to what runs must agree to its change, also to one of the rule.
+    """
     problem: BadSignature | None = None
     for digest in document.hashes:
         try:
-            signing.check(document.deployment, digest, keys)
+            signing.check(document.deployment, digest, keys, stored)
         except BadSignature as err:
             problem = problem or err
         else:
@@ -146,6 +159,42 @@ def carried(document: Document, contract: NodeContract, node: int) -> str:
     if contract.deployment_hash in (digest.hex() for digest in document.hashes):
         return contract.deployment_hash
     raise WrongContract(problem="contract hash does not match deployment hash")
+
+
+def is_named(incoming: Incoming, contract: NodeContract) -> bool:
+    """Whether the contract names these very bytes; WrongContract when it names others.
+
+    The hash and the signatures hold for other documents as well: the signed text has nothing between its fields.
+    """
+    wanted = pull.digest(contract.deployment_data)
+    if wanted and incoming.digests and wanted not in incoming.digests:
+        problem = f"contract {contract.id} names the document with sha256 {wanted:.64}, not {incoming.digests[0]}"
+        raise WrongContract(problem=problem)
+    return wanted in incoming.digests
+
+
+def adds_only(deployment: Deployment, record: Record, specs: Specs) -> None:
+    """Refuse a document that touches anything of what runs: a workload, who must sign, or a new user of its data."""
+    if record.phase not in RUNNING:
+        return
+    stored = record.deployment().signature_requirement
+    asked = deployment.signature_requirement
+    if (asked.requests, asked.weight_required) != (stored.requests, stored.weight_required):
+        raise Unproven(what="it changes who must sign")
+    there = record.siblings()
+    for name, item in there.items():
+        new = deployment.workload(name)
+        if new is None or new.type != item.type:
+            raise Unproven(what=f"it removes `{name}`")
+        if new.version == deployment.version:
+            raise Unproven(what=f"it changes `{name}`")
+    for workload in deployment.workloads:
+        if workload.name in there:
+            continue
+        spec = specs.of(workload.type, workload.data, workload.name)
+        for need in specs.types[workload.type].needs(spec):
+            if need.name in there and not need.shared:
+                raise Unproven(what=f"its `{workload.name}` uses `{need.name}`")
 
 
 def not_final(problem: WrongContract, document: Document, best: NodeContract, node: int) -> None:

@@ -31,7 +31,7 @@ class Moved:
     log: tuple[Item, ...] = ()
 
 
-def submitted(deployment: Deployment, now: int, *, signed: bool = False) -> Moved:
+def submitted(deployment: Deployment, now: int, digests: tuple[str, ...] = (), *, signed: bool = False) -> Moved:
     """A first document: every workload is `init`."""
     record = Record(
         twin=deployment.twin_id,
@@ -41,15 +41,17 @@ def submitted(deployment: Deployment, now: int, *, signed: bool = False) -> Move
         description=deployment.description,
         requirement=encode(deployment)["signature_requirement"],
         items=tuple(item_of(workload, now) for workload in deployment.workloads),
-        incoming=Incoming(encode(deployment), signed, now),
+        incoming=Incoming(encode(deployment), signed, now, digests),
     )
     return Moved(record, record.items)
 
 
-def offered(record: Record, deployment: Deployment, now: int, *, signed: bool = False) -> Record:
+def offered(
+    record: Record, deployment: Deployment, now: int, digests: tuple[str, ...] = (), *, signed: bool = False
+) -> Record:
     """The next document; one that was not compared yet gives way."""
     _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
-    return dataclasses.replace(record, incoming=Incoming(encode(deployment), signed, now))
+    return dataclasses.replace(record, incoming=Incoming(encode(deployment), signed, now, digests))
 
 
 def accepted(record: Record, deployment: Deployment, *, hash: str, block: int, paid: bool, now: int) -> Moved:

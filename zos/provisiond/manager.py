@@ -20,7 +20,7 @@ from zos.model.deployment import Deployment, ResultState, decode
 from zos.model.signing import BadSignature, signers
 from zos.provisiond import admission, lifecycle, pull
 from zos.provisiond.admission import Document
-from zos.provisiond.api.errors import DeploymentExists, NotYet, WrongContract
+from zos.provisiond.api.errors import DeploymentExists, NotYet, OtherDocument, Unproven, WrongContract
 from zos.provisiond.api.types import HistoryEntry, Usage
 from zos.provisiond.executor import Executor
 from zos.provisiond.host import NodeHost
@@ -83,8 +83,9 @@ class DeploymentManager:
     async def _admitted(self, document: bytes, sender: int | None) -> Document:
         deployment = admission.read(document, self.specs)
         admission.is_owner(deployment, sender)
-        read = Document(deployment, self.specs.types)
-        await self._check_signatures(read)
+        stored = self.store.get(deployment.contract_id)
+        read = Document(deployment, self.specs.types, pull.digests(document, deployment.contract_id))
+        await self._check_signatures(read, stored if stored is not None and stored.twin == deployment.twin_id else None)
         await self._host.kyc.check(deployment.twin_id)
         return read
 
@@ -92,12 +93,12 @@ class DeploymentManager:
         return self.store.entry("admission", f"version {deployment.version} was sent and accepted")
 
     def _create(self, read: Document, *entries: HistoryEntry, signed: bool) -> None:
-        moved = lifecycle.submitted(read.deployment, self.store.now(), signed=signed)
+        moved = lifecycle.submitted(read.deployment, self.store.now(), read.digests, signed=signed)
         self._remember(self.store.create(moved, *entries), read)
 
     def _offer(self, read: Document, entry: HistoryEntry, *, signed: bool) -> None:
         def offered(now: Record) -> Record:
-            return lifecycle.offered(now, read.deployment, self.store.now(), signed=signed).noted(entry)
+            return lifecycle.offered(now, read.deployment, self.store.now(), read.digests, signed=signed).noted(entry)
 
         self._remember(self.store.change(read.deployment.contract_id, offered), read)
 
@@ -212,8 +213,11 @@ class DeploymentManager:
         began = time.monotonic()
         document = await self._host.fetch(seen, place)
         fetched = self.store.entry("fetch", f"the deployment was fetched from {place}", time.monotonic() - began)
+        digests, wanted = pull.digests(document, contract), pull.digest(seen.deployment_data)
+        if wanted and wanted not in digests:
+            raise OtherDocument(contract=contract, place=place, found=digests[0], wanted=f"{wanted:.64}")
         deployment = pull.bound(admission.read(document, self.specs), contract)
-        read = Document(deployment, self.specs.types)
+        read = Document(deployment, self.specs.types, digests)
         admission.carried(read, seen, await self._node())
         await self._host.kyc.check(deployment.twin_id)
         record, types = self.store.get(contract), self.specs.types
@@ -245,10 +249,8 @@ class DeploymentManager:
         read = self._document(record.contract, incoming)
         began = time.monotonic()
         try:
-            verdict: NodeContract | ZosError = await self._carrying(record, read, await self._node())
-            if not incoming.signed:
-                await self._check_signatures(read)
-        except (NoSuchContract, WrongContract, BadSignature, NoSuchTwin) as err:
+            verdict: NodeContract | ZosError = await self._proven(record, incoming, read)
+        except (NoSuchContract, WrongContract, Unproven, BadSignature, NoSuchTwin) as err:
             verdict = err
         now = self.store.get(record.contract)
         if now is None or now.incoming is not incoming:
@@ -258,6 +260,16 @@ class DeploymentManager:
         if isinstance(verdict, ZosError):
             return self._refuse(record.contract, read.deployment, verdict)
         return self._put_in_force(read, verdict, time.monotonic() - began)
+
+    async def _proven(self, record: Record, incoming: Incoming, read: Document) -> NodeContract:
+        """The contract that carries the document, once all that it needs for what it does is proven."""
+        contract = await self._carrying(record, read, await self._node())
+        if not admission.is_named(incoming, contract) and not incoming.signed:
+            admission.adds_only(read.deployment, record, self.specs)
+        # What was sent is checked again: another document may have come into force since.
+        if not incoming.signed or admission.in_force(record) is not None:
+            await self._check_signatures(read, record)
+        return contract
 
     def _put_in_force(self, read: Document, contract: NodeContract, took: float) -> Record:
         text = f"hash and signatures hold (contract read at finalized block {contract.at.number})"
@@ -290,7 +302,7 @@ class DeploymentManager:
         known = self._documents.get(contract)
         if known is not None and known[0] is incoming:
             return known[1]
-        return Document(decode(incoming.document), self.specs.types)
+        return Document(decode(incoming.document), self.specs.types, incoming.digests)
 
     async def _carrying(self, record: Record, read: Document, node: int) -> NodeContract:
         id = read.deployment.contract_id
@@ -334,11 +346,11 @@ class DeploymentManager:
             return False
         return self.store.now() - record.incoming.at < LAG
 
-    async def _check_signatures(self, read: Document) -> None:
-        keys = {}
-        for twin in signers(read.deployment):
+    async def _check_signatures(self, read: Document, record: Record | None) -> None:
+        keys, stored = {}, admission.in_force(record)
+        for twin in signers(read.deployment, stored):
             keys[twin] = (await self._host.chain.twin(twin)).account
-        admission.signed(read, keys)
+        admission.signed(read, keys, stored)
 
     async def _node(self) -> int:
         node = (await self._host.chain.status()).node

@@ -74,9 +74,11 @@ class Incoming:
     document: Mapping[str, Any]
     """As clients send it."""
     signed: bool = False
-    """Its signatures were checked when it came."""
+    """Its owner sent it, and its signatures were checked when it came."""
     at: int = 0
     """Unix seconds when it was accepted."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 (hex) by which its contract may name it (`pull.digests`); none in records of earlier releases."""
 
 
 @dataclass(frozen=True, slots=True)

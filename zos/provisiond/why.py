@@ -63,6 +63,8 @@ def sentence(record: Record, problem: str) -> str:
             return f"{head}: {of_item(item)}"
     if record.phase is Phase.PAUSED:
         return f"{head} is paused: it is not paid"
+    if problem:
+        return f"{head} runs version {record.version}; {problem}"
     if record.refusal:
         return f"{head} runs version {record.version}; the update was refused: {record.refusal}"
     unchanged = next((item for item in record.items if item.unchanged), None)

@@ -110,8 +110,10 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
         if node in contracts and not compose.is_changed(deployment, earlier.get(node)):
             continue
         if vault is not None:
-            vault.put(int(nodes[node]["twin_id"]), deployment)
-        pull = {"rmb": SESSION} if vault is not None else await _publish(ctx.hub_url, deployment)
+            document = vault.put(int(nodes[node]["twin_id"]), deployment)
+            pull = {"rmb": SESSION, "sha256": hashlib.sha256(document).hexdigest()}
+        else:
+            pull = await _publish(ctx.hub_url, deployment)
         data = compose.contract_data(spec.name, pull)
         contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
         blocks[contracts[node]] = time.time()

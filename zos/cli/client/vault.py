@@ -56,12 +56,16 @@ class VaultStore:
         self._folder = folder
         self._waiting: dict[tuple[int, str], asyncio.Event] = {}
 
-    def put(self, twin: int, deployment: Deployment) -> None:
-        """Add a signed deployment for the node of a twin; `wait_until_fetched` waits for it from now on."""
-        hash = deployment_hash(deployment).hex()
+    def put(self, twin: int, deployment: Deployment) -> bytes:
+        """Add a signed deployment for the node of a twin; `wait_until_fetched` waits for it from now on.
+
+        Returns the document as the node will get it.
+        """
+        hash, document = deployment_hash(deployment).hex(), json.dumps(encode(deployment)).encode()
         self._make()
-        write_atomic(self._path(twin, hash), json.dumps(encode(deployment)).encode())
+        write_atomic(self._path(twin, hash), document)
         self._waiting[twin, hash] = asyncio.Event()
+        return document
 
     def find(self, twin: int, hash: str) -> bytes | None:
         """The deployment for a node's twin, by its hash."""

@@ -78,6 +78,24 @@ class WrongContract(ZosError):
     text = "{problem}"
 
 
+class Unproven(ZosError):
+    """A fetched document that would touch what is there, and nothing proves that its bytes are its owner's."""
+
+    reason = "provisiond.unproven"
+    status = Status.PERMISSION_DENIED
+    text = "{what}, and the contract's data does not name the sha256 of the document that was fetched"
+    hint = "put its sha256 into the contract's data, as `zos deploy` does, and update the contract again"
+
+
+class OtherDocument(ZosError):
+    """What was fetched is not what the contract names."""
+
+    reason = "provisiond.other_document"
+    status = Status.UNAVAILABLE
+    text = "the sha256 of what lies at {place} is {found}; contract {contract} names {wanted}"
+    hint = "put the signed deployment there; the node goes on trying"
+
+
 class NotYet(ZosError):
     """The chain does not say so yet, and may in a moment."""
 
