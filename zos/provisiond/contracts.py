@@ -86,7 +86,7 @@ class ContractWatcher:
         record = self._store.get(contract)
         if record is None or record.phase is Phase.ENDING:
             return
-        if record.incoming is None:
+        if record.incoming is None or record.phase in lifecycle.RUNNING:
             self._end(contract, err.block, str(err))
         else:
             # Comparing the document answers it; the next audit ends what is left.

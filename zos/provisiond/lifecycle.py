@@ -116,6 +116,9 @@ def _demand(record: Record, *phases: Phase) -> None:
 
 def _merged(record: Record, deployment: Deployment, now: int) -> Record:
     """Workloads as the document has them, in its order; behind them what is to be removed."""
+    if record.phase is Phase.REFUSED:
+        # Nothing of the refused document was made, and its verdict says nothing about this one.
+        return dataclasses.replace(record, items=tuple(item_of(one, now) for one in deployment.workloads))
     wanted: list[Item] = []
     removed = [item for item in record.items if item.leaving]
     for workload in deployment.workloads:
@@ -152,4 +155,4 @@ def _is_new(before: Record, item: Item) -> bool:
     if item.leaving or item.state is not ResultState.INIT:
         return False
     old = before.item(item.name)
-    return old is None or old.version != item.version
+    return old is None or old.version != item.version or before.phase is Phase.REFUSED

@@ -78,3 +78,32 @@ async def test_an_update_outlives_a_reorganisation_that_takes_its_block_back() -
         await asyncio.sleep(40)  # and reads that it is gone
         node.chain.node.mischief.stalled = False
         await node.becomes(contract, "more", "ok")
+
+
+@pytest.mark.virtual
+async def test_a_contract_that_ends_during_an_update_takes_everything_with_it() -> None:
+    async with SimNode() as node:
+        contract = await node.deploy(w.zmount())
+        await node.becomes(contract, "disk1", "ok")
+        # Update and end become final together.
+        node.chain.node.mischief.unfinal = True
+        await node.update(contract, w.zmount(), {**w.volume("more"), "version": 1}, version=1)
+        await node.cancel(contract)
+        node.chain.node.mischief.unfinal = False
+        await node.becomes(contract, "disk1", "gone")
+
+
+@pytest.mark.virtual
+async def test_what_was_refused_with_one_document_is_made_by_the_next() -> None:
+    async with SimNode() as node:
+        user = node.user
+        first = w.document(user.twin, 0, [w.zmount()])
+        contract = await node.contract(first)
+        # The contract moves on before its first document comes, which is refused therefore.
+        await node.set_hash(contract, w.document(user.twin, contract, [w.volume()], 0))
+        changed = node.chain.node.head.number
+        await node.chain.until(lambda: node.chain.node.finalized >= changed)
+        await node.provisiond.deploy(w.signed({**first, "contract_id": contract}, user.key, user.twin), user.twin)
+        await node.becomes(contract, "disk1", "error")
+        await node.update(contract, w.zmount(), {**w.volume(), "version": 1}, version=1)
+        await node.becomes(contract, "disk1", "ok")
