@@ -47,7 +47,7 @@ from zos.storaged.api import (
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 
-CANCELLED = Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234, "deleted")
+UPDATED = Evidence(EvidenceKind.SIGNED_UPDATE, 7, 1234, "version 1 has none of it")
 DISK, VOLUME = DiskId("26-7-data"), VolumeId("26-7-shared")
 
 
@@ -295,8 +295,8 @@ async def test_a_pool_that_vanishes_says_so_and_its_records_stay_until_it_is_bac
     node.config = "every = 0.2"
     gone, stays = node.disk("a"), node.disk("b")
     client = await node.up(gone, stays)
-    first = await client.ensure_disk(Disk(DiskId("d1"), MiB(900)))
-    second = await client.ensure_disk(Disk(DiskId("d2"), MiB(50)))
+    first = await client.ensure_disk(Disk(DiskId("26-7-d1"), MiB(900)))
+    second = await client.ensure_disk(Disk(DiskId("26-7-d2"), MiB(50)))
     assert {first.pool, second.pool} == {pool.name for pool in await client.list_pools()}, "the load spreads"
     devices = {pool.name: pool.device for pool in await client.list_pools()}
     (lost,) = [disk for disk in (first, second) if devices[disk.pool] == node.loops[gone]]
@@ -315,8 +315,8 @@ async def test_a_pool_that_vanishes_says_so_and_its_records_stay_until_it_is_bac
     listed = {disk.id: disk.detail for disk in await client.list_disks()}
     assert listed[lost.id] == "its pool is missing"
     assert sorted(listed.values())[0] == ""
-    assert (await client.ensure_disk(Disk(DiskId("d3"), MiB(50)))).pool != lost.pool
-    await client.drop_disk(lost.id, CANCELLED)
+    assert (await client.ensure_disk(Disk(DiskId("26-7-d3"), MiB(50)))).pool != lost.pool
+    await client.drop_disk(lost.id, UPDATED)
     node.attach(gone)
     await _until(state, PoolState.READY)
     await _until(lambda: _used(client), {lost.id})
@@ -419,15 +419,15 @@ async def test_what_is_dropped_is_kept_read_only_and_comes_back_whole(node: Node
     volume = await client.ensure_volume(Volume(VOLUME, MiB(50)))
     disk.path.write_bytes(b"tenant" + bytes(MiB(50) - 6))
     (volume.path / "f").write_text("tenant")
-    await client.drop_disk(DISK, CANCELLED)
-    await client.drop_volume(VOLUME, CANCELLED)
-    await client.drop_volume(VOLUME, CANCELLED)
+    await client.drop_disk(DISK, UPDATED)
+    await client.drop_volume(VOLUME, UPDATED)
+    await client.drop_volume(VOLUME, UPDATED)
     assert (await client.list_disks(), await client.list_volumes()) == ((), ())
     assert not disk.path.exists()
     assert not volume.path.exists()
     tombstones = node.folder / "mnt" / disk.pool / "tombstones"
     first, second = await client.list_tombstones()
-    assert (first.evidence, first.size, second.size) == (CANCELLED, MiB(50), MiB(50))
+    assert (first.evidence, first.size, second.size) == (UPDATED, MiB(50), MiB(50))
     with pytest.raises(OSError, match="Read-only"):
         (tombstones / second.key / "f").write_text("changed")
     assert stat.S_IMODE((tombstones / first.key).stat().st_mode) == 0o400
@@ -436,7 +436,7 @@ async def test_what_is_dropped_is_kept_read_only_and_comes_back_whole(node: Node
     assert list(again.path.iterdir()) == []
     with pytest.raises(Exception, match="there is a volume 26-7-shared already"):
         await client.undelete(VOLUME)
-    await client.drop_volume(VOLUME, CANCELLED)
+    await client.drop_volume(VOLUME, UPDATED)
     assert len(await client.list_tombstones()) == 3
     await client.undelete(DISK)
     await client.undelete(second.key)
@@ -452,8 +452,8 @@ async def test_a_tombstone_is_erased_when_its_time_has_come(node: Node):
     client = await node.up(node.disk("a"))
     disk = await client.ensure_disk(Disk(DISK, MiB(50)))
     await client.ensure_volume(Volume(VOLUME, MiB(50)))
-    await client.drop_disk(DISK, CANCELLED)
-    await client.drop_volume(VOLUME, CANCELLED)
+    await client.drop_disk(DISK, UPDATED)
+    await client.drop_volume(VOLUME, UPDATED)
     tombstones = node.folder / "mnt" / disk.pool / "tombstones"
     assert len(list(tombstones.iterdir())) == 2
     await _until(client.list_tombstones, ())
@@ -515,8 +515,8 @@ async def test_kills_in_the_middle_of_everything_lose_nothing_that_was_promised(
     chance = random.Random(4711)
 
     async def work(client: StoragedClient, number: int) -> None:
-        id = DiskId(f"d{number}")
-        volume = VolumeId(f"v{number}")
+        id = DiskId(f"26-7-d{number}")
+        volume = VolumeId(f"26-7-v{number}")
         with contextlib.suppress(Unreachable):
             disk = await client.ensure_disk(Disk(id, MiB(1)))
             with disk.path.open("r+b") as guest:
@@ -527,8 +527,8 @@ async def test_kills_in_the_middle_of_everything_lose_nothing_that_was_promised(
             if number % 2:
                 living.pop(id)
                 dropped.add(id)
-                await client.drop_disk(id, CANCELLED)
-                await client.drop_volume(volume, CANCELLED)
+                await client.drop_disk(id, UPDATED)
+                await client.drop_volume(volume, UPDATED)
                 if number % 4 == 1:
                     await client.undelete(id)
                     dropped.discard(id)

@@ -123,7 +123,7 @@ async def test_a_tombstone_holds_what_was_dropped_until_it_is_brought_back(clien
         await client.drop_disk(DISK, Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 0))
     await client.drop_disk(DISK, EVIDENCE)
     await client.drop_volume(VOLUME, EVIDENCE)
-    await client.drop_disk(DiskId("never-seen"), EVIDENCE)
+    await client.drop_disk(DiskId("26-7-never-seen"), EVIDENCE)
     assert {(t.id, t.size, t.evidence) for t in await client.list_tombstones()} == {
         (DISK, MiB(10), EVIDENCE),
         (VOLUME, MiB(10), EVIDENCE),

@@ -19,6 +19,7 @@ from zos.storaged.model import Layout, PoolRecord, StorageRecord, TombstoneRecor
 from zos.storaged.pools import PoolManager, Settings
 from zos.storaged.service import StorageService
 from zos.storaged.tombstones import TombstoneManager
+from zos.storaged.witness import Witness
 
 AGE_STEP = 600.0
 """Seconds between two notes of the node's age."""
@@ -77,7 +78,7 @@ class Storaged(Daemon):
         dropped = TombstoneManager(host, pools, tombstones, items, rt.clock, age, config.ttl)
         manager = StorageManager(host, layout, pools, dropped, items, rt.clock, wake.set, config.on_hdd)
         self._manager = manager
-        rt.serve(StorageService(manager), add_StoragedServicer_to_server)
+        rt.serve(StorageService(manager, Witness(rt.bus)), add_StoragedServicer_to_server)
         rt.loop("reconcile", manager.reconcile, every=config.every, wake=wake)
         try:
             # READY means that the pools and the cache are where the siblings expect them.

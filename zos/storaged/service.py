@@ -12,13 +12,17 @@ from zos.storaged.api.errors import NoEvidence
 from zos.storaged.api.storaged_pb2_grpc import StoragedServicer
 from zos.storaged.api.types import Disk, DiskId, Kind, Volume
 from zos.storaged.manager import StorageManager
+from zos.storaged.model import check_id
+from zos.storaged.tombstones import check_evidence
+from zos.storaged.witness import Witness
 
 
 class StorageService(StoragedServicer):
     """Disks, volumes, pools, tombstones."""
 
-    def __init__(self, manager: StorageManager) -> None:
+    def __init__(self, manager: StorageManager, witness: Witness) -> None:
         self._manager = manager
+        self._witness = witness
 
     async def EnsureDisk(self, request: pb.Disk, context: Any) -> pb.DiskInfo:
         return convert.encode(await self._manager.ensure_disk(convert.decode(request, Disk)), pb.DiskInfo)
@@ -32,12 +36,19 @@ class StorageService(StoragedServicer):
         return convert.encode(info, pb.DiskInfo)
 
     async def DropDisk(self, request: pb.DropRequest, context: Any) -> pb.DropReply:
-        await self._manager.drop(Kind.DISK, request.id, _evidence(Kind.DISK, request))
+        await self._drop(Kind.DISK, request)
         return pb.DropReply()
 
     async def DropVolume(self, request: pb.DropRequest, context: Any) -> pb.DropReply:
-        await self._manager.drop(Kind.VOLUME, request.id, _evidence(Kind.VOLUME, request))
+        await self._drop(Kind.VOLUME, request)
         return pb.DropReply()
+
+    async def _drop(self, kind: Kind, request: pb.DropRequest) -> None:
+        evidence = _evidence(kind, request)
+        check_id(kind, request.id)
+        check_evidence(kind, request.id, evidence)
+        await self._witness.confirm(kind, request.id, evidence)
+        await self._manager.drop(kind, request.id, evidence)
 
     async def ListDisks(self, request: pb.ListDisksRequest, context: Any) -> pb.Disks:
         return pb.Disks(disks=[convert.encode(disk, pb.DiskInfo) for disk in await self._manager.disks()])

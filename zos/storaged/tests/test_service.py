@@ -8,15 +8,22 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from zos.bus import Bus
+from zos.bus import Bus, Unreachable, convert
+from zos.chain.api import Block as ChainBlock
+from zos.chain.api import ChainBehind, ContractState, NodeContract, NoSuchContract
+from zos.chain.api.chain_pb2 import NodeContract as NodeContractMessage
+from zos.chain.api.chain_pb2_grpc import ChainServicer, add_ChainServicer_to_server
 from zos.errors import Kind as ErrorKind
 from zos.errors import ZosError
 from zos.model.units import Bytes, GiB, MiB
 from zos.runtime.clock import FakeClock
+from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 from zos.storaged.api import (
@@ -67,6 +74,31 @@ from zos.storaged.steps import (
     Step,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class NoConfig:
+    """Nothing to say."""
+
+
+class Chain(Daemon):
+    """The chain as storaged asks it: contract 7 is gone, 8 lives, 9 is out of funds; it stands at block 2000."""
+
+    name = "chain"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        rt.serve(Contracts(), add_ChainServicer_to_server)
+
+
+class Contracts(ChainServicer):
+    async def GetContract(self, request: Any, context: Any) -> Any:
+        states = {8: ContractState.CREATED, 9: ContractState.DELETED_OUT_OF_FUNDS}
+        if request.id not in states:
+            raise NoSuchContract(contract=request.id, block=2000)
+        contract = NodeContract(request.id, 26, 1, states[request.id], 0, "", b"", (), ChainBlock(2000, "0x"))
+        return convert.encode(contract, NodeContractMessage)
+
+
 CANCELLED = Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234, "deleted")
 DISK, VOLUME = DiskId("26-7-data"), VolumeId("26-7-shared")
 DAY = 86400.0
@@ -77,7 +109,7 @@ async def storaged(
     folder: Path, host: FakeHost, clock: FakeClock | None = None, config: Config | None = None
 ) -> AsyncIterator[StoragedClient]:
     given = config or Config(every=60, mounts=folder / "mnt", cache=folder / "cache")
-    async with running(Storaged, folder, host=host, config=given, clock=clock) as rt:
+    async with running(Chain, folder), running(Storaged, folder, host=host, config=given, clock=clock) as rt:
         yield StoragedClient(rt.bus)
 
 
@@ -312,6 +344,52 @@ async def test_nothing_goes_without_evidence(tmp_path: Path, evidence: pb.Eviden
             with pytest.raises(NoEvidence, match=re.escape(problem)):
                 await client.call(call, pb.DropRequest(id=DISK, evidence=evidence))
         assert len(await client.list_disks()) == 1
+
+
+@pytest.mark.parametrize(
+    ("id", "evidence", "problem"),
+    [
+        ("26-8-data", Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234), "it is not of contract 7"),
+        ("26-8-data", Evidence(EvidenceKind.SIGNED_UPDATE, 7, 1234), "it is not of contract 7"),
+        ("26-8-data", Evidence(EvidenceKind.CONTRACT_CANCELLED, 8, 1234), "contract 8 is created at block 2000"),
+        ("rootfs-26-8-vm", Evidence(EvidenceKind.CONTRACT_CANCELLED, 8, 1234), "contract 8 is created at block 2000"),
+        ("nobodys", Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234), "it is not of contract 7"),
+    ],
+)
+async def test_no_callers_word_is_believed_about_another_contract_or_one_that_lives(
+    tmp_path: Path, id: str, evidence: Evidence, problem: str
+):
+    async with storaged(tmp_path, FakeHost()) as client:
+        await client.ensure_disk(Disk(DiskId(id), GiB(1)))
+        with pytest.raises(NoEvidence, match=problem):
+            await client.drop_disk(DiskId(id), evidence)
+        assert len(await client.list_disks()) == 1
+
+
+async def test_a_chain_that_stands_before_the_evidence_is_asked_again(tmp_path: Path):
+    async with storaged(tmp_path, FakeHost()) as client:
+        for id, contract in (("26-7-data", 7), ("26-8-data", 8)):
+            await client.ensure_disk(Disk(DiskId(id), GiB(1)))
+            with pytest.raises(ChainBehind):
+                await client.drop_disk(DiskId(id), Evidence(EvidenceKind.CONTRACT_CANCELLED, contract, 2001))
+        assert len(await client.list_disks()) == 2
+
+
+async def test_without_the_chains_word_a_cancelled_contract_keeps_its_data(tmp_path: Path):
+    async with running(Storaged, tmp_path, host=FakeHost(), config=Config()) as rt:
+        client = StoragedClient(rt.bus)
+        await client.ensure_disk(Disk(DISK, GiB(1)))
+        with pytest.raises(Unreachable) as caught:
+            await client.drop_disk(DISK, CANCELLED)
+        assert caught.value.kind is ErrorKind.NOT_NOW
+        assert len(await client.list_disks()) == 1
+
+
+async def test_the_chain_confirms_what_ran_out_of_funds(tmp_path: Path):
+    async with storaged(tmp_path, FakeHost()) as client:
+        await client.ensure_disk(Disk(DiskId("26-9-data"), GiB(1)))
+        await client.drop_disk(DiskId("26-9-data"), Evidence(EvidenceKind.CONTRACT_CANCELLED, 9, 1234))
+        assert await client.list_disks() == ()
 
 
 async def test_what_is_dropped_is_kept_and_can_be_brought_back(tmp_path: Path):
