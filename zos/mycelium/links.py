@@ -11,29 +11,37 @@ import contextlib
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from time import thread_time
 from typing import Any, cast
 
 from zos.errors import Status, ZosError
 from zos.mycelium.costs import TCP_IPV4, TCP_IPV6
 from zos.mycelium.packet import BrokenFrame, Data, Reader, Tlv
 from zos.mycelium.table import Peer
+from zos.mycelium.turns import SLICE, Account, Turns
 from zos.runtime.backoff import Backoff
+from zos.runtime.quota import FairQuota, network_of
 
 log = logging.getLogger("zos.mycelium")
 
 PORT = 9651
-MAX_LINKS = 256
+MAX_LINKS, EACH = 192, 64
+"""Connections that are accepted: of all networks, and of one (an IPv4 address, a /64). Dialled ones are beside them."""
+BEACONS = 32
+"""Peers that are dialled because of beacons, which anybody on the wire can forge."""
 HIGH_WATER = 512 << 10
 """Bytes queued for one peer above which its data packets are dropped."""
 CONTROL_LIMIT = 8 << 20
-BATCH = 64 << 10
+BATCH = READ = 64 << 10
 CONNECT_TIME = 10.0
 SILENCE = 15_000
 """Milliseconds that sent bytes may stay unacknowledged before the kernel ends a connection."""
 DISCOVERED_TRIES = 3
+PARSING = 5e-6
+"""Seconds that cutting one control message out of the stream takes."""
 
 
 class BadPeer(ZosError):
@@ -116,10 +124,16 @@ class Link(asyncio.Protocol):
         self._size = 0
         self._paused = False
         self._transport: asyncio.Transport | None = None
+        self._dialled = remote is not None
+        self._network = ""
+        self._account = Account(asyncio.get_running_loop().time())
+        self._packets: Iterator[Data | Tlv] = iter(())
+        """What was read and not worked on yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        cast(Any, transport).max_size = READ
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE)
@@ -127,15 +141,49 @@ class Link(asyncio.Protocol):
         if sock.family == socket.AF_INET6 and not far[0].startswith("::ffff:"):
             self.static = TCP_IPV6
         self.name = self.name or str(Endpoint(_host(far), far[1]))
+        # On a wire every address is its own: all have the same prefix.
+        network = _host(far) if ip_address(far[0].partition("%")[0]).is_link_local else network_of(far[0])
+        if not self._dialled and not self._links.places.take(network):
+            self._transport.abort()
+            return
+        self._network = "" if self._dialled else network
         self._links.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        self._packets = self._reader.feed(data)
+        if self._account.is_over(asyncio.get_running_loop().time()) or self._work():
+            assert self._transport is not None
+            self._transport.pause_reading()
+            self._links.turns.add(self._later)
+
+    def _work(self) -> bool:
+        """Work on what was read for a short time; true when something is left. Data takes its way at once."""
+        spent = 0.0
         try:
-            for packet in self._reader.feed(data):
+            for packet in self._packets:
+                if isinstance(packet, Data):
+                    self._links.received(self.peer, packet)
+                    continue
+                began = thread_time()
                 self._links.received(self.peer, packet)
+                spent += thread_time() - began + PARSING
+                if spent > SLICE:
+                    return True
         except BrokenFrame as err:
             log.warning("%s: %s", self.name, err.explain())
             self.abort()
+        finally:
+            self._account.charge(spent, asyncio.get_running_loop().time())
+        return False
+
+    def _later(self) -> bool:
+        """The turn of a peer that had to wait; true while it has to go on waiting."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        if self._work() or self._account.is_over(asyncio.get_running_loop().time()):
+            return True
+        self._transport.resume_reading()
+        return False
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -145,6 +193,9 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._packets = iter(())
+        if self._network:
+            self._links.places.release(self._network)
         self._links.closed(self)
         if not self.ended.done():
             self.ended.set_result(None)
@@ -196,17 +247,17 @@ class Links:
         self.received = received
         self._opened = opened
         self._closed = closed
+        self.places: FairQuota[str] = FairQuota(MAX_LINKS, EACH)
+        self.turns = Turns()
         self._numbers = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None
         self._dialled: set[Endpoint] = set()
+        self._beacons: set[Endpoint] = set()
         self.is_open = False
         """Peers can connect."""
 
     def opened(self, link: Link) -> None:
         """A connection is open."""
-        if len(self.all) >= MAX_LINKS:
-            link.abort()
-            return
         self.all[link.peer] = link
         log.info("%s is a peer", link.name)
         self._opened(link)
@@ -233,6 +284,7 @@ class Links:
         finally:
             self._group, self.is_open = None, False
             self._dialled.clear()
+            self._beacons.clear()
             if server is not None:
                 server.close()
             for link in list(self.all.values()):
@@ -241,8 +293,9 @@ class Links:
     def discovered(self, endpoint: Endpoint) -> None:
         """Connect to a peer that sent a beacon, unless there is a connection to that host already."""
         known = endpoint in self._dialled or any(f"[{endpoint.host}]" in link.name for link in self.all.values())
-        if self._group is not None and not known and len(self._dialled) < MAX_LINKS:
+        if self._group is not None and not known and len(self._beacons) < BEACONS:
             self._dialled.add(endpoint)
+            self._beacons.add(endpoint)
             self._group.create_task(self._keep(endpoint, DISCOVERED_TRIES))
 
     def _new(self, remote: Endpoint | None = None) -> Link:
@@ -262,6 +315,7 @@ class Links:
                 await asyncio.sleep(backoff.delay(max(1, failures)))
         finally:
             self._dialled.discard(endpoint)
+            self._beacons.discard(endpoint)
 
     async def _connect(self, endpoint: Endpoint) -> bool:
         """Open one connection and wait for its end; false when it could not be opened."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from time import thread_time
 
 from zos.mycelium import discovery, routerid
 from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
@@ -14,6 +15,7 @@ from zos.mycelium.plane import Identity, Plane, identity
 from zos.mycelium.routes import Router
 from zos.mycelium.table import Peer
 from zos.mycelium.tun import Tun
+from zos.mycelium.turns import SLICE
 
 TICK = 1.0
 
@@ -32,6 +34,7 @@ class Node:
         self.links = Links(self._opened, self._closed, self._received)
         self.plane = Plane(self.router, self.own, self._to_peer, self._to_tun, self._act)
         self.router.add_local(self.own.prefix, self.router_id)
+        self._is_working = False
 
     async def run(self, port: int, peers: tuple[Endpoint, ...], interfaces: tuple[str, ...]) -> None:
         """Run until cancelled."""
@@ -102,7 +105,21 @@ class Node:
         if tun is not None:
             tun.write(packet)
 
+    def _work(self) -> bool:
+        """Do what is left over for a short time; true when there is more."""
+        began = thread_time()
+        while self.router.backlog and thread_time() - began < SLICE:
+            self._perform(self.router.backlog.work(time.monotonic()))
+        self._is_working = bool(self.router.backlog)
+        return self._is_working
+
     def _act(self, effects: Iterable[Effect]) -> None:
+        self._perform(effects)
+        if self.router.backlog and not self._is_working:
+            self._is_working = True
+            self.links.turns.add(self._work)
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Send(peer, tlv):

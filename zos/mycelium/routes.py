@@ -8,30 +8,34 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from itertools import islice
 
 from zos.model import mycelium
 from zos.mycelium import routerid
+from zos.mycelium.backlog import Backlog
 from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
 from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
-from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Subnet, Tlv, Update
+from zos.mycelium.messages import acceptable, centi, hold, subnet_of
+from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Tlv, Update
 from zos.mycelium.sources import Sources
 from zos.mycelium.table import HELLO_EVERY, Entry, Local, Neighbour, Peer, PendingSeqno, RouteQuery, Routes, Table
 
 UPDATE_EVERY = 300.0
-RETRACTED_HOLD = 6.0
-"""Seconds that a retracted route stays in the table."""
 QUERY_TIME = 15.0
 ALMOST_EXPIRED = 15.0
 SEQNO_PAUSE = 4.0
 """Seconds between two new sequence numbers of this router, and between two equal requests."""
 PENDING_HOLD = 60.0
+EXPIRING = 256
+"""Routes that expire in one tick."""
 BIG_CHANGE = 10
 """A larger change of a metric is announced at once."""
 BETTER = 10
 """A route must be better by more than this to replace the selected one."""
 MAX_GENERATION = 16
-MAX_SUBNETS, MAX_QUERIES, MAX_PENDING_SEQNOS = 32768, 4096, 4096
-"""Any peer may send these, so their number is bounded; each costs about 1 kB."""
+MAX_QUERIES, MAX_PENDING_SEQNOS = 4096, 4096
+"""Any peer may cause these, so their number is bounded; each costs about 1 kB."""
 
 
 class Router:
@@ -47,13 +51,16 @@ class Router:
         self._pending_seqnos: OrderedDict[tuple[bytes, bytes], PendingSeqno] = OrderedDict()
         self._next_hello = now + HELLO_EVERY
         self._next_update = now + UPDATE_EVERY
+        self.backlog = Backlog()
+        """What is left over; its caller works on it between other things."""
 
     # For the data plane
 
     def route(self, prefix: bytes) -> Entry | None:
-        """The selected route."""
+        """The selected route, unless its peer is gone."""
         routes = self.table.get(prefix)
-        return routes.selected if routes else None
+        selected = routes.selected if routes else None
+        return selected if selected is not None and selected.peer in self.peers else None
 
     def public(self, prefix: bytes) -> bytes | None:
         """The public key of a subnet's owner; None when no route to it is known."""
@@ -74,11 +81,15 @@ class Router:
             query.generation, query.asked = 0, set()
         routes = self.table.get(prefix)
         effects: list[Effect] = []
+        if routes is not None and routes.selected is not None and routes.selected.peer not in self.peers:
+            # Its peer is gone, and the turn of this route has not come yet.
+            effects += self._take_back(prefix, routes.selected.peer, now)
+            routes = self.table.get(prefix)
         if routes is not None and routes.selected is None:
             # The known routes are not feasible: a newer sequence number of the origin makes them so.
             for router in {entry.router for entry in routes.entries.values() if not entry.gone}:
                 effects += self._request_seqno(prefix, router, now)
-        return effects + self._send_to_unasked(RouteRequest(_subnet(prefix)), query, ())
+        return effects + self._send_to_unasked(RouteRequest(subnet_of(prefix)), query, ())
 
     # Events
 
@@ -97,23 +108,32 @@ class Router:
         """A connection opened."""
         neighbour = self.peers[peer] = Neighbour(LinkCost(static))
         effects: list[Effect] = [Send(peer, self._own(prefix)) for prefix in self.locals]
-        for prefix, query in self._queries.items():
-            query.asked.add(peer)
-            effects.append(Send(peer, RouteRequest(_subnet(prefix), query.generation)))
-        return [*effects, self._hello(peer, neighbour, now)]
+        asking = (partial(self._ask_too, peer, prefix) for prefix in list(self._queries))
+        return [*effects, *self.backlog.begin(asking, now), self._hello(peer, neighbour, now)]
+
+    def _ask_too(self, peer: Peer, prefix: bytes, now: float) -> list[Effect]:
+        query = self._queries.get(prefix)
+        if query is None or peer in query.asked:
+            return []
+        query.asked.add(peer)
+        return [Send(peer, RouteRequest(subnet_of(prefix), query.generation))]
 
     def drop_peer(self, peer: Peer, now: float) -> list[Effect]:
         """A connection closed; its routes end with it."""
         if self.peers.pop(peer, None) is None:
             return []
-        effects: list[Effect] = []
-        for prefix, routes in list(self.table):
-            entry = routes.entries.get(peer)
-            if entry is None:
-                continue
-            entry.metric = INFINITE
-            effects += self._select(prefix, routes, now)
-            self.table.drop(prefix, peer)
+        taking = (partial(self._take_back, prefix, peer) for prefix in self.table.prefixes(peer))
+        return self.backlog.begin(taking, now)
+
+    def _take_back(self, prefix: bytes, peer: Peer, now: float) -> list[Effect]:
+        """A route ends with its peer."""
+        routes = self.table.get(prefix)
+        entry = routes.entries.get(peer) if routes else None
+        if routes is None or entry is None:
+            return []
+        entry.metric = INFINITE
+        effects = self._select(prefix, routes, now)
+        self.table.drop(prefix, peer)
         return effects
 
     def receive(self, peer: Peer, tlv: Tlv, now: float) -> list[Effect]:
@@ -123,7 +143,7 @@ class Router:
             return []
         match tlv:
             case Hello():
-                return [Send(peer, Ihu(neighbour.cost.value, _centi(3 * HELLO_EVERY)))]
+                return [Send(peer, Ihu(neighbour.cost.value, centi(3 * HELLO_EVERY)))]
             case Ihu():
                 if neighbour.hello_sent is not None:
                     neighbour.cost.measure(int((now - neighbour.hello_sent) * 1000))
@@ -139,7 +159,7 @@ class Router:
     def tick(self, now: float) -> list[Effect]:
         """Expire and repeat what is due; call it about once a second."""
         effects: list[Effect] = []
-        for prefix, entry in self.table.expired(now):
+        for prefix, entry in islice(self.table.expired(now), EXPIRING):
             effects += self._expired(prefix, entry, now)
         for prefix in [prefix for prefix, query in self._queries.items() if query.until <= now]:
             del self._queries[prefix]
@@ -162,7 +182,7 @@ class Router:
 
     def _updated(self, peer: Peer, update: Update, now: float) -> list[Effect]:
         prefix = update.subnet.address[: mycelium.PREFIX]
-        if not _acceptable(update) or prefix in self.locals:
+        if not acceptable(update) or prefix in self.locals:
             return []
         source = (prefix, update.router)
         feasible = self._sources.feasible(source, update.seqno, update.metric)
@@ -171,10 +191,10 @@ class Router:
         if entry is None:
             if update.metric == INFINITE or not (feasible or routes is None or routes.selected is None):
                 return []
-            if routes is None and len(self.table) >= MAX_SUBNETS and prefix not in self._queries:
+            if not self.table.has_room(peer):
                 return []
             # An infeasible route is stored when there is no better one: its origin may make it feasible.
-            entry = Entry(peer, update.router, update.seqno, update.metric, now + _hold(update))
+            entry = Entry(peer, update.router, update.seqno, update.metric, now + hold(update))
             routes = self.table.put(prefix, entry)
         else:
             assert routes is not None
@@ -187,7 +207,7 @@ class Router:
             if update.metric != INFINITE:  # a retraction carries the router id of its sender, not of the origin
                 entry.router = update.router
             if feasible:
-                self.table.expire_at(prefix, entry, now + _hold(update))
+                self.table.expire_at(prefix, entry, now + hold(update))
         effects: list[Effect] = []
         if not feasible and routes.selected in (None, entry):
             effects += self._request_seqno(prefix, update.router, now, to=peer)
@@ -260,20 +280,20 @@ class Router:
     def _hello(self, peer: Peer, neighbour: Neighbour, now: float) -> Send:
         neighbour.hello = (neighbour.hello + 1) & 0xFFFF
         neighbour.hello_sent = now if neighbour.hello_sent is None else neighbour.hello_sent
-        return Send(peer, Hello(neighbour.hello, _centi(HELLO_EVERY)))
+        return Send(peer, Hello(neighbour.hello, centi(HELLO_EVERY)))
 
     def _own(self, prefix: bytes) -> Update:
         local = self.locals[prefix]
-        return Update(_centi(UPDATE_EVERY), local.seqno, 0, _subnet(prefix), local.router)
+        return Update(centi(UPDATE_EVERY), local.seqno, 0, subnet_of(prefix), local.router)
 
     def _retraction(self, prefix: bytes) -> Update:
-        return Update(_centi(UPDATE_EVERY), 0, INFINITE, _subnet(prefix), self._node)
+        return Update(centi(UPDATE_EVERY), 0, INFINITE, subnet_of(prefix), self._node)
 
     def _selected_update(self, prefix: bytes, entry: Entry, now: float) -> Update:
         """The selected route as an update of this router; it counts as announced from now on."""
         metric = self._cost(entry)
         self._sources.announced((prefix, entry.router), entry.seqno, metric, now)
-        return Update(_centi(UPDATE_EVERY), entry.seqno, metric, _subnet(prefix), entry.router)
+        return Update(centi(UPDATE_EVERY), entry.seqno, metric, subnet_of(prefix), entry.router)
 
     def _announce(self, prefix: bytes, now: float, to: Collection[Peer] | None = None) -> list[Effect]:
         """Announce the selected route, or a retraction; not to the peer that it leads through."""
@@ -291,10 +311,8 @@ class Router:
 
     def _route_request(self, peer: Peer, request: RouteRequest, now: float) -> list[Effect]:
         if request.subnet is None:
-            updates = [self._own(prefix) for prefix in self.locals]
-            selected = [(prefix, routes.selected) for prefix, routes in self.table if routes.selected]
-            updates += [self._selected_update(p, entry, now) for p, entry in selected if entry.peer != peer]
-            return [Send(peer, update) for update in updates]
+            dump = (partial(self._dumped, peer, prefix) for prefix in [*self.locals, *self.table.subnets()])
+            return self.backlog.begin(dump, now, dump_for=peer)
         if len(request.subnet.address) != 16 or request.subnet.length < 64:
             return []
         prefix = request.subnet.address[: mycelium.PREFIX]
@@ -306,7 +324,15 @@ class Router:
         if prefix in self._queries or generation >= MAX_GENERATION or len(self._queries) >= MAX_QUERIES:
             return []
         query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, generation, set())
-        return self._send_to_unasked(RouteRequest(_subnet(prefix), generation), query, (peer,))
+        return self._send_to_unasked(RouteRequest(subnet_of(prefix), generation), query, (peer,))
+
+    def _dumped(self, peer: Peer, prefix: bytes, now: float) -> list[Effect]:
+        """One route for a peer that asked for all."""
+        if peer not in self.peers:
+            return []
+        if prefix in self.locals:
+            return [Send(peer, self._own(prefix))]
+        return self._announce(prefix, now, (peer,)) if self.route(prefix) else []
 
     def _send_to_unasked(self, request: RouteRequest, query: RouteQuery, but: Collection[Peer]) -> list[Effect]:
         asked = [peer for peer in self.peers if peer not in query.asked and peer not in but]
@@ -323,7 +349,7 @@ class Router:
         targets: Iterable[Peer] = (to,) if to is not None else routes.entries if routes else self.peers
         fresh = [peer for peer in targets if peer not in asked.targets and peer in self.peers]
         asked.targets.update(fresh)
-        return [Send(peer, SeqnoRequest(seqno, router, _subnet(prefix))) for peer in fresh]
+        return [Send(peer, SeqnoRequest(seqno, router, subnet_of(prefix))) for peer in fresh]
 
     def _remember(self, prefix: bytes, router: bytes, seqno: int, now: float) -> PendingSeqno:
         asked = self._pending_seqnos.get((prefix, router))
@@ -372,24 +398,3 @@ class Router:
             local.seqno, local.raised = (local.seqno + 1) & 0xFFFF, now
             return [Send(each, self._own(prefix)) for each in self.peers]
         return [Send(peer, self._own(prefix))]
-
-
-def _acceptable(update: Update) -> bool:
-    """Only a /64 of the overlay, announced by the key that it follows from. A retraction needs no key."""
-    subnet = update.subnet
-    if subnet.length != 64 or len(subnet.address) != 16 or subnet.address[0] & 0xFE != 4:
-        return False
-    return update.metric == INFINITE or routerid.owns(update.router, subnet.address[: mycelium.PREFIX])
-
-
-def _hold(update: Update) -> float:
-    """Seconds until a route expires without another update: three and a half intervals."""
-    return RETRACTED_HOLD if update.metric == INFINITE else update.interval / 100 * 3.5
-
-
-def _subnet(prefix: bytes) -> Subnet:
-    return Subnet(prefix + bytes(16 - mycelium.PREFIX), 64)
-
-
-def _centi(seconds: float) -> int:
-    return int(seconds * 100)

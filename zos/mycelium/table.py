@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import NewType
 
 from zos.mycelium.costs import INFINITE, LinkCost
+from zos.runtime.quota import FairQuota
 
 HELLO_EVERY = 20.0
 UNRESPONSIVE_AFTER = HELLO_EVERY + 3
 """Seconds that a hello may stay unanswered. Silence alone is no proof: this process may have been suspended."""
+
+MAX_ENTRIES = 49_152
+"""Routes of all peers together; each costs about 1 kB."""
 
 Peer = NewType("Peer", int)
 """A connection to another router; never used twice."""
@@ -93,6 +97,8 @@ class Table:
     def __init__(self) -> None:
         self._subnets: dict[bytes, Routes] = {}
         self._timers: list[tuple[float, bytes, Peer]] = []
+        self._of: dict[Peer, dict[bytes, None]] = {}
+        self._quota: FairQuota[Peer] = FairQuota(MAX_ENTRIES, MAX_ENTRIES)
 
     def __len__(self) -> int:
         return len(self._subnets)
@@ -100,13 +106,28 @@ class Table:
     def __iter__(self) -> Iterator[tuple[bytes, Routes]]:
         return iter(self._subnets.items())
 
+    def subnets(self) -> list[bytes]:
+        """The prefixes to which there are routes now."""
+        return list(self._subnets)
+
     def get(self, prefix: bytes) -> Routes | None:
         """The routes to a subnet, or None."""
         return self._subnets.get(prefix)
 
+    def has_room(self, peer: Peer) -> bool:
+        """Whether the peer may have one more route: no more than half of what the others leave."""
+        return self._quota.fits(peer, 1)
+
+    def prefixes(self, peer: Peer) -> list[bytes]:
+        """The subnets to which the peer has a route."""
+        return list(self._of.get(peer, ()))
+
     def put(self, prefix: bytes, entry: Entry) -> Routes:
         """Add a route."""
         routes = self._subnets.setdefault(prefix, Routes())
+        if entry.peer not in routes.entries:
+            self._quota.take(entry.peer)
+            self._of.setdefault(entry.peer, {})[prefix] = None
         routes.entries[entry.peer] = entry
         self.expire_at(prefix, entry, entry.expires)
         return routes
@@ -123,7 +144,13 @@ class Table:
         routes = self._subnets.get(prefix)
         if routes is None:
             return
-        routes.entries.pop(peer, None)
+        if routes.entries.pop(peer, None) is not None:
+            mine = self._of[peer]
+            del mine[prefix]
+            if self._quota.holds(peer):
+                self._quota.release(peer)
+            if not mine:
+                del self._of[peer]
         if not routes.entries:
             del self._subnets[prefix]
 

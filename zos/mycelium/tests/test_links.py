@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -126,8 +127,9 @@ async def test_a_peer_that_does_not_read_loses_data_and_is_disconnected_at_last(
 
 
 async def test_the_number_of_connections_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(links, "MAX_LINKS", 3)
-    async with ends(1) as (server,):
+    """One network has no more than half; what is dialled is beside them."""
+    monkeypatch.setattr(links, "MAX_LINKS", 6)
+    async with ends(2) as (server, dialled):
         port = free_port()
         server.run(port)
         await becomes(lambda: server.links.is_open)
@@ -137,6 +139,13 @@ async def test_the_number_of_connections_is_bounded(monkeypatch: pytest.MonkeyPa
             await becomes(lambda: len(server.links.all) == 3)
             await asyncio.sleep(0.05)
             assert len(server.links.all) == 3
+            other = free_port()
+            dialled.run(other)
+            await becomes(lambda: dialled.links.is_open)
+            assert server.links._group is not None
+            keeping = server.links._group.create_task(server.links._keep(Endpoint("127.0.0.1", other), None))
+            await becomes(lambda: len(server.links.all) == 4)
+            keeping.cancel()
         await becomes(lambda: not server.links.all)
 
 
@@ -148,6 +157,50 @@ async def test_a_neighbour_that_is_gone_is_forgotten(monkeypatch: pytest.MonkeyP
         client.links.discovered(Endpoint("127.0.0.1", free_port()))
         assert len(client.links._dialled) == 1
         await becomes(lambda: not client.links._dialled)
+
+
+async def test_forged_beacons_are_dialled_a_few_at_a_time():
+    async with ends(1) as (client,):
+        client.run()
+        await asyncio.sleep(0)
+        for number in range(256):
+            client.links.discovered(Endpoint("127.0.0.1", 20_000 + number))
+        assert len(client.links._dialled) == links.BEACONS
+
+
+async def test_a_peer_whose_control_messages_are_dear_does_not_hold_up_anothers_data():
+    """One sends a megabyte of updates, each of which takes 50 µs; the event loop never waits long for it."""
+    async with ends(2) as (server, polite):
+        dear = Hello(1, 2)
+
+        def received(peer: object, packet: Data | Tlv) -> None:
+            server.received.append(packet)
+            until = thread_time() + (50e-6 if isinstance(packet, Hello) else 0)
+            while thread_time() < until:
+                pass
+
+        server.links.received = received
+        port = free_port()
+        server.run(port)
+        await becomes(lambda: server.links.is_open)
+        with socket.create_connection(("127.0.0.1", port)) as loud:
+            loud.setblocking(False)
+            polite.run(0, Endpoint("127.0.0.1", port))
+            await becomes(lambda: polite.links.all)
+            flood, waits = encode(dear) * 10_000, []
+            for _ in range(50):
+                with contextlib.suppress(BlockingIOError):
+                    while loud.send(flood):
+                        pass
+                began, before = thread_time(), sum(isinstance(one, Data) for one in server.received)
+                polite.one.send_data(encode_data(DATA))
+                async with asyncio.timeout(10):
+                    while sum(isinstance(one, Data) for one in server.received) == before:
+                        await asyncio.sleep(0)
+                server.received = server.received[-1:]
+                waits.append(thread_time() - began)
+            assert sorted(waits)[45] < 0.01, f"{1000 * max(waits):.1f} ms"
+            assert len(server.links.turns) == 1, "the loud one waits for its turn"
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ class World:
 
     def act(self, number: int, effects: Iterable[Effect]) -> None:
         member = self.members[number]
+        self._perform(number, effects)
+        while member.router.backlog:
+            self._perform(number, member.router.backlog.work(self.now))
+
+    def _perform(self, number: int, effects: Iterable[Effect]) -> None:
+        member = self.members[number]
         for effect in effects:
             if isinstance(effect, Send):
                 self._send(number, effect.peer, effect.tlv)
