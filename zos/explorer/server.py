@@ -19,6 +19,9 @@ from zos.explorer.rest.api import Answer, Api
 from zos.explorer.rest.params import parse
 from zos.explorer.rest.routes import ROUTES, Route
 from zos.explorer.rest.shapes import Error
+from zos.explorer.store.pool import CLIENT
+from zos.runtime.front import Front, Limits
+from zos.runtime.quota import network_of
 
 log = logging.getLogger("zos.explorer")
 
@@ -113,6 +116,7 @@ def _graphql(endpoint: GraphqlEndpoint) -> Callable[[web.Request], Awaitable[web
 async def _common_headers(request: web.Request, handler: Any) -> web.StreamResponse:
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_HEADERS | _PREFLIGHT)
+    CLIENT.set(network_of(request.remote))
     answer = await _with_errors(request, handler)
     answer.headers.update(_HEADERS)
     return answer
@@ -145,10 +149,5 @@ def _refused(status: int, problem: str) -> web.Response:
 async def serving(api: Api, host: str, port: int) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port (a free one for 0)."""
     runner = web.AppRunner(application(api), access_log=None, shutdown_timeout=2.0, max_line_size=MAX_BYTES)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        sockets: Any = runner.addresses
-        yield int(sockets[0][1])
-    finally:
-        await runner.cleanup()
+    async with Front(Limits(body=15.0)).serving(runner, host, port) as free:
+        yield free

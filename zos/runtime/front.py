@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import thread_time
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import web, web_response
 
 from zos.runtime.quota import FairQuota, network_of
 
@@ -28,6 +28,8 @@ BURST = 0.05
 PAUSE = 0.005
 """Seconds behind which it waits: shorter ones cost more than they spare."""
 SWEEP = 1.0
+# Strangers are not told the versions of our libraries, not even in the answer to a request that cannot be read.
+setattr(web_response, "SERVER_SOFTWARE", "zos")  # noqa: B010
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLResolveInfo,
     GraphQLSchema,
     InlineFragmentNode,
     NamedTypeNode,
@@ -31,8 +33,8 @@ from graphql import (
 from sqlalchemy import Connection
 
 from zos.errors import ZosError
-from zos.explorer.graphql.types import RowReader, SchemaBuilder
-from zos.explorer.store.pool import QueryPool
+from zos.explorer.graphql.types import OutOfBudget, RowReader, SchemaBuilder
+from zos.explorer.store.pool import Lane, QueryPool
 
 log = logging.getLogger("zos.explorer")
 
@@ -42,6 +44,9 @@ MAX_NESTING = 40
 MAX_ROOT_FIELDS = 40
 """Fields at the top of one request."""
 MAX_FIELDS = 1000
+MAX_REPEATS = 8
+SCHEMA_COST = 8
+"""Times that a field of introspection counts: tools read it once."""
 
 
 @cache
@@ -59,6 +64,10 @@ class GraphqlEndpoint:
 
     async def answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """HTTP status and JSON body for a request's JSON body."""
+        return await self._pool.run(lambda db: self._answered(db, body), Lane.GRAPHQL)
+
+    def _answered(self, db: Connection, body: bytes) -> tuple[int, dict[str, Any]]:
+        """In a thread: reading a request takes its time too."""
         try:
             text, variables, name = _request(body)
             document = visit(parse(text, max_tokens=MAX_TOKENS), _IdsAreStrings())
@@ -67,16 +76,20 @@ class GraphqlEndpoint:
             return 400, {"errors": [err.formatted]}
         if errors := validate(self._schema, document, max_errors=5):
             return 400, {"errors": [err.formatted for err in errors]}
-        result = await self._pool.run(lambda db: self._executed(db, document, variables, name))
-        return 200, dict(result.formatted)
-
-    def _executed(
-        self, db: Connection, document: DocumentNode, variables: dict[str, Any] | None, name: str | None
-    ) -> ExecutionResult:
-        result = execute(self._schema, document, None, RowReader(db), variables, name)
+        reader = RowReader(db)
+        try:
+            result = execute(self._schema, document, None, reader, variables, name, middleware=[_counted])
+        except OutOfBudget as err:
+            return 200, {"data": None, "errors": [{"message": str(err)}]}
         assert isinstance(result, ExecutionResult)  # nothing here is asynchronous
-        errors = [_public(err) for err in result.errors] if result.errors else None
-        return ExecutionResult(result.data, errors)
+        told = [_public(err) for err in result.errors] if result.errors else None
+        return 200, dict(ExecutionResult(result.data, told).formatted)
+
+
+def _counted(resolve: Any, root: Any, info: GraphQLResolveInfo[Any], **given: Any) -> Any:
+    """Charge the request for each field of its answer, those of introspection too."""
+    info.context.charge(SCHEMA_COST if info.parent_type.name.startswith("__") else 1)
+    return resolve(root, info, **given)
 
 
 class _IdsAreStrings(Visitor):
@@ -133,25 +146,34 @@ def _check_size(document: DocumentNode) -> None:
     }
     for one in document.definitions:
         if isinstance(one, OperationDefinitionNode):
-            seen = [0]
-            _walk(one.selection_set, fragments, 1, seen)
+            _walk(one.selection_set, fragments, 1, [0], Counter())
             if len(one.selection_set.selections) > MAX_ROOT_FIELDS:
                 raise GraphQLError(f"a request may have {MAX_ROOT_FIELDS} fields at the top")
 
 
-def _walk(selected: SelectionSetNode, fragments: Mapping[str, SelectionSetNode], depth: int, seen: list[int]) -> None:
+def _walk(
+    selected: SelectionSetNode,
+    fragments: Mapping[str, SelectionSetNode],
+    depth: int,
+    seen: list[int],
+    names: Counter[str],
+) -> None:
+    """`names` counts the fields of one object: the validator compares each with all others of its name."""
     for one in selected.selections:
         seen[0] += 1
         if seen[0] > MAX_FIELDS:
             raise GraphQLError(f"a request may ask for {MAX_FIELDS} fields")
         if depth > MAX_DEPTH:
             raise GraphQLError(f"a request may be {MAX_DEPTH} fields deep")
-        inner: SelectionSetNode | None = None
         if isinstance(one, FragmentSpreadNode):
-            inner = fragments.get(one.name.value)
-        elif isinstance(one, InlineFragmentNode) or (
-            isinstance(one, FieldNode) and not one.name.value.startswith("__")
-        ):
-            inner = one.selection_set
-        if inner is not None:
-            _walk(inner, fragments, depth + 1, seen)
+            if (inner := fragments.get(one.name.value)) is not None:
+                _walk(inner, fragments, depth + 1, seen, names)
+        elif isinstance(one, InlineFragmentNode):
+            _walk(one.selection_set, fragments, depth + 1, seen, names)
+        elif isinstance(one, FieldNode):
+            name = (one.alias or one.name).value
+            names[name] += 1
+            if names[name] > MAX_REPEATS:
+                raise GraphQLError(f"a request may name the same field {MAX_REPEATS} times")
+            if one.selection_set is not None and not one.name.value.startswith("__"):
+                _walk(one.selection_set, fragments, depth + 1, seen, Counter())

@@ -38,6 +38,8 @@ Info: TypeAlias = GraphQLResolveInfo[Any]
 
 MAX_ROWS = 50_000
 """Of all lists of one request together."""
+MAX_ANSWER = 400_000
+"""Fields of one request's answer; a whole introspection has 24,000."""
 _CHUNK = 5000
 _BIG = 2**63
 _MAX_GRAPHQL_INT = 2**31 - 1
@@ -71,12 +73,17 @@ _KINDS: dict[str, Any] = {
 }
 
 
+class OutOfBudget(BaseException):
+    """Ends a request whose answer would cost too much. No error of a field: those do not end the others."""
+
+
 class RowReader:
     """Reads rows for one request, within a deadline and a number of rows for all of it."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._left = MAX_ROWS
+        self._answer = MAX_ANSWER
         self._until = time.monotonic() + pool.DEADLINE
 
     def read(self, query: Any) -> list[Mapping[str, Any]]:
@@ -86,6 +93,18 @@ class RowReader:
         if self._left < 0:
             raise GraphQLError(f"a request may read {MAX_ROWS} rows; use limit and offset")
         return [dict(row) for row in rows]
+
+    def charge(self, fields: int) -> None:
+        """Count fields of the answer. Raises OutOfBudget."""
+        self._answer -= fields
+        if self._answer < 0:
+            raise OutOfBudget(f"an answer may have {MAX_ANSWER} fields; ask for less at a time")
+
+    def foresee(self, items: int, info: Info) -> None:
+        """Refuse a list before it is worked on when its fields will not fit. Raises OutOfBudget."""
+        fields = sum(len(node.selection_set.selections) for node in info.field_nodes if node.selection_set)
+        if items * fields > self._answer:
+            self.charge(items * fields)
 
     def count(self, query: Any) -> int:
         return int(self._executed(query).scalar_one())
@@ -219,7 +238,7 @@ class SchemaBuilder:
         kind = self.objects[link.target]
         if link.kind is LinkKind.MANY:
             many = GraphQLNonNull(GraphQLList(GraphQLNonNull(kind)))
-            return GraphQLField(many, resolve=lambda item, _: item.batch.linked(name, link, item.row[link.local]))
+            return GraphQLField(many, resolve=_foreseen(name, link))
         if link.kind is LinkKind.ONE:
             # A farm or a node may be gone before what belonged to it.
             return GraphQLField(
@@ -249,6 +268,15 @@ class SchemaBuilder:
             return made | {"AND": GraphQLInputField(own), "OR": GraphQLInputField(own)}
 
         return GraphQLInputObjectType(f"{entity.name}WhereInput", fields)
+
+
+def _foreseen(name: str, link: Link) -> Callable[..., list[_Item]]:
+    def resolve(item: _Item, info: Info) -> list[_Item]:
+        items = item.batch.linked(name, link, item.row[link.local])
+        info.context.foresee(len(items), info)
+        return items
+
+    return resolve
 
 
 def _operand(kind: str, operator: str) -> Any:
@@ -288,7 +316,9 @@ def _lister(entity: Entity) -> Callable[..., list[_Item]]:
             query = query.limit(min(_natural(limit, "limit"), MAX_ROWS + 1))
         if (offset := given.get("offset")) is not None:
             query = query.offset(_natural(offset, "offset"))
-        return _Batch(entity, info.context.read(query), info.context).items
+        items = _Batch(entity, info.context.read(query), info.context).items
+        info.context.foresee(len(items), info)
+        return items
 
     return resolve
 

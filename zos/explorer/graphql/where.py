@@ -78,6 +78,8 @@ def _one(entity: Entity, name: str, value: Any, links: int) -> ColumnElement[boo
     column = entity.fields[field].sql
     if isinstance(value, list) and len(value) > MAX_VALUES:
         raise BadRequest(problem=f"{name} has {len(value)} values, at most {MAX_VALUES} are taken")
+    if value is None and operator not in ("eq", "not_eq", "isNull"):
+        raise BadRequest(problem=f"{name} cannot be null")
     if operator.startswith("not_"):
         if operator == "not_eq" and value is None:
             return column.is_not(None)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from time import thread_time
+from typing import Any, cast
 
 import pytest
 from graphql import build_client_schema, get_introspection_query
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert, text
 
 from zos.explorer.graphql import types
 from zos.explorer.graphql.endpoint import GraphqlEndpoint
-from zos.explorer.store.pool import QueryPool
+from zos.explorer.store import pool as pool_module
+from zos.explorer.store.database import open_database
+from zos.explorer.store.pool import Lane, QueryPool
+from zos.explorer.store.schema import PUBLIC_IP
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
+from zos.explorer.tests.served import Inline, finished
 
 
 async def asked(web: Web, query: str, **variables: Any) -> Any:
@@ -231,6 +236,7 @@ async def test_tools_can_read_the_schema(web: Web) -> None:
     assert "nodeContractsConnection" in built.query_type.fields  # type: ignore[union-attr]
 
 
+NEVER_NULL = ("nodeID_gt", "nodeID_in", "city_contains", "city_not_containsInsensitive", "uptime_lte", "country_not_in")
 DEEP = "{ farms { publicIPs { farm { publicIPs { farm { publicIPs { farm { publicIPs { ip } } } } } } } } }"
 BAD = [
     b"",
@@ -270,6 +276,7 @@ async def test_what_cannot_be_meant_is_refused_at_once(web: Web, body: bytes) ->
         ("query($x: [Int!]) { nodes(where: {nodeID_in: $x}) { id } }", {"x": [1] * 6000}),
         ("query($x: Int!) { nodes(where: {nodeID_eq: $x}) { id } }", {"x": "one"}),
         ("query($x: BigInt!) { nodes(where: {uptime_eq: $x}) { id } }", {"x": 2**80}),
+        *((f"{{ nodes(where: {{{one}: null}}) {{ id }} }}", {}) for one in NEVER_NULL),
         ("query a { farms { id } } query b { farms { id } }", {}),
         (f"{{ farms(where: {'{publicIPs_some: {farm: ' * 3 + '{}' + '}}' * 3}) {{ id }} }}", {}),
     ],
@@ -295,7 +302,64 @@ async def test_a_request_reads_only_so_many_rows(empty: Engine, monkeypatch: pyt
     pool.close()
 
 
-REFUSING = GraphqlEndpoint(None)  # type: ignore[arg-type]
+CYCLE = "{ farms { publicIPs { farm { publicIPs { farm { publicIPs { ip } } } } } } }"
+TYPES = "{ __schema { types { fields { type { fields { args { name } } } } } } }"
+
+
+@pytest.mark.parametrize("query", [CYCLE, "{ " + " ".join(f"a{i}: {TYPES[1:-1]}" for i in range(40)) + "}"])
+async def test_an_answer_that_would_be_huge_is_refused_before_it_is_made(empty: Engine, query: str) -> None:
+    """Re-entering a cycle multiplies what was read once; introspection reads nothing at all."""
+    rows.small(Store(empty))
+    with empty.begin() as db:
+        values = [{"farm_id": 1, "ip": f"10.0.{i}.1/24", "gateway": "", "contract_id": 0} for i in range(250)]
+        db.execute(insert(PUBLIC_IP), values)
+        began = thread_time()
+        graph = GraphqlEndpoint(cast(QueryPool, Inline(db)))
+        status, body = finished(graph.answer(json.dumps({"query": query}).encode()))
+        assert thread_time() - began < 5
+    assert "errors" in body, status
+
+
+async def test_the_validator_is_not_given_what_it_compares_each_with_each(empty: Engine) -> None:
+    with empty.begin() as db:
+        began = thread_time()
+        query = "{ nodes { " + "interfaces { name } " * 480 + "} }"
+        graph = GraphqlEndpoint(cast(QueryPool, Inline(db)))
+        status, _ = finished(graph.answer(json.dumps({"query": query}).encode()))
+        assert status == 400
+        assert thread_time() - began < 0.2
+
+
+async def test_dear_questions_of_one_network_leave_threads_to_others_and_to_light_ones(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "DEADLINE", 2.0)
+    engine = open_database(empty_url)
+    pool = QueryPool(engine)
+    endless = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
+
+    async def asked(network: str, lane: Lane, query: Any) -> Any:
+        pool_module.CLIENT.set(network)
+        return await pool.run(lambda db: db.execute(query).scalar(), lane)
+
+    loud = [asyncio.create_task(asked("a", lane, endless)) for lane in Lane for _ in range(8)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(1):
+        for lane in Lane:
+            assert await asyncio.create_task(asked("b", lane, text("SELECT 1"))) == 1
+    for task in loud:
+        task.cancel()
+    await asyncio.gather(*loud, return_exceptions=True)
+    await asyncio.to_thread(pool.close)
+    engine.dispose()
+
+
+class _Refusing:
+    async def run(self, query: Any, lane: Lane) -> Any:
+        return query(None)
+
+
+REFUSING = GraphqlEndpoint(cast(QueryPool, _Refusing()))
 
 
 @settings(max_examples=60, deadline=None)
