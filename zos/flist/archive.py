@@ -44,6 +44,11 @@ _DEVICE = re.compile(rb"(\d{1,4}),(\d{1,7})")
 _PADDING = bytes(DIGEST - OLD_DIGEST)
 
 
+def prepare() -> None:
+    """Load whatever reading an archive takes, for a process that will not see our files."""
+    records.load()
+
+
 def convert(path: Path, out: Path, store: str, limits: Limits | None = None) -> None:
     """Write the archive at `path` as a `.fl` to `out`; `store` has its blocks when it does not say where they are."""
     database = out.with_name(f".{out.name}.database")

@@ -8,30 +8,60 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
-import resource
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zos.errors import ZosError
-from zos.flist import index, inside, startup
+from zos.flist import confined, index, inside, startup
 from zos.flist.cache import BlockCache
 from zos.flist.errors import FlistBroken
 from zos.flist.fl import Flist, read
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, Info
+from zos.flist.layout import Route
 from zos.flist.policy import StorePolicy
 from zos.flist.source import Source
 from zos.flist.store import DEFAULT, Stores
 from zos.flist.unpack import is_archive
+from zos.runtime import linux
 
-MEMORY = 3 << 30
-CPU_SECONDS = 120
 REFUSED = 65
 """Exit status when the flist is refused (sysexits' EX_DATAERR); standard output says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a checked flist says beside its tree."""
+
+    routes: tuple[Route, ...]
+    blocks: bool
+    """Whether it has any."""
+    size: int
+    """Of all files together."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For another process."""
+        return {
+            "routes": [[one.start, one.end, one.url] for one in self.routes],
+            "blocks": self.blocks,
+            "size": self.size,
+        }
+
+    @staticmethod
+    def of_json(said: dict[str, Any], name: str) -> Parsed:
+        """What the parser of a stranger's file says is as strange as the file."""
+        try:
+            routes = tuple(Route(int(start), int(end), str(url)) for start, end, url in said["routes"])
+            return Parsed(routes, bool(said["blocks"]), int(said["size"]))
+        except (KeyError, TypeError, ValueError) as err:
+            raise FlistBroken(flist=name, problem=f"reading it failed: {err}") from None
 
 
 def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
@@ -45,7 +75,7 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     draft.replace(path)
 
 
-def describe(tree: Index, flist: Flist, source: Source, name: str) -> Info:
+def describe(tree: Index, parsed: Parsed, source: Source, name: str) -> Info:
     """What a checked tree holds; links are followed as if the flist were the root."""
     image, image_size = "", 0
     if tree.lookup(1, b"image.raw"):
@@ -65,8 +95,8 @@ def describe(tree: Index, flist: Flist, source: Source, name: str) -> Info:
         kernel=inside.path_of(tree, kernel) if kernel else "",
         initrd=inside.path_of(tree, initrd) if initrd else "",
         nodes=tree.nodes,
-        size=sum(node.size for node in flist.nodes if stat.S_ISREG(node.mode)),
-        routes=flist.routes,
+        size=parsed.size,
+        routes=parsed.routes,
         detail=detail,
     )
 
@@ -85,17 +115,17 @@ def _startup(tree: Index, source: Source) -> tuple[startup.Startup, str]:
         return startup.Startup(), f"/.startup.toml is not read: {err}"
 
 
-def check_routes(flist: Flist, policy: StorePolicy) -> None:
+def check_routes(parsed: Parsed, policy: StorePolicy) -> None:
     """A flist whose blocks can never be fetched from here is refused at once."""
     refusal: ZosError | None = None
-    for route in flist.routes:
+    for route in parsed.routes:
         try:
             policy.check_store(route.url)
         except ZosError as err:
             refusal = err
         else:
             return
-    if flist.blocks:
+    if parsed.blocks:
         raise refusal or FlistBroken(flist="it", problem="no route says where its blocks are")
 
 
@@ -114,17 +144,49 @@ def read_any(path: Path, out: Path, store: str) -> Flist:
         converted.unlink(missing_ok=True)
 
 
-def compile_flist(
-    path: Path, out: Path, cache: Path, policy: StorePolicy, *, name: str = "", store: str = DEFAULT
-) -> Info:
-    """Write `index` and `info.json` of a flist into the folder `out`; `store` as in `archive.convert`."""
+def parse(path: Path, out: Path, store: str) -> Parsed:
+    """Read and check a flist, and write its `index` into the folder `out`; `store` as in `archive.convert`."""
     flist = read_any(path, out, store)
-    check_routes(flist, policy)
     write_durably(out / INDEX, index.build(flist.nodes, flist.blocks, flist.targets, flist.xattrs))
-    with Index(out / INDEX) as tree, contextlib.closing(Stores(flist.routes, policy)) as stores:
-        info = describe(tree, flist, Source(BlockCache(cache), stores, patience=8.0), name or path.name)
+    size = sum(node.size for node in flist.nodes if stat.S_ISREG(node.mode))
+    return Parsed(flist.routes, bool(flist.blocks), size)
+
+
+def parse_confined(path: Path, out: Path, store: str) -> Parsed:
+    """The same in a process that can do nothing else."""
+    if is_archive(path):
+        # Before the fork, which sees no files of ours.
+        importlib.import_module("zos.flist.archive").prepare()
+    said = confined.run(lambda file: parse(file, file.parent, store).to_json(), path, out, INDEX, path.name)
+    return Parsed.of_json(said, path.name)
+
+
+def compile_flist(
+    path: Path,
+    out: Path,
+    cache: Path,
+    policy: StorePolicy,
+    *,
+    name: str = "",
+    store: str = DEFAULT,
+    parse: Callable[[Path, Path, str], Parsed] = parse,
+) -> Info:
+    """Write `index` and `info.json` of a flist into the folder `out`."""
+    parsed = parse(path, out, store)
+    check_routes(parsed, policy)
+    with Index(out / INDEX) as tree, contextlib.closing(Stores(parsed.routes, policy)) as stores:
+        info = describe(tree, parsed, Source(BlockCache(cache), stores, patience=8.0), name or path.name)
     write_durably(out / INFO, [info.to_json().encode()])
     return info
+
+
+def parse_and_drop(path: Path, out: Path, store: str) -> Parsed:
+    """Parse it confined, then give up every capability: what is left to do is files of our own, and the network."""
+    try:
+        return parse_confined(path, out, store)
+    finally:
+        linux.capset(0)
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def main(argv: list[str]) -> int:
@@ -137,12 +199,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--name", default="")
     parser.add_argument("--store", default=DEFAULT)
     wanted = parser.parse_args(argv)
-    for limit, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU_SECONDS)):
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(limit, (value, value))
+    confined.limit()
     try:
         policy = StorePolicy.from_json(wanted.policy)
-        compile_flist(wanted.flist, wanted.out, wanted.cache, policy, name=wanted.name, store=wanted.store)
+        given = {"name": wanted.name, "store": wanted.store}
+        compile_flist(wanted.flist, wanted.out, wanted.cache, policy, **given, parse=parse_and_drop)
     except ZosError as err:
         sys.stdout.write(json.dumps({"reason": err.reason, "facts": err.facts}))
         return REFUSED

@@ -102,6 +102,11 @@ def acl(data: bytes) -> Acl:
         return Acl(_text(record.user), _text(record.group), record.mode, record.uid, record.gid)
 
 
+def load() -> None:
+    """Load Cap'n Proto's reader and the schema, which the first record does otherwise."""
+    _schema()
+
+
 @functools.cache
 def _schema() -> Any:
     import capnp
