@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+# Each program that is started would compile zos again.
+unexport PYTHONDONTWRITEBYTECODE
 UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"

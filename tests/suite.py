@@ -132,7 +132,8 @@ def start(piece: Piece, folder: Path, more: Sequence[str]) -> Run:
     more_namespaces, first = ([], ONLINE) if piece.is_online else (["--net"], ALONE)
     argv = [*NAMESPACES, *more_namespaces, "sh", "-c", first, "piece", *argv]
     environ = {**os.environ, "ZOS_TEST_ALONE": "1", "TMPDIR": str(here), "ZOS_LAB": f"t{os.getpid()}-{piece.name}"}
-    for name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB", "ZOS_STATE"):
+    # Without compiled files each of the hundreds of programs that tests start would compile zos again.
+    for name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB", "ZOS_STATE", "PYTHONDONTWRITEBYTECODE"):
         environ.pop(name, None)
     with (here / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zos
@@ -107,8 +107,16 @@ def test_text_that_is_no_yaml_is_said_to_be_none() -> None:
         parse("machines: [")
 
 
+TEXTS = st.text(max_size=20)
+
+
+@settings(max_examples=50)
 @given(
-    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner))
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | TEXTS,
+        lambda inner: st.dictionaries(TEXTS, inner, max_size=4),
+        max_leaves=10,
+    )
 )
 def test_whatever_the_file_holds_it_is_a_spec_or_a_refusal(body: Any) -> None:
     try:

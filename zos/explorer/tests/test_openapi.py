@@ -107,7 +107,7 @@ def asked(case: Any, url: str, session: requests.Session, is_sqlite: bool) -> No
 def seeded(number: int, *phases: Phase) -> Any:
     """The test with other random choices, the same ones in every run."""
     bounds = settings(
-        max_examples=10,
+        max_examples=6,
         deadline=None,
         database=None,
         phases=phases,

@@ -262,7 +262,7 @@ def stories(draw: st.DrawFn) -> tuple[int, int]:
 
 
 @given(stories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_there_is_never_a_loop_and_in_the_end_everybody_finds_everybody(story: tuple[int, int]):
     size, seed = story
     chance = random.Random(seed)

@@ -257,8 +257,8 @@ FRAMES = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(FRAMES, st.integers(0, 3_000_000), st.sampled_from("ab")), max_size=40))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(FRAMES, st.integers(0, 3_000_000), st.sampled_from("ab")), max_size=20))
 def test_whatever_comes_nothing_is_let_in_unsigned_and_nothing_is_left_behind(
     frames: list[tuple[Envelope, int, str]],
 ) -> None:
