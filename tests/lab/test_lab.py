@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -25,6 +26,12 @@ def test_a_signed_contract_becomes_machines_that_answer(demo: dict[str, Any]) ->
         "vm1 → vm2": "hello from vm2",
         "vm2 → vm1": "hello from vm1",
     }
+
+
+def test_what_lies_on_the_hub_is_for_the_nodes_eyes(demo: dict[str, Any]) -> None:
+    left = [path.read_bytes() for path in (HUB / "deployments").iterdir()]
+    assert len(left) >= len(demo["contracts"])
+    assert all(set(json.loads(document)) == {"sealed"} for document in left)
 
 
 def test_the_users_commands_tell_what_is(demo: dict[str, Any], state: Path) -> None:

@@ -216,6 +216,7 @@ class DeploymentManager:
         digests, wanted = pull.digests(document, contract), pull.digest(seen.deployment_data)
         if wanted and wanted not in digests:
             raise OtherDocument(contract=contract, place=place, found=digests[0], wanted=f"{wanted:.64}")
+        document = await self._host.open(document)
         deployment = pull.bound(admission.read(document, self.specs), contract)
         read = Document(deployment, self.specs.types, digests)
         admission.carried(read, seen, await self._node())

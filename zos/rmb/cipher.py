@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from zos.model.sealed import Sealed
 from zos.rmb.errors import Undecipherable
 from zos.runtime.clock import Clock
 
@@ -47,11 +48,7 @@ class LocalSecret:
         return self._key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
     async def shared(self, pk: bytes) -> bytes:
-        try:
-            other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), pk)
-        except ValueError:
-            raise Undecipherable() from None
-        return sha256(self._key().exchange(ec.ECDH(), other)).digest()
+        return _agreed(self._key(), pk)
 
 
 class KeyCache:
@@ -86,3 +83,28 @@ def unseal(key: bytes, cipher: bytes) -> bytes:
         return AESGCM(key).decrypt(cipher[:NONCE], cipher[NONCE:], None)
     except InvalidTag:
         raise Undecipherable() from None
+
+
+def seal_document(pk: bytes, document: bytes) -> Sealed:
+    """A document for the twin of that key, by a key of its own, so that its sender cannot read it either."""
+    own = ec.generate_private_key(ec.SECP256K1())
+    public = own.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    return Sealed(public, seal(_document_key(_agreed(own, pk)), document))
+
+
+def open_document(shared: bytes, cipher: bytes) -> bytes:
+    """What was sealed; `shared` is the key that its reader shares with the document's."""
+    return unseal(_document_key(shared), cipher)
+
+
+def _document_key(shared: bytes) -> bytes:
+    # Another key than messages have: opening documents for somebody opens no message.
+    return sha256(b"zos-sealed:" + shared).digest()
+
+
+def _agreed(key: ec.EllipticCurvePrivateKey, pk: bytes) -> bytes:
+    try:
+        other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), pk)
+    except ValueError:
+        raise Undecipherable() from None
+    return sha256(key.exchange(ec.ECDH(), other)).digest()

@@ -85,6 +85,6 @@ class Rmb(Daemon):
             clock=rt.clock,
             rate=RateLimiter(rt.clock, config.rate, config.burst),
         )
-        rt.serve(RmbService(peer), add_RmbServicer_to_server)
+        rt.serve(RmbService(peer, me), add_RmbServicer_to_server)
         if rt.node.relay:
             rt.task("peer", peer.run)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from zos.core0.api import BadE2eKey
 from zos.errors import ZosError
 from zos.rmb import vault
-from zos.rmb.api import NoVault
+from zos.rmb.api import NotForUs, NoVault
 from zos.rmb.api import rmb_pb2 as pb
 from zos.rmb.api.rmb_pb2_grpc import RmbServicer
+from zos.rmb.cipher import Secret, open_document
+from zos.rmb.errors import Undecipherable
 from zos.rmb.peer import Peer
 
 DEADLINE = 15.0
@@ -16,10 +19,11 @@ DEADLINE = 15.0
 
 
 class RmbService(RmbServicer):
-    """Asks other twins for the node's daemons."""
+    """Asks other twins for the node's daemons, and opens what they sealed for the node."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, secret: Secret) -> None:
         self._peer = peer
+        self._secret = secret
 
     async def FetchDeployment(self, request: pb.FetchDeploymentRequest, context: Any) -> pb.Document:
         body = vault.request(request.hash)
@@ -28,3 +32,10 @@ class RmbService(RmbServicer):
         except ZosError as err:
             raise NoVault(twin=request.twin) from err
         return pb.Document(json=found)
+
+    async def OpenDeployment(self, request: pb.OpenDeploymentRequest, context: Any) -> pb.Document:
+        try:
+            shared = await self._secret.shared(request.key)
+            return pb.Document(json=open_document(shared, request.cipher))
+        except (BadE2eKey, Undecipherable):
+            raise NotForUs() from None

@@ -29,6 +29,8 @@ from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api import ProvisiondClient
+from zos.rmb.account import chain_twins
+from zos.rmb.cipher import seal_document
 from zos.rmb.vault import SESSION
 from zos.substrate import LocalKey
 
@@ -113,7 +115,7 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
             document = vault.put(int(nodes[node]["twin_id"]), deployment)
             pull = {"rmb": SESSION, "sha256": hashlib.sha256(document).hexdigest()}
         else:
-            pull = await _publish(ctx.hub_url, deployment)
+            pull = await _publish(ctx.hub_url, await _sealed(ctx, node, int(nodes[node]["twin_id"]), deployment))
         data = compose.contract_data(spec.name, pull)
         contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
         blocks[contracts[node]] = time.time()
@@ -150,9 +152,17 @@ async def _candidate(ctx: Context, node: int, entry: Mapping[str, Any]) -> Candi
     return Candidate(node, reachable(addresses), used)
 
 
-async def _publish(hub: str, deployment: Deployment) -> dict[str, str]:
-    """Put the signed deployment on the hub; returns the `pull` value of the contract's data."""
-    document = json.dumps(encode(deployment)).encode()
+async def _sealed(ctx: Context, node: int, twin: int, deployment: Deployment) -> bytes:
+    """The signed deployment for one node's eyes: everybody finds a hub's documents by what the chain says."""
+    document, found = json.dumps(encode(deployment)).encode(), await chain_twins(ctx.chain())(twin)
+    if found is None or not found.pk:
+        ctx.out.note(f"node {node} has no encryption key on the chain: whoever reads the hub can read its deployment")
+        return document
+    return seal_document(found.pk, document).encode()
+
+
+async def _publish(hub: str, document: bytes) -> dict[str, str]:
+    """Put a signed deployment on the hub; returns the `pull` value of the contract's data."""
     digest = hashlib.sha256(document).hexdigest()
     url = f"{hub}/deployments/{digest}"
     try:

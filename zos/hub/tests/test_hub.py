@@ -92,7 +92,7 @@ async def test_a_contracts_hash_names_one_document_for_ever(web: TestClient[Any,
         ("A" * 64, DOCUMENT, 400),
         ("a" * 32, b"no json", 400),
         ("a" * 32, b"[" * 100_000, 400),
-        ("a" * 32, b'"' + b"x" * (1 << 20) + b'"', 413),
+        ("a" * 32, b'"' + b"x" * (3 << 19) + b'"', 413),
         ("%2e%2e%2fetc", DOCUMENT, 400),
     ],
 )

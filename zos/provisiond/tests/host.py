@@ -15,6 +15,7 @@ from zos.bus import convert
 from zos.chain.api import NodeContract
 from zos.errors import ZosError
 from zos.flistd.api.types import Mount
+from zos.model import sealed
 from zos.model.evidence import Evidence
 from zos.model.units import GiB
 from zos.mycelium.api.types import Identity
@@ -24,6 +25,7 @@ from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.provisiond.daemon import Config, Provisiond
 from zos.provisiond.pull import Place, Web
 from zos.provisiond.tests.chain import FakeChain
+from zos.rmb.cipher import LocalSecret, open_document
 from zos.runtime.daemon import Daemon
 from zos.sim.bus import SimBus
 from zos.sim.daemons import MakeHost
@@ -148,6 +150,7 @@ class FakeHost:
         self.kyc = FakeKyc()
         self.documents: dict[str, bytes] = {}
         """What lies at URLs, and in vaults by hash."""
+        self.secret = LocalSecret(bytes(range(32)))
         self.total = int(GiB(64))
         self.below = Hosts(random.Random(0))
         self.clients: Clients
@@ -181,6 +184,10 @@ class FakeHost:
         if found is None:
             raise CannotFetch(contract=contract.id, place=place, problem="HTTP status 404")
         return found
+
+    async def open(self, document: bytes) -> bytes:
+        found = sealed.decode(document)
+        return document if found is None else open_document(await self.secret.shared(found.key), found.cipher)
 
     def memory(self) -> tuple[int, int]:
         return self.total, int(GiB(2))

@@ -1,6 +1,6 @@
 """The door of rmb."""
 
 from zos.rmb.api.client import RmbClient
-from zos.rmb.api.errors import NoVault
+from zos.rmb.api.errors import NotForUs, NoVault
 
-__all__ = ["NoVault", "RmbClient"]
+__all__ = ["NoVault", "NotForUs", "RmbClient"]

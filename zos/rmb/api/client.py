@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zos.bus.client import DaemonClient
+from zos.model.sealed import Sealed
 from zos.rmb.api import rmb_pb2 as pb
 from zos.rmb.api.rmb_pb2_grpc import RmbStub
 
@@ -20,3 +21,8 @@ class RmbClient(DaemonClient):
         """
         request = pb.FetchDeploymentRequest(twin=twin, session=session, hash=hash)
         return bytes((await self.call("FetchDeployment", request, deadline=deadline)).json)
+
+    async def open_deployment(self, sealed: Sealed) -> bytes:
+        """The document that was sealed for this node; NotForUs otherwise."""
+        request = pb.OpenDeploymentRequest(key=sealed.key, cipher=sealed.cipher)
+        return bytes((await self.call("OpenDeployment", request)).json)

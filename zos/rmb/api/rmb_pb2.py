@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15zos/rmb/api/rmb.proto\x12\nzos.rmb.v1\"E\n\x16\x46\x65tchDeploymentRequest\x12\x0c\n\x04twin\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04hash\x18\x03 \x01(\t\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x32R\n\x03Rmb\x12K\n\x0f\x46\x65tchDeployment\x12\".zos.rmb.v1.FetchDeploymentRequest\x1a\x14.zos.rmb.v1.Documentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15zos/rmb/api/rmb.proto\x12\nzos.rmb.v1\"E\n\x16\x46\x65tchDeploymentRequest\x12\x0c\n\x04twin\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0c\n\x04hash\x18\x03 \x01(\t\"4\n\x15OpenDeploymentRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ipher\x18\x02 \x01(\x0c\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x32\x9d\x01\n\x03Rmb\x12K\n\x0f\x46\x65tchDeployment\x12\".zos.rmb.v1.FetchDeploymentRequest\x1a\x14.zos.rmb.v1.Document\x12I\n\x0eOpenDeployment\x12!.zos.rmb.v1.OpenDeploymentRequest\x1a\x14.zos.rmb.v1.Documentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FETCHDEPLOYMENTREQUEST']._serialized_start=37
   _globals['_FETCHDEPLOYMENTREQUEST']._serialized_end=106
-  _globals['_DOCUMENT']._serialized_start=108
-  _globals['_DOCUMENT']._serialized_end=132
-  _globals['_RMB']._serialized_start=134
-  _globals['_RMB']._serialized_end=216
+  _globals['_OPENDEPLOYMENTREQUEST']._serialized_start=108
+  _globals['_OPENDEPLOYMENTREQUEST']._serialized_end=160
+  _globals['_DOCUMENT']._serialized_start=162
+  _globals['_DOCUMENT']._serialized_end=186
+  _globals['_RMB']._serialized_start=189
+  _globals['_RMB']._serialized_end=346
 # @@protoc_insertion_point(module_scope)

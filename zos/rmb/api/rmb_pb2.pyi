@@ -15,6 +15,14 @@ class FetchDeploymentRequest(_message.Message):
     hash: str
     def __init__(self, twin: _Optional[int] = ..., session: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...
 
+class OpenDeploymentRequest(_message.Message):
+    __slots__ = ("key", "cipher")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    CIPHER_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    cipher: bytes
+    def __init__(self, key: _Optional[bytes] = ..., cipher: _Optional[bytes] = ...) -> None: ...
+
 class Document(_message.Message):
     __slots__ = ("json",)
     JSON_FIELD_NUMBER: _ClassVar[int]

@@ -40,6 +40,11 @@ class RmbStub:
                 request_serializer=zos_dot_rmb_dot_api_dot_rmb__pb2.FetchDeploymentRequest.SerializeToString,
                 response_deserializer=zos_dot_rmb_dot_api_dot_rmb__pb2.Document.FromString,
                 _registered_method=True)
+        self.OpenDeployment = channel.unary_unary(
+                '/zos.rmb.v1.Rmb/OpenDeployment',
+                request_serializer=zos_dot_rmb_dot_api_dot_rmb__pb2.OpenDeploymentRequest.SerializeToString,
+                response_deserializer=zos_dot_rmb_dot_api_dot_rmb__pb2.Document.FromString,
+                _registered_method=True)
 
 
 class RmbServicer:
@@ -51,12 +56,23 @@ class RmbServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenDeployment(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RmbServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'FetchDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchDeployment,
                     request_deserializer=zos_dot_rmb_dot_api_dot_rmb__pb2.FetchDeploymentRequest.FromString,
+                    response_serializer=zos_dot_rmb_dot_api_dot_rmb__pb2.Document.SerializeToString,
+            ),
+            'OpenDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenDeployment,
+                    request_deserializer=zos_dot_rmb_dot_api_dot_rmb__pb2.OpenDeploymentRequest.FromString,
                     response_serializer=zos_dot_rmb_dot_api_dot_rmb__pb2.Document.SerializeToString,
             ),
     }
@@ -86,6 +102,33 @@ class Rmb:
             target,
             '/zos.rmb.v1.Rmb/FetchDeployment',
             zos_dot_rmb_dot_api_dot_rmb__pb2.FetchDeploymentRequest.SerializeToString,
+            zos_dot_rmb_dot_api_dot_rmb__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.rmb.v1.Rmb/OpenDeployment',
+            zos_dot_rmb_dot_api_dot_rmb__pb2.OpenDeploymentRequest.SerializeToString,
             zos_dot_rmb_dot_api_dot_rmb__pb2.Document.FromString,
             options,
             channel_credentials,

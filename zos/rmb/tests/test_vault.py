@@ -43,9 +43,9 @@ def keeper(told: list[tuple[int, str]]) -> vault.Vault:
 
 
 @asynccontextmanager
-async def door(peer: Peer, folder: Path) -> AsyncIterator[RmbClient]:
+async def door(peer: Peer, folder: Path, twin: Twin = NODE) -> AsyncIterator[RmbClient]:
     async with Bus(folder) as bus:
-        services = [(RmbService(peer), add_RmbServicer_to_server)]
+        services = [(RmbService(peer, twin.secret), add_RmbServicer_to_server)]
         async with listening(bus.socket("rmb"), services, Health()):
             yield RmbClient(bus)
 
