@@ -46,6 +46,10 @@ def cannot_pay() -> Invalid:
     return Invalid(1010, "Invalid Transaction", text)
 
 
+def too_heavy() -> Invalid:
+    return Invalid(1010, "Invalid Transaction", "Transaction would exhaust the block limits")
+
+
 def malformed(why: object) -> Invalid:
     return Invalid(1002, "Verification Error: Runtime error", f"Could not decode the extrinsic: {why}")
 

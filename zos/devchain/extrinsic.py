@@ -34,8 +34,11 @@ class Extrinsic:
     nonce: int
     tip: int
     call: Any
+    """Decoded; None of one that waits and would take much more memory so than its bytes."""
     extra: bytes
     call_bytes: bytes
+    weight: int = 1
+    """Calls in it."""
 
     @property
     def fee(self) -> int:
@@ -56,8 +59,11 @@ class Extrinsic:
         return is_signed(self.scheme, self.account, self.signature, payload)
 
 
-def parse(raw: bytes, generation: Generation = MODERN) -> Extrinsic:
-    """Bytes from outside as an extrinsic; raises Invalid for everything else."""
+def parse(raw: bytes, generation: Generation = MODERN, *, with_call: bool = True) -> Extrinsic:
+    """Bytes from outside as an extrinsic; raises Invalid for everything else.
+
+    Without its call it is cheap, and enough to know who signed and pays: a stranger's bytes are decoded after that.
+    """
     if len(raw) > LARGEST:
         raise malformed(f"it is larger than {LARGEST} bytes")
     reader = Reader(raw)
@@ -73,10 +79,10 @@ def parse(raw: bytes, generation: Generation = MODERN) -> Extrinsic:
         period, phase = _era(reader)
         nonce, tip = Compact(U32).read(reader), Compact(U128).read(reader)
         call_at = reader.position
-        call = generation.modern(generation.call.read(reader))
+        call = generation.modern(generation.call.read(reader)) if with_call else None
     except (Undecodable, RecursionError) as err:
         raise malformed(err) from None
-    if reader.left:
+    if with_call and reader.left:
         raise malformed(f"{reader.left} bytes follow the call")
     if "Id" not in address:
         raise malformed("the sender must be an account id")
@@ -93,7 +99,24 @@ def parse(raw: bytes, generation: Generation = MODERN) -> Extrinsic:
         call=call,
         extra=raw[extra_at:call_at],
         call_bytes=raw[call_at:],
+        weight=_weight(call),
     )
+
+
+def _weight(call: Any) -> int:
+    """How many calls it is, those in batches counted."""
+    weight, waiting = 0, [call]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            ((_, inner),) = one.items() if len(one) == 1 else ((None, None),)
+            weight += 1
+            if isinstance(inner, dict) and len(inner) == 1:
+                ((_, arguments),) = inner.items()
+                if isinstance(arguments, dict):
+                    for value in (arguments.get("calls"), arguments.get("call"), arguments.get("proposal")):
+                        waiting += value if isinstance(value, list) else [value]
+    return max(1, weight)
 
 
 def _era(reader: Reader) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ from zos.devchain.store import Store
 log = logging.getLogger("zos.devchain")
 
 PER_BLOCK = 2_000
+BLOCK_LENGTH = 5 * 1024 * 1024 * 3 // 4
+"""Bytes of extrinsics, as on the grid's chain."""
+BLOCK_WEIGHT = 20_000
+"""Calls, those in batches counted."""
+LIGHT = 4
+"""Calls of an extrinsic that waits as it was decoded."""
 CHUNK = 4_000
 """Blocks without work that are skipped before others get a turn."""
 BUSY_CHUNK = 50
@@ -139,7 +145,7 @@ class Node:
 
     def submit(self, raw: bytes, watcher: Watcher | None = None) -> bytes:
         """Take an extrinsic in, or raise Invalid; returns its hash."""
-        extrinsic = parse(raw, self.generation)
+        extrinsic = parse(raw, self.generation, with_call=False)
         info = self.typed().get("System.Account", extrinsic.account)
         birth = extrinsic.birth(self.head.number)
         if birth is not None and not birth <= self.head.number < birth + extrinsic.period:
@@ -151,6 +157,11 @@ class Node:
             raise errors.outdated()
         if info["data"]["free"] - info["data"]["frozen"] < extrinsic.fee:
             raise errors.cannot_pay()
+        extrinsic = parse(raw, self.generation)
+        if extrinsic.weight > BLOCK_WEIGHT:
+            raise errors.too_heavy()
+        if extrinsic.weight > LIGHT:
+            extrinsic = replace(extrinsic, call=None)
         self.pool.add(Pending(extrinsic, birth, birth_hash), watcher, info["nonce"])
         return extrinsic.hash
 
@@ -161,6 +172,7 @@ class Node:
     def _ready(self, number: int) -> list[Pending]:
         """Valid extrinsics in nonce order for a block; what can never be valid any more is dropped."""
         taken: list[Pending] = []
+        length = weight = 0
         store = self.typed()
         for account in self.pool.accounts():
             if len(taken) >= PER_BLOCK:
@@ -169,7 +181,11 @@ class Node:
             nonce, funds = info["nonce"], info["data"]["free"] - info["data"]["frozen"]
             for stale in [one for one in self.pool.queue(account) if one < nonce]:
                 self.pool.take(account, stale).tell("invalid")
-            while nonce in self.pool.queue(account) and len(taken) < PER_BLOCK:
+            while (waiting := self.pool.queue(account).get(nonce)) is not None and len(taken) < PER_BLOCK:
+                length += len(waiting.extrinsic.raw)
+                weight += waiting.extrinsic.weight
+                if length > BLOCK_LENGTH or weight > BLOCK_WEIGHT:
+                    return taken
                 pending = self.pool.take(account, nonce)
                 if pending.extrinsic.fee > funds or pending.is_over(number, self._hash_of(pending.birth)):
                     pending.tell("invalid")
@@ -206,7 +222,8 @@ class Node:
         taken = []
         for pending in self._ready(number):
             ctx.extrinsic = len(body)
-            if not self._runtime.execute(ctx, pending.extrinsic):
+            known = pending.extrinsic
+            if not self._runtime.execute(ctx, known if known.call else parse(known.raw, self.generation)):
                 pending.tell("invalid")
                 continue
             taken.append(pending)

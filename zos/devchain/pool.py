@@ -99,7 +99,7 @@ class Pool:
         """Forget all, as an endpoint that was restarted."""
         self._queues.clear()
         self._watched.clear()
-        self._size = 0
+        self._size = self._held = 0
 
     def accounts(self) -> list[bytes]:
         """Who has something waiting, the longest first."""

@@ -15,9 +15,8 @@ from zos.devchain.minting import LENGTH, Period
 from zos.devchain.node import Node
 from zos.devchain.runtime import parse
 from zos.devchain.session import Session, Watch
-from zos.errors import ZosError
+from zos.devchain.words import LARGEST_ANSWER, account_of, bad_params, bytes_of, header, maybe_text, text_of, too_large
 from zos.scale.types import BYTES
-from zos.substrate.keys import public_key
 
 MOST_KEYS = 1000
 LONGEST = 10 * 366 * 24 * 3600
@@ -26,11 +25,6 @@ FAIR = 50
 MOST_UNITS = 2**64
 MISCHIEF = ("stalled", "unfinal", "empty", "delay", "lag", "stranger")
 PRUNED = "State already discarded"
-
-
-def bad_params(why: str) -> Invalid:
-    """Wrong arguments."""
-    return Invalid(-32602, f"Invalid params: {why}")
 
 
 Method = Callable[..., Any]
@@ -90,7 +84,7 @@ class Methods:
         return {"peers": 0, "isSyncing": False, "shouldHavePeers": False}
 
     def system_accountNextIndex(self, account: str) -> int:
-        return self._node.next_index(_account(account))
+        return self._node.next_index(account_of(account))
 
     # chain
 
@@ -98,16 +92,16 @@ class Methods:
         if isinstance(number, list):
             return [self.chain_getBlockHash(one) for one in number[:MOST_KEYS]]
         if number is None:
-            return _text(self._node.head.hash)
+            return text_of(self._node.head.hash)
         value = int(number, 16) if isinstance(number, str) and len(number) <= 34 else number
         if isinstance(value, bool) or not isinstance(value, int):
             raise bad_params("a block number is wanted")
         if value == 0 and self._node.mischief.stranger:
-            return _text(hashlib.blake2b(self._node.genesis_hash, digest_size=32).digest())
-        return _text(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
+            return text_of(hashlib.blake2b(self._node.genesis_hash, digest_size=32).digest())
+        return text_of(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
 
     def chain_getFinalizedHead(self) -> str:
-        return _text(self._node.blocks[self._node.finalized].hash)
+        return text_of(self._node.blocks[self._node.finalized].hash)
 
     def chain_getHeader(self, hash: Any = None) -> Any:
         block = self._block(hash)
@@ -118,7 +112,7 @@ class Methods:
         if block is None:
             return None
         return {
-            "block": {"header": header(block), "extrinsics": [_text(one) for one in block.body]},
+            "block": {"header": header(block), "extrinsics": [text_of(one) for one in block.body]},
             "justifications": None,
         }
 
@@ -160,46 +154,54 @@ class Methods:
         return session.begin(start)
 
     def state_getMetadata(self, hash: Any = None) -> str:
-        return _text(self._node.generation.metadata)
+        return text_of(self._node.generation.metadata)
 
     def state_getStorage(self, key: str, hash: Any = None) -> Any:
-        return _maybe(self._node.read(_bytes(key), self._number(hash)))
+        return maybe_text(self._node.read(bytes_of(key), self._number(hash)))
 
     def state_getStorageSize(self, key: str, hash: Any = None) -> Any:
-        value = self._node.read(_bytes(key), self._number(hash))
+        value = self._node.read(bytes_of(key), self._number(hash))
         return len(value) if value is not None else None
 
     def state_getStorageHash(self, key: str, hash: Any = None) -> Any:
-        value = self._node.read(_bytes(key), self._number(hash))
-        return _text(hashlib.blake2b(value, digest_size=32).digest()) if value is not None else None
+        value = self._node.read(bytes_of(key), self._number(hash))
+        return text_of(hashlib.blake2b(value, digest_size=32).digest()) if value is not None else None
 
     def state_queryStorageAt(self, keys: list[str], hash: Any = None) -> Any:
         number = self._number(hash)
         if not isinstance(keys, list) or len(keys) > MOST_KEYS:
             raise bad_params(f"a list of at most {MOST_KEYS} keys is wanted")
-        changes = [[key, _maybe(self._node.read(_bytes(key), number))] for key in keys]
-        return [{"block": _text(self._node.blocks[number].hash), "changes": changes}]
+        changes, size = [], 0
+        for key in keys:
+            value = maybe_text(self._node.read(bytes_of(key), number))
+            changes.append([key, value])
+            size += len(key) + len(value or "")
+            if size > LARGEST_ANSWER:
+                raise too_large()
+        return [{"block": text_of(self._node.blocks[number].hash), "changes": changes}]
 
     def state_getKeysPaged(self, prefix: str, count: int, start: Any = None, hash: Any = None) -> Any:
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_KEYS:
             raise bad_params(f"a count of at most {MOST_KEYS} is wanted")
-        number, first = self._number(hash), _bytes(start) if start else None
+        number, first = self._number(hash), bytes_of(start) if start else None
         if self._node.mischief.empty:
             return []
         head = self._node.head.number
-        return [_text(key) for key in self._node.state.keys(_bytes(prefix), first, count, number, head)]
+        return [text_of(key) for key in self._node.state.keys(bytes_of(prefix), first, count, number, head)]
 
     def state_subscribeStorage(self, session: Session, keys: list[str]) -> str:
         if not isinstance(keys, list) or len(keys) > MOST_KEYS:
             raise bad_params(f"a list of at most {MOST_KEYS} keys is wanted")
-        wanted = [_bytes(key) for key in keys]
+        wanted = [bytes_of(key) for key in keys]
+        if sum(len(self._node.read(key, self._node.head.number) or b"") for key in wanted) > LARGEST_ANSWER // 2:
+            raise too_large()
 
         def start(id: str) -> Callable[[], None]:
             seen = {key: self._node.read(key, self._node.head.number) for key in wanted}
 
             def tell(block: Block, changed: dict[bytes, bytes | None]) -> None:
-                changes = [[_text(key), _maybe(value)] for key, value in changed.items()]
-                session.notify("state_storage", id, {"block": _text(block.hash), "changes": changes})
+                changes = [[text_of(key), maybe_text(value)] for key, value in changed.items()]
+                session.notify("state_storage", id, {"block": text_of(block.hash), "changes": changes})
 
             def heard(what: str, block: Block) -> None:
                 if what != "state":
@@ -216,31 +218,31 @@ class Methods:
         return session.begin(start)
 
     def state_call(self, name: str, data: str, hash: Any = None) -> str:
-        raw = _bytes(data)
+        raw = bytes_of(data)
         if name == "AccountNonceApi_account_nonce" and len(raw) == 32:
             nonce = int(self._node.typed().get("System.Account", raw)["nonce"])
-            return _text(nonce.to_bytes(4, "little"))
+            return text_of(nonce.to_bytes(4, "little"))
         if name == "TransactionPaymentApi_query_info" and len(raw) > 4:
-            parsed = parse(raw[:-4], self._node.generation)
-            return _text(self._node.generation.price(parsed.fee - parsed.tip))
+            parsed = parse(raw[:-4], self._node.generation, with_call=False)
+            return text_of(self._node.generation.price(parsed.fee - parsed.tip))
         if name == "Core_version":
-            return _text(self._node.generation.told())
+            return text_of(self._node.generation.told())
         if name == "Metadata_metadata":
-            return _text(BYTES.encode(self._node.generation.metadata))
+            return text_of(BYTES.encode(self._node.generation.metadata))
         # Clients know this sentence: they do without what is not exported.
         raise Invalid(-32000, f"Client error: Execution failed: Other: Exported method {name} is not found")
 
     def payment_queryInfo(self, extrinsic: str, hash: Any = None) -> Any:
-        parsed = parse(_bytes(extrinsic), self._node.generation)
+        parsed = parse(bytes_of(extrinsic), self._node.generation, with_call=False)
         return {"weight": self._node.generation.weight, "class": "normal", "partialFee": str(parsed.fee - parsed.tip)}
 
     # author
 
     def author_submitExtrinsic(self, extrinsic: str) -> str:
-        return _text(self._node.submit(_bytes(extrinsic)))
+        return text_of(self._node.submit(bytes_of(extrinsic)))
 
     def author_submitAndWatchExtrinsic(self, session: Session, extrinsic: str) -> str:
-        raw = _bytes(extrinsic)
+        raw = bytes_of(extrinsic)
 
         def start(id: str) -> Callable[[], None]:
             watch = Watch(session, id)
@@ -255,7 +257,7 @@ class Methods:
         return session.begin(start)
 
     def author_pendingExtrinsics(self) -> Any:
-        return [_text(one.raw) for one in self._node.pending()]
+        return [text_of(one.raw) for one in self._node.pending()]
 
     # For labs and tests; names that no Substrate chain has.
 
@@ -264,7 +266,7 @@ class Methods:
             self._node.make_block()
             if number % FAIR == FAIR - 1:
                 await asyncio.sleep(0)
-        return _text(self._node.head.hash)
+        return text_of(self._node.head.hash)
 
     async def dev_advance(self, seconds: float, heartbeats: bool = False) -> str:
         """Let virtual time pass; `heartbeats` reports the uptime of nodes meanwhile."""
@@ -272,12 +274,12 @@ class Methods:
             raise bad_params(f"more than 0 and at most {LONGEST} seconds are wanted")
         for _ in self._node.advance(float(seconds), heartbeats=bool(heartbeats)):
             await asyncio.sleep(0)
-        return _text(self._node.head.hash)
+        return text_of(self._node.head.hash)
 
     def dev_fund(self, account: str, units: int) -> bool:
         if not 0 < int(units) <= MOST_UNITS:
             raise bad_params(f"1 to {MOST_UNITS} units are wanted")
-        self._node.gift(_account(account), int(units))
+        self._node.gift(account_of(account), int(units))
         return True
 
     def dev_mint(self, start: int, length: int = LENGTH) -> Any:
@@ -314,54 +316,19 @@ class Methods:
     def _block(self, hash: Any) -> Block | None:
         if hash is None:
             return self._node.head
-        number = self._node.number_of(_bytes(hash))
+        number = self._node.number_of(bytes_of(hash))
         return None if number is None else self._node.blocks[number]
 
     def _number(self, hash: Any) -> int:
         head = self._node.head.number
         if hash is None:
             return head
-        number = self._node.number_of(_bytes(hash))
+        number = self._node.number_of(bytes_of(hash))
         if number is None:
             raise Invalid(-32000, "Client error: UnknownBlock: header not found", str(hash))
         if not self._node.state.is_kept(number, head):
             raise Invalid(-32000, f"Client error: UnknownBlock: {PRUNED} for {hash}")
         return number
-
-
-def header(block: Block) -> dict[str, Any]:
-    """A header as JSON."""
-    return {
-        "parentHash": _text(block.parent),
-        "number": hex(block.number),
-        "stateRoot": _text(block.state_root),
-        "extrinsicsRoot": _text(block.extrinsics_root),
-        "digest": {"logs": [_text(one) for one in block.logs]},
-    }
-
-
-def _text(raw: bytes) -> str:
-    return "0x" + raw.hex()
-
-
-def _maybe(raw: bytes | None) -> str | None:
-    return None if raw is None else _text(raw)
-
-
-def _bytes(text: Any) -> bytes:
-    if not isinstance(text, str) or not text.startswith("0x"):
-        raise bad_params("hex with 0x is wanted")
-    try:
-        return bytes.fromhex(text[2:])
-    except ValueError:
-        raise bad_params("it is not hexadecimal") from None
-
-
-def _account(text: Any) -> bytes:
-    try:
-        return public_key(str(text))
-    except ZosError as err:
-        raise bad_params(str(err)) from None
 
 
 SUBSCRIBING = frozenset(

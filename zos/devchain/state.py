@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zos.scale.pallet import Item, Pallet
@@ -77,29 +78,35 @@ class State:
 
     def keys(self, prefix: bytes, start: bytes | None, count: int, number: int, head: int) -> list[bytes]:
         """Keys under a prefix after `start`, in order, as of a block."""
-        candidates = self._under(prefix, number, head)
-        begin = bisect.bisect_left(candidates, prefix) if start is None else bisect.bisect_right(candidates, start)
         found: list[bytes] = []
-        for key in candidates[begin:]:
-            if len(found) >= count or not key.startswith(prefix):
+        for key in self._under(prefix, start, number, head):
+            if len(found) >= count:
                 break
             if self.at(key, number, head) is not None:
                 found.append(key)
         return found
 
-    def _under(self, prefix: bytes, number: int, head: int) -> Sequence[bytes]:
-        if len(prefix) >= PREFIX:
-            present: Sequence[bytes] = self._keys.get(prefix[:PREFIX], [])
-        else:
-            groups = (keys for group, keys in self._keys.items() if group.startswith(prefix))
-            present = sorted(key for keys in groups for key in keys)
-        gone = {
-            key
-            for later in range(number + 1, head + 1)
-            for key in self._undo[later]
-            if key not in self._values and key.startswith(prefix)
-        }
-        return sorted({*present, *gone}) if gone else present
+    def _under(self, prefix: bytes, start: bytes | None, number: int, head: int) -> Iterator[bytes]:
+        """Keys under a prefix after `start` that there are now or were, in order; no more are looked at than taken."""
+        gone = sorted(
+            {
+                key
+                for later in range(number + 1, head + 1)
+                for key in self._undo[later]
+                if key not in self._values and key.startswith(prefix) and (start is None or key > start)
+            }
+        )
+        return heapq.merge(self._present(prefix, start), gone)
+
+    def _present(self, prefix: bytes, start: bytes | None) -> Iterator[bytes]:
+        # Keys of one group share its first bytes, so the groups in order have all keys in order.
+        groups = sorted(one for one in self._keys if one.startswith(prefix[:PREFIX]))
+        for group in groups if start is None else groups[bisect.bisect_left(groups, start[:PREFIX]) :]:
+            keys = self._keys[group]
+            at = bisect.bisect_left(keys, prefix) if start is None else bisect.bisect_right(keys, start)
+            while at < len(keys) and keys[at].startswith(prefix):
+                yield keys[at]
+                at += 1
 
     def _set(self, key: bytes, value: bytes | None) -> None:
         keys = self._keys.setdefault(key[:PREFIX], [])

@@ -23,6 +23,7 @@ from zos.devchain.runtime import MODERN, parse
 from zos.devchain.server import Outgoing
 from zos.devchain.session import Session
 from zos.devchain.testing import Devchain, devchain
+from zos.runtime.quota import FairQuota
 from zos.substrate import KeyKind, LocalKey
 from zos.substrate.errors import RpcFailed
 from zos.substrate.rpc import Rpc
@@ -309,7 +310,7 @@ async def test_subscriptions_of_one_connection_have_an_end() -> None:
 
 def test_what_waits_for_a_client_is_bounded_in_number_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HELD", 1000)
-    outgoing = Outgoing()
+    outgoing = Outgoing(FairQuota(2000, 2000))
     for _ in range(10):
         outgoing.offer("x" * 100)
     assert not outgoing.full.is_set()
