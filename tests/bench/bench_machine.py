@@ -1,4 +1,4 @@
-"""A container's boot: through vmd's door, against bare QEMU with the same kernel, initramfs, root and processor.
+"""A container's boot: through vmd's API, against bare QEMU with the same kernel, initramfs, root and processor.
 
     python tests/bench/bench_machine.py [--rounds 5]
 

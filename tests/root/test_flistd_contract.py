@@ -1,4 +1,4 @@
-"""The fake host keeps the real one's promise: the same claims, asked of both through the door."""
+"""The fake host keeps the real one's promise: the same claims, asked of both through the API."""
 
 from __future__ import annotations
 

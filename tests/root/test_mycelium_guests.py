@@ -124,7 +124,7 @@ async def test_a_machine_speaks_for_nobody_else_and_reaches_nothing_but_the_over
     until(lambda: one.pings("a", b.ip))
     # Two tenants of one node reach each other as any two in the overlay do.
     until(lambda: one.pings("a", c.ip))
-    # Not with another's address, neither a neighbour's nor a stranger's.
+    # Not with another's address, neither a neighbour's nor an unknown one.
     for stolen in (c.ip.rpartition(":")[0] + ":1", "2001:db8::1"):
         one.node.sh(f"ip addr add {stolen}/128 dev eth1", namespace="a")
         assert not one.pings("a", b.ip, f"-I {stolen}")

@@ -1,6 +1,6 @@
 """Between our dataclasses and protobuf messages, by field name.
 
-A door's types are dataclasses and its wire is protobuf; both list the same fields. This is the one place that
+An API's types are dataclasses and its wire is protobuf; both list the same fields. This is the one place that
 copies between them, so that neither `service.py` nor `client.py` spells fields out again. Pure.
 
     dataclass field          message field

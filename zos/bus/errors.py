@@ -34,7 +34,7 @@ class TooSlow(ZosError):
     reason = "bus.too_slow"
     status = Status.DEADLINE_EXCEEDED
     text = "{daemon} did not finish {call} within {deadline} s"
-    hint = "the wish is kept and tried again"
+    hint = "the request is kept and tried again"
 
 
 class Incident(ZosError):

@@ -37,11 +37,11 @@ class Credentials:
 
 
 NameCaller = Callable[[Credentials], str]
-"""The name by which the service knows a caller: letters, digits and dashes; empty for a stranger."""
+"""The name by which the service knows a caller: letters, digits and dashes; empty for an unknown one."""
 
 
 def caller_of(context: Any) -> str:
-    """The caller's name, inside of a call that came through a front; empty for a stranger."""
+    """The caller's name, inside of a call that came through a front; empty for an unknown one."""
     return Path(str(context.peer()).removeprefix("unix:")).name.rpartition(".")[0]
 
 

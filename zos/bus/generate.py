@@ -1,4 +1,4 @@
-"""Generates the doors' code from `zos/<daemon>/api/<daemon>.proto`, from the repository's root.
+"""Generates the code of the APIs from `zos/<daemon>/api/<daemon>.proto`, from the repository's root.
 
 Run as `python -m zos.bus.generate [DAEMON ...]`; generated files are committed and a test compares them.
 """
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def protos(root: Path = ROOT, names: list[str] | None = None) -> list[Path]:
-    """The door definitions, relative to the root."""
+    """The definitions of the APIs, relative to the root."""
     found = sorted(path.relative_to(root) for path in root.glob("zos/**/*.proto"))
     return [path for path in found if not names or path.stem in names]
 

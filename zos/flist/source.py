@@ -131,7 +131,7 @@ class Source:
             pending.plain = self._get(ref, patience)
         except ZosError as err:
             pending.error = err
-        except Exception as err:  # whoever waits must hear of it, and the mount must live on
+        except Exception as err:  # whoever waits must get it, and the mount must live on
             log.exception("a block could not be read")
             pending.error = ZosError(detail=f"{type(err).__name__}: {err}")
         with self._lock:

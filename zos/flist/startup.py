@@ -12,7 +12,7 @@ MAX_STARTUP = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """What the flist wishes for its guest."""
+    """How the guest is started, as the flist says it."""
 
     entrypoint: str = ""
     """One line, quoted as for a shell."""

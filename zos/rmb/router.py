@@ -90,7 +90,7 @@ class Access(StrEnum):
 
 
 class Node:
-    """The doors that commands lead to, and what the configuration says about who may."""
+    """The clients of the daemons that commands ask, and what the configuration says about who may ask."""
 
     def __init__(self, bus: Bus, farm: int = 0, admins: Iterable[int] = (), clock: Clock | None = None) -> None:
         self.capacityd = CapacitydClient(bus)

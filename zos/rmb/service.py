@@ -1,4 +1,4 @@
-"""rmb's door on the wire."""
+"""The server side of rmb's API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zos.rmb.errors import Undecipherable
 from zos.rmb.peer import Peer
 
 DEADLINE = 15.0
-"""Seconds that a vault has; the door's own deadline is longer."""
+"""Seconds that a vault has; the client's own deadline is longer."""
 
 
 class RmbService(RmbServicer):

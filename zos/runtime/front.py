@@ -1,4 +1,4 @@
-"""What stands before each HTTP server that strangers reach. It bounds what a connection costs whatever is spoken on it.
+"""Stands before each HTTP server that anybody can reach, and bounds what a connection costs whatever is sent on it.
 
 Connections are counted by network, must ask for something, send what they began and read what they asked for in
 time. What is read is handed on in slices, and a connection has so much of the processor for it: frames that come to

@@ -1,4 +1,4 @@
-"""Opening files below a folder that a stranger filled: every path is resolved with that folder as the root.
+"""Opening files below a folder with untrusted content: every path is resolved with that folder as the root.
 
 Absolute links and `..` stay inside, as for a process that was chrooted there; other mounts and the magic links of
 /proc are refused. The kernel does it (`openat2`, Linux 5.6), so nothing can change between the check and the use.

@@ -1,4 +1,4 @@
-"""Shares of what is bounded, and for whom they count: a stranger is its IPv4 address, or its /64 of IPv6."""
+"""Shares of what is bounded, and for whom they count: an unknown client is its IPv4 address, or its /64 of IPv6."""
 
 from __future__ import annotations
 

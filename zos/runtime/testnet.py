@@ -25,7 +25,7 @@ _LOOP_ROOT = Path("/sys/block")
 
 
 class _Guard:
-    """Hears of every program start in this process (an audit hook cannot be removed, so there is one)."""
+    """Counts every program start in this process (an audit hook cannot be removed, so there is one)."""
 
     def __init__(self) -> None:
         self.watching = False

@@ -180,12 +180,12 @@ class SimChain:
         text = self.send(key, pallet, call, **arguments)
         done: asyncio.Future[tuple[Event, ...]] = asyncio.get_running_loop().create_future()
 
-        def heard(what: str, block: Any) -> None:
+        def on_change(what: str, block: Any) -> None:
             texts = ["0x" + one.hex() for one in block.body] if what == "state" else []
             if text in texts and not done.done():
                 done.set_result(self._events(block.number, texts.index(text)))
 
-        with self.node.listening(heard):
+        with self.node.listening(on_change):
             try:
                 events = await asyncio.wait_for(done, LOST)
             except TimeoutError:

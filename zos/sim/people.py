@@ -202,8 +202,8 @@ class Person:
     async def _push(self, deal: Deal, version: Version) -> None:
         """As clients do: again while the node cannot, and an accepted one whose answer was lost is recognised."""
         document = w.signed(version.body, self.user.key, self.user.twin)
-        door = self.node.provisiond
-        push = door.update if version.body["version"] else door.deploy
+        client = self.node.provisiond
+        push = client.update if version.body["version"] else client.deploy
         end = self.node.loop.time() + PATIENCE
         while True:
             try:

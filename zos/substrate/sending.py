@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from zos.substrate.endpoints import Block, Endpoints
@@ -40,7 +40,6 @@ class Signed:
     """Blocks up to this number do not hold it."""
     refused: str = ""
     """Why the pool did not take it, in a way that a new signature may cure."""
-    heard: list[str] = field(default_factory=list)
 
 
 class Sending:
@@ -164,7 +163,6 @@ class Sending:
                     return await self._holding(str(content), signed)
                 status = word
             if status is None or status in ("usurped", "dropped", "invalid", "finalityTimeout"):
-                signed.heard.append(str(status))
                 if status in ("dropped", "invalid"):
                     signed.refused = f"the pool says {status}"
                 return None

@@ -20,14 +20,14 @@ class MachineFeed:
         return self._infos.get(id)
 
     def put(self, info: MachineInfo) -> None:
-        """Report a machine; watchers hear of it when it changed."""
+        """Report a machine; watchers get it when it changed."""
         if self._infos.get(info.id) != info:
             self._infos[info.id] = info
             for watcher in self._watchers:
                 watcher.notify(info)
 
     def drop(self, last: MachineInfo) -> None:
-        """Forget a machine; `last` is what the watchers hear."""
+        """Forget a machine; watchers get `last`."""
         self._infos.pop(last.id, None)
         for watcher in self._watchers:
             watcher.notify(last)

@@ -87,7 +87,7 @@ class KeyTable:
 
     @staticmethod
     def _hashed(key: bytes) -> tuple[int, int]:
-        # Python's own hash of bytes is keyed with a secret of the process: strangers cannot choose keys that collide.
+        # Python's own hash of bytes is keyed with a secret of the process: clients cannot choose keys that collide.
         value = hash(key)
         return value & (PARTS - 1), (value >> 8) & 0xFFFFFFFF
 

@@ -1,4 +1,4 @@
-"""What the node hears of its contracts after absence, gaps and misbehaviour: never too little, never a false end."""
+"""What the node is told of its contracts after absence, gaps and misbehaviour: never too little, never a false end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def read_up_to(feed: ContractFeed, block: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def heard(link: Link, after: Block, wanted: int) -> list[ContractEvent]:
+async def received(link: Link, after: Block, wanted: int) -> list[ContractEvent]:
     """The first events after a block."""
     events: list[ContractEvent] = []
     async with asyncio.timeout(20):
@@ -81,7 +81,7 @@ async def test_reading_goes_on_from_the_cursor_after_absence(tmp_path: Path, gen
         await b.cancel(first)
         second = await b.contract("0" * 32)
         again = new_feed(tmp_path, b.link)
-        events = await heard(b.link, again.finalized, 2)
+        events = await received(b.link, again.finalized, 2)
         assert [(event.kind, event.contract) for event in events] == [
             (EventKind.CANCELED, first),
             (EventKind.CREATED, second),
@@ -96,7 +96,7 @@ async def test_a_long_absence_is_made_good_by_reading_what_is_there(monkeypatch:
         await b.cancel(first)
         for _ in range(10):
             dev.node.make_block()
-        events = await heard(b.link, Block(before.number, before.hash), 1)
+        events = await received(b.link, Block(before.number, before.hash), 1)
         assert [(event.kind, event.contract) for event in events] == [(EventKind.PRESENT, second)]
 
 
@@ -107,7 +107,7 @@ async def test_events_that_the_chain_no_longer_has_are_made_good_by_reading(monk
         id = await b.contract()
         for _ in range(300):
             dev.node.make_block()
-        events = await heard(b.link, Block(before.number, before.hash), 1)
+        events = await received(b.link, Block(before.number, before.hash), 1)
         assert (events[0].kind, events[0].contract) == (EventKind.PRESENT, id)
 
 
@@ -119,7 +119,7 @@ async def test_events_that_cannot_be_decoded_are_made_good_by_reading() -> None:
         key = (await b.user.runtime()).key("System", "Events")
         dev.node.state.load(key, b"\x04\xff\xff\xff")
         before = Block(block.number - 1, "0x" + block.parent.hex())
-        events = await heard(b.link, before, 1)
+        events = await received(b.link, before, 1)
         assert (events[0].kind, events[0].contract) == (EventKind.PRESENT, id)
 
 
@@ -156,7 +156,7 @@ async def test_a_cut_line_is_followed_up_without_a_gap(tmp_path: Path, generatio
                 await task
         assert feed.detail
         id = await b.contract()
-        events = await heard(link, feed.finalized, 1)
+        events = await received(link, feed.finalized, 1)
         assert (events[0].kind, events[0].contract) == (EventKind.CREATED, id)
 
 

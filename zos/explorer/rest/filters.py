@@ -135,7 +135,7 @@ NODES = (
     _text("gpu_device_id", "a part of the card's id", _contains(GPU.c.id), "gpu"),
     _text("gpu_device_name", "a part of the card's name", _contains(GPU.c.device), "gpu"),
     _text("gpu_vendor_id", "a part of the card's id", _contains(GPU.c.id), "gpu"),
-    _text("gpu_vendor_name", "a part of the card maker's name", _contains(GPU.c.vendor), "gpu"),
+    _text("gpu_vendor_name", "a part of the card vendor's name", _contains(GPU.c.vendor), "gpu"),
     _flag("gpu_available", "the card is used by nobody", _is(GPU.c.contract == 0), "gpu"),
     _flag("healthy", "says of itself that it is healthy", lambda wanted, _: rules.has_health(wanted)),
     Param(

@@ -1,4 +1,4 @@
-"""Reading flists of strangers: what is right comes back as it was, what cannot be is refused with a reason."""
+"""Reading untrusted flists: what is right comes back as it was, what cannot be is refused with a reason."""
 
 from __future__ import annotations
 

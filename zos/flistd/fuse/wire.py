@@ -42,7 +42,7 @@ MAX_WRITE = 4096
 BUFFER = 16 * 1024
 """What a request needs at most: the kernel wants room for a write, and names are short."""
 FOREVER = 365 * 24 * 3600
-"""A flist never changes, so the kernel may believe what it heard."""
+"""A flist never changes, so the kernel may cache what it was told."""
 
 IN = struct.Struct("<IIQQIIIHH")
 OUT = struct.Struct("<IiQ")

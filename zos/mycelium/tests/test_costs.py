@@ -1,4 +1,4 @@
-"""What a stranger's control messages may make the router do."""
+"""What an unknown peer's control messages may make the router do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zos.mycelium.routes import Router
 from zos.mycelium.table import MAX_ENTRIES, Entry, Peer
 from zos.mycelium.tests.world import World
 
-STRANGER, OTHER, POLITE = Peer(1), Peer(2), Peer(3)
+GREEDY, OTHER, POLITE = Peer(1), Peer(2), Peer(3)
 MANY = 20_000
 
 
@@ -23,7 +23,7 @@ def prefix(number: int) -> bytes:
 def router_with(count: int, *peers: Peer) -> Router:
     """One whose peers have routes to so many subnets, the first peer the best."""
     router = Router(bytes(40), 0.0)
-    for cost, peer in enumerate((STRANGER, OTHER, POLITE)):
+    for cost, peer in enumerate((GREEDY, OTHER, POLITE)):
         router.add_peer(peer, cost, 0.0)
     for number in range(count):
         for metric, peer in enumerate(peers):
@@ -43,17 +43,17 @@ def test_requests_for_all_routes_cost_no_more_than_one() -> None:
     """3.9 kB of them took 18 seconds."""
     router = router_with(MANY, OTHER)
     began = thread_time()
-    effects = [effect for _ in range(260) for effect in router.receive(STRANGER, RouteRequest(None), 1.0)]
+    effects = [effect for _ in range(260) for effect in router.receive(GREEDY, RouteRequest(None), 1.0)]
     assert thread_time() - began < 0.1
     assert len(effects) == backlog.AT_ONCE
     assert len(drained(router)) == MANY - backlog.AT_ONCE
-    assert router.receive(STRANGER, RouteRequest(None), 2.0), "when it has got all it may ask again"
+    assert router.receive(GREEDY, RouteRequest(None), 2.0), "when it has got all it may ask again"
 
 
 def test_a_lost_peers_routes_are_taken_back_in_pieces_and_one_in_use_at_once() -> None:
-    router = router_with(MANY, STRANGER, OTHER)
+    router = router_with(MANY, GREEDY, OTHER)
     began = thread_time()
-    router.drop_peer(STRANGER, 1.0)
+    router.drop_peer(GREEDY, 1.0)
     assert thread_time() - began < 0.1
     wanted = prefix(MANY - 1)
     assert router.route(wanted) is None, "not through a peer that is gone"
@@ -63,7 +63,7 @@ def test_a_lost_peers_routes_are_taken_back_in_pieces_and_one_in_use_at_once() -
     assert found.peer == OTHER
     assert any(isinstance(one, Send) for one in effects)
     drained(router)
-    assert not router.table.prefixes(STRANGER)
+    assert not router.table.prefixes(GREEDY)
     for number in islice(range(MANY), 0, None, 1000):
         route = router.route(prefix(number))
         assert route is not None
@@ -73,9 +73,9 @@ def test_a_lost_peers_routes_are_taken_back_in_pieces_and_one_in_use_at_once() -
 def test_one_peer_leaves_the_others_places_for_their_routes() -> None:
     router = router_with(0)
     for number in range(MAX_ENTRIES):
-        if not router.table.has_room(STRANGER):
+        if not router.table.has_room(GREEDY):
             break
-        router.table.put(prefix(number), Entry(STRANGER, bytes(40), 1, 1, 1000.0))
+        router.table.put(prefix(number), Entry(GREEDY, bytes(40), 1, 1, 1000.0))
     assert len(router.table) == MAX_ENTRIES // 2
     world = World(1)
     own = world.members[0].own

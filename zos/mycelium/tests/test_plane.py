@@ -73,13 +73,13 @@ def test_a_packet_waits_for_its_route():
 
 def test_a_packet_to_an_unknown_subnet_is_answered_with_an_error():
     world = line(2)
-    stranger = identity(b"\x07" * 32)
-    packet = ipv6(world.prefix(0) + HOST, stranger.prefix + HOST)
+    unknown = identity(b"\x07" * 32)
+    packet = ipv6(world.prefix(0) + HOST, unknown.prefix + HOST)
     world.members[0].plane.from_tun(world.prefix(0), packet, world.now)
     world.wait(16)
     ((_, answer),) = world.members[0].arrived
     assert error(answer) == (icmp.UNREACHABLE, icmp.NO_ROUTE, packet)
-    assert Lost(stranger.prefix) in world.members[0].effects
+    assert Lost(unknown.prefix) in world.members[0].effects
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from zos.errors import ZosError
 
 
 class FakeChain:
-    """Contracts and twins; `emit` is what watchers hear."""
+    """Contracts and twins; watchers get what `emit` is given."""
 
     def __init__(self, node: int) -> None:
         self.node = node

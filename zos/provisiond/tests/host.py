@@ -135,10 +135,10 @@ class FakeKyc:
     """Knows everybody but those whom the test names."""
 
     def __init__(self) -> None:
-        self.strangers: set[int] = set()
+        self.unverified: set[int] = set()
 
     async def check(self, twin: int) -> None:
-        if twin in self.strangers:
+        if twin in self.unverified:
             raise NotVerified(twin=twin)
 
 

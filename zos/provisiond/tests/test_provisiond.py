@@ -704,7 +704,7 @@ async def test_a_stranger_deploys_nothing_and_what_he_has_runs_on(tmp_path: Path
     async with node(tmp_path, host) as door:
         await door.deploy(u.signed(body), u.TWIN)
         await becomes(door, 5, "vm1", "ok")
-        host.kyc.strangers.add(u.TWIN)
+        host.kyc.unverified.add(u.TWIN)
         with pytest.raises(NotVerified):
             await door.deploy(u.signed(u.document(6, *VM)), u.TWIN)
         assert await state(door, 5, "vm1") == "ok"

@@ -117,7 +117,7 @@ def contract(host: FakeHost, id: int, body: Mapping[str, Any], **changes: Any) -
 
 
 def cancel(host: FakeHost, id: int) -> None:
-    """The contract is over, and the node hears of it."""
+    """The contract is over, and the node is told."""
     host.chain.contracts.pop(id)
     host.chain.block = Block(host.chain.block.number + 1, "0x" + "0b" * 32)
     host.chain.emit(ContractEvent(EventKind.CANCELED, id, host.chain.block))

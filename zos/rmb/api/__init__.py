@@ -1,4 +1,4 @@
-"""The door of rmb."""
+"""rmb's API."""
 
 from zos.rmb.api.client import RmbClient
 from zos.rmb.api.errors import NotForUs, NoVault

@@ -1,4 +1,4 @@
-"""The client of rmb's door."""
+"""The client of rmb's API."""
 
 from __future__ import annotations
 

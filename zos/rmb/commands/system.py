@@ -73,7 +73,7 @@ async def _modules(node: Node) -> dict[str, Any]:
 
 
 def module(unit: UnitInfo) -> dict[str, Any]:
-    """One daemon, with its door as the object that it offers."""
+    """One daemon, with its API as the object that it offers."""
     is_up = unit.state is UnitState.RUNNING
     since = datetime.fromtimestamp(unit.since, UTC).isoformat().replace("+00:00", "Z")
     shown: dict[str, Any] = {

@@ -60,7 +60,7 @@ class Line:
     async def send(self, frame: bytes | str) -> None:
         await (await self.socket()).send(frame)
 
-    async def heard(self) -> Envelope:
+    async def received(self) -> Envelope:
         return Envelope.FromString(await asyncio.wait_for((await self.socket()).recv(decode=False), 5))
 
 

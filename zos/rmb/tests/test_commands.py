@@ -32,7 +32,7 @@ from zos.rmb.commands.network import public
 from zos.rmb.commands.perf import NoResult
 from zos.rmb.commands.storage import pool
 from zos.rmb.router import Access, Unauthorized, find
-from zos.rmb.tests.world import DMI, FARMER, GEOIP, OPERATOR, STRANGER, USER, World, unit, world
+from zos.rmb.tests.world import DMI, FARMER, GEOIP, OPERATOR, OUTSIDER, USER, World, unit, world
 from zos.storaged.api.types import Pool, PoolKind, PoolState
 from zos.verbs.primitive import find as types
 from zos.vmd.api import MachineId
@@ -262,7 +262,7 @@ def test_changes_end_each_version_with_what_came_last_and_repeat_nothing(log: li
 async def test_what_is_somebody_elses_or_unknown_is_not_found(tmp_path: Path, command: str):
     async with world(tmp_path) as w:
         await deployed(w, u.zmount())
-        for caller, contract in ((STRANGER, 5), (USER, 6), (FARMER, 5), (OPERATOR, 5)):
+        for caller, contract in ((OUTSIDER, 5), (USER, 6), (FARMER, 5), (OPERATOR, 5)):
             with pytest.raises(NoSuchDeployment, match=r"^deployment not found$"):
                 await w.ask(command, {"contract_id": contract}, caller)
         with pytest.raises(NoSuchDeployment):
@@ -280,13 +280,13 @@ async def test_list_is_the_callers_own_and_only_what_lives(tmp_path: Path):
         await w.ask("zos.deployment.deploy", u.signed(failing))
         await w.becomes(6, "disk2", "error")
         assert [one["contract_id"] for one in await w.ask("zos.deployment.list")] == [5]
-        assert await w.ask("zos.deployment.list", caller=STRANGER) == []
+        assert await w.ask("zos.deployment.list", caller=OUTSIDER) == []
 
 
 async def test_delete_is_always_refused(tmp_path: Path):
     async with world(tmp_path) as w:
         await deployed(w, u.zmount())
-        for caller in (USER, STRANGER):
+        for caller in (USER, OUTSIDER):
             with pytest.raises(ZosError) as caught:
                 await w.ask("zos.deployment.delete", {"contract_id": 5}, caller)
             assert str(caught.value) == "deletion over the api is disabled, please cancel your contract instead"
@@ -299,7 +299,7 @@ async def test_nobody_deploys_or_updates_in_anothers_name(tmp_path: Path):
         u.contract(w.provision, 5, body)
         for command in ("zos.deployment.deploy", "zos.deployment.update"):
             with pytest.raises(TwinMismatch, match=r"^twin id mismatch \(deployment: 26, message: 27\)$"):
-                await w.ask(command, u.signed(body), STRANGER)
+                await w.ask(command, u.signed(body), OUTSIDER)
             for empty in (b"", b"null"):
                 with pytest.raises(TwinMismatch, match=r"deployment: 0, message: 26"):
                     await w.ask(command, empty)
@@ -357,7 +357,7 @@ async def test_private_addresses_are_those_of_the_callers_machines_in_his_networ
         await deployed(w, *VM)
         assert await w.ask("zos.network.list_private_ips", {"network_name": "net1"}) == ["10.20.2.5"]
         assert await w.ask("zos.network.list_private_ips", {"network_name": "net2"}) == []
-        assert await w.ask("zos.network.list_private_ips", {"network_name": "net1"}, STRANGER) == []
+        assert await w.ask("zos.network.list_private_ips", {"network_name": "net1"}, OUTSIDER) == []
         with pytest.raises(Malformed):
             await w.ask("zos.network.list_private_ips", {"network_name": 1})
 
@@ -560,7 +560,7 @@ async def test_operators_list_everybodys_deployments(tmp_path: Path):
         wanted = {"deployments": [{"twin_id": USER, "contract_id": 5, "workloads": states}]}
         for argument in (None, {"twin_id": 0}, {"twin_id": USER}):
             assert await w.ask("zos.debug.deployment.list", argument, OPERATOR) == wanted
-        nobody = await w.ask("zos.debug.deployment.list", {"twin_id": STRANGER}, OPERATOR)
+        nobody = await w.ask("zos.debug.deployment.list", {"twin_id": OUTSIDER}, OPERATOR)
         assert nobody == {"deployments": []}
 
 

@@ -79,7 +79,7 @@ class Ear:
     def gone(self, line: RelayConnection) -> None:
         self.lost += 1
 
-    async def heard(self) -> bytes:
+    async def received(self) -> bytes:
         return await asyncio.wait_for(self.frames.get(), 5)
 
 
@@ -215,7 +215,7 @@ async def test_a_relay_that_fails_in_every_way_is_joined_when_it_is_well_again()
 
     ear = Ear()
     async with relay(play) as url, connecting(url, ear) as line:
-        assert [await ear.heard() for _ in range(3)] == [b"one", b"", b"two"], "text is passed over"
+        assert [await ear.received() for _ in range(3)] == [b"one", b"", b"two"], "text is passed over"
         assert (tried, ear.lost, line.trouble, line.twin) == (6, 4, "", 1)
 
 

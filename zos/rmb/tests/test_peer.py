@@ -23,7 +23,7 @@ from zos.runtime.clock import SystemClock
 async def test_an_encrypted_request_is_answered_encrypted_to_the_session_that_asked() -> None:
     async with node() as (relay, _):
         await relay.send((await asked()).SerializeToString())
-        seen = await relay.heard()
+        seen = await relay.received()
         assert seen.WhichOneof("payload") == "cipher"
         assert await opened(seen) == b'["1","do",1]'
 
@@ -31,7 +31,7 @@ async def test_an_encrypted_request_is_answered_encrypted_to_the_session_that_as
 async def test_a_twin_without_a_key_is_answered_in_plain() -> None:
     async with node() as (relay, _):
         await relay.send((await asked(PLAIN)).SerializeToString())
-        seen = await relay.heard()
+        seen = await relay.received()
         assert (seen.WhichOneof("payload"), await opened(seen, PLAIN)) == ("plain", b'["6","do",1]')
 
 
@@ -41,13 +41,13 @@ async def test_an_empty_plain_body_of_a_twin_with_a_key_is_no_argument() -> None
 
     async with node() as (relay, _):
         await relay.send((await asked(change=emptied)).SerializeToString())
-        assert await opened(await relay.heard()) == b'["1","do","empty"]'
+        assert await opened(await relay.received()) == b'["1","do","empty"]'
 
 
 async def test_an_answer_is_never_empty() -> None:
     async with node() as (relay, _):
         await relay.send((await asked(command="nothing")).SerializeToString())
-        assert await opened(await relay.heard()) == b"null"
+        assert await opened(await relay.received()) == b"null"
 
 
 def late(made: Envelope) -> None:
@@ -78,7 +78,7 @@ def torn(made: Envelope) -> None:
 async def test_what_is_refused_is_said_with_its_code(change: Change | None, command: str, code: int, text: str) -> None:
     async with node() as (relay, _):
         await relay.send((await asked(command=command, change=change)).SerializeToString())
-        seen = await relay.heard()
+        seen = await relay.received()
         env.check_signature(seen, NODE.record)
         assert (seen.error.code, text in seen.error.message) == (code, True)
 
@@ -86,7 +86,7 @@ async def test_what_is_refused_is_said_with_its_code(change: Change | None, comm
 async def test_a_message_without_a_schema_is_json() -> None:
     async with node() as (relay, _):
         await relay.send((await asked(change=no_schema)).SerializeToString())
-        assert await opened(await relay.heard()) == b'["1","do",1]'
+        assert await opened(await relay.received()) == b'["1","do",1]'
 
 
 async def test_a_wrong_signature_and_an_unknown_twin_are_told() -> None:
@@ -94,10 +94,10 @@ async def test_a_wrong_signature_and_an_unknown_twin_are_told() -> None:
         made = await asked()
         made.request.command = "other"
         await relay.send(made.SerializeToString())
-        seen = await relay.heard()
+        seen = await relay.received()
         assert (seen.error.code, "invalid signature" in seen.error.message) == (104, True)
         await relay.send((await asked(Twin(77))).SerializeToString())
-        assert (await relay.heard()).error.code == 103
+        assert (await relay.received()).error.code == 103
 
 
 async def test_an_encrypted_message_of_a_twin_without_a_key_is_refused() -> None:
@@ -106,17 +106,17 @@ async def test_an_encrypted_message_of_a_twin_without_a_key_is_refused() -> None
 
     async with node() as (relay, _):
         await relay.send((await asked(PLAIN, change=sealed)).SerializeToString())
-        assert (await relay.heard()).error.code == 105
+        assert (await relay.received()).error.code == 105
 
 
 async def test_a_replayed_message_is_dealt_with_once() -> None:
     async with node() as (relay, peer):
         frame = (await asked(uid="first")).SerializeToString()
         await relay.send(frame)
-        assert (await relay.heard()).uid == "first"
+        assert (await relay.received()).uid == "first"
         await relay.send(frame)
         await relay.send((await asked(uid="second")).SerializeToString())
-        assert (await relay.heard()).uid == "second"
+        assert (await relay.received()).uid == "second"
         assert peer.dropped == 1
 
 
@@ -129,7 +129,7 @@ async def test_what_is_not_for_us_or_no_envelope_is_dropped() -> None:
         await relay.send(b"\xff\xff")
         await relay.send("text")
         await relay.send((await asked(uid="good")).SerializeToString())
-        assert (await relay.heard()).uid == "good"
+        assert (await relay.received()).uid == "good"
         assert peer.dropped == 2
 
 
@@ -142,7 +142,7 @@ async def test_a_flood_of_one_twin_is_dropped_and_another_is_served() -> None:
             if number == 5_000:
                 await socket.send((await asked(uid="polite")).SerializeToString())
         async with asyncio.timeout(20):
-            while (await relay.heard()).uid != "polite":
+            while (await relay.received()).uid != "polite":
                 pass
             while peer.dropped < 9_000:
                 await asyncio.sleep(0.01)
@@ -161,7 +161,7 @@ async def test_a_message_on_which_we_stumble_does_not_cut_us_off(caplog: pytest.
         for uid in ("one", "two"):
             await relay.send((await asked(PLAIN, uid=uid)).SerializeToString())
             await relay.send((await asked(uid=uid)).SerializeToString())
-            assert (await relay.heard()).uid == uid
+            assert (await relay.received()).uid == uid
         assert peer.dropped == 1
     assert "KeyError" in caplog.text
 
@@ -186,9 +186,9 @@ async def test_what_a_twin_asks_all_at_once_is_all_answered_in_turns_and_another
         for number in range(100):
             await relay.send((await asked(uid=f"batch {number}")).SerializeToString())
         await relay.send((await asked(PLAIN, uid="other")).SerializeToString())
-        assert (await relay.heard()).uid == "other"
+        assert (await relay.received()).uid == "other"
         free.set()
-        answers = [await relay.heard() for _ in range(100)]
+        answers = [await relay.received() for _ in range(100)]
     assert {seen.uid for seen in answers} == {f"batch {number}" for number in range(100)}
     assert {seen.WhichOneof("message") for seen in answers} == {"response"}
     assert most == PER_TWIN
@@ -199,7 +199,7 @@ async def test_a_relay_that_dies_is_joined_again() -> None:
         await (await relay.socket()).close()
         await relay.again()
         await relay.send((await asked()).SerializeToString())
-        assert await opened(await relay.heard()) == b'["1","do",1]'
+        assert await opened(await relay.received()) == b'["1","do",1]'
 
 
 async def test_a_relay_that_lies_floods_or_sends_too_much_harms_nobody() -> None:
@@ -216,13 +216,13 @@ async def test_a_relay_that_lies_floods_or_sends_too_much_harms_nobody() -> None
         await socket.send(large.SerializeToString())
         await socket.send(bytes(env.LARGEST + 1))
         await bad.send((await asked()).SerializeToString())
-        assert await opened(await bad.heard()) == b'["1","do",1]', "one message is dropped, the connection stays"
+        assert await opened(await bad.received()) == b'["1","do",1]', "one message is dropped, the connection stays"
         with contextlib.suppress(Exception):
             await socket.send(bytes(env.FRAME + 1))
         again = await asked()
         again.uid = "again"
         await good.send((await env.signed(again, USER.key)).SerializeToString())
-        assert await opened(await good.heard()) == b'["1","do",1]'
+        assert await opened(await good.received()) == b'["1","do",1]'
 
 
 async def test_an_answer_of_many_megabytes_reaches_who_asked() -> None:
@@ -230,7 +230,7 @@ async def test_an_answer_of_many_megabytes_reaches_who_asked() -> None:
     chain.add(USER, NODE)
     async with line() as relay, joined(USER, chain, relay.url) as me:
         call = asyncio.create_task(me.call(3, "x"))
-        made = env.answer(await relay.heard(), Address(twin=3), SystemClock().time())
+        made = env.answer(await relay.received(), Address(twin=3), SystemClock().time())
         made.response.SetInParent()
         made.cipher = seal(await NODE.secret.shared(USER.secret.public), b"1" * 9_000_000)
         await relay.send((await env.signed(made, NODE.key)).SerializeToString())
@@ -238,7 +238,7 @@ async def test_an_answer_of_many_megabytes_reaches_who_asked() -> None:
 
 
 async def answering(relay: Line, make: Callable[[Envelope], Awaitable[Envelope]]) -> None:
-    seen = await relay.heard()
+    seen = await relay.received()
     await relay.send((await make(seen)).SerializeToString())
 
 
@@ -260,7 +260,7 @@ async def test_a_forged_answer_is_not_believed_and_the_true_one_is() -> None:
 
     async with line() as relay, joined(USER, chain, relay.url) as me:
         call = asyncio.create_task(me.call(3, "x"))
-        seen = await relay.heard()
+        seen = await relay.received()
         assert seen.WhichOneof("payload") == "cipher"
         for make in (forged, true):
             await relay.send((await make(seen)).SerializeToString())
@@ -279,7 +279,7 @@ async def test_silence_absence_and_refusal_are_different_errors() -> None:
     async with line() as relay, joined(USER, chain, relay.url) as me:
         with pytest.raises(NoAnswer):
             await me.call(3, "x", deadline=0.05)
-        await relay.heard()
+        await relay.received()
         with pytest.raises(UnknownTwin):
             await me.call(50, "x")
         call = asyncio.create_task(me.call(3, "x"))

@@ -52,13 +52,13 @@ def relay_says(seen: Envelope, text: str = "destination offline") -> bytes:
 
 async def first_of(one: Line, two: Line) -> tuple[Line, Line, Envelope]:
     """Who was given the message, and who was not."""
-    hearing = [asyncio.create_task(each.heard()) for each in (one, two)]
-    done, left = await asyncio.wait(hearing, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    receiving = [asyncio.create_task(each.received()) for each in (one, two)]
+    done, left = await asyncio.wait(receiving, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     seen = done.pop().result()
-    return (one, two, seen) if hearing[0].done() and not hearing[0].cancelled() else (two, one, seen)
+    return (one, two, seen) if receiving[0].done() and not receiving[0].cancelled() else (two, one, seen)
 
 
 async def test_a_request_that_comes_over_both_relays_is_served_once() -> None:
@@ -89,7 +89,7 @@ async def test_what_one_relay_says_of_a_request_it_never_had_is_nothing() -> Non
         await bearer.send(await answer(seen))
         assert await call == b'"true"'
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(liar.heard(), 0.05)
+            await asyncio.wait_for(liar.received(), 0.05)
 
 
 async def test_a_relay_that_says_it_cannot_is_passed_over_for_the_other() -> None:
@@ -97,7 +97,7 @@ async def test_a_relay_that_says_it_cannot_is_passed_over_for_the_other() -> Non
         call = asyncio.create_task(me.call(NODE.id, "x", deadline=5))
         liar, other, seen = await first_of(one, two)
         await liar.send(relay_says(seen))
-        again = await other.heard()
+        again = await other.received()
         assert again == seen, "the same message, so that who got it already deals with it once"
         await liar.send(relay_says(seen, "again"))
         await other.send(await answer(seen))
@@ -109,7 +109,7 @@ async def test_when_no_relay_can_the_last_one_says_why() -> None:
         call = asyncio.create_task(me.call(NODE.id, "x", deadline=5))
         first, second, seen = await first_of(one, two)
         await first.send(relay_says(seen, "one"))
-        await second.heard()
+        await second.received()
         await second.send(relay_says(seen, "two"))
         with pytest.raises(Refused, match="the relay says: two"):
             await call
@@ -120,7 +120,7 @@ async def test_a_relay_that_dies_with_a_request_is_replaced_by_the_other() -> No
         call = asyncio.create_task(me.call(NODE.id, "x", deadline=5))
         dying, other, seen = await first_of(one, two)
         (await dying.socket()).transport.abort()
-        assert (await other.heard()).uid == seen.uid
+        assert (await other.received()).uid == seen.uid
         await other.send(await answer(seen))
         assert await call == b'"true"'
 
@@ -130,10 +130,10 @@ async def test_the_only_relay_that_dies_with_a_request_is_given_it_again() -> No
     chain.add(USER, NODE)
     async with line() as relay, joined(USER, chain, relay.url) as me:
         call = asyncio.create_task(me.call(NODE.id, "x", deadline=5))
-        seen = await relay.heard()
+        seen = await relay.received()
         (await relay.socket()).transport.abort()
         await relay.again()
-        assert (await relay.heard()).uid == seen.uid
+        assert (await relay.received()).uid == seen.uid
         await relay.send(await answer(seen))
         assert await call == b'"true"'
 
@@ -164,7 +164,7 @@ async def test_an_answer_goes_back_by_the_other_relay_when_its_own_has_died() ->
             while peer.connections[0].up.is_set():
                 await asyncio.sleep(0.005)
         go.set()
-        assert await opened(await two.heard()) == b"1"
+        assert await opened(await two.received()) == b"1"
 
 
 async def test_a_relay_that_invents_twins_makes_us_ask_the_chain_little_and_the_other_is_served() -> None:
@@ -180,7 +180,7 @@ async def test_a_relay_that_invents_twins_makes_us_ask_the_chain_little_and_the_
             await socket.send(made.SerializeToString())
             if number == 2500:
                 await good.send((await asked()).SerializeToString())
-        assert await opened(await good.heard()) == b'["1","do",1]'
+        assert await opened(await good.received()) == b'["1","do",1]'
         async with asyncio.timeout(10):
             while peer.dropped < 4900:
                 await asyncio.sleep(0.01)
@@ -254,7 +254,7 @@ async def test_a_polite_twin_is_served_while_another_sends_ten_thousand_a_second
                 await mine.send(frame)
                 if flooding:
                     flood()
-                while (await mine.heard()).uid != f"{label} {number}":
+                while (await mine.received()).uid != f"{label} {number}":
                     pass  # answers to the loud twin, as far as its rate goes
                 found.append(thread_time() - began)
             return median(found)

@@ -1,4 +1,4 @@
-"""A twin's vault: who is given what, over a relay and through the node's door."""
+"""A twin's vault: who is given what, over a relay and through the node's API."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ async def relay(*twins: Twin) -> AsyncIterator[tuple[Chain, str]]:
         yield chain, f"ws://127.0.0.1:{port}"
 
 
-def keeper(told: list[tuple[int, str]]) -> vault.Vault:
+def answering(told: list[tuple[int, str]]) -> vault.Vault:
     return vault.Vault(lambda twin, hash: DOCUMENTS.get((twin, hash)), lambda *given: told.append(given))
 
 
 @asynccontextmanager
-async def door(peer: Peer, folder: Path, twin: Twin = NODE) -> AsyncIterator[RmbClient]:
+async def client(peer: Peer, folder: Path, twin: Twin = NODE) -> AsyncIterator[RmbClient]:
     async with Bus(folder) as bus:
         services = [(RmbService(peer, twin.secret), add_RmbServicer_to_server)]
         async with listening(bus.socket("rmb"), services, Health()):
@@ -54,9 +54,9 @@ async def test_a_node_is_given_the_document_that_is_for_it(tmp_path: Path) -> No
     told: list[tuple[int, str]] = []
     async with (
         relay(OWNER, NODE) as (chain, url),
-        joined(OWNER, chain, url, handler=keeper(told).handle, session=vault.SESSION),
+        joined(OWNER, chain, url, handler=answering(told).handle, session=vault.SESSION),
         joined(NODE, chain, url) as node,
-        door(node, tmp_path) as rmb,
+        client(node, tmp_path) as rmb,
     ):
         assert await rmb.fetch_deployment(OWNER.id, vault.SESSION, HASH) == b'{"version":0}'
     assert told == [(NODE.id, HASH)]
@@ -66,7 +66,7 @@ async def test_another_node_another_hash_and_another_command_are_given_nothing()
     told: list[tuple[int, str]] = []
     async with (
         relay(OWNER, NODE, OTHER) as (chain, url),
-        joined(OWNER, chain, url, handler=keeper(told).handle, session=vault.SESSION),
+        joined(OWNER, chain, url, handler=answering(told).handle, session=vault.SESSION),
         joined(NODE, chain, url) as node,
         joined(OTHER, chain, url) as other,
     ):
@@ -83,7 +83,7 @@ async def test_another_node_another_hash_and_another_command_are_given_nothing()
 
 
 async def test_a_closed_vault_is_told_as_such_and_may_be_asked_again(tmp_path: Path) -> None:
-    async with relay(NODE) as (chain, url), joined(NODE, chain, url) as node, door(node, tmp_path) as rmb:
+    async with relay(NODE) as (chain, url), joined(NODE, chain, url) as node, client(node, tmp_path) as rmb:
         with pytest.raises(NoVault) as closed:
             await rmb.fetch_deployment(OWNER.id, vault.SESSION, HASH)
     assert closed.value.kind == "not now"

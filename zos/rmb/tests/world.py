@@ -51,7 +51,7 @@ from zos.vmd.daemon import Config as VmConfig
 from zos.vmd.daemon import Vmd
 from zos.vmd.fake import FakeHost as FakeVmHost
 
-USER, STRANGER, FARMER, OPERATOR = 26, 27, 9, 5
+USER, OUTSIDER, FARMER, OPERATOR = 26, 27, 9, 5
 FARM = 3
 GEOIP = "http://geoip/"
 NOW = 1_700_000_000.0
@@ -100,7 +100,7 @@ class FakeMachine:
 
 @dataclass
 class FakeChainDoor(ChainServicer):
-    """The parts of chain's door that commands use."""
+    """The parts of chain's client that commands use."""
 
     connected: bool = True
     farms: dict[int, Farm] = field(default_factory=lambda: {FARM: Farm(FARM, "farm", FARMER)})

@@ -1,4 +1,4 @@
-"""Nothing in a stranger's tree leads out of it."""
+"""Nothing in an untrusted tree leads out of it."""
 
 from __future__ import annotations
 

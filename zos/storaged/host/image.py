@@ -1,4 +1,4 @@
-"""Copying an image out of a stranger's tree."""
+"""Copying an image out of an untrusted tree."""
 
 from __future__ import annotations
 

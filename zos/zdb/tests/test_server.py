@@ -1,4 +1,4 @@
-"""The server among strangers: lengths are bounded, answers wait for the disk, a connection costs only itself."""
+"""The server among hostile clients: lengths are bounded, answers wait for the disk, a connection costs only itself."""
 
 from __future__ import annotations
 

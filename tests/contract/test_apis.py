@@ -1,4 +1,4 @@
-"""Every door is whole: generated code is what its definition says, clients and services speak all of it."""
+"""Every API is whole: generated code is what its definition says, clients and services speak all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zos.bus.generate import ROOT, generate, protos
 from zos.errors import ZosError
 
 ALL = protos()
-DOORS = [path for path in ALL if "\nservice " in (ROOT / path).read_text()]
+APIS = [path for path in ALL if "\nservice " in (ROOT / path).read_text()]
 """The others are formats of the grid."""
 
 
@@ -25,8 +25,8 @@ def test_generated_code_is_what_the_definitions_say(tmp_path: Path):
     assert not stale, "run `make proto`"
 
 
-@pytest.mark.parametrize("proto", DOORS, ids=lambda path: path.stem)
-def test_a_door_is_one_service_in_the_package_of_its_owner(proto: Path):
+@pytest.mark.parametrize("proto", APIS, ids=lambda path: path.stem)
+def test_an_api_is_one_service_in_the_package_of_its_owner(proto: Path):
     module = importlib.import_module(str(proto.with_suffix("")).replace("/", ".") + "_pb2")
     services = list(module.DESCRIPTOR.services_by_name)
     assert len(services) == 1
@@ -34,8 +34,8 @@ def test_a_door_is_one_service_in_the_package_of_its_owner(proto: Path):
         assert module.DESCRIPTOR.package == f"zos.{proto.stem}.v1"
 
 
-@pytest.mark.parametrize("proto", [p for p in DOORS if p.parent.name == "api"], ids=lambda path: path.stem)
-def test_the_service_answers_every_call_of_its_door(proto: Path):
+@pytest.mark.parametrize("proto", [p for p in APIS if p.parent.name == "api"], ids=lambda path: path.stem)
+def test_the_service_answers_every_call_of_its_api(proto: Path):
     owner = proto.stem
     messages = importlib.import_module(f"zos.{owner}.api.{owner}_pb2")
     service = importlib.import_module(f"zos.{owner}.service")
@@ -45,19 +45,19 @@ def test_the_service_answers_every_call_of_its_door(proto: Path):
         assert any(method.name in vars(cls) for cls in servicers), f"{owner} does not answer {method.name}"
 
 
-@pytest.mark.parametrize("proto", [p for p in DOORS if p.parent.name == "api"], ids=lambda path: path.stem)
-def test_the_client_is_a_door_of_the_right_name(proto: Path):
+@pytest.mark.parametrize("proto", [p for p in APIS if p.parent.name == "api"], ids=lambda path: path.stem)
+def test_the_client_is_one_of_the_right_name(proto: Path):
     client = importlib.import_module(f"zos.{proto.stem}.api.client")
-    doors = [
+    clients = [
         cls
         for cls in vars(client).values()
         if isinstance(cls, type) and issubclass(cls, DaemonClient) and cls is not DaemonClient
     ]
-    assert [door.name for door in doors] == [proto.stem]
+    assert [client.name for client in clients] == [proto.stem]
 
 
 def test_every_refusal_has_a_reason_of_its_package_and_a_text_that_renders():
-    for proto in DOORS:
+    for proto in APIS:
         if (proto.parent / "errors.py").exists():
             importlib.import_module(str(proto.parent / "errors").replace("/", "."))
     assert ZosError.known
