@@ -1,4 +1,4 @@
-"""What a lab refuses."""
+"""Errors of labs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Busy(ZosError):
 
 
 class NoLab(ZosError):
-    """There is nothing to talk to."""
+    """There is no running lab of this name."""
 
     reason = "lab.none"
     status = Status.NOT_FOUND
@@ -95,7 +95,7 @@ class BadName(ZosError):
 
 
 class NoRoom(ZosError):
-    """Said before anything is built: a lab without room would fail later, and nobody would know why."""
+    """Raised before anything is built: a lab without space fails later, for no visible reason."""
 
     reason = "lab.no_room"
     status = Status.RESOURCE_EXHAUSTED

@@ -217,8 +217,8 @@ class LinuxHost:
         while not (run / "ready").exists():
             alive = Path(f"/proc/{pid}/cmdline").exists()
             if not alive or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip()[-500:]
-                problem = said or ("it ended at once" if not alive else f"not ready after {READY_DEADLINE:.0f} s")
+                output = log.read_text(errors="replace").strip()[-500:]
+                problem = output or ("it ended at once" if not alive else f"not ready after {READY_DEADLINE:.0f} s")
                 raise BoxFailed(name=box.name, problem=problem, log=log)
             await asyncio.sleep(0.01)
 

@@ -2,9 +2,9 @@
 
     python -m zos.lab.kyc --listen ADDRESS:PORT --cert FILE --key FILE --verdict FILE
 
-It is a forward proxy (CONNECT) for the names of those alone: it ends the TLS there with the lab's certificate. KYC says
-what the verdict's file holds (JSON: address or twin → status; "" for everybody else), and says so without TLS and proxy
-too, for nodes that are told to ask.
+It is a forward proxy (CONNECT) for the names of those alone: it ends the TLS there with the lab's certificate. KYC
+answers with the verdict's file (JSON: address or twin → status; "" for everybody else), also without TLS and proxy, for
+nodes that are configured to ask.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Kyc:
         self._verdict = verdict
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: a question, or CONNECT, then TLS, then one question."""
+        """One connection: a request, or CONNECT, then TLS, then one request."""
         try:
             async with asyncio.timeout(DEADLINE):
                 method, target = await _request(reader)
@@ -50,13 +50,13 @@ class Kyc:
                     name = target.rpartition(":")[0]
                     if name not in (*KYC_NAMES, TERMS_NAME):
                         problem = f"this lab is a proxy for {KYC_NAMES[0]} and {TERMS_NAME} alone, not for {name}"
-                        await _say(writer, "403 Forbidden", json.dumps({"error": problem}).encode())
+                        await _respond(writer, "403 Forbidden", json.dumps({"error": problem}).encode())
                         return
                     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                     await writer.drain()
                     await writer.start_tls(self._tls)
                     method, target = await _request(reader)
-                await _say(writer, *self.answer(name, target))
+                await _respond(writer, *self.answer(name, target))
         except (TimeoutError, OSError, ssl.SSLError, ValueError, asyncio.IncompleteReadError) as err:
             log.info("a connection ended: %s", err or type(err).__name__)
         finally:
@@ -80,9 +80,9 @@ class Kyc:
 
     def verdict(self, query: str) -> str:
         """The status of one user: clients name the address (`client_id`), nodes the twin (`twin_id`)."""
-        asked = dict(parse_qsl(query))
+        fields = dict(parse_qsl(query))
         known = verdicts(self._verdict)
-        return known.get(asked.get("client_id") or asked.get("twin_id", ""), known.get("", VERIFIED))
+        return known.get(fields.get("client_id") or fields.get("twin_id", ""), known.get("", VERIFIED))
 
 
 def verdicts(path: Path) -> dict[str, str]:
@@ -100,7 +100,7 @@ async def _request(reader: asyncio.StreamReader) -> tuple[str, str]:
     return method, target
 
 
-async def _say(writer: asyncio.StreamWriter, status: str, body: bytes) -> None:
+async def _respond(writer: asyncio.StreamWriter, status: str, body: bytes) -> None:
     kind = "text/plain" if body is TERMS else "application/json"
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
@@ -108,7 +108,7 @@ async def _say(writer: asyncio.StreamWriter, status: str, body: bytes) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="zos.lab.kyc", description="A KYC service that says what a file says.")
+    parser = argparse.ArgumentParser(prog="zos.lab.kyc", description="A KYC service that answers from a file.")
     parser.add_argument("--listen", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--cert", type=Path, required=True)
     parser.add_argument("--cert-key", type=Path, required=True)

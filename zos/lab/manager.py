@@ -247,7 +247,7 @@ class Lab:
                 await asyncio.sleep(0.02)
 
     async def power(self, off: frozenset[str], report: Progress) -> None:
-        """Cut the power of these boxes, and give it to every other one; nobody is asked, nothing is waited for."""
+        """Cut the power of these boxes, and give it to every other one, without a shutdown."""
         _need_root()
         record = self.need_record()
         boxes = {box.name for box in record.topology.boxes()}

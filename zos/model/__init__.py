@@ -1,1 +1,1 @@
-"""The words that everything above shares: names, sizes, deployments, their hash and signatures. Pure, no I/O."""
+"""What all packages above share: names, sizes, deployments, their hashes and signatures. Pure, no I/O."""

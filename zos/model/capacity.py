@@ -39,7 +39,6 @@ class Capacity:
 
 
 def total(parts: Iterable[Capacity]) -> Capacity:
-    """The sum."""
     result = Capacity()
     for part in parts:
         result += part

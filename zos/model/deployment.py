@@ -20,7 +20,7 @@ RESERVED = ("ygg",)
 
 
 class ResultState(StrEnum):
-    """The words on the wire."""
+    """The values in documents."""
 
     INIT = "init"
     OK = "ok"

@@ -1,4 +1,4 @@
-"""A twin for whoever speaks on the bus outside a node: made when there is none, its relay and key kept true."""
+"""A twin on RMB for programs outside a node: created when there is none, its relay and key kept up to date."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Account:
     def peer(
         self, urls: tuple[str, ...], handler: Handler | None = None, session: str = "", clock: Clock | None = None
     ) -> Peer:
-        """Its end of the bus."""
+        """A peer of this twin on these relays."""
         clock = clock or SystemClock()
         twins = TwinCache(chain_twins(self._chain), clock)
         return Peer(self.id, self._key, self.secret, twins, urls, handler, session=session, clock=clock)

@@ -27,7 +27,7 @@ LOOKUPS, LOOKUPS_BURST = 5.0, 50.0
 """Twins per second that one relay may make us look up on the chain."""
 UNVERIFIED, UNVERIFIED_BYTES = 256, 4 * MIB
 """Messages of one relay that wait for such a lookup, and their bytes; one twin may have half as many."""
-TOLD, TOLD_BURST = 10.0, 50.0
+REFUSALS, REFUSALS_BURST = 10.0, 50.0
 """Refusals per second and relay for messages without a valid signature: they go to whomever a forger names."""
 AT_ONCE, PER_TWIN = 1024, 128
 """Requests that are held at the same time, worked on or waiting their turn, of all twins and of one. Go's grid client
@@ -72,7 +72,7 @@ class AdmissionControl:
         self._checks: RateLimiter[str] = RateLimiter(clock, CHECKS, CHECKS_BURST)
         self._claims: RateLimiter[tuple[str, int]] = self._rate.times(CLAIMS)
         self._lookups: RateLimiter[str] = RateLimiter(clock, LOOKUPS, LOOKUPS_BURST)
-        self._answers: RateLimiter[str] = RateLimiter(clock, TOLD, TOLD_BURST)
+        self._answers: RateLimiter[str] = RateLimiter(clock, REFUSALS, REFUSALS_BURST)
         self._unverified: MessageQuota[str] = MessageQuota(
             FairQuota(4 * UNVERIFIED, UNVERIFIED), FairQuota(4 * UNVERIFIED_BYTES, UNVERIFIED_BYTES)
         )
@@ -94,7 +94,7 @@ class AdmissionControl:
                 return _DROP
         return self._judge(seen, size, relay, known, may_look=True)
 
-    def looked(self, seen: Envelope, size: int, relay: str) -> Decision:
+    def ask_again(self, seen: Envelope, size: int, relay: str) -> Decision:
         """Decide again after its twin was looked up."""
         return self._judge(seen, size, relay, self._twins.known(seen.source.twin), may_look=False)
 

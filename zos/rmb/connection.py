@@ -24,14 +24,14 @@ log = logging.getLogger("zos.rmb")
 OPEN, CLOSE = 10.0, 2.0
 PING, SILENCE = 20.0, 20.0
 """Seconds between pings, and how long a pong may take: a relay that says nothing for 40 s is given up."""
-AGAIN = 2.0
+RETRY = 2.0
 """Seconds before the next try, as every client of the grid has it."""
-BEHIND = 4
-"""Frames that are read ahead. They are looked at as they come, so there are hardly ever any."""
+READ_AHEAD = 4
+"""Frames that are read ahead; they are processed as they come, so there are hardly ever any."""
 TURN = 32
 """Frames after which others have a turn: one chunk from a socket may hold a thousand."""
 
-Take = Callable[[bytes, "RelayConnection"], None]
+Receive = Callable[[bytes, "RelayConnection"], None]
 Lost = Callable[["RelayConnection"], None]
 
 
@@ -52,58 +52,58 @@ class RelayConnection:
         signer: Signer,
         session: str,
         clock: Clock,
-        take: Take,
+        receive: Receive,
         lost: Lost,
     ) -> None:
         self.url = url
-        self.trouble = "not connected yet"
+        self.problem = "not connected yet"
         self.up = asyncio.Event()
         self.twin = 0
         """The twin under which we joined last."""
-        self._whose = twin
+        self._find_twin = twin
         self._signer = signer
         self._session = session
         self._clock = clock
-        self._take = take
+        self._receive = receive
         self._lost = lost
         self._socket: ClientConnection | None = None
-        self.again = AGAIN
-        self.patience = OPEN
+        self.retry_delay = RETRY
+        self.timeout = OPEN
         """Seconds for joining, and for a message to be taken."""
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
         while True:
             problem = await self._connect_once()
-            if problem != self.trouble:
+            if problem != self.problem:
                 log.warning("relay %s: %s", self.url, problem)
-            self.trouble = problem
+            self.problem = problem
             # Not all in the same moment when a relay comes back.
-            await asyncio.sleep(self.again * random.uniform(0.8, 1.2))
+            await asyncio.sleep(self.retry_delay * random.uniform(0.8, 1.2))
 
     async def _connect_once(self) -> str:
         try:
-            self.twin = await self._whose()
+            self.twin = await self._find_twin()
             text = await token.make(self.twin, self._signer, self._clock.time(), self._session)
             async with _Connect(
                 f"{self.url.rstrip('/')}/?{text}",
                 max_size=FRAME,
-                max_queue=BEHIND,
-                open_timeout=self.patience,
+                max_queue=READ_AHEAD,
+                open_timeout=self.timeout,
                 ping_interval=PING,
                 ping_timeout=SILENCE,
-                close_timeout=min(CLOSE, self.patience),
+                close_timeout=min(CLOSE, self.timeout),
                 compression=None,
                 # A relay is named by its own URL; the environment's proxy is for web pages.
                 proxy=None,
                 ssl=ssl.create_default_context() if urlsplit(self.url).scheme == "wss" else None,
             ) as socket:
                 self._socket = socket
-                self.trouble = ""
+                self.problem = ""
                 self.up.set()
                 log.info("joined the relay %s", self.url)
                 await self._read(socket)
-            return "it hung up"
+            return "it closed the connection"
         except websockets.InvalidStatus as err:
             return _refusal(err, self._clock.time())
         except ZosError as err:
@@ -124,7 +124,7 @@ class RelayConnection:
         async for frame in socket:
             # Text is no envelope.
             if isinstance(frame, bytes):
-                self._take(frame, self)
+                self._receive(frame, self)
             count += 1
             if not count % TURN:
                 await asyncio.sleep(0)
@@ -133,13 +133,13 @@ class RelayConnection:
         """One frame; raises NoRelay when it cannot be sent in time."""
         socket = self._socket
         if socket is None:
-            raise NoRelay(problem=f"{self.url} is not connected: {self.trouble}")
+            raise NoRelay(problem=f"{self.url} is not connected: {self.problem}")
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 await socket.send(frame)
         except (TimeoutError, OSError, websockets.WebSocketException) as err:
             if isinstance(err, TimeoutError):
-                # It does not read. Whoever comes next need not find that out again.
+                # It does not read. The next message must not wait for that as well.
                 socket.transport.abort()
             raise NoRelay(problem=f"{self.url} takes no message: {type(err).__name__}") from None
 

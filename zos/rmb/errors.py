@@ -1,4 +1,4 @@
-"""What a peer refuses, with the code that the protocol has for it."""
+"""Errors of a peer, with the codes that the protocol has for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HANDLER = 255
 
 
 class ProtocolError(ZosError):
-    """A message that is not dealt with; `code` goes into the answer."""
+    """A message that is refused; `code` goes into the answer."""
 
     reason = "rmb.protocol"
     status = Status.INVALID_ARGUMENT
@@ -38,7 +38,7 @@ class Expired(ProtocolError):
 
 
 class Forgotten(ProtocolError):
-    """From before our start, so it may have been dealt with already."""
+    """From before our start, so it may have been processed already."""
 
     reason = "rmb.forgotten"
     status = Status.ABORTED
@@ -75,7 +75,7 @@ class NoEncryptionKey(ProtocolError):
 
 
 class Undecipherable(ProtocolError):
-    """The cipher does not open."""
+    """The cipher cannot be decrypted."""
 
     reason = "rmb.undecipherable"
     text = "the message cannot be decrypted with the keys of its two twins"
@@ -100,7 +100,7 @@ class Busy(ProtocolError):
 
 
 class NoRelay(ZosError):
-    """Nobody to send by."""
+    """No relay takes the message."""
 
     reason = "rmb.no_relay"
     status = Status.UNAVAILABLE

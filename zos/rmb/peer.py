@@ -40,17 +40,17 @@ Handler = Callable[[int, str, bytes], Awaitable[bytes]]
 
 PER_TWIN = 8
 """Requests of one twin that are worked on at the same time; the others wait their turn."""
-WAITING = 1024
+MOST_PENDING = 1024
 """Own requests that may be open."""
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Pending:
     twin: TwinRecord
     connection: RelayConnection
     answer: asyncio.Future[Envelope | ZosError | None] = field(repr=False)
-    """The other twin's; or what the relay said instead; or None when the relay went away."""
-    doubted: bool = False
+    """The other twin's answer, or the relay's error, or None when the relay went away."""
+    rechecked: bool = False
     """Whether the twin's key was looked up again for it."""
 
 
@@ -78,13 +78,13 @@ class Peer:
         self._handler = handler
         self._session = session
         self._admission = AdmissionControl(twins, self._clock, rate)
-        self._asked: dict[str, _Asked] = {}
-        self._turns: dict[int, asyncio.Semaphore] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._slots: dict[int, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
         """Number of messages that were dropped: over a limit, seen before, not for us, or not readable."""
         self.connections = [
-            RelayConnection(url, twin, signer, session, self._clock, self._take, self._lost) for url in relays
+            RelayConnection(url, twin, signer, session, self._clock, self._receive, self._lost) for url in relays
         ]
 
     async def run(self) -> None:
@@ -107,16 +107,16 @@ class Peer:
             for task in waiting:
                 task.cancel()
 
-    # Asking
+    # Outgoing requests
 
     async def call(
         self, twin: int, command: str, body: bytes = b"null", *, session: str = "", deadline: float = 20.0
     ) -> bytes:
-        """Ask another twin, or one session of it; gives the answer's body.
+        """Ask another twin, or one session of it; returns the answer's body.
 
         Raises NoAnswer, Refused, NoRelay, UnknownTwin.
         """
-        if len(self._asked) >= WAITING:
+        if len(self._pending) >= MOST_PENDING:
             raise Busy(twin=twin)
         try:
             async with asyncio.timeout(deadline):
@@ -128,7 +128,7 @@ class Peer:
                 made = env.request(uid, me, twin, command, now, max(1, round(deadline)))
                 if session:
                     made.destination.connection = session
-                await self._close(made, other, body)
+                await self._seal_and_sign(made, other, body)
                 seen = await self._ask(made, other)
                 if seen.WhichOneof("message") == "error":
                     raise Refused(message=seen.error.message[:2000])
@@ -137,42 +137,42 @@ class Peer:
             raise NoAnswer(twin=twin, command=command, deadline=deadline) from None
 
     async def _ask(self, made: Envelope, other: TwinRecord) -> Envelope:
-        """Send by one relay after the other until one brings it; gives the answer, checked."""
+        """Send by one relay after the other until one delivers it; returns the verified answer."""
         frame = made.SerializeToString()
         tried: dict[RelayConnection, ZosError] = {}
         sent = False
         while True:
-            ways = [connection for connection in self._ways() if connection not in tried]
-            if not ways and sent and not tried:
+            usable = [connection for connection in self._joined() if connection not in tried]
+            if not usable and sent and not tried:
                 await self.connected()
                 continue
-            if not ways:
-                raise next(reversed(tried.values()), self._nobody())
-            asked = _Asked(other, ways[0], asyncio.get_running_loop().create_future())
-            self._asked[made.uid] = asked
+            if not usable:
+                raise next(reversed(tried.values()), self._no_relay())
+            pending = _Pending(other, usable[0], asyncio.get_running_loop().create_future())
+            self._pending[made.uid] = pending
             try:
-                await ways[0].send(frame)
+                await usable[0].send(frame)
                 sent = True
-                said = await asked.answer
+                answer = await pending.answer
             except NoRelay as err:
-                said = err
+                answer = err
             finally:
-                del self._asked[made.uid]
-            if isinstance(said, Envelope):
-                return said
-            if said is not None:
-                tried[ways[0]] = said
+                del self._pending[made.uid]
+            if isinstance(answer, Envelope):
+                return answer
+            if answer is not None:
+                tried[usable[0]] = answer
 
-    def _ways(self, preferred: RelayConnection | None = None) -> list[RelayConnection]:
+    def _joined(self, preferred: RelayConnection | None = None) -> list[RelayConnection]:
         connections = [connection for connection in self.connections if connection.up.is_set()]
         random.shuffle(connections)
         if preferred is not None:
             connections.sort(key=lambda connection: connection is not preferred)
         return connections
 
-    def _nobody(self) -> NoRelay:
+    def _no_relay(self) -> NoRelay:
         return NoRelay(
-            problem="; ".join(f"{connection.url}: {connection.trouble}" for connection in self.connections) or "none"
+            problem="; ".join(f"{connection.url}: {connection.problem}" for connection in self.connections) or "none"
         )
 
     def _me(self, twin: int) -> Address:
@@ -181,7 +181,7 @@ class Peer:
             me.connection = self._session
         return me
 
-    async def _close(self, made: Envelope, other: TwinRecord, body: bytes) -> None:
+    async def _seal_and_sign(self, made: Envelope, other: TwinRecord, body: bytes) -> None:
         """Fill in the payload, encrypted when both twins have published a key for that, and sign."""
         me = await self._twins.twin(made.source.twin) if other.pk else None
         if me is not None and me.pk:
@@ -201,12 +201,12 @@ class Peer:
 
     # Incoming frames. Nothing here waits: a message that needs time gets a task, or is dropped.
 
-    def _take(self, frame: bytes, connection: RelayConnection) -> None:
+    def _receive(self, frame: bytes, connection: RelayConnection) -> None:
         try:
-            # Answers may be as long as a relay lets through; nobody but us asked for those.
-            self._sort(env.decode(frame, env.FRAME if self._asked else env.LARGEST), len(frame), connection)
+            # Answers may be as long as a relay lets through; only our own requests ask for those.
+            self._dispatch(env.decode(frame, env.FRAME if self._pending else env.LARGEST), len(frame), connection)
         except ProtocolError as err:
-            # There is nobody to answer: who sent it stood in it.
+            # Nobody can be answered: the sender's address was in it.
             log.debug("relay %s: %s", connection.url, err)
             self.dropped += 1
         except Exception:
@@ -214,7 +214,7 @@ class Peer:
             log.exception("a message by the relay %s", connection.url)
             self.dropped += 1
 
-    def _sort(self, seen: Envelope, size: int, connection: RelayConnection) -> None:
+    def _dispatch(self, seen: Envelope, size: int, connection: RelayConnection) -> None:
         match seen.WhichOneof("message"):
             case "request":
                 self._request(seen, size, connection)
@@ -233,7 +233,7 @@ class Peer:
         if not task.cancelled() and (err := task.exception()) is not None:
             log.error("%s: %s", task.get_name(), err, exc_info=err)
 
-    # Being asked
+    # Incoming requests
 
     def _request(self, seen: Envelope, size: int, connection: RelayConnection, looked: bool = False) -> None:
         if (
@@ -244,17 +244,17 @@ class Peer:
         ):
             self.dropped += 1
             return
-        said = (self._admission.looked if looked else self._admission.ask)(seen, size, connection.url)
-        match said.verdict:
+        decision = (self._admission.ask_again if looked else self._admission.ask)(seen, size, connection.url)
+        match decision.verdict:
             case Verdict.ENTER:
-                assert said.twin is not None
-                self._start(self._serve(seen, size, said.twin, connection), f"request {seen.uid[:36]}")
+                assert decision.twin is not None
+                self._start(self._serve(seen, size, decision.twin, connection), f"request {seen.uid[:36]}")
             case Verdict.LOOK:
                 self._start(self._look(seen, size, connection), f"lookup of twin {seen.source.twin}")
             case Verdict.DROP:
                 self.dropped += 1
-                if said.refusal is not None:
-                    self._start(self._refuse(seen, None, said.refusal, connection), "a refusal")
+                if decision.refusal is not None:
+                    self._start(self._refuse(seen, None, decision.refusal, connection), "a refusal")
 
     async def _look(self, seen: Envelope, size: int, connection: RelayConnection) -> None:
         try:
@@ -269,7 +269,7 @@ class Peer:
 
     async def _serve(self, seen: Envelope, size: int, other: TwinRecord, connection: RelayConnection) -> None:
         try:
-            async with self._turns.setdefault(other.id, asyncio.Semaphore(PER_TWIN)):
+            async with self._slots.setdefault(other.id, asyncio.Semaphore(PER_TWIN)):
                 # It may have waited for long.
                 env.check_time(seen, self._clock.time())
                 body = await self._open(seen, other)
@@ -283,7 +283,7 @@ class Peer:
         finally:
             self._admission.held.release(other.id, size)
             if not self._admission.held.messages.holds(other.id):
-                self._turns.pop(other.id, None)
+                self._slots.pop(other.id, None)
 
     async def _refuse(
         self, seen: Envelope, other: TwinRecord | None, err: ZosError, connection: RelayConnection
@@ -296,61 +296,61 @@ class Peer:
 
     async def _reply(self, made: Envelope, other: TwinRecord | None, body: bytes, connection: RelayConnection) -> None:
         try:
-            await self._close(made, other or TwinRecord(made.destination.twin, b""), body)
+            await self._seal_and_sign(made, other or TwinRecord(made.destination.twin, b""), body)
             await self._send(made.SerializeToString(), connection)
         except ZosError as err:
             log.warning("an answer to twin %d is lost: %s", made.destination.twin, err.explain())
 
     async def _send(self, frame: bytes, preferred: RelayConnection) -> None:
         problem: ZosError | None = None
-        for connection in self._ways(preferred):
+        for connection in self._joined(preferred):
             try:
                 return await connection.send(frame)
             except NoRelay as err:
                 problem = err
-        raise problem or self._nobody()
+        raise problem or self._no_relay()
 
-    # Being answered
+    # Incoming answers
 
     def _answered(self, seen: Envelope, connection: RelayConnection) -> None:
-        asked = self._asked.get(seen.uid)
-        if asked is None or asked.answer.done():
+        pending = self._pending.get(seen.uid)
+        if pending is None or pending.answer.done():
             self.dropped += 1
             return
         if not seen.source.twin:
-            # A relay's own word is unsigned. Only the relay that we gave the request to can know what became of it;
-            # should it lie, another is asked to bring it.
-            if connection is asked.connection and seen.WhichOneof("message") == "error":
-                asked.answer.set_result(Refused(message=f"the relay says: {seen.error.message[:500]}"))
+            # A relay's own error is unsigned. Only the relay that we gave the request to can know what became of it;
+            # in case it lies, another relay is tried.
+            if connection is pending.connection and seen.WhichOneof("message") == "error":
+                pending.answer.set_result(Refused(message=f"the relay says: {seen.error.message[:500]}"))
             else:
                 self.dropped += 1
             return
-        if seen.source.twin != asked.twin.id or not self._admission.may_check(connection.url):
+        if seen.source.twin != pending.twin.id or not self._admission.may_check(connection.url):
             self.dropped += 1
             return
         try:
-            env.check_signature(seen, asked.twin)
+            env.check_signature(seen, pending.twin)
         except WrongSignature:
             self.dropped += 1  # somebody else's; the true answer may still come
-            if not asked.doubted and self._twins.may_have_changed(asked.twin.id):
-                asked.doubted = True
-                self._start(self._doubt(seen, asked, connection), f"second look at twin {asked.twin.id}")
+            if not pending.rechecked and self._twins.may_have_changed(pending.twin.id):
+                pending.rechecked = True
+                self._start(self._recheck_key(seen, pending, connection), f"second lookup of twin {pending.twin.id}")
             return
-        asked.answer.set_result(seen)
+        pending.answer.set_result(seen)
 
-    async def _doubt(self, seen: Envelope, asked: _Asked, connection: RelayConnection) -> None:
+    async def _recheck_key(self, seen: Envelope, pending: _Pending, connection: RelayConnection) -> None:
         """Look whether the twin has a new key."""
-        self._twins.forget(asked.twin.id)
+        self._twins.forget(pending.twin.id)
         try:
-            changed = await self._twins.twin(asked.twin.id)
+            changed = await self._twins.twin(pending.twin.id)
         except ZosError:
             return
-        if changed is not None and changed != asked.twin:
-            asked.twin = changed
+        if changed is not None and changed != pending.twin:
+            pending.twin = changed
             self._answered(seen, connection)
 
     def _lost(self, connection: RelayConnection) -> None:
-        """A relay went away, perhaps with a request; it is sent again. Who gets it twice deals with it once."""
-        for asked in self._asked.values():
-            if asked.connection is connection and not asked.answer.done():
-                asked.answer.set_result(None)
+        """A relay went away, perhaps with a request. It is sent again: a receiver processes the same message once."""
+        for pending in self._pending.values():
+            if pending.connection is connection and not pending.answer.done():
+                pending.answer.set_result(None)

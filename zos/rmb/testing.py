@@ -60,7 +60,7 @@ class Chain:
         self.records.update({twin.id: twin.record for twin in twins})
 
     async def twin(self, id: int) -> TwinRecord | None:
-        """As the chain would say it."""
+        """As the chain answers."""
         self.asked += 1
         return self.records.get(id)
 
@@ -86,8 +86,8 @@ async def joined(
     twins = TwinCache(chain.twin, clock)
     keys = signer or twin.key, secret or twin.secret
     peer = Peer(me, *keys, twins, urls, handler, session=session, rate=rate, clock=clock)
-    for line in peer.connections:
-        line.again = 0.05
+    for connection in peer.connections:
+        connection.retry_delay = 0.05
     running = asyncio.create_task(peer.run())
     try:
         async with asyncio.timeout(10):

@@ -19,7 +19,7 @@ STALE = 6 * 3600.0
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Entry:
     record: TwinRecord | None
     at: float
     until: float
@@ -36,57 +36,57 @@ class TwinCache:
         self._clock = clock
         self._keep = keep
         self._missing = missing
-        self._known: LRUCache[int, _Kept] = LRUCache(LIMIT)
-        self._looking: dict[int, asyncio.Future[ZosError | None]] = {}
+        self._known: LRUCache[int, _Entry] = LRUCache(LIMIT)
+        self._queries: dict[int, asyncio.Future[ZosError | None]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def knows(self, id: int) -> bool:
         """Whether `known` is fresh, so that the chain need not be asked."""
-        kept = self._known.get(id)
-        return kept is not None and kept.until > self._clock.monotonic()
+        entry = self._known.get(id)
+        return entry is not None and entry.until > self._clock.monotonic()
 
     def known(self, id: int) -> TwinRecord | None:
         """The last record of a twin, however old; None when there is none."""
-        kept = self._known.get(id)
-        return kept.record if kept is not None else None
+        entry = self._known.get(id)
+        return entry.record if entry is not None else None
 
     async def twin(self, id: int) -> TwinRecord | None:
         """A twin; None when the chain has none of this number. Callers at the same time share one query."""
         while not self.knows(id):
-            looking = self._looking.get(id)
-            if looking is None:
-                await self._ask(id)
-            elif (err := await asyncio.shield(looking)) is not None:
+            query = self._queries.get(id)
+            if query is None:
+                await self._query(id)
+            elif (err := await asyncio.shield(query)) is not None:
                 raise err
         return self.known(id)
 
-    async def _ask(self, id: int) -> None:
-        self._looking[id] = said = asyncio.get_running_loop().create_future()
+    async def _query(self, id: int) -> None:
+        self._queries[id] = done = asyncio.get_running_loop().create_future()
         problem: ZosError | None = None
         try:
             found = await self._look(id)
             now = self._clock.monotonic()
-            self._known[id] = _Kept(found, now, now + (self._keep if found else self._missing))
+            self._known[id] = _Entry(found, now, now + (self._keep if found else self._missing))
         except ZosError as err:
-            kept, now = self._known.get(id), self._clock.monotonic()
-            if kept is None or kept.record is None or now - kept.at > STALE:
+            entry, now = self._known.get(id), self._clock.monotonic()
+            if entry is None or entry.record is None or now - entry.at > STALE:
                 problem = err
                 raise
             # The chain does not answer: the record that we have still counts.
-            kept.until = now + self._missing
+            entry.until = now + self._missing
         finally:
-            del self._looking[id]
-            said.set_result(problem)
+            del self._queries[id]
+            done.set_result(problem)
 
     def may_have_changed(self, id: int) -> bool:
         """Whether a wrong signature is a reason to look the twin up again: it may have a new key.
 
         Only every few seconds, or a forger could make us query the chain for every message.
         """
-        kept = self._known.get(id)
-        return kept is not None and self._clock.monotonic() - kept.at > self._missing
+        entry = self._known.get(id)
+        return entry is not None and self._clock.monotonic() - entry.at > self._missing
 
     def forget(self, id: int) -> None:
         """Expire the record, if the twin may have changed."""

@@ -1,6 +1,6 @@
-"""A twin's vault: his signed deployments, handed by his own end of the bus to the nodes that they are for.
+"""A twin's vault: its signed deployments, which its own peer gives to the nodes that they are for.
 
-Here are the words on the wire and the answering side; where documents are kept is the owner's business. A document
+This module has the wire format and the answering side; storing documents is the caller's part. A document
 holds private keys: it is looked up by the node that asks, so that nobody else's question finds it.
 """
 
@@ -48,10 +48,10 @@ def request(hash: str) -> bytes:
 class Vault:
     """Answers nodes."""
 
-    def __init__(self, find: Find, told: Callable[[int, str], Any] = lambda twin, hash: None) -> None:
-        """`told` hears what was handed out, and to which twin."""
+    def __init__(self, find: Find, on_fetched: Callable[[int, str], Any] = lambda twin, hash: None) -> None:
+        """`on_fetched` is called with the twin and the hash of each document that was given."""
         self._find = find
-        self._told = told
+        self._on_fetched = on_fetched
 
     async def handle(self, caller: int, command: str, body: bytes) -> bytes:
         """As a peer's handler."""
@@ -61,5 +61,5 @@ class Vault:
         found = self._find(caller, hash) if HASH.fullmatch(hash) else None
         if found is None:
             raise NotHere(hash=hash[:64], twin=caller)
-        self._told(caller, hash)
+        self._on_fetched(caller, hash)
         return found

@@ -80,7 +80,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Event:
-    """What a pallet tells; names of fields are None where the runtime has none."""
+    """An event; names of fields are None where the runtime has none."""
 
     name: str
     fields: tuple[Named, ...] = ()

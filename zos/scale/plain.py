@@ -187,7 +187,7 @@ class Vec:
 
     def read(self, reader: Reader) -> list[Any]:
         count = read_compact(reader)
-        # No item of ours is empty, so a count above the bytes left is a lie (and would eat memory).
+        # No item of ours is empty, so a count above the bytes left is wrong, and would take memory.
         if count > reader.left or (self.limit and count > self.limit):
             raise Undecodable(f"{count} items do not fit")
         return [self.inner.read(reader) for _ in range(count)]

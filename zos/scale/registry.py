@@ -1,4 +1,4 @@
-"""Types of ours out of the types that a runtime's metadata describes. Pure.
+"""Builds our types from those that a runtime's metadata describes. Pure.
 
 A composite of one unnamed field is what is inside; `AccountId32` and `H256` are bytes so, and a bounded list a list.
 """
@@ -45,16 +45,16 @@ class Described:
 
     def __getitem__(self, id: int) -> Type:
         if id not in self._known:
-            # A type may contain itself: whoever asks meanwhile gets what will be it.
+            # A type may contain itself: inside it stands for the type that is being built.
             later = self._known[id] = Later()
             try:
-                later.target = self._known[id] = self._made(id)
+                later.target = self._known[id] = self._build(id)
             except BaseException:
                 del self._known[id]
                 raise
         return self._known[id]
 
-    def _made(self, id: int) -> Type:
+    def _build(self, id: int) -> Type:
         ((kind, body),) = self.definition(id).items()
         path = self._entries[id]["path"]
         match kind:

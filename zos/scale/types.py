@@ -278,7 +278,7 @@ def words(path: str, *names: str) -> Enum:
 
 
 DEEPEST = 16
-"""Calls inside calls: more is refused while decoding, before Python's own stack has an opinion."""
+"""Calls inside calls: more is refused while decoding, before Python's stack overflows."""
 
 
 class Later:

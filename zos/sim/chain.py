@@ -20,7 +20,7 @@ from zos.devchain.session import Session
 from zos.sim.life import owner
 from zos.sim.loop import VirtualClock
 from zos.substrate import KeyKind, LocalKey
-from zos.substrate.endpoints import understood
+from zos.substrate.endpoints import parsed_runtime
 from zos.substrate.runtime import Era, Event, Runtime
 
 URL = "ws://devchain.sim"
@@ -89,7 +89,7 @@ class SimChain:
         self.node = Node(genesis, lag=lag, clock=clock.time)
         self.server = Server(self.node)
         generation = self.node.generation
-        self.runtime: Runtime = understood(generation.metadata, generation.spec, generation.transaction)
+        self.runtime: Runtime = parsed_runtime(generation.metadata, generation.spec, generation.transaction)
         """The runtime as clients know it."""
         self.pipes: dict[Pipe, None] = {}
         self.silent = False

@@ -15,7 +15,7 @@ from zos.substrate.errors import CallFailed, ChainUnreachable, NotIncluded
 from zos.substrate.keys import Key
 from zos.substrate.rpc import Connect, websocket
 from zos.substrate.runtime import Event, Runtime
-from zos.substrate.sending import Sending
+from zos.substrate.sending import Submitter
 
 log = logging.getLogger("zos.substrate")
 
@@ -38,7 +38,7 @@ class Included:
 
 
 class Chain:
-    """Connects by itself, to the next URL when one fails; what was read is never confused with not being answered.
+    """Connects by itself, to the next URL when one fails. No answer is never read as an absent value: it raises.
 
     `genesis` is the hash of block 0, when it is known from before; `patience` is how many seconds may pass without a
     new final block, `quiet` without news of a call that was sent.
@@ -54,7 +54,7 @@ class Chain:
         connect: Connect = websocket,
     ) -> None:
         self._endpoints = Endpoints(urls, genesis, connect=connect)
-        self._sending = Sending(self._endpoints, quiet)
+        self._submitter = Submitter(self._endpoints, quiet)
         self._patience = patience
         self._writers: dict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -78,12 +78,12 @@ class Chain:
         return self._endpoints.connected
 
     def trust(self, number: int, hash: str) -> None:
-        """A block that is known to be final: an endpoint with another one there, or none yet, is not listened to."""
+        """A block that is known to be final: an endpoint with another one there, or none yet, is not used."""
         if self._endpoints.anchor is None or number >= self._endpoints.anchor.number:
             self._endpoints.anchor = Block(number, hash)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._endpoints.close()
 
     async def __aenter__(self) -> Chain:
@@ -97,7 +97,7 @@ class Chain:
         return await self._endpoints.call(method, *params, deadline=deadline)
 
     async def runtime(self) -> Runtime:
-        """What the connected runtime is; read again when its version changes."""
+        """The runtime of the connected chain; read again when its version changes."""
         return await self._endpoints.runtime()
 
     async def genesis(self) -> str:
@@ -190,7 +190,7 @@ class Chain:
         It takes effect at most once, whatever happens on the way. Raises CallFailed with the runtime's error name,
         Rejected by the pool, NotIncluded when time is over (then it may still come into a block, within its era).
         """
-        return await self._carry(f"{pallet}.{call}", ((pallet, call, arguments),), key, deadline, final)
+        return await self._submit(f"{pallet}.{call}", ((pallet, call, arguments),), key, deadline, final)
 
     async def submit_all(
         self, calls: Sequence[Call], key: Key, *, deadline: float = 90.0, final: bool = False
@@ -203,28 +203,28 @@ class Chain:
             return ()
         if len(calls) > 1 and (await self.runtime()).can_batch:
             name = ", ".join(f"{pallet}.{call}" for pallet, call, _ in calls)
-            return (await self._carry(name, calls, key, deadline, final),)
-        return tuple([await self._carry(f"{one[0]}.{one[1]}", (one,), key, deadline, final) for one in calls])
+            return (await self._submit(name, calls, key, deadline, final),)
+        return tuple([await self._submit(f"{one[0]}.{one[1]}", (one,), key, deadline, final) for one in calls])
 
-    async def _carry(self, name: str, calls: Sequence[Call], key: Key, deadline: float, final: bool) -> Included:
+    async def _submit(self, name: str, calls: Sequence[Call], key: Key, deadline: float, final: bool) -> Included:
         async with self._writers[key.public]:
             try:
                 async with asyncio.timeout(deadline):
                     runtime = await self.runtime()
                     encoded = [runtime.call(*one) for one in calls]
                     call = encoded[0] if len(encoded) == 1 else runtime.batch(encoded)
-                    block, text = await self._sending.place(name, call, key)
+                    block, text = await self._submitter.place(name, call, key)
                     if final:
-                        block = await self._settle(name, text, block)
+                        block = await self._await_final(name, text, block)
                     return await self._outcome(block, text, name)
             except TimeoutError:
                 raise NotIncluded(call=name, deadline=round(deadline)) from None
 
-    async def _settle(self, name: str, text: str, block: Block) -> Block:
+    async def _await_final(self, name: str, text: str, block: Block) -> Block:
         """The final block that holds an extrinsic, which may be another than the first one."""
         while True:
-            if not await self._sending.still(block):
-                found = await self._sending.again(name, text, block)
+            if not await self._submitter.is_on_best_chain(block):
+                found = await self._submitter.resubmit(name, text, block)
                 if found is None:
                     await asyncio.sleep(0.5)
                     continue

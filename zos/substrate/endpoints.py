@@ -1,4 +1,4 @@
-"""Which of several URLs is used: connects with back-off, moves on from one that is silent, behind or another chain."""
+"""Chooses one of several URLs: connects with back-off, leaves one that is silent, behind or another chain."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 from zos.errors import ZosError
 from zos.runtime.backoff import Backoff
-from zos.substrate.errors import ChainUnreachable, NotOnThisChain, OtherChain, StatePruned
+from zos.substrate.errors import ChainUnreachable, NotOnThisChain, OtherChain
 from zos.substrate.rpc import Connect, Rpc, websocket
 from zos.substrate.runtime import Runtime
 
 log = logging.getLogger("zos.substrate")
 
-STRIKES = 3
+MOST_UNANSWERED = 3
 """Unanswered requests in a row after which an endpoint is left."""
-KEPT = 4
+KEPT_RUNTIMES = 4
 """Runtimes of other spec versions that are remembered (for blocks before an upgrade)."""
 
 
@@ -46,12 +46,12 @@ class Endpoints:
         self._backoff = backoff or Backoff(first=0.2, cap=5.0)
         self._connect_to = connect
         self._next = 0
-        self._strikes = 0
+        self._unanswered = 0
         self._rpc: Rpc | None = None
         self._runtime: Runtime | None = None
         self._others: dict[int, Runtime] = {}
         self._failures = 0
-        self._again_at = 0.0
+        self._retry_at = 0.0
         self._problem = ChainUnreachable(url="(none)", problem="no chain URL is configured")
         self._connecting = asyncio.Lock()
 
@@ -66,13 +66,13 @@ class Endpoints:
         return self._rpc is not None and not self._rpc.closed
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         rpc, self._rpc = self._rpc, None
         if rpc is not None:
             await rpc.close()
 
     async def runtime(self) -> Runtime:
-        """What the connected runtime is."""
+        """The runtime of the connected chain."""
         await self.rpc()
         assert self._runtime is not None
         return self._runtime
@@ -86,10 +86,10 @@ class Endpoints:
         if spec == self._runtime.spec:
             return self._runtime
         if spec > self._runtime.spec:
-            await self.learn(rpc)
+            await self.refresh_runtime(rpc)
             return self._runtime
         if spec not in self._others:
-            while len(self._others) >= KEPT:
+            while len(self._others) >= KEPT_RUNTIMES:
                 self._others.pop(next(iter(self._others)))
             self._others[spec] = await _read(rpc, version, block)
         return self._others[spec]
@@ -100,13 +100,11 @@ class Endpoints:
         try:
             answer = await rpc.call(method, *params, deadline=deadline)
         except ChainUnreachable as err:
-            self._strikes += 1
-            if self._strikes >= STRIKES and not rpc.closed:
+            self._unanswered += 1
+            if self._unanswered >= MOST_UNANSWERED and not rpc.closed:
                 await self.leave(rpc, err)
             raise
-        except StatePruned:
-            raise
-        self._strikes = 0
+        self._unanswered = 0
         return answer
 
     async def leave(self, rpc: Rpc, why: object) -> None:
@@ -124,7 +122,7 @@ class Endpoints:
         async with self._connecting:
             if self._rpc is not None and not self._rpc.closed:
                 return self._rpc
-            if asyncio.get_running_loop().time() < self._again_at:
+            if asyncio.get_running_loop().time() < self._retry_at:
                 raise self._problem
             if self._rpc is not None:
                 # Lost, not left: the others are asked first.
@@ -141,17 +139,17 @@ class Endpoints:
                 self._problem = err
                 self._next += 1
                 continue
-            self._failures, self._strikes = 0, 0
+            self._failures, self._unanswered = 0, 0
             return self._rpc
         self._failures += 1
-        self._again_at = asyncio.get_running_loop().time() + self._backoff.delay(self._failures)
+        self._retry_at = asyncio.get_running_loop().time() + self._backoff.delay(self._failures)
         raise self._problem
 
     async def _open(self, url: str) -> Rpc:
         rpc = await Rpc.open(url, connect=self._connect_to)
         try:
             await self._check(rpc)
-            await self.learn(rpc)
+            await self.refresh_runtime(rpc)
         except ChainUnreachable:
             await rpc.close()
             raise
@@ -178,8 +176,8 @@ class Endpoints:
                 raise ChainUnreachable(url=rpc.url, problem=problem)
         self.genesis = genesis
 
-    async def learn(self, rpc: Rpc) -> bool:
-        """Read the runtime's metadata when its version is another than before; says whether it was."""
+    async def refresh_runtime(self, rpc: Rpc) -> bool:
+        """Read the runtime's metadata when its version is another than before; returns whether it was."""
         version = await rpc.call("state_getRuntimeVersion")
         if self._runtime is not None and self._runtime.spec == int(version["specVersion"]):
             return False
@@ -187,14 +185,14 @@ class Endpoints:
         return True
 
 
-# Metadata takes a third of a second to understand: connections of one process to the same chain share it.
-understood = lru_cache(maxsize=2)(Runtime)
+# Metadata takes a third of a second to parse: connections of one process to the same chain share it.
+parsed_runtime = lru_cache(maxsize=2)(Runtime)
 
 
 async def _read(rpc: Rpc, version: Any, *block: str) -> Runtime:
     raw = bytes.fromhex((await rpc.call("state_getMetadata", *block, deadline=30.0))[2:])
     spec, transaction = int(version["specVersion"]), int(version["transactionVersion"])
     try:
-        return await asyncio.to_thread(understood, raw, spec, transaction)
+        return await asyncio.to_thread(parsed_runtime, raw, spec, transaction)
     except (ValueError, TypeError, KeyError, IndexError, NotImplementedError) as err:
         raise NotOnThisChain(spec=spec, what="metadata that we can read") from err

@@ -1,4 +1,4 @@
-"""What a chain, or the way to it, refuses."""
+"""Errors of a chain and of the connection to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ChainUnreachable(ZosError):
 
 
 class OtherChain(ChainUnreachable):
-    """Who answers is not the chain of before; nothing that it says is believed."""
+    """The endpoint serves another chain than before; its answers are not used."""
 
     reason = "substrate.other_chain"
     text = "{url} is another chain than before: {problem}"
@@ -23,7 +23,7 @@ class OtherChain(ChainUnreachable):
 
 
 class Unreadable(ZosError):
-    """Bytes that the runtime's types do not explain."""
+    """Bytes that do not decode as the runtime's types."""
 
     reason = "substrate.unreadable"
     status = Status.UNAVAILABLE

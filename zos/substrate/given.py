@@ -1,4 +1,4 @@
-"""What callers give, as the types take it; what does not fit is refused with its place (`node.resources.cru`). Pure.
+"""Converts callers' values to what the types encode; refuses others with their path (`node.resources.cru`). Pure.
 
 integers, bool       int, bool
 str                  str

@@ -110,9 +110,9 @@ class Rpc:
                     await self.call(end, id, deadline=2.0)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._reader.cancel()
-        # Not awaited itself: its cancellation could not be told from that of whoever hangs up.
+        # Not awaited itself: its cancellation could not be told from that of whoever calls this.
         await asyncio.wait((self._reader,))
         await self._socket.close()
 

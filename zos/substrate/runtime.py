@@ -84,7 +84,7 @@ class Runtime:
         self._pallets: Mapping[str, Any] = {pallet["name"]: pallet for pallet in content["pallets"]}
         self._extensions = tuple(self._extension(one) for one in content["extrinsic"]["signed_extensions"])
 
-    # What there is
+    # Queries
 
     def has_call(self, pallet: str, call: str) -> bool:
         """Whether the runtime has this call."""
@@ -107,11 +107,11 @@ class Runtime:
 
     def prefix(self, pallet: str, item: str) -> bytes:
         """The first 32 bytes of an item's keys."""
-        return twox128(self._storage(pallet)["prefix"]) + twox128(self._need_item(pallet, item)["name"])
+        return twox128(self._storage(pallet)["prefix"]) + twox128(self._require_item(pallet, item)["name"])
 
     def key(self, pallet: str, item: str, *keys: Any) -> bytes:
         """The storage key of an entry."""
-        shape = self._need_item(pallet, item)["type"]
+        shape = self._require_item(pallet, item)["type"]
         out = self.prefix(pallet, item)
         if "Map" not in shape:
             return out
@@ -125,7 +125,7 @@ class Runtime:
 
     def value(self, pallet: str, item: str, data: bytes | None) -> Any:
         """A stored value; a missing one is the item's default (None when it is optional)."""
-        entry = self._need_item(pallet, item)
+        entry = self._require_item(pallet, item)
         if data is None:
             if entry["modifier"] != "Default":
                 return None
@@ -231,7 +231,7 @@ class Runtime:
         """The records at System.Events."""
         if data is None:
             return ()
-        kind = self._need_item("System", "Events")["type"]["Plain"]
+        kind = self._require_item("System", "Events")["type"]["Plain"]
         try:
             return tuple(self._event(record) for record in decode(self._types[kind], data))
         except (Undecodable, KeyError) as err:
@@ -302,14 +302,14 @@ class Runtime:
         storage = self._pallets.get(pallet, {}).get("storage") or {"entries": ()}
         return next((entry for entry in storage["entries"] if entry["name"] == item), None)
 
-    def _need_item(self, pallet: str, item: str) -> Any:
+    def _require_item(self, pallet: str, item: str) -> Any:
         entry = self._item(pallet, item)
         if entry is None:
             raise NotOnThisChain(spec=self.spec, what=f"storage item {pallet}.{item}")
         return entry
 
-    def _variant(self, pallet: str, room: str, name: str) -> Any:
-        owner = self._pallets.get(pallet, {}).get(room)
+    def _variant(self, pallet: str, section: str, name: str) -> Any:
+        owner = self._pallets.get(pallet, {}).get(section)
         if owner is None:
             return None
         variants = self._types.definition(owner["ty"])["variant"]["variants"]

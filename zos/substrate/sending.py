@@ -1,7 +1,8 @@
 """Brings one signed call into a block, exactly once: through lost connections, reorganisations and rivals.
 
-The same bytes can take effect only once (the nonce), and not for ever (the era). So while their fate is open they are
-looked for in the blocks and sent again as they are; a new signature is made only when they can have no effect any more.
+The same bytes can take effect only once (the nonce), and not for ever (the era). So while the outcome is open,
+they are searched in the blocks and sent again unchanged; a new signature is made only when they can have no effect any
+more.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ class Signed:
     account: bytes
     nonce: int
     birth: int
-    looked: int = 0
+    searched: int = 0
     """Blocks up to this number do not hold it."""
     refused: str = ""
     """Why the pool did not take it, in a way that a new signature may cure."""
 
 
-class Sending:
-    """Submission for one chain. `quiet` is how many seconds of no news are borne before looking for oneself."""
+class Submitter:
+    """Submits to one chain. After `quiet` seconds without news it searches the blocks itself."""
 
     def __init__(self, endpoints: Endpoints, quiet: float = 15.0) -> None:
         self._endpoints = endpoints
         self.quiet = quiet
 
     async def place(self, name: str, call: bytes, key: Key) -> tuple[Block, str]:
-        """The block that holds the call, and the extrinsic. Ends by being cancelled when time is over."""
+        """The block that holds the call, and the extrinsic. The caller cancels it when time is over."""
         why = ""
         for _ in range(TRIES):
             signed = await self._sign(name, call, key)
-            block = await self._bring(signed)
+            block = await self._include(signed)
             if block is not None:
                 return block, signed.text
             why = signed.refused or "its place was taken"
@@ -62,13 +63,13 @@ class Sending:
             await asyncio.sleep(min(0.5, self.quiet))
         raise Rejected(call=name, problem=why)
 
-    async def still(self, block: Block) -> bool:
+    async def is_on_best_chain(self, block: Block) -> bool:
         """Whether a block is on the best chain."""
         return bool(await self._endpoints.call("chain_getBlockHash", block.number) == block.hash)
 
-    async def again(self, name: str, text: str, block: Block) -> Block | None:
+    async def resubmit(self, name: str, text: str, block: Block) -> Block | None:
         """Where an extrinsic is after its block was taken back; it is sent again if nowhere."""
-        signed = Signed(name, text, b"", -1, block.number, looked=max(0, block.number - 1))
+        signed = Signed(name, text, b"", -1, block.number, searched=max(0, block.number - 1))
         return await self._look(signed) or await self._send(signed)
 
     async def _sign(self, name: str, call: bytes, key: Key) -> Signed:
@@ -79,7 +80,7 @@ class Sending:
         extra = runtime.unsigned_part(Era(PERIOD, birth.number), nonce)
         payload = runtime.whole_payload(call, extra, self._endpoints.genesis, bytes.fromhex(birth.hash[2:]))
         extrinsic = runtime.extrinsic(call, extra, key.public, key.kind, await key.sign_call(payload))
-        return Signed(name, "0x" + extrinsic.hex(), key.public, nonce, birth.number, looked=birth.number)
+        return Signed(name, "0x" + extrinsic.hex(), key.public, nonce, birth.number, searched=birth.number)
 
     @staticmethod
     async def _birth(rpc: Rpc) -> Block:
@@ -88,21 +89,21 @@ class Sending:
         number = int(header["number"], 16)
         return Block(number, str(await rpc.call("chain_getBlockHash", number)))
 
-    async def _bring(self, signed: Signed) -> Block | None:
+    async def _include(self, signed: Signed) -> Block | None:
         """The block; None when these bytes can have no effect any more."""
         while True:
             try:
                 block = await self._send(signed)
                 if block is None:
-                    block = await self._fate(signed)
+                    block = await self._resolve(signed)
             except ChainUnreachable as err:
-                log.info("%s: %s; its fate is looked up when the chain is back", signed.name, err)
+                log.info("%s: %s; its outcome is looked up when the chain is back", signed.name, err)
                 await asyncio.sleep(min(1.0, self.quiet))
                 continue
             if block is not None:
                 return block if block.hash else None
 
-    async def _fate(self, signed: Signed) -> Block | None:
+    async def _resolve(self, signed: Signed) -> Block | None:
         """The block that holds it; one without hash when none ever will; None when that is open."""
         # The nonce is read before the blocks: a block made in between is then looked at, too.
         nonce = await self._nonce(signed.account)
@@ -129,7 +130,7 @@ class Sending:
     async def _look(self, signed: Signed) -> Block | None:
         """Search the blocks made since it was signed."""
         head = await self._header(str(await self._endpoints.call("chain_getBlockHash")))
-        for number in range(signed.looked + 1, min(head, signed.birth + PERIOD) + 1):
+        for number in range(signed.searched + 1, min(head, signed.birth + PERIOD) + 1):
             hash = await self._endpoints.call("chain_getBlockHash", number)
             if hash is None:
                 break
@@ -139,7 +140,7 @@ class Sending:
         return None
 
     async def _send(self, signed: Signed) -> Block | None:
-        """Hand it to the pool and listen; None when nothing is sure."""
+        """Hand it to the pool and follow its status; None when the outcome is open."""
         rpc = await self._endpoints.rpc()
         try:
             async with rpc.subscribed(
@@ -147,7 +148,7 @@ class Sending:
             ) as statuses:
                 return await self._listen(statuses, signed)
         except RpcFailed as err:
-            await self._weigh(err, rpc, signed)
+            await self._check_refusal(err, rpc, signed)
             return None
 
     async def _listen(self, statuses: asyncio.Queue[Any], signed: Signed) -> Block | None:
@@ -175,14 +176,14 @@ class Sending:
             return None
         return Block(int(answer["block"]["header"]["number"], 16), hash)
 
-    async def _weigh(self, err: RpcFailed, rpc: Rpc, signed: Signed) -> None:
-        """What a refusal of the pool means: nothing new, sign anew, or no."""
+    async def _check_refusal(self, err: RpcFailed, rpc: Rpc, signed: Signed) -> None:
+        """Tell apart refusals by the pool: known already, to be signed anew, or final (raises Rejected)."""
         code, problem = err.facts["code"], err.facts["problem"]
         if code == KNOWN:
             await asyncio.sleep(min(0.5, self.quiet))
         elif code in (BANNED, RIVAL) or any(word in problem.lower() for word in OUTDATED):
             signed.refused = problem
-        elif code == INVALID and "bad signature" in problem.lower() and await self._endpoints.learn(rpc):
+        elif code == INVALID and "bad signature" in problem.lower() and await self._endpoints.refresh_runtime(rpc):
             signed.refused = "the runtime was upgraded"
         else:
             raise Rejected(call=signed.name, problem=problem) from None

@@ -166,7 +166,7 @@ async def served(ctx: Context, vault: VaultStore, given: Sequence[str] = ()) -> 
                 async with asyncio.timeout(JOINING):
                     await peer.connected()
             except TimeoutError:
-                problem = "; ".join(f"{connection.url}: {connection.trouble}" for connection in peer.connections)
+                problem = "; ".join(f"{connection.url}: {connection.problem}" for connection in peer.connections)
                 raise RelaySilent(problem=problem) from None
             yield found
         finally:

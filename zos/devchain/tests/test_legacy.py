@@ -49,7 +49,7 @@ def test_what_came_with_spec_59_is_not_in_spec_49() -> None:
 
 @pytest.mark.parametrize("name", OLD)
 def test_a_missing_entry_is_told_as_zeros(name: str) -> None:
-    module = runtime(name)._need_item("TfgridModule", "Twins")
+    module = runtime(name)._require_item("TfgridModule", "Twins")
     assert module["modifier"] == "Default"
     assert runtime(name).value("TfgridModule", "Twins", None) is None
 

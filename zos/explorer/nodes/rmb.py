@@ -45,7 +45,7 @@ class RmbNodeClient:
         """Why no node can be reached: no relay is joined."""
         if any(connection.up.is_set() for connection in self._peer.connections):
             return ""
-        return "; ".join(f"{connection.url}: {connection.trouble}" for connection in self._peer.connections)
+        return "; ".join(f"{connection.url}: {connection.problem}" for connection in self._peer.connections)
 
     async def run(self) -> None:
         """Stay connected to the relay until cancelled."""

@@ -1,4 +1,4 @@
-"""`zos.debug.*`: what the operators see of anybody's deployment. It only looks; nothing is run for them."""
+"""`zos.debug.*`: what operators see of any deployment. It only reads; no command is run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zos.vmd.api.types import MachineId, MachineInfo, MachineState
 
 NETWORKS = ("network", "network-light")
 SHORT, LONG = 16 * 1024, 256 * 1024
-"""Bytes of a console's end."""
+"""Bytes of the end of a console's output."""
 
 
 class BadRequest(ZosError):
-    """The argument does not say what is meant."""
+    """The argument cannot be used."""
 
     reason = "rmb.bad_request"
     status = Status.INVALID_ARGUMENT
@@ -31,24 +31,24 @@ async def listed(call: Call) -> dict[str, Any]:
     """`{twin_id}`, 0 for all: `{deployments: [{twin_id, contract_id, workloads: [{type, name, state}]}]}`."""
     twin = call.fields().uint("twin_id", 32)
     found = await call.node.provisiond.list(twin or None)
-    return {"deployments": [_short(one) for one in found if is_active(one)]}
+    return {"deployments": [_summary(one) for one in found if is_active(one)]}
 
 
-def _short(one: dict[str, Any]) -> dict[str, Any]:
+def _summary(one: dict[str, Any]) -> dict[str, Any]:
     states = [{"type": w["type"], "name": w["name"], "state": w["result"]["state"]} for w in one["workloads"]]
     return {"twin_id": one["twin_id"], "contract_id": one["contract_id"], "workloads": states}
 
 
 async def get(call: Call) -> dict[str, Any]:
     """`{deployment: "twin:contract"}`: `{deployment}`."""
-    twin, contract = _meant(call.fields())
+    twin, contract = _parse_deployment(call.fields())
     return {"deployment": await call.node.provisiond.get(contract, twin)}
 
 
 async def history(call: Call) -> dict[str, Any]:
     """`{deployment}`: `{deployment, history: [{seq, type, name, created, state, message}]}`, oldest first."""
     fields = call.fields()
-    twin, contract = _meant(fields)
+    twin, contract = _parse_deployment(fields)
     log = await call.node.provisiond.changes(contract, twin)
     return {
         "deployment": fields.text("deployment"),
@@ -70,7 +70,7 @@ async def info(call: Call) -> dict[str, Any]:
     name = fields.text("workload")
     if not name:
         raise BadRequest(problem="workload name is required")
-    twin, contract = _meant(fields)
+    twin, contract = _parse_deployment(fields)
     workloads = (await call.node.provisiond.get(contract, twin))["workloads"]
     one = next((one for one in workloads if one["name"] == name), None)
     if one is None:
@@ -87,10 +87,10 @@ async def info(call: Call) -> dict[str, Any]:
 async def _machine(node: Node, id: MachineId, most: int) -> dict[str, Any]:
     machine = await node.vmd.machine(id)
     logs = (await node.vmd.read_console(id, most)).decode(errors="replace")
-    return {"info": _seen(machine), "logs": logs}
+    return {"info": _machine_info(machine), "logs": logs}
 
 
-def _seen(machine: MachineInfo) -> dict[str, Any]:
+def _machine_info(machine: MachineInfo) -> dict[str, Any]:
     return {
         "state": machine.state.value,
         "since": int(machine.since),
@@ -117,19 +117,19 @@ async def _find_network(node: Node, id: str) -> NetworkInfo | None:
 async def health(call: Call) -> dict[str, Any]:
     """`{deployment}`: `{twin_id, contract_id, workloads: [{workload_id, type, name, status, checks}]}`.
 
-    Machines and networks are looked at. `options.system_probe` of the reference (a command line to be run as root)
+    Machines and networks are checked. `options.system_probe` of the reference (a command line to be run as root)
     is not offered.
     """
     fields = call.fields()
     if "system_probe" in fields.object("options"):
         raise BadRequest(problem="system_probe is not offered by this node: no command is run for others")
-    twin, contract = _meant(fields)
+    twin, contract = _parse_deployment(fields)
     deployment = await call.node.provisiond.get(contract, twin)
-    looked = [await _look(call.node, twin, contract, one) for one in deployment["workloads"]]
-    return {"twin_id": twin, "contract_id": contract, "workloads": [one for one in looked if one is not None]}
+    checked = [await _check_workload(call.node, twin, contract, one) for one in deployment["workloads"]]
+    return {"twin_id": twin, "contract_id": contract, "workloads": [one for one in checked if one is not None]}
 
 
-async def _look(node: Node, twin: int, contract: int, one: dict[str, Any]) -> dict[str, Any] | None:
+async def _check_workload(node: Node, twin: int, contract: int, one: dict[str, Any]) -> dict[str, Any] | None:
     name, id = one["name"], workload_id(twin, contract, one["name"])
     if one["type"] in machine_types():
         checks = await _check_machine(node, MachineId(id))
@@ -147,10 +147,10 @@ async def _check_machine(node: Node, id: MachineId) -> list[dict[str, Any]]:
     except NoSuchMachine:
         return [_check("vm.vmd", False, "vmd has no such machine", {"vm_id": id})]
     is_there = machine.state in (MachineState.RUNNING, MachineState.PAUSED)
-    words = f"the machine is {machine.state}" + (f": {machine.detail}" if machine.detail else "")
+    state = f"the machine is {machine.state}" + (f": {machine.detail}" if machine.detail else "")
     return [
         _check("vm.vmd", True, "vmd has the machine", {"vm_id": id}),
-        _check("vm.process", is_there, words, {"vm_id": id, "pid": machine.pid}),
+        _check("vm.process", is_there, state, {"vm_id": id, "pid": machine.pid}),
     ]
 
 
@@ -158,14 +158,14 @@ def _check_network(found: NetworkInfo | None, id: str) -> dict[str, Any]:
     if found is None:
         return _check("network.config", False, "networkd has no such network", {"netid": id})
     evidence = {"netid": id, "namespace": found.namespace, "bridge": found.bridge}
-    return _check("network.interfaces", not found.detail, found.detail or "the network stands as wished", evidence)
+    return _check("network.interfaces", not found.detail, found.detail or "the network is as desired", evidence)
 
 
 def _check(name: str, ok: bool, message: str, evidence: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "ok": ok, "message": message, "evidence": evidence}
 
 
-def _meant(fields: Fields) -> tuple[int, int]:
+def _parse_deployment(fields: Fields) -> tuple[int, int]:
     """Twin and contract of `deployment`."""
     text = fields.text("deployment")
     if not text:

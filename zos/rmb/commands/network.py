@@ -21,7 +21,7 @@ INTERNET = IPv6Network("2000::/3")
 
 
 class NoPublicConfig(ZosError):
-    """The node is no public one."""
+    """The node has no public configuration."""
 
     reason = "rmb.no_public_config"
     status = Status.NOT_FOUND

@@ -11,7 +11,7 @@ from zos.rmb.router import Call, Command, Node
 from zos.storaged.api.types import PoolState
 
 HEALTH = "healthcheck"
-PATIENCE = 4.0
+DEADLINE = 4.0
 """Seconds for one part of it: half of what a command has."""
 
 
@@ -55,20 +55,20 @@ async def health(node: Node) -> dict[str, list[str]]:
 async def _problems(check: Awaitable[str]) -> list[str]:
     """What a check found; a daemon that does not answer is a problem too."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(DEADLINE):
             problem = await check
     except ZosError as err:
         problem = err.explain()
     except TimeoutError:
-        problem = f"it was not answered within {PATIENCE:g} s"
+        problem = f"it was not answered within {DEADLINE:g} s"
     return [problem] if problem else []
 
 
 async def _cache(node: Node) -> str:
     cache = await node.storaged.cache()
-    home = next((pool for pool in await node.storaged.list_pools() if pool.name == cache.pool), None)
-    if home is None or home.state is not PoolState.READY:
-        return f"the cache's pool {cache.pool} is {home.state if home else 'gone'}"
+    pool = next((one for one in await node.storaged.list_pools() if one.name == cache.pool), None)
+    if pool is None or pool.state is not PoolState.READY:
+        return f"the cache's pool {cache.pool} is {pool.state if pool else 'gone'}"
     return cache.detail
 
 

@@ -25,7 +25,6 @@ async def get(call: Call) -> dict[str, Any]:
 
 
 def capacity(one: Capacity) -> dict[str, int]:
-    """In the grid's order."""
     return {"cru": one.cru, "sru": one.sru, "hru": one.hru, "mru": one.mru, "ipv4u": one.ipv4u}
 
 

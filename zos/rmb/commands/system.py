@@ -17,7 +17,7 @@ from zos.verbs.primitive import find
 
 MODULES = {"storaged": "storage", "networkd": "network", "flistd": "flist", "provisiond": "provision"}
 """The grid's names of daemons that have another here."""
-DOOR = "v1"
+API_VERSION = "v1"
 PLANETARY, MYCELIUM = "yggdrasil", "mycelium"
 """The grid's names of the features: machines can be in the planetary network, in the Mycelium overlay."""
 
@@ -78,7 +78,7 @@ def module(unit: UnitInfo) -> dict[str, Any]:
     since = datetime.fromtimestamp(unit.since, UTC).isoformat().replace("+00:00", "Z")
     shown: dict[str, Any] = {
         "status": {
-            "objects": [{"Name": unit.name, "Version": DOOR}] if is_up else [],
+            "objects": [{"Name": unit.name, "Version": API_VERSION}] if is_up else [],
             "workers": [{"state": "free", "time": since}] if is_up else [],
         }
     }

@@ -17,7 +17,7 @@ from zos.rmb.admission import (
     HELD_PER_TWIN,
     LOOKUPS_BURST,
     PER_TWIN,
-    TOLD_BURST,
+    REFUSALS_BURST,
     UNVERIFIED,
     AdmissionControl,
     Decision,
@@ -71,7 +71,7 @@ class World:
         if said.verdict is LOOK:
             await self.twins.twin(twin.id)
             self.gate.release_lookup(seen, size, relay)
-            said = self.gate.looked(seen, size, relay)
+            said = self.gate.ask_again(seen, size, relay)
         return said
 
     async def request(self, uid: str, twin: Twin = USER, ago: int = 0, expiration: int = 20) -> Envelope:
@@ -117,7 +117,7 @@ async def test_refusals_of_what_nobody_signed_are_few_and_counted_by_relay() -> 
     """An attacker must not use us to send many answers to whom it names."""
     w = await World().knows(1)
     told = [w.gate.ask(w.invented(1, str(number)), 300, "a").refusal for number in range(500)]
-    assert sum(one is not None for one in told) == TOLD_BURST
+    assert sum(one is not None for one in told) == REFUSALS_BURST
     assert w.gate.ask(w.invented(1), 300, "b").refusal is not None
     repeated = await w.request("late", ago=30)
     assert w.gate.ask(repeated, 300, "a").refusal is None, "what was signed long ago counts as well"
@@ -176,7 +176,7 @@ async def test_a_relay_that_invents_twins_has_few_looked_up_and_the_other_relay_
         if w.gate.ask(seen, 300, "bad").verdict is LOOK:
             await w.twins.twin(twin)
             w.gate.release_lookup(seen, 300, "bad")
-            assert w.gate.looked(seen, 300, "bad").verdict is DROP
+            assert w.gate.ask_again(seen, 300, "bad").verdict is DROP
     assert w.chain.asked - asked == LOOKUPS_BURST
     assert (await w.asks("known", relay="bad")).verdict is ENTER
     assert (await w.asks("unknown", OTHER, relay="good")).verdict is ENTER
@@ -220,7 +220,7 @@ async def test_a_changed_key_is_found_once_and_a_forger_does_not_make_us_ask_for
     assert w.gate.ask(made, 300, "a").verdict is LOOK
     await w.twins.twin(1)
     w.gate.release_lookup(made, 300, "a")
-    assert w.gate.looked(made, 300, "a") == Decision(ENTER, changed)
+    assert w.gate.ask_again(made, 300, "a") == Decision(ENTER, changed)
     asked = w.chain.asked
     assert w.gate.ask(w.invented(1), 300, "a").verdict is DROP, "just looked"
     assert w.chain.asked == asked
@@ -269,7 +269,7 @@ def test_whatever_comes_nothing_is_let_in_unsigned_and_nothing_is_left_behind(
             if said.verdict is LOOK:
                 await w.twins.twin(seen.source.twin)
                 w.gate.release_lookup(seen, size, relay)
-                said = w.gate.looked(seen, size, relay)
+                said = w.gate.ask_again(seen, size, relay)
             assert said.verdict is DROP
         assert (w.gate.held.messages.used, w.gate.held.size.used, len(w.gate.replays)) == (0, 0, 0)
         assert (w.gate._unverified.messages.used, w.gate._alike.used) == (0, 0)

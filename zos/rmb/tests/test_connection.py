@@ -91,7 +91,7 @@ async def connecting(url: str, ear: Ear | None = None, patience: float = 0.3) ->
         return 1
 
     line = RelayConnection(url, twin, Twin(1).key, "", SystemClock(), ear.take, ear.gone)
-    line.again, line.patience = 0.02, patience
+    line.retry_delay, line.timeout = 0.02, patience
     running = asyncio.create_task(line.run())
     try:
         yield line
@@ -104,9 +104,9 @@ async def says(line: RelayConnection, words: str) -> None:
     """Until the line's trouble is that."""
     with suppress(TimeoutError):
         async with asyncio.timeout(5):
-            while words not in line.trouble:
+            while words not in line.problem:
                 await asyncio.sleep(0.005)
-    assert words in line.trouble
+    assert words in line.problem
 
 
 async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -161,7 +161,7 @@ def dated(ago: float) -> Play:
 async def test_why_a_relay_cannot_be_joined_is_said_without_the_token(play: Play, words: str) -> None:
     async with relay(play) as url, connecting(url) as line:
         await says(line, words)
-        assert "?" not in line.trouble
+        assert "?" not in line.problem
         assert not line.up.is_set()
         with pytest.raises(NoRelay, match="not connected"):
             await line.send(b"x")
@@ -216,7 +216,7 @@ async def test_a_relay_that_fails_in_every_way_is_joined_when_it_is_well_again()
     ear = Ear()
     async with relay(play) as url, connecting(url, ear) as line:
         assert [await ear.received() for _ in range(3)] == [b"one", b"", b"two"], "text is passed over"
-        assert (tried, ear.lost, line.trouble, line.twin) == (6, 4, "", 1)
+        assert (tried, ear.lost, line.problem, line.twin) == (6, 4, "", 1)
 
 
 async def test_each_join_has_a_token_of_its_own_and_no_session() -> None:

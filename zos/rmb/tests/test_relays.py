@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from zos.rmb import envelope as env
-from zos.rmb.admission import LOOKUPS_BURST, PER_TWIN, TOLD_BURST
+from zos.rmb.admission import LOOKUPS_BURST, PER_TWIN, REFUSALS_BURST
 from zos.rmb.cipher import seal
 from zos.rmb.errors import NoAnswer, Refused
 from zos.rmb.limits import RateLimiter
@@ -144,7 +144,7 @@ async def test_a_relay_that_drops_everything_costs_a_call_its_time_and_no_more()
         with pytest.raises(NoAnswer):
             await me.call(NODE.id, "x", deadline=0.2)
         assert perf_counter() - began < 2
-        assert not me._asked
+        assert not me._pending
 
 
 async def test_an_answer_goes_back_by_the_other_relay_when_its_own_has_died() -> None:
@@ -156,7 +156,7 @@ async def test_an_answer_goes_back_by_the_other_relay_when_its_own_has_died() ->
         return b"1"
 
     async with between(NODE, handler=slow) as (one, two, peer):
-        peer.connections[0].again = 60
+        peer.connections[0].retry_delay = 60
         await one.send((await asked()).SerializeToString())
         await asyncio.wait_for(started.wait(), 5)
         (await one.socket()).transport.abort()
@@ -193,7 +193,7 @@ async def test_a_relay_that_invents_twins_makes_us_ask_the_chain_little_and_the_
                 told += 1
             except TimeoutError:
                 break
-        assert told <= TOLD_BURST + 20
+        assert told <= REFUSALS_BURST + 20
 
 
 def framed(data: bytes) -> bytes:

@@ -44,14 +44,14 @@ def lift(metadata: bytes, spec: int) -> bytes:
         raise NotOnThisChain(spec=spec, what=f"metadata that we can read (it is V{version})")
     content = described.read(metadata)
     call, event = Later(), Later()
-    names = Names(spec, call, event, _told(content["modules"]))
+    names = Names(spec, call, event, _account_layout(content["modules"]))
     pallets = tuple(_pallet(module, names) for module in content["modules"])
     call.target, event.target = runtime_call(pallets), runtime_event(pallets)
     return render(pallets, call.target, tuple(_extensions(content["extrinsic"]["signed_extensions"], spec)))
 
 
-def _told(modules: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What System's storage tells about the layout of accounts: a migration's flag stands for its layout."""
+def _account_layout(modules: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The layout of accounts, by System's storage: a migration's flag stands for its layout."""
     system = next((module for module in modules if module["name"] == "System"), None)
     entries = ((system and system["storage"]) or {"entries": ()})["entries"]
     has_three = any(entry["name"] == "UpgradedToTripleRefCount" for entry in entries)
