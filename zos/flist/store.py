@@ -27,6 +27,9 @@ MAX_BLOB = 640 * 1024
 BAD_FOR = 15.0
 """Seconds in which a store that failed is asked last."""
 
+ASKED = 8
+"""Stores that are asked for one block: a flist may name a thousand."""
+
 T = TypeVar("T")
 
 
@@ -150,6 +153,7 @@ class Stores:
         urls = list(dict.fromkeys(route.url for route in self._routes if route.start <= id[0] <= route.end))
         now = time.monotonic()
         urls.sort(key=lambda url: self._bad.get(url, 0) > now)
+        del urls[ASKED:]
         troubles: list[ZosError] = []
         for asked, url in enumerate(urls):
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from pathlib import Path
 
 from aiohttp import web
@@ -18,9 +19,19 @@ from cachetools import LRUCache
 from zos.errors import Status, ZosError
 from zos.hub import deployments
 from zos.hub.build import BLOCKS
+from zos.runtime.front import Front, Limits
+from zos.runtime.quota import network_of
 
 _TEXTS = {".fl": "application/octet-stream", ".json": "application/json", ".md": "text/markdown", ".txt": "text/plain"}
+_CODES = {
+    Status.ALREADY_EXISTS: 409,
+    Status.INVALID_ARGUMENT: 400,
+    Status.NOT_FOUND: 404,
+    Status.RESOURCE_EXHAUSTED: 507,
+}
 _REMEMBERED = 1000
+LISTED = 5.0
+"""Seconds that a list of flists is good: it is a walk through all files."""
 ROOT: web.AppKey[Path] = web.AppKey("root", Path)
 
 
@@ -47,7 +58,7 @@ async def _refusals(request: web.Request, handler: object) -> web.StreamResponse
     try:
         answer: web.StreamResponse = await handler(request)
     except ZosError as err:
-        code = {Status.ALREADY_EXISTS: 409, Status.INVALID_ARGUMENT: 400, Status.NOT_FOUND: 404}.get(err.status, 500)
+        code = _CODES.get(err.status, 500)
         return web.json_response({"reason": err.reason, "error": str(err)}, status=code)
     return answer
 
@@ -55,11 +66,16 @@ async def _refusals(request: web.Request, handler: object) -> web.StreamResponse
 class _Hub:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
+        self._keeper = deployments.Keeper(self._root)
+        self._writing, self._listing, self._digesting = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._flists: tuple[float, list[str]] = (0.0, [])
         self._md5: LRUCache[tuple[str, int, int], str] = LRUCache(_REMEMBERED)
 
     async def put_deployment(self, request: web.Request) -> web.Response:
         document = await request.read()
-        new = await asyncio.to_thread(deployments.keep, self._root, request.match_info["name"], document)
+        async with self._writing:
+            network = network_of(request.remote)
+            new = await asyncio.to_thread(self._keeper.keep, request.match_info["name"], document, network)
         return web.json_response({"stored": new}, status=201 if new else 200)
 
     async def get_deployment(self, request: web.Request) -> web.StreamResponse:
@@ -69,9 +85,16 @@ class _Hub:
         return web.FileResponse(place, headers={"Content-Type": "application/json"})
 
     async def flists(self, request: web.Request) -> web.Response:
-        found = await asyncio.to_thread(lambda: sorted(self._root.rglob("*.fl")))
-        names = [str(path.relative_to(self._root)) for path in found if not path.name.startswith(".")]
+        async with self._listing:
+            until, names = self._flists
+            if time.monotonic() >= until:
+                names = await asyncio.to_thread(self._found)
+                self._flists = time.monotonic() + LISTED, names
         return web.json_response(names)
+
+    def _found(self) -> list[str]:
+        paths = (path for path in self._root.rglob("*.fl") if not path.name.startswith("."))
+        return sorted(str(path.relative_to(self._root)) for path in paths)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["path"]
@@ -102,8 +125,9 @@ class _Hub:
             raise web.HTTPNotFound(text="there is no such file")
         seen = place.stat()
         key = (str(place), seen.st_mtime_ns, seen.st_size)
-        if key not in self._md5:
-            self._md5[key] = await asyncio.to_thread(_md5_of, place)
+        async with self._digesting:
+            if key not in self._md5:
+                self._md5[key] = await asyncio.to_thread(_md5_of, place)
         return web.Response(text=self._md5[key])
 
 
@@ -117,9 +141,5 @@ async def serve(root: Path, host: str, port: int, stopping: asyncio.Event) -> No
     """Serve until `stopping`."""
     root.mkdir(parents=True, exist_ok=True)
     runner = web.AppRunner(application(root), access_log=None, handle_signals=False, keepalive_timeout=60.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, shutdown_timeout=5.0, reuse_address=True).start()
+    async with Front(Limits(body=60.0)).serving(runner, host, port):
         await stopping.wait()
-    finally:
-        await runner.cleanup()

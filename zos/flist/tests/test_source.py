@@ -66,6 +66,13 @@ def test_a_block_comes_by_both_names_of_http_stores(server: str):
     store.close()
 
 
+def test_a_thousand_routes_do_not_mean_two_thousand_requests(server: str):
+    routes = [Route(0, 255, f"{server}/{number}") for number in range(1000)]
+    with contextlib.closing(Stores(routes, HERE)) as stores, pytest.raises(BlockMissing):
+        stores.fetch(bytes(32), lambda blob: blob, 30.0)
+    assert len(Handler.asked) <= 16
+
+
 def test_a_policy_reaches_another_process():
     assert StorePolicy.from_json(HERE.to_json()) == HERE
     assert StorePolicy.from_json(StorePolicy(neighbours=True).to_json()) == StorePolicy(neighbours=True)

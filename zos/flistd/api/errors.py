@@ -38,6 +38,15 @@ class FlistMismatch(ZosError):
     hint = "give the hash of the flist that lies there now"
 
 
+class NoRoom(ZosError):
+    """The cache has no room for the flist, with all that is in use."""
+
+    reason = "flistd.no_room"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "there is no room for the flist {url} on this node: {problem}"
+    hint = "try again later, or take another node"
+
+
 class MountFailed(ZosError):
     """The node itself could not do it; it is tried again."""
 

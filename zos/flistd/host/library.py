@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -29,7 +30,7 @@ from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, ORIGINAL, Info
 from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
-from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, NoSuchFlist
+from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
 from zos.runtime import proc
 from zos.runtime.files import write_atomic
@@ -49,6 +50,9 @@ NOT_NOW = (408, 425, 429)
 """Statuses of a refusal that passes."""
 UNUSED = 30 * 24 * 3600.0
 DRAFT_AGE = 3600.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
+SPARE = 1 << 20
+"""Free bytes below which a failure is the disk's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ class Library:
         self._fetcher: Fetcher | None = None
         self._working: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._few = asyncio.Semaphore(2)
+        self._used: dict[str, float] = {}
+        """When a flist was asked for since the last `tidy`, which knows those in use."""
+        self._knows_use = False
 
     def close(self) -> None:
         """Close the connections."""
@@ -92,7 +99,7 @@ class Library:
             return None
 
     def room(self) -> int:
-        """Bytes that the blocks may take."""
+        """Bytes that the flists and their blocks may take."""
         return self._limit or _share(self.cache)
 
     def forget_index(self, flist: str) -> None:
@@ -103,10 +110,17 @@ class Library:
         """The flist at a URL; with a hash, what is here already is enough."""
         async with self._working[url]:
             found = self.known(hash)
-            if found is not None:
-                return found
-            flist = hash if hash and (self.folder(hash) / ORIGINAL).exists() else await self._fetch(url, hash, tenant)
-            return self.known(flist) or await self._compile(flist, url)
+            if found is None:
+                is_here = bool(hash) and (self.folder(hash) / ORIGINAL).exists()
+                try:
+                    flist = hash if is_here else await self._fetch(url, hash, tenant)
+                    found = self.known(flist) or await self._compile(flist, url)
+                except OSError as err:
+                    if err.errno not in FULL:
+                        raise
+                    raise NoRoom(url=url, problem=err.strerror) from None
+            self._used[found.flist] = time.time()
+            return found
 
     async def _fetch(self, url: str, expected: str, tenant: str) -> str:
         """Bring the flist here; returns its hash. With the hub gone, what the URL gave last must do."""
@@ -148,6 +162,7 @@ class Library:
             if expected and found != expected:
                 raise FlistMismatch(url=url, found=found, expected=expected)
             if answer.status == 200:
+                await asyncio.to_thread(self._make_room, draft.stat().st_size, url)
                 self.folder(found).mkdir(exist_ok=True, mode=0o700)
                 draft.replace(self.folder(found) / ORIGINAL)
             self._remember(Remembered(url, found, answer.headers.get("etag", before.etag if before else "")))
@@ -187,6 +202,9 @@ class Library:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), "MALLOC_ARENA_MAX": "1"}
         async with self._few:
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)
+        if done.code != 0:
+            # What no guest can use is not kept: it would fill the disk beside the limit.
+            await asyncio.to_thread(shutil.rmtree, folder, True)
         if done.code == REFUSED:
             said = json.loads(done.stdout)
             # The process knows the file by its name here; the user knows it by its URL.
@@ -194,14 +212,36 @@ class Library:
             raise ZosError.known.get(said["reason"], FlistBroken)(**facts)
         found = self.known(flist)
         if done.code != 0 or found is None:
+            if _free(self.cache) < SPARE:
+                raise NoRoom(url=url, problem="the disk is full")
             # Killed at a limit, or by a bug that it provoked: the file is to blame, not the moment.
             problem = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.code}"]
             raise FlistBroken(flist=url, problem=f"reading it failed: {problem[0][:300]}")
         return found
 
+    def _make_room(self, size: int, url: str) -> None:
+        """Drop flists that are out of use until one more of this size fits into half of the cache."""
+        most = self.room() // 2
+        taken = {folder: _size(folder) for folder in (self.cache / "flists").glob("[0-9a-f]*")}
+        total = sum(taken.values()) + 2 * size
+        for folder in sorted(taken, key=lambda one: one.stat().st_mtime):
+            if total > most and self._knows_use and folder.name not in self._used:
+                shutil.rmtree(folder, ignore_errors=True)
+                total -= taken[folder]
+        if total > most:
+            missing = (total - most) >> 20
+            raise NoRoom(url=url, problem=f"{missing + 1} MiB are missing beside the flists that are in use")
+
     def tidy(self, wanted: Collection[str]) -> None:
         """Drop what is old and unused, then blocks over the limit."""
         now = time.time()
+        recent = {flist: at for flist, at in self._used.items() if now - at < DRAFT_AGE}
+        self._used, self._knows_use = recent | dict.fromkeys(wanted, now), True
+        for known in (self.cache / "urls").glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                flist = json.loads(known.read_text()).get("flist", "")
+                if not self.folder(str(flist)).exists() and now - known.stat().st_mtime > DRAFT_AGE:
+                    known.unlink()
         for folder in (self.cache / "flists").glob("*"):
             with contextlib.suppress(OSError):
                 age = now - folder.stat().st_mtime
@@ -213,7 +253,8 @@ class Library:
         for flist in wanted:
             with contextlib.suppress(OSError, ZosError), Index(self.folder(flist) / INDEX) as tree:
                 keep.update(tree.keys())
-        freed = trim(self.cache, self.room(), keep)
+        flists = sum(map(_size, (self.cache / "flists").glob("[0-9a-f]*")))
+        freed = trim(self.cache, max(0, self.room() - flists), keep)
         if freed:
             log.info("%d MiB of blocks were dropped from the cache", freed >> 20)
 
@@ -224,6 +265,21 @@ def _share(cache: Path) -> int:
         return 1 << 40
     seen = os.statvfs(cache)
     return seen.f_blocks * seen.f_frsize * 4 // 5
+
+
+def _free(cache: Path) -> int:
+    seen = os.statvfs(cache)
+    return seen.f_bavail * seen.f_frsize
+
+
+def _size(folder: Path) -> int:
+    """Bytes that a flist's files take."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for item in found:
+            with contextlib.suppress(OSError):
+                total += item.stat(follow_symlinks=False).st_blocks * 512
+    return total
 
 
 def import_path() -> list[str]:

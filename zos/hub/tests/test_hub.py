@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -15,10 +16,14 @@ from yarl import URL
 
 from zos.flist.errors import BadSource
 from zos.flist.fl import read
-from zos.hub import build
+from zos.hub import build, deployments
 from zos.hub.server import application
+from zos.model.challenge import deployment_hash
+from zos.model.deployment import decode, encode
+from zos.model.tests import vectors
 
 DOCUMENT = json.dumps({"version": 0, "workloads": []}).encode()
+DEPLOYMENT = decode(json.dumps(vectors.deployment()).encode())
 SHA = hashlib.sha256(DOCUMENT).hexdigest()
 
 
@@ -78,10 +83,35 @@ async def test_a_deployment_is_kept_and_given_back(web: TestClient[Any, Any]):
     assert (await web.get(f"/deployments/{'0' * 64}")).status == 404
 
 
-async def test_a_contracts_hash_names_one_document_for_ever(web: TestClient[Any, Any]):
-    assert (await web.put(f"/deployments/{'a' * 32}", data=DOCUMENT)).status == 201
-    other = await web.put(f"/deployments/{'a' * 32}", data=b"{}")
-    assert (other.status, (await other.json())["reason"]) == (409, "hub.deployment_taken")
+async def test_a_contracts_hash_names_the_deployment_of_that_hash_and_is_not_taken_by_another(
+    web: TestClient[Any, Any],
+):
+    document = json.dumps(encode(DEPLOYMENT)).encode()
+    name = deployment_hash(DEPLOYMENT).hex()
+    squatter = await web.put(f"/deployments/{name}", data=b"{}")
+    assert (squatter.status, (await squatter.json())["reason"]) == (400, "hub.bad_deployment")
+    other = json.dumps(encode(dataclasses.replace(DEPLOYMENT, description="other"))).encode()
+    assert (await web.put(f"/deployments/{name}", data=other)).status == 400
+    assert (await web.put(f"/deployments/{name}", data=document)).status == 201
+    assert await (await web.get(f"/deployments/{name}")).read() == document
+
+
+def test_one_network_does_not_fill_the_hub_not_even_after_a_restart(tmp_path: Path):
+    def document(number: int) -> tuple[str, bytes]:
+        text = json.dumps("x" * 10_000 + str(number)).encode()
+        return hashlib.sha256(text).hexdigest(), text
+
+    def fill(keeper: deployments.Keeper, start: int) -> None:
+        for number in range(start, start + 100):
+            keeper.keep(*document(number), "203.0.113.7")
+
+    for start in (0, 100):
+        keeper = deployments.Keeper(tmp_path, 400_000)
+        with pytest.raises(deployments.HubFull):
+            fill(keeper, start)
+    kept = list((tmp_path / "deployments").glob("[0-9a-f]*"))
+    assert len(kept) == 14, "half of it"
+    assert keeper.keep(*document(999), "2001:db8::/64")
 
 
 @pytest.mark.parametrize(
