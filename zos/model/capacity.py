@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from zos.model.units import GiB
+from zos.model.units import GiB, MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +48,11 @@ def total(parts: Iterable[Capacity]) -> Capacity:
 def reserved_memory(total: int) -> int:
     """Bytes of memory that a node keeps for itself: a tenth, at least 2 GiB, never more than there is."""
     return min(max(total // 10, int(GiB(2))), total)
+
+
+def machine_memory(size: int) -> int:
+    """Bytes of the node's memory that a machine of this size takes: QEMU, its file servers and page tables come on top.
+
+    0 for what is no machine.
+    """
+    return size + int(MiB(96)) + size // 64 if size else 0

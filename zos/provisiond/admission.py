@@ -34,8 +34,8 @@ MOST_BYTES = int(MiB(1))
 """Of a document: its record is written whole with each step that one of its workloads takes."""
 MOST_WORKLOADS = 500
 """Of one deployment: its record is written whole with each step that one of them takes."""
-MOST_WAITING = 100
-"""Deployments of one twin that no contract carries (yet)."""
+MOST_WAITING, MOST_WAITING_BYTES = 100, int(MiB(4))
+"""Deployments of one twin that no contract carries (yet), and the bytes of all but the last of them."""
 
 
 def challenges(types: Types) -> dict[str, Challenge]:
@@ -87,9 +87,9 @@ def admit_new(deployment: Deployment, records: Iterable[Record], types: Types) -
     records = tuple(records)
     if any(record.contract == deployment.contract_id for record in records):
         raise DeploymentExists(contract=deployment.contract_id)
-    waiting = sum(1 for record in records if record.twin == deployment.twin_id and not record.block)
-    if waiting >= MOST_WAITING:
-        raise TooManyWaiting(twin=deployment.twin_id, count=waiting)
+    waiting = [record.size for record in records if record.twin == deployment.twin_id and not record.block]
+    if len(waiting) >= MOST_WAITING or sum(waiting) >= MOST_WAITING_BYTES:
+        raise TooManyWaiting(twin=deployment.twin_id, count=len(waiting))
     _free_names(deployment, records, types)
 
 

@@ -18,6 +18,9 @@ from zos.provisiond.store import DeploymentStore
 
 log = logging.getLogger("zos.provisiond")
 
+STRANGE = 3600
+"""Seconds for which a document is kept that no contract of this node carries: its sender may read why."""
+
 OVER = (ContractState.DELETED_CANCELED, ContractState.DELETED_OUT_OF_FUNDS)
 
 
@@ -58,6 +61,17 @@ class ContractWatcher:
                 await self.read(id)
         if failures:
             raise failures[0]
+
+    async def forget_strange(self) -> None:
+        """Drop documents that were refused and that no contract of this node ever carried."""
+        now = self._store.now()
+        for record in self._store.all():
+            since = max((item.created for item in record.items), default=0)
+            is_refused = record.phase is Phase.REFUSED and record.incoming is None
+            if is_refused and not record.block and abs(now - since) >= STRANGE:
+                log.info("contract %d: its document was refused and is dropped", record.contract)
+                self._store.remove(record.contract)
+                self._on_change(record.contract, False)
 
     async def read(self, contract: int) -> None:
         """Read one contract and act on what it says."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from zos.fetch.policy import Policy
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
-from zos.provisiond.contracts import ContractWatcher
+from zos.provisiond.contracts import STRANGE, ContractWatcher
 from zos.provisiond.host import NodeHost
 from zos.provisiond.kyc import Kyc
 from zos.provisiond.log import DeploymentLog
@@ -54,6 +54,7 @@ class Provisiond(Daemon):
         rt.task("work", manager.work)
         rt.task("follow", contracts.follow)
         rt.loop("audit", contracts.audit, every=config.audit)
+        rt.loop("strange", contracts.forget_strange, every=STRANGE / 4)
         rt.loop("report", manager.report, every=3600.0, wake=store.reports.wake)
 
     async def close(self) -> None:

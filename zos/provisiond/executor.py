@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zos.errors import Kind, ZosError
+from zos.model.capacity import machine_memory
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.names import WorkloadId, workload_id
@@ -37,7 +38,7 @@ class Executor:
         self._store = store
         self._specs = specs
         self._in_making: dict[WorkloadId, int] = {}
-        """Memory of machines that are being made, so that two at once cannot both get the last of it."""
+        """What machines take that are being made, so that two at once cannot both get the last of it."""
 
     async def apply(self, record: Record) -> bool:
         """Do all that can be done now; False when the deployment is gone. Raises what is to be tried again."""
@@ -108,6 +109,7 @@ class Executor:
         self._in_making.pop(id, None)
         state = ResultState.PAUSED if facts.paused else ResultState.OK
         if do is Do.KEEP and item.state is state:
+            self._tell(record.contract, item, "")
             return
         message = "paused" if state is ResultState.PAUSED else ""
         made = dataclasses.replace(
@@ -146,6 +148,7 @@ class Executor:
                 self._store.publish(progress(contract, told))
             raise err
         if op.do is Do.KEEP:
+            self._tell(contract, item, text)
             raise err
         state = ResultState.UNCHANGED if op.do is Do.CHANGE else ResultState.ERROR
         settled = item.settled(state, now, text)
@@ -155,20 +158,30 @@ class Executor:
         if op.do is Do.CHANGE and not isinstance(err, Unchanged):
             log.warning("contract %d: %s stays as it was: %s", contract, op.name, text)
 
+    def _tell(self, contract: int, item: Item, problem: str) -> None:
+        """An ok workload stays ok for its clients, and says what it lacks, until it is healed."""
+        if item.state is not ResultState.OK or item.message == problem:
+            return
+        told = dataclasses.replace(item, message=problem)
+        self._store.change(contract, lambda now: now.with_item(told))
+        self._store.publish(progress(contract, told))
+
     def _check_memory(self, id: WorkloadId, need: int) -> None:
         if not need:
             return
         have, reserved = self._memory()
         live = (
-            self._specs.capacity(other).mru
+            machine_memory(self._specs.capacity(other).mru)
             for record in self._store.all()
             for other in record.items
-            if other.state in LIVE and _id(record, other) != id
+            if (other.state in LIVE or other.applied is not None) and _id(record, other) != id
         )
-        usable = max(have - reserved - sum(live) - sum(mru for other, mru in self._in_making.items() if other != id), 0)
+        making = sum(taken for other, taken in self._in_making.items() if other != id)
+        overhead = machine_memory(need) - need
+        usable = max(have - reserved - sum(live) - making - overhead, 0)
         if need > usable:
             raise NoMemory(need=need, usable=usable)
-        self._in_making[id] = need
+        self._in_making[id] = need + overhead
 
     def _facts(self, record: Record, item: Item, evidence: Evidence | None = None) -> Facts:
         types = self._specs.types

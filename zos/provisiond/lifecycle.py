@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 
 from zos.model.deployment import Deployment, ResultState, encode
@@ -33,15 +34,17 @@ class Moved:
 
 def submitted(deployment: Deployment, now: int, digests: tuple[str, ...] = (), *, signed: bool = False) -> Moved:
     """A first document: every workload is `init`."""
+    document = encode(deployment)
     record = Record(
         twin=deployment.twin_id,
         contract=deployment.contract_id,
         version=deployment.version,
         metadata=deployment.metadata,
         description=deployment.description,
-        requirement=encode(deployment)["signature_requirement"],
+        requirement=document["signature_requirement"],
         items=tuple(item_of(workload, now) for workload in deployment.workloads),
-        incoming=Incoming(encode(deployment), signed, now, digests),
+        incoming=Incoming(document, signed, now, digests),
+        size=len(json.dumps(document)),
     )
     return Moved(record, record.items)
 

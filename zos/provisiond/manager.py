@@ -22,6 +22,7 @@ from zos.provisiond import admission, lifecycle, pull
 from zos.provisiond.admission import Document
 from zos.provisiond.api.errors import DeploymentExists, NotYet, OtherDocument, Unproven, WrongContract
 from zos.provisiond.api.types import HistoryEntry, Usage
+from zos.provisiond.contracts import STRANGE
 from zos.provisiond.executor import Executor
 from zos.provisiond.host import NodeHost
 from zos.provisiond.lifecycle import Moved
@@ -251,7 +252,15 @@ class DeploymentManager:
         began = time.monotonic()
         try:
             verdict: NodeContract | ZosError = await self._proven(record, incoming, read)
-        except (NoSuchContract, WrongContract, Unproven, BadSignature, NoSuchTwin) as err:
+        except (NoSuchContract, WrongContract, Unproven, BadSignature) as err:
+            verdict = err
+        except NoSuchTwin as err:
+            if self._is_younger(incoming, LAG):
+                raise NotYet(what=str(err)) from None
+            verdict = err
+        except ChainBehind as err:
+            if record.block or self._is_younger(incoming, STRANGE):
+                raise
             verdict = err
         now = self.store.get(record.contract)
         if now is None or now.incoming is not incoming:
@@ -345,7 +354,11 @@ class DeploymentManager:
         """An update's contract that still carries what is in force has perhaps not changed at our endpoint yet."""
         if record.incoming is None or not record.hash or best.deployment_hash != record.hash:
             return False
-        return self.store.now() - record.incoming.at < LAG
+        return self._is_younger(record.incoming, LAG)
+
+    def _is_younger(self, incoming: Incoming, seconds: int) -> bool:
+        # A clock that was set back must not make it young for ever.
+        return 0 <= self.store.now() - incoming.at < seconds
 
     async def _check_signatures(self, read: Document, record: Record | None) -> None:
         keys, stored = {}, admission.in_force(record)
@@ -365,7 +378,7 @@ class DeploymentManager:
         """Tell the chain what contracts use, when that changed."""
         waiting = self.store.reports.waiting()
         records = (self.store.get(contract) for contract in sorted(waiting))
-        listed = [self._resources(record) for record in records if record is not None and record.items]
+        listed = [self._resources(record) for record in records if record is not None and record.is_ours()]
         if listed:
             await self._node()
             await self._host.chain.report_resources(tuple(listed))

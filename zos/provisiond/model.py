@@ -103,9 +103,15 @@ class Record:
     """By which the contract carries the document in force."""
     block: int = 0
     """Finalized block at which the contract was last compared; 0: it never carried a document of this twin."""
+    size: int = 0
+    """Bytes of the first document."""
     history: tuple[HistoryEntry, ...] = ()
     log: tuple[Mapping[str, Any], ...] = ()
     """Of a record of version 1 until the store has moved it into the log's own file."""
+
+    def is_ours(self) -> bool:
+        """A contract of this node carries it, or did: only then has the chain anything to hear of it."""
+        return self.block > 0 and self.phase is not Phase.ENDING
 
     def item(self, name: str) -> Item | None:
         """The workload of this name that is to be."""

@@ -56,7 +56,7 @@ class DeploymentStore:
         self._watchers: dict[int, set[asyncio.Queue[Progress]]] = {}
         for record in self.all():
             self._move_log(record)
-        self.reports = Reports(record.contract for record in self.all())
+        self.reports = Reports(record.contract for record in self.all() if record.is_ours())
         self.on_settled: Callable[[int, Item], None] = lambda contract, item: None
         """Called when a workload has come to a state."""
 

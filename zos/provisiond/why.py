@@ -25,7 +25,7 @@ async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workloa
             raise
         return Why(f"contract {contract} has no deployment here yet: {problem}", ())
     if not workload:
-        return Why(sentence(record, problem), record.history)
+        return Why(sentence(record, problem, await _idle(manager, vmd, record)), record.history)
     item = record.item(workload) or record.leaving(workload)
     if item is None:
         raise NoSuchWorkload(contract=contract, workload=workload)
@@ -35,6 +35,29 @@ async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workloa
         return Why(of_item(item), history)
     machine, seen = await _seen(vmd, MachineId(workload_id(record.twin, contract, workload)))
     return Why(of_item(item, machine), (*history, *seen))
+
+
+async def _idle(manager: DeploymentManager, vmd: VmdClient, record: Record) -> str:
+    """The first machine of a deployment that should run and does not, in words; empty when there is none."""
+    types = manager.specs.types
+    names = {
+        workload_id(record.twin, record.contract, item.name): item
+        for item in record.items
+        if item.state is ResultState.OK and item.type in types and types[item.type].is_machine
+    }
+    if not names or record.phase is not Phase.ACTIVE:
+        return ""
+    try:
+        machines = {str(machine.id): machine for machine in await vmd.list_machines()}
+    except ZosError as err:
+        return err.explain()
+    for id, item in names.items():
+        machine = machines.get(id)
+        if machine is None:
+            return f"{item.name} should run and vmd does not know it"
+        if machine.state is not MachineState.RUNNING:
+            return of_item(item, machine)
+    return ""
 
 
 async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list[HistoryEntry]]:
@@ -48,8 +71,8 @@ async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list
     return machine, [*seen, *(HistoryEntry("console", line.rstrip(), 0.0) for line in console[-LINES:])]
 
 
-def sentence(record: Record, problem: str) -> str:
-    """A deployment in one sentence."""
+def sentence(record: Record, problem: str, idle: str = "") -> str:
+    """A deployment in one sentence; `idle` says which machine does not run."""
     head = f"contract {record.contract}"
     if record.ending is not None:
         return f"{head} is being removed: {record.ending.detail}"
@@ -61,12 +84,17 @@ def sentence(record: Record, problem: str) -> str:
         item = next((item for item in record.items if item.state is state and not item.leaving), None)
         if item is not None:
             return f"{head}: {of_item(item)}"
+    lacking = next((item for item in record.items if item.state is ResultState.OK and item.message), None)
+    if lacking is not None:
+        return f"{head}: {of_item(lacking)}"
     if record.phase is Phase.PAUSED:
         return f"{head} is paused: it is not paid"
     if problem:
         return f"{head} runs version {record.version}; {problem}"
     if record.refusal:
         return f"{head} runs version {record.version}; the update was refused: {record.refusal}"
+    if problem or idle:
+        return f"{head}: {problem or idle}"
     unchanged = next((item for item in record.items if item.unchanged), None)
     if unchanged is not None:
         return f"{head}: {of_item(unchanged)}"
@@ -83,6 +111,8 @@ def of_item(item: Item, machine: MachineInfo | None = None) -> str:
         return f"{item.name} is not made yet{f': {item.message}' if item.message else ''}"
     if machine is not None and machine.state is not MachineState.RUNNING:
         return f"{item.name} should run and is {machine_words(machine)}"
+    if item.state is ResultState.OK and item.message:
+        return f"{item.name} was made, and is not as it was signed now: {item.message}"
     if item.unchanged:
         return f"{item.name} is {item.state}; its change was refused: {item.unchanged}"
     return f"{item.name} is {item.state}"

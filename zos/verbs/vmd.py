@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from zos.errors import Status, ZosError
 from zos.model.units import Bytes
 from zos.verbs import machine
 from zos.verbs.flistd import EnsureMount
@@ -12,7 +13,15 @@ from zos.verbs.networkd import EnsureTap
 from zos.verbs.primitive import Mountable, Source
 from zos.verbs.step import Answers, Clients, Step
 from zos.vmd.api import VmdClient
-from zos.vmd.api.types import MachineId, MachineInfo
+from zos.vmd.api.types import MachineId, MachineInfo, MachineState
+
+
+class NotRunning(ZosError):
+    """A machine that is asked for does not run, and vmd goes on trying."""
+
+    reason = "machine.not_running"
+    status = Status.UNAVAILABLE
+    text = "the machine does not run: it is {state}{detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,11 @@ class EnsureMachine(Step[MachineInfo]):
         return f"machine {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> MachineInfo:
-        return await clients.of(VmdClient).ensure_machine(machine.build(self, answers))
+        info = await clients.of(VmdClient).ensure_machine(machine.build(self, answers))
+        if info.state not in (MachineState.RUNNING, MachineState.PAUSED):
+            # While a start is backed off, the request is only noted.
+            raise NotRunning(state=info.state, detail=f": {info.detail}" if info.detail else "")
+        return info
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nacl.signing import SigningKey
 
 from zos.bus import convert
-from zos.chain.api import NodeContract
+from zos.chain.api import NodeContract, chain_pb2
+from zos.chain.api.chain_pb2_grpc import ChainServicer, add_ChainServicer_to_server
 from zos.errors import ZosError
 from zos.flistd.api.types import Mount
 from zos.model import sealed
@@ -26,7 +28,7 @@ from zos.provisiond.daemon import Config, Provisiond
 from zos.provisiond.pull import Place, Web
 from zos.provisiond.tests.chain import FakeChain
 from zos.rmb.cipher import LocalSecret, open_document
-from zos.runtime.daemon import Daemon
+from zos.runtime.daemon import Daemon, Runtime
 from zos.sim.bus import SimBus
 from zos.sim.daemons import MakeHost
 from zos.sim.hosts import Hosts
@@ -196,6 +198,32 @@ class FakeHost:
         """Nothing is held."""
 
 
+class Contracts(ChainServicer):
+    """What the test's chain says of contracts, to the other daemons."""
+
+    def __init__(self, chain: FakeChain) -> None:
+        self._chain = chain
+
+    async def GetContract(self, request: chain_pb2.GetContractRequest, context: Any) -> chain_pb2.NodeContract:
+        return convert.encode(await self._chain.contract(request.id, best=request.best), chain_pb2.NodeContract)
+
+
+@dataclass(frozen=True, slots=True)
+class NoConfig:
+    """Nothing to say."""
+
+
+class Chain(Daemon):
+    """The chain daemon's place."""
+
+    name = "chain"
+    config = NoConfig
+
+    async def open(self, rt: Runtime) -> None:
+        chain: FakeChain = rt.host(FakeChain)
+        rt.serve(Contracts(chain), add_ChainServicer_to_server)
+
+
 class Node(SimNode):
     """The simulated node without a chain."""
 
@@ -212,7 +240,8 @@ class Node(SimNode):
 
     def _daemons(self) -> tuple[tuple[type[Daemon], MakeHost], ...]:
         lower = tuple(one for one in super()._daemons() if one[0].name not in ("chain", "provisiond", "capacityd"))
-        return (*lower, (Provisiond, lambda rt, life, cls, args: self._host_of(rt.bus)))
+        chain = (Chain, lambda rt, life, cls, args: self.host.chain)
+        return (chain, *lower, (Provisiond, lambda rt, life, cls, args: self._host_of(rt.bus)))
 
     def _host_of(self, bus: Any) -> FakeHost:
         self.host.clients = Clients(AskingBus(bus, self.host))
