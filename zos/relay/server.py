@@ -21,7 +21,8 @@ from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.envelope import FRAME, LARGEST, TwinRecord
 from zos.rmb.errors import ProtocolError, WrongSignature
-from zos.rmb.limits import MessageQuota, RateLimiter, ReplayMemory
+from zos.rmb.limits import MessageQuota, RateLimiter
+from zos.rmb.replays import ReplayMemory, Seen
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
@@ -363,19 +364,20 @@ class Relay:
             raise WrongSignature(twin=seen.source.twin)
         env.check_signature(seen, sender)
         env.check_time(seen, self._clock.time())
-        # What was captured once must not fill a queue in its sender's name.
-        name = (sender.id, f"{seen.source.connection} to {_to(seen)}", seen.uid)
-        if self._replays.has(*name):
-            self.counts["repeated"] += 1
-            return
-        if not self._quota.take(sender.id, len(data)):
-            self.counts["limited"] += 1
-            raise _Undeliverable("exceeded rate limits, dropping message")
-        if not self._may_look(seen, sender.id):
-            raise _Undeliverable("too many unknown destinations", later=True)
-        if await self._local(data, seen, sender.id):
-            raise _Undeliverable("this relay is not one of the twin's")
-        self._replays.is_new(*name, env.ends(seen))
+        # What was captured once must not fill a queue in its sender's name, here or elsewhere, under whatever name.
+        with self._replays.once(sender.id, env.challenge(seen), seen.timestamp, env.ends(seen)) as verdict:
+            if verdict is Seen.KNOWN:
+                self.counts["repeated"] += 1
+                return
+            if verdict is not Seen.NEW:
+                raise _Undeliverable("it is or was being delivered", later=verdict is Seen.PENDING)
+            if not self._quota.take(sender.id, len(data)):
+                self.counts["limited"] += 1
+                raise _Undeliverable("exceeded rate limits, dropping message")
+            if not self._may_look(seen, sender.id):
+                raise _Undeliverable("too many unknown destinations", later=True)
+            if await self._local(data, seen, sender.id):
+                raise _Undeliverable("this relay is not one of the twin's")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = metrics.relay_values(

@@ -62,9 +62,17 @@ class Account:
         return self._id
 
     def peer(
-        self, urls: tuple[str, ...], handler: Handler | None = None, session: str = "", clock: Clock | None = None
+        self,
+        urls: tuple[str, ...],
+        handler: Handler | None = None,
+        session: str = "",
+        clock: Clock | None = None,
+        *,
+        is_private: bool = False,
     ) -> Peer:
         """A peer of this twin on these relays."""
         clock = clock or SystemClock()
         twins = TwinCache(chain_twins(self._chain), clock)
-        return Peer(self.id, self._key, self.secret, twins, urls, handler, session=session, clock=clock)
+        return Peer(
+            self.id, self._key, self.secret, twins, urls, handler, session=session, clock=clock, is_private=is_private
+        )

@@ -6,13 +6,15 @@ before that is charged to the relay that brought it; only what is signed is char
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from zos.rmb import envelope as env
 from zos.rmb.envelope import TwinRecord
-from zos.rmb.errors import Forgotten, ProtocolError, UnknownTwin, WrongSignature
-from zos.rmb.limits import MessageQuota, RateLimiter, ReplayMemory
+from zos.rmb.errors import Busy, Crowded, Forgotten, ProtocolError, UnknownTwin, WrongSignature
+from zos.rmb.limits import MessageQuota, RateLimiter
+from zos.rmb.replays import ReplayMemory, Seen
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
@@ -79,19 +81,19 @@ class AdmissionControl:
         self._alike: FairQuota[tuple[str, int]] = FairQuota(4 * UNVERIFIED, UNVERIFIED // 2)
         self.held: MessageQuota[int] = MessageQuota(FairQuota(AT_ONCE, PER_TWIN), FairQuota(HELD_BYTES, HELD_PER_TWIN))
         self.replays = ReplayMemory(clock)
+        self.dropped: Counter[str] = Counter()
+        """Requests that were neither let in nor answered, by reason."""
 
     def ask(self, seen: Envelope, size: int, relay: str) -> Decision:
         """Decide on a request that a relay delivered; `size` in bytes."""
         twin = seen.source.twin
-        if self.replays.has(twin, seen.source.connection, seen.uid):
-            return _DROP
         known = self._twins.known(twin)
         if not self._twins.knows(twin):
             if self._may_look(twin, size, relay):
                 return _LOOK
             # A twin that was known is served even when its relay has used up its lookups.
             if known is None:
-                return _DROP
+                return self._drop("too many unknown twins")
         return self._judge(seen, size, relay, known, may_look=True)
 
     def ask_again(self, seen: Envelope, size: int, relay: str) -> Decision:
@@ -116,9 +118,9 @@ class AdmissionControl:
             return self._refused(UnknownTwin(twin=seen.source.twin), relay)
         # A twin over its limits is not worth a signature check: its message would be dropped in any case.
         if not self._rate.has(twin.id) or not self.held.fits(twin.id, size):
-            return _DROP
+            return self._refused(Busy(twin=twin.id), relay)
         if not self._claims.take((relay, twin.id)) or not self._checks.take(relay):
-            return _DROP
+            return self._drop("too many signatures to check")
         try:
             env.check_signature(seen, twin)
         except WrongSignature as err:
@@ -134,11 +136,15 @@ class AdmissionControl:
                 raise Forgotten()
         except ProtocolError as err:
             return self._refused(err, relay)
+        name = env.challenge(seen)
+        match self.replays.judge(twin.id, name, seen.timestamp):
+            case Seen.KNOWN:
+                return self._drop("repeated")
+            case Seen.FORGOTTEN:
+                return self._refused(Crowded(twin=twin.id), relay)
         if not self._rate.take(twin.id) or not self.held.take(twin.id, size):
-            return _DROP
-        if not self.replays.is_new(twin.id, seen.source.connection, seen.uid, env.ends(seen)):
-            self.held.release(twin.id, size)
-            return _DROP
+            return self._refused(Busy(twin=twin.id), relay)
+        self.replays.add(twin.id, name, seen.timestamp, env.ends(seen))
         return Decision(Verdict.ENTER, twin)
 
     def _may_look(self, twin: int, size: int, relay: str) -> bool:
@@ -152,4 +158,10 @@ class AdmissionControl:
         return False
 
     def _refused(self, err: ProtocolError, relay: str) -> Decision:
-        return Decision(Verdict.DROP, None, err if self.may_answer(relay) else None)
+        if not self.may_answer(relay):
+            return self._drop(type(err).__name__)
+        return Decision(Verdict.DROP, None, err)
+
+    def _drop(self, reason: str) -> Decision:
+        self.dropped[reason] += 1
+        return _DROP

@@ -6,6 +6,7 @@ Formats are those of the public RMB protocol; npm, Go and Rust peers differ in s
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +34,10 @@ PAYLOADS = (13, 14)
 """Numbers of the fields `plain` and `cipher`."""
 PREFIX = {KeyKind.ED25519: b"e", KeyKind.SR25519: b"s"}
 KINDS = {value: kind for kind, value in PREFIX.items()}
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]*[A-Za-z0-9])?")
 
 
 class Signer(Protocol):
@@ -104,6 +109,19 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if data[at - 1] < 0x80:
             return value, at
     raise Malformed(problem="it is no envelope")
+
+
+def check_fields(seen: Envelope) -> None:
+    """Refuse an envelope whose fields could begin and end elsewhere under the same signature.
+
+    There is nothing between the fields in the text that is signed; what marks a field's end is its form: a name is a
+    UUID when tags follow it, relays are host names.
+    """
+    uid = _UUID.match(seen.uid)
+    if (uid is None and seen.tags) or (uid is not None and uid.end() != len(seen.uid)):
+        raise Malformed(problem="a message with tags is named by a UUID")
+    if not all(_HOST.fullmatch(one) for one in (seen.federation, *seen.relays) if one):
+        raise Malformed(problem="its relays are no host names")
 
 
 def challenge(envelope: Envelope) -> bytes:

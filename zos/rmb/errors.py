@@ -47,6 +47,16 @@ class Forgotten(ProtocolError):
     code = 102
 
 
+class Crowded(ProtocolError):
+    """So many messages of the twin are remembered that this one may be among those that are not any more."""
+
+    reason = "rmb.crowded"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "this end of the bus has had so many messages of twin {twin} since this one that it may have been answered"
+    hint = "send it again, and fewer at a time"
+    code = 102
+
+
 class UnknownTwin(ProtocolError):
     """The chain has no such twin."""
 
@@ -88,6 +98,18 @@ class WrongSchema(ProtocolError):
     reason = "rmb.wrong_schema"
     text = "payloads are application/json here, not {schema}"
     code = 101
+
+
+class NeedsKey(ProtocolError):
+    """What is asked for is answered in cipher only."""
+
+    reason = "rmb.needs_key"
+    status = Status.FAILED_PRECONDITION
+    text = (
+        "twin {twin} has no encryption key on the chain, and this is not sent in clear; "
+        "zos twin create --relay NAME publishes a user's key, `relay` in `[node]` has a node publish its own"
+    )
+    code = 105
 
 
 class Busy(ProtocolError):

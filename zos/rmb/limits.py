@@ -1,15 +1,12 @@
-"""Limits of one twin or one relay: rates, fair quotas of bounded memory, and a memory against replays.
+"""Limits of one twin or one relay: rates, and fair quotas of bounded memory.
 
 All memory is bounded. Pure but for the clock.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from cachetools import LRUCache
@@ -19,9 +16,6 @@ from zos.runtime.quota import FairQuota
 
 KEYS = 10_000
 """Twins (or whatever a rate is kept for) that are remembered."""
-SEEN = 65_536
-SEEN_PER_TWIN = 16_384
-"""Messages that are remembered as seen, of all twins and of one (its rate for five minutes)."""
 
 
 K = TypeVar("K", bound=Hashable)
@@ -94,67 +88,3 @@ class MessageQuota(Generic[K]):
         """Give a message's place back."""
         self.messages.release(key, 1)
         self.size.release(key, size)
-
-
-@dataclass(slots=True)
-class _Memory:
-    names: set[bytes] = field(default_factory=set)
-    ends: list[tuple[float, bytes]] = field(default_factory=list)
-    """A heap: what expires next is first."""
-
-
-class ReplayMemory:
-    """Remembers each twin's messages until they expire, so that none is processed twice.
-
-    A full memory refuses new messages and keeps the old ones, so that no flood, by the twin itself or by another,
-    makes a replay possible.
-    """
-
-    def __init__(self, clock: Clock, total: int = SEEN, each: int = SEEN_PER_TWIN) -> None:
-        self._clock = clock
-        self._share: FairQuota[int] = FairQuota(total, each)
-        self._twins: OrderedDict[int, _Memory] = OrderedDict()
-
-    def __len__(self) -> int:
-        return self._share.used
-
-    def has(self, twin: int, session: str, uid: str) -> bool:
-        """Whether this message was seen and has not expired."""
-        memory = self._twins.get(twin)
-        return memory is not None and _name(session, uid) in memory.names
-
-    def is_new(self, twin: int, session: str, uid: str, until: float) -> bool:
-        """Remember a message until it expires (Unix seconds); False when it is known already or there is no room."""
-        key = _name(session, uid)
-        now = self._clock.time()
-        self._forget(twin, now)
-        # The one that has not been looked at for longest: whoever went away is forgotten in turn.
-        if self._twins:
-            oldest = next(iter(self._twins))
-            self._twins.move_to_end(oldest)
-            self._forget(oldest, now)
-        memory = self._twins.setdefault(twin, _Memory())
-        if key in memory.names:
-            return False
-        if not self._share.take(twin):
-            if not memory.names:
-                del self._twins[twin]
-            return False
-        memory.names.add(key)
-        heapq.heappush(memory.ends, (until, key))
-        return True
-
-    def _forget(self, twin: int, now: float) -> None:
-        memory = self._twins.get(twin)
-        if memory is None:
-            return
-        while memory.ends and memory.ends[0][0] <= now:
-            memory.names.discard(heapq.heappop(memory.ends)[1])
-            self._share.release(twin)
-        if not memory.ends:
-            del self._twins[twin]
-
-
-def _name(session: str, uid: str) -> bytes:
-    # A digest, because a name may be as long as its sender likes.
-    return blake2b(f"{len(session)} {session} {uid}".encode(), digest_size=16).digest()

@@ -19,6 +19,7 @@ from zos.rmb.envelope import SCHEMA, Signer, TwinRecord
 from zos.rmb.errors import (
     HANDLER,
     Busy,
+    NeedsKey,
     NoAnswer,
     NoEncryptionKey,
     NoRelay,
@@ -69,7 +70,9 @@ class Peer:
         session: str = "",
         clock: Clock | None = None,
         rate: RateLimiter[int] | None = None,
+        is_private: bool = False,
     ) -> None:
+        """With `is_private`, responses are sent in cipher or not at all."""
         self._clock = clock or SystemClock()
         self._twin = twin
         self._signer = signer
@@ -77,6 +80,7 @@ class Peer:
         self._twins = twins
         self._handler = handler
         self._session = session
+        self._is_private = is_private
         self._admission = AdmissionControl(twins, self._clock, rate)
         self._pending: dict[str, _Pending] = {}
         self._slots: dict[int, asyncio.Semaphore] = {}
@@ -183,12 +187,18 @@ class Peer:
 
     async def _seal_and_sign(self, made: Envelope, other: TwinRecord, body: bytes) -> None:
         """Fill in the payload, encrypted when both twins have published a key for that, and sign."""
-        me = await self._twins.twin(made.source.twin) if other.pk else None
-        if me is not None and me.pk:
-            made.cipher = seal(await self._secret.shared(other.pk), body)
-        else:
+        if await self._keyless(made.source.twin, other):
             made.plain = body
+        else:
+            made.cipher = seal(await self._secret.shared(other.pk), body)
         await env.signed(made, self._signer)
+
+    async def _keyless(self, me: int, other: TwinRecord) -> int:
+        """The twin that has no key to encrypt with, the other one first; 0 when both have."""
+        if not other.pk:
+            return other.id
+        own = await self._twins.twin(me)
+        return 0 if own is not None and own.pk else me
 
     async def _open(self, seen: Envelope, other: TwinRecord) -> bytes:
         if seen.schema and seen.schema != SCHEMA:
@@ -217,8 +227,10 @@ class Peer:
     def _dispatch(self, seen: Envelope, size: int, connection: RelayConnection) -> None:
         match seen.WhichOneof("message"):
             case "request":
+                env.check_fields(seen)
                 self._request(seen, size, connection)
             case "response" | "error":
+                env.check_fields(seen)
                 self._answered(seen, connection)
             case _:
                 pass
@@ -239,7 +251,7 @@ class Peer:
         if (
             self._handler is None
             or not seen.source.twin
-            or seen.destination.twin != connection.twin
+            or (seen.destination.twin, seen.destination.connection) != (connection.twin, self._session)
             or size > env.LARGEST
         ):
             self.dropped += 1
@@ -272,6 +284,8 @@ class Peer:
             async with self._slots.setdefault(other.id, asyncio.Semaphore(PER_TWIN)):
                 # It may have waited for long.
                 env.check_time(seen, self._clock.time())
+                if self._is_private and (keyless := await self._keyless(connection.twin, other)):
+                    raise NeedsKey(twin=keyless)
                 body = await self._open(seen, other)
                 assert self._handler is not None
                 text = await self._handler(other.id, seen.request.command, body)

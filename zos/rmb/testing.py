@@ -76,6 +76,7 @@ async def joined(
     clock: Clock | None = None,
     signer: Signer | None = None,
     secret: Secret | None = None,
+    is_private: bool = False,
 ) -> AsyncIterator[Peer]:
     """A peer that is connected to one relay at least, until the block ends; its keys may be elsewhere."""
 
@@ -85,7 +86,7 @@ async def joined(
     clock = clock or SystemClock()
     twins = TwinCache(chain.twin, clock)
     keys = signer or twin.key, secret or twin.secret
-    peer = Peer(me, *keys, twins, urls, handler, session=session, rate=rate, clock=clock)
+    peer = Peer(me, *keys, twins, urls, handler, session=session, rate=rate, clock=clock, is_private=is_private)
     for connection in peer.connections:
         connection.retry_delay = 0.05
     running = asyncio.create_task(peer.run())

@@ -15,6 +15,8 @@ from zos.rmb.envelope import KINDS, PREFIX, Signer
 HEADER = b'{"alg":"RS512","typ":"JWT"}'
 """A fixed label; what signs is ed25519 or sr25519, by the first byte of the signature."""
 LIFETIME = 60
+LONGEST_LIFE = 1800
+"""Seconds; clients make tokens of 60, 300 and 1000, by clocks that may be ahead."""
 LONGEST = 4096
 
 
@@ -47,6 +49,8 @@ class Token:
         """Refuse a token that is over or not the account's."""
         if self.expires <= now:
             raise BadToken(problem="the token has expired; check the clock")
+        if self.expires > now + LONGEST_LIFE:
+            raise BadToken(problem=f"the token holds for more than {LONGEST_LIFE} seconds; check the clock")
         kind = KINDS.get(self._signature[:1])
         if kind is None or not verify(account, self._text, self._signature[1:], kind):
             raise BadToken(problem="the token is not signed by the key of its twin")

@@ -61,14 +61,14 @@ class Bench:
     link: Link
     user: Chain
 
-    async def contract(self, hash: str = HASH) -> int:
+    async def contract(self, hash: str = HASH, data: str = "{}") -> int:
         done = await self.user.submit(
             "SmartContractModule",
             "create_node_contract",
             {
                 "node_id": self.link.node,
                 "deployment_hash": hash,
-                "deployment_data": "{}",
+                "deployment_data": data,
                 "public_ips": 0,
                 "solution_provider_id": None,
             },
@@ -158,6 +158,16 @@ async def test_a_contract_is_read_as_it_is_on_the_chain(generation: str) -> None
         assert contract.state is ContractState.CREATED
         assert contract.deployment_hash == HASH
         assert contract.deployment_data == b"{}"
+
+
+@pytest.mark.parametrize("text", ["0x6162", "0x", "0x7b227b22", "0xzz"])
+async def test_a_text_that_looks_like_hexadecimal_digits_stays_one(text: str) -> None:
+    """Of a contract's data, and of a hash: who signs a document and who reads the chain must mean the same bytes."""
+    hash = f"0x{text.encode().hex():0<30}"[:32]
+    async with bench() as b:
+        await b.link.register(RECORD)
+        contract = await b.link.contract(await b.contract(hash, text))
+        assert (contract.deployment_hash, contract.deployment_data) == (hash, text.encode())
 
 
 async def test_a_cancelled_contract_is_told_from_one_that_is_not_there_yet(generation: str) -> None:

@@ -158,7 +158,7 @@ async def served(ctx: Context, vault: VaultStore, given: Sequence[str] = ()) -> 
         twin = await chain_twins(ctx.chain())(await ctx.twin())
         found = route(given or ctx.relay_urls, twin.relay if twin else "")
         peer = Account(ctx.chain(), ctx.key(), found.on_chain).peer(
-            found.urls, Vault(vault.find, vault.mark_fetched).handle, SESSION
+            found.urls, Vault(vault.find, vault.mark_fetched).handle, SESSION, is_private=True
         )
         running = asyncio.create_task(peer.run())
         try:

@@ -206,9 +206,14 @@ async def test_nobody_posts_in_anothers_name_or_late_or_as_a_relay() -> None:
 
 async def test_a_captured_message_does_not_fill_a_queue() -> None:
     async with world() as w, posting(w) as post:
-        frame = await signed(message(USER, 3))
+        made = message(USER, 3)
+        frame = await signed(made)
         assert [await post(frame) for _ in range(5)] == [202] * 5
         assert w.relay.counts["repeated"] == 4
+        # The same signature under another name.
+        made.uid, made.tags = "u", "1"
+        assert await post(made.SerializeToString()) == 202
+        assert w.relay.counts["repeated"] == 5
         async with raw(w, NODE) as node:
             assert (await heard(node)).uid == "u1"
             assert w.relay.sessions.waiting == 0

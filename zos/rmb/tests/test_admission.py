@@ -24,8 +24,9 @@ from zos.rmb.admission import (
     Verdict,
 )
 from zos.rmb.envelope import TwinRecord
-from zos.rmb.errors import Expired, Forgotten, UnknownTwin, WrongSignature
+from zos.rmb.errors import Busy, Expired, Forgotten, UnknownTwin, WrongSignature
 from zos.rmb.limits import RateLimiter
+from zos.rmb.replays import SEEN
 from zos.rmb.testing import Chain, Twin
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
@@ -91,6 +92,47 @@ async def test_what_is_signed_comes_in_once_by_whichever_relay() -> None:
     assert (await w.asks("one", relay="a")).verdict is DROP
     assert (await w.asks("two", relay="b")).verdict is ENTER
     assert (await w.asks("one", OTHER)).verdict is ENTER, "another twin's message of the same name"
+
+
+async def test_one_signature_comes_in_once_wherever_its_fields_end() -> None:
+    """The signed text has nothing between its fields: one signature is good for other names and addresses."""
+    w = await World().knows(1)
+    true = await w.request("u1")
+    assert w.gate.ask(true, 300, "a").verdict is ENTER
+    for uid, tags in (("u", "1"), ("", "u1")):
+        other = Envelope()
+        other.CopyFrom(true)
+        other.uid, other.tags = uid, tags
+        assert env.challenge(other) == env.challenge(true)
+        assert w.gate.ask(other, 300, "b").verdict is DROP
+    other.CopyFrom(true)
+    other.ClearField("request")
+    other.response.SetInParent()
+    other.schema = true.request.command + true.schema
+    assert env.challenge(other) == env.challenge(true)
+    assert w.gate.ask(other, 300, "b").verdict is DROP
+    assert w.gate.dropped == {"repeated": 3}
+
+
+async def test_a_crowd_that_fills_the_memory_keeps_no_honest_twin_out() -> None:
+    w = await World().knows(1)
+    crowd = [Twin(number) for number in range(100, 120)]
+    for twin in crowd:
+        for number in range(SEEN // 20 + 100):
+            w.gate.replays.add(twin.id, f"{number}".encode(), int(w.clock.time()), w.clock.time() + 300)
+    assert len(w.gate.replays) <= SEEN
+    for number in range(100):
+        assert (await w.asks(str(number))).verdict is ENTER
+        w.gate.held.release(1, 300)
+
+
+async def test_who_is_over_a_limit_is_told_or_counted() -> None:
+    w = await World().knows(1)
+    said = [await w.asks(str(number)) for number in range(1000)]
+    dropped = [one for one in said if one.verdict is DROP]
+    told = [one for one in dropped if isinstance(one.refusal, Busy)]
+    assert len(told) == REFUSALS_BURST
+    assert len(dropped) == len(told) + w.gate.dropped.total()
 
 
 async def test_what_is_late_forged_or_of_nobody_is_refused_with_its_reason() -> None:

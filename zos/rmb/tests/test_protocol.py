@@ -86,6 +86,17 @@ async def test_a_token_is_the_vector_and_lets_its_twin_in() -> None:
     parsed.check(NODE.public, 1_700_000_059)
 
 
+async def test_a_token_lets_nobody_in_for_ever() -> None:
+    """Whoever finds one could be its twin from then on; clients make theirs for 1000 seconds at most."""
+    for lifetime, holds in ((60, True), (1000, True), (token.LONGEST_LIFE + 1, False), (10 * 365 * 86400, False)):
+        made = token.parse(await token.make(3, NODE, 1_700_000_000, lifetime=lifetime))
+        if holds:
+            made.check(NODE.public, 1_700_000_000)
+            continue
+        with pytest.raises(token.BadToken, match="more than 1800 seconds"):
+            made.check(NODE.public, 1_700_000_000)
+
+
 async def test_a_token_that_is_over_or_anothers_is_refused() -> None:
     parsed = token.parse(TOKEN)
     with pytest.raises(token.BadToken, match="expired"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from zos.bus.client import Bus
 from zos.bus.server import Health, listening
 from zos.relay.server import Relay, serving
+from zos.rmb import envelope as env
 from zos.rmb import vault
 from zos.rmb.api import NoVault, RmbClient
 from zos.rmb.api.rmb_pb2_grpc import add_RmbServicer_to_server
@@ -20,6 +23,7 @@ from zos.rmb.service import RmbService
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.test_commands_over_rmb import Nobody
 from zos.rmb.twins import TwinCache
+from zos.rmb.wire_pb2 import Address
 from zos.runtime.clock import SystemClock
 from zos.substrate.keys import KeyKind
 
@@ -88,3 +92,36 @@ async def test_a_closed_vault_is_told_as_such_and_may_be_asked_again(tmp_path: P
             await rmb.fetch_deployment(OWNER.id, vault.SESSION, HASH)
     assert closed.value.kind == "not now"
     assert f"twin {OWNER.id} is not on the chain" in closed.value.explain()
+
+
+async def test_a_vault_answers_nothing_in_clear() -> None:
+    """Who has no key is told what to do, and whoever carries the message learns nothing."""
+    told: list[tuple[int, str]] = []
+    clear = Twin(NODE.id, KeyKind.ED25519, encrypts=False)
+    keyless = Twin(OWNER.id, encrypts=False)
+    for owner, node_twin, who in ((OWNER, clear, NODE.id), (keyless, NODE, OWNER.id)):
+        async with (
+            relay(owner, node_twin) as (chain, url),
+            joined(owner, chain, url, handler=answering(told).handle, session=vault.SESSION, is_private=True),
+            joined(node_twin, chain, url) as node,
+        ):
+            with pytest.raises(Refused, match=f"twin {who} has no encryption key on the chain") as refused:
+                await node.call(owner.id, vault.COMMAND, vault.request(HASH), session=vault.SESSION, deadline=5)
+            assert "zos twin create --relay NAME publishes a user's key" in str(refused.value)
+            assert "version" not in str(refused.value)
+    assert told == []
+
+
+async def test_a_vault_is_asked_by_its_own_session_only() -> None:
+    """The end of a session's name and the beginning of a command may be moved under one signature."""
+    told: list[tuple[int, str]] = []
+    async with (
+        relay(OWNER, NODE) as (chain, url),
+        joined(OWNER, chain, url, handler=answering(told).handle) as owner,
+        joined(NODE, chain, url) as node,
+    ):
+        made = env.request(str(uuid.uuid4()), Address(twin=NODE.id), OWNER.id, vault.COMMAND, time.time(), 20)
+        made.destination.connection, made.plain = "vault", vault.request(HASH)
+        await env.signed(made, NODE.key)
+        owner._receive(made.SerializeToString(), owner.connections[0])
+        assert (owner.dropped, node.dropped, told) == (1, 0, [])
