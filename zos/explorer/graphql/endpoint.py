@@ -34,7 +34,7 @@ from sqlalchemy import Connection
 
 from zos.errors import ZosError
 from zos.explorer.graphql.types import OutOfBudget, RowReader, SchemaBuilder
-from zos.explorer.store.pool import Lane, QueryPool
+from zos.explorer.store.pool import Frontend, QueryPool
 
 log = logging.getLogger("zos.explorer")
 
@@ -64,7 +64,7 @@ class GraphqlEndpoint:
 
     async def answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """HTTP status and JSON body for a request's JSON body."""
-        return await self._pool.run(lambda db: self._answered(db, body), Lane.GRAPHQL)
+        return await self._pool.run(lambda db: self._answered(db, body), Frontend.GRAPHQL)
 
     def _answered(self, db: Connection, body: bytes) -> tuple[int, dict[str, Any]]:
         """In a thread: reading a request takes its time too."""

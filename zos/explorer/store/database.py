@@ -29,7 +29,7 @@ from zos.explorer.store import pool
 from zos.explorer.store.countries import COUNTRIES
 from zos.explorer.store.schema import COUNTRY, CURSOR, META, VERSION
 
-CONNECTIONS = sum(lane.value for lane in pool.Lane) + 2
+CONNECTIONS = sum(frontend.value for frontend in pool.Frontend) + 2
 """The readers', the writer's, and one to spare."""
 
 

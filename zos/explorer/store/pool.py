@@ -36,20 +36,20 @@ CLIENT: ContextVar[str] = ContextVar("client", default="")
 """The network whose request is worked on; empty for our own queries."""
 
 
-class Lane(Enum):
-    """What has threads of its own, so that the dear does not hold up the cheap."""
+class Frontend(Enum):
+    """The interfaces that have threads of their own, so that costly queries do not hold up cheap ones."""
 
     REST = 4
     GRAPHQL = 2
 
 
 class _Turns:
-    """The threads of a lane. One network never has all of them, and who used the least processor time is next."""
+    """The threads of one frontend. One network never has all of them; who used the least processor time is next."""
 
-    def __init__(self, lane: Lane) -> None:
-        self.threads = ThreadPoolExecutor(lane.value, f"explorer-{lane.name.lower()}")
-        self._free = lane.value
-        self._each = lane.value - 1
+    def __init__(self, frontend: Frontend) -> None:
+        self.threads = ThreadPoolExecutor(frontend.value, f"explorer-{frontend.name.lower()}")
+        self._free = frontend.value
+        self._each = frontend.value - 1
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._running: Counter[str] = Counter()
         self._used: dict[str, float] = {}
@@ -111,16 +111,16 @@ class QueryPool:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lanes = {lane: _Turns(lane) for lane in Lane}
+        self._turns = {frontend: _Turns(frontend) for frontend in Frontend}
         self._waiting = 0
 
-    async def run(self, query: Callable[[Connection], T], lane: Lane = Lane.REST) -> T:
+    async def run(self, query: Callable[[Connection], T], frontend: Frontend = Frontend.REST) -> T:
         """The query's result. Raises Busy, TooLong, NoDatabase."""
         if self._waiting >= MAX_WAITING:
             raise Busy()
         self._waiting += 1
         try:
-            turns, network, spent = self._lanes[lane], CLIENT.get(), [0.0]
+            turns, network, spent = self._turns[frontend], CLIENT.get(), [0.0]
             await turns.begin(network)
             work = asyncio.get_running_loop().run_in_executor(turns.threads, self._run, query, spent)
             # The thread goes on when nobody waits for it any more.
@@ -139,7 +139,7 @@ class QueryPool:
 
     def close(self) -> None:
         """Wait for running queries, and drop those that wait."""
-        for turns in self._lanes.values():
+        for turns in self._turns.values():
             turns.threads.shutdown(wait=True, cancel_futures=True)
 
 

@@ -14,7 +14,7 @@ from zos.explorer.nodes.probes import NodeClient
 from zos.explorer.rest.api import Api
 from zos.explorer.server import serving
 from zos.explorer.store.database import open_database
-from zos.explorer.store.pool import Lane, QueryPool
+from zos.explorer.store.pool import Frontend, QueryPool
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
 from zos.runtime.clock import FakeClock
@@ -28,7 +28,7 @@ class Inline:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    async def run(self, query: Callable[[Connection], T], lane: Lane = Lane.REST) -> T:
+    async def run(self, query: Callable[[Connection], T], frontend: Frontend = Frontend.REST) -> T:
         return query(self._db)
 
 

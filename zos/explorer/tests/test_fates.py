@@ -301,13 +301,13 @@ async def test_a_crowd_of_quick_questions_is_answered(empty_url: str) -> None:
 
 async def test_who_waited_too_long_is_told_to_come_again(empty: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "MAX_WAIT", 0.05)
-    pool, released, held = QueryPool(empty), threading.Event(), threading.Barrier(pool_module.Lane.REST.value + 1)
+    pool, released, held = QueryPool(empty), threading.Event(), threading.Barrier(pool_module.Frontend.REST.value + 1)
 
     def hold(db: Connection) -> None:
         held.wait(10)
         released.wait(10)
 
-    holding = [asyncio.create_task(pool.run(hold)) for _ in range(pool_module.Lane.REST.value)]
+    holding = [asyncio.create_task(pool.run(hold)) for _ in range(pool_module.Frontend.REST.value)]
     await asyncio.to_thread(held.wait, 10)
     late = asyncio.create_task(pool.run(lambda db: None))
     await asyncio.sleep(0.1)

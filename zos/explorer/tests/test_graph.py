@@ -17,7 +17,7 @@ from zos.explorer.graphql import types
 from zos.explorer.graphql.endpoint import GraphqlEndpoint
 from zos.explorer.store import pool as pool_module
 from zos.explorer.store.database import open_database
-from zos.explorer.store.pool import Lane, QueryPool
+from zos.explorer.store.pool import Frontend, QueryPool
 from zos.explorer.store.schema import PUBLIC_IP
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
@@ -338,15 +338,15 @@ async def test_dear_questions_of_one_network_leave_threads_to_others_and_to_ligh
     pool = QueryPool(engine)
     endless = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
 
-    async def asked(network: str, lane: Lane, query: Any) -> Any:
+    async def asked(network: str, frontend: Frontend, query: Any) -> Any:
         pool_module.CLIENT.set(network)
-        return await pool.run(lambda db: db.execute(query).scalar(), lane)
+        return await pool.run(lambda db: db.execute(query).scalar(), frontend)
 
-    loud = [asyncio.create_task(asked("a", lane, endless)) for lane in Lane for _ in range(8)]
+    loud = [asyncio.create_task(asked("a", frontend, endless)) for frontend in Frontend for _ in range(8)]
     await asyncio.sleep(0.05)
     async with asyncio.timeout(1):
-        for lane in Lane:
-            assert await asyncio.create_task(asked("b", lane, text("SELECT 1"))) == 1
+        for frontend in Frontend:
+            assert await asyncio.create_task(asked("b", frontend, text("SELECT 1"))) == 1
     for task in loud:
         task.cancel()
     await asyncio.gather(*loud, return_exceptions=True)
@@ -355,7 +355,7 @@ async def test_dear_questions_of_one_network_leave_threads_to_others_and_to_ligh
 
 
 class _Refusing:
-    async def run(self, query: Any, lane: Lane) -> Any:
+    async def run(self, query: Any, frontend: Frontend) -> Any:
         return query(None)
 
 

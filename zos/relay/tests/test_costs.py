@@ -13,7 +13,7 @@ from time import thread_time
 import pytest
 
 from zos.relay.tests.test_hostile import LOUD, MIB, Wire, latency
-from zos.relay.tests.world import NODE, USER, World, echo, heard, message, raw, world
+from zos.relay.tests.world import NODE, USER, World, echo, message, raw, received, world
 from zos.rmb import envelope as env
 from zos.rmb.errors import Malformed
 from zos.rmb.testing import joined
@@ -90,7 +90,7 @@ async def test_one_network_does_not_take_all_places_nor_the_memory_of_messages_t
         assert w.relay.front.memory.used <= 20 * MIB
         async with raw(w, USER) as polite:
             await polite.send_bytes(message(USER, 99).SerializeToString())
-            assert (await heard(polite)).error.message
+            assert (await received(polite)).error.message
         for wire in wires:
             wire.close()
 
@@ -129,9 +129,9 @@ async def test_a_request_that_is_too_large_is_refused_alone_and_a_large_answer_p
         large = message(USER, 3)
         large.plain = os.urandom(env.LARGEST + 10)
         await user.send_bytes(large.SerializeToString())
-        assert "larger than 2 MiB" in (await heard(user)).error.message
+        assert "larger than 2 MiB" in (await received(user)).error.message
         await user.send_bytes(message(USER, 3).SerializeToString())
-        seen = await heard(node)
+        seen = await received(node)
         back = env.answer(seen, seen.destination, 1.0)
         back.response.SetInParent()
         back.plain = bytes(3 * MIB)

@@ -16,7 +16,7 @@ from aiohttp import web
 from zos.fetch.policy import Policy
 from zos.relay.federation import PASSES, PER_DESTINATION, Federation, Outcome
 from zos.relay.server import POSTS
-from zos.relay.tests.world import FAR, NODE, USER, World, echo, heard, message, raw, world
+from zos.relay.tests.world import FAR, NODE, USER, World, echo, message, raw, received, world
 from zos.rmb import envelope as env
 from zos.rmb.errors import Refused
 from zos.rmb.testing import Twin, joined
@@ -184,7 +184,7 @@ async def signed(made: Envelope, twin: Twin = USER) -> bytes:
 async def test_other_relays_post_envelopes_for_our_twins() -> None:
     async with world() as w, raw(w, NODE) as node, posting(w) as post:
         assert await post(await signed(message(USER, 3))) == 202
-        assert (await heard(node)).uid == "u1"
+        assert (await received(node)).uid == "u1"
         assert await post(await signed(message(USER, 99))) == 404
         assert await post(await signed(message(USER, 4))) == 404, "not one of its relays"
         assert await post(b"\xff\xff\xff") == 400
@@ -215,7 +215,7 @@ async def test_a_captured_message_does_not_fill_a_queue() -> None:
         assert await post(made.SerializeToString()) == 202
         assert w.relay.counts["repeated"] == 5
         async with raw(w, NODE) as node:
-            assert (await heard(node)).uid == "u1"
+            assert (await received(node)).uid == "u1"
             assert w.relay.sessions.waiting == 0
 
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from zos.relay.federation import Outcome
 from zos.relay.server import ROUTING_BYTES, ROUTING_EACH, Relay, serving
 from zos.relay.sessions import PER_TWIN
-from zos.relay.tests.world import FAR, NODE, USER, Others, World, echo, heard, message, raw, world
+from zos.relay.tests.world import FAR, NODE, USER, Others, World, echo, message, raw, received, world
 from zos.rmb import token
 from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Peer
@@ -153,11 +153,11 @@ async def test_a_sender_that_fills_a_twins_queue_is_told_and_others_get_in() -> 
             large.plain = bytes(MIB)
             for _ in range(PER_TWIN // MIB + 2):
                 await loud.send_bytes(large.SerializeToString())
-            assert (await heard(loud)).error.message == "the queue of this twin is full"
+            assert (await received(loud)).error.message == "the queue of this twin is full"
             assert w.relay.sessions.waiting < PER_TWIN // 2 + 64 * 1024
         await polite.send_bytes(message(USER, 3).SerializeToString())
         async with raw(w, NODE) as node:
-            sources = {(await heard(node)).source.twin for _ in range(2)}
+            sources = {(await received(node)).source.twin for _ in range(2)}
         assert sources == {LOUD.id, USER.id}, "it is given in turn, not after all the others"
 
 
@@ -198,7 +198,7 @@ async def test_a_reader_that_stalls_is_let_go_and_finds_its_messages_when_it_com
                 await asyncio.sleep(0.01)
         deaf.close()
         async with raw(w, NODE) as back:
-            uids = [int((await heard(back)).uid) for _ in range(3)]
+            uids = [int((await received(back)).uid) for _ in range(3)]
         assert uids == list(range(uids[0], uids[0] + 3)), "in order, from the first that it had not got"
         assert uids[0] < 9
 
@@ -215,12 +215,12 @@ async def test_a_newer_connection_gets_at_once_what_the_older_one_does_not_read(
             while w.relay.counts["relay_message_rx"] < 12:
                 await asyncio.sleep(0.01)
         async with raw(w, NODE) as back:
-            uids = [int((await heard(back)).uid) for _ in range(2)]
+            uids = [int((await received(back)).uid) for _ in range(2)]
             async with asyncio.timeout(5):
                 while not w.relay.ended["cancelled"]:
                     await asyncio.sleep(0.01)
             while uids[-1] != 11:
-                uids.append(int((await heard(back)).uid))
+                uids.append(int((await received(back)).uid))
         assert sorted(uids) == list(range(min(uids), 12)), "none is lost but what the dead one had taken"
         dead.close()
 
@@ -237,7 +237,7 @@ async def test_lookups_for_one_sender_are_few_and_another_is_served() -> None:
                 await asyncio.sleep(0.01)
         assert w.chain.asked - asked < 1500
         await polite.send_bytes(message(USER, 99).SerializeToString())
-        assert (await heard(polite)).error.message == "unknown twin destination"
+        assert (await received(polite)).error.message == "unknown twin destination"
         loud.close()
 
 
@@ -256,7 +256,7 @@ async def test_who_is_unknown_does_not_make_us_ask_the_chain_for_ever_and_who_is
         assert w.chain.asked < 250
         async with raw(w, USER) as socket:
             await socket.send_bytes(message(USER, 3, tags="fail-fast").SerializeToString())
-            assert (await heard(socket)).error.message == "destination twin is not connected"
+            assert (await received(socket)).error.message == "destination twin is not connected"
 
 
 class Never(Others):
@@ -276,13 +276,13 @@ async def test_messages_that_wait_for_other_relays_are_bounded_by_sender() -> No
             frame = message(LOUD, FAR.id).SerializeToString()
             for _ in range(ROUTING_EACH + 1):
                 await loud.send_bytes(frame)
-            assert "too many messages to other relays" in (await heard(loud)).error.message
+            assert "too many messages to other relays" in (await received(loud)).error.message
             assert len(away.sent) == ROUTING_EACH
             large = message(USER, FAR.id)
             large.plain = bytes(2_000_000)
             for _ in range(20):
                 await polite.send_bytes(large.SerializeToString())
-            assert "too many messages to other relays" in (await heard(polite)).error.message
+            assert "too many messages to other relays" in (await received(polite)).error.message
             assert w.relay._routing.size.used < ROUTING_BYTES * 3 // 4
     assert not w.relay._tasks, "what waits ends with the relay"
 

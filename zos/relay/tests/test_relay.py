@@ -13,7 +13,7 @@ import pytest
 from zos.relay import metrics
 from zos.relay.federation import Outcome
 from zos.relay.quota import Limit
-from zos.relay.tests.world import FAR, NODE, USER, World, echo, heard, message, raw, world
+from zos.relay.tests.world import FAR, NODE, USER, World, echo, message, raw, received, world
 from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.envelope import TwinRecord
@@ -64,9 +64,9 @@ async def test_who_is_known_gets_in_and_is_served_while_the_chain_is_silent() ->
         clock.advance(3600)
         async with raw(w, USER) as user, raw(w, NODE) as node:
             await user.send_bytes(message(USER, 3).SerializeToString())
-            assert (await heard(node)).uid == "u1"
+            assert (await received(node)).uid == "u1"
             await user.send_bytes(message(USER, 4).SerializeToString())
-            assert (await heard(user)).error.message == "twins cannot be looked up at the moment"
+            assert (await received(user)).error.message == "twins cannot be looked up at the moment"
         assert await status(w, "?" + await token.make(4, FAR.key, SystemClock().time())) == 500
 
 
@@ -97,7 +97,7 @@ async def test_nobody_speaks_for_another_twin_or_session() -> None:
     async with world() as w, raw(w, USER, "mine") as socket:
         for forged in (message(NODE, 1), message(USER, 3), message(USER, 3, "yours")):
             await socket.send_bytes(forged.SerializeToString())
-            assert (await heard(socket)).error.message == "message wrong source"
+            assert (await received(socket)).error.message == "message wrong source"
 
 
 async def test_a_ping_comes_back_as_a_pong() -> None:
@@ -105,7 +105,7 @@ async def test_a_ping_comes_back_as_a_pong() -> None:
         ping = Envelope(uid="p", source=Address(twin=1, connection="s"), destination=Address(twin=0), expiration=40)
         ping.ping.SetInParent()
         await socket.send_bytes(ping.SerializeToString())
-        back = await heard(socket)
+        back = await received(socket)
         assert back.WhichOneof("message") == "pong"
         assert (back.uid, back.plain, back.destination.twin, back.destination.connection) == (
             "p",
@@ -142,7 +142,7 @@ async def test_what_cannot_be_delivered_is_said_to_who_asked() -> None:
             (4, "destination offline"),
         ):
             await socket.send_bytes(message(USER, to).SerializeToString())
-            told = await heard(socket)
+            told = await received(socket)
             assert (told.error.message, told.uid, told.source.twin) == (text, "u1", 0)
         assert w.others.sent[0][0] == ["relay.far"]
 
@@ -158,9 +158,9 @@ async def test_a_message_waits_for_a_twin_that_is_away() -> None:
     async with world() as w, raw(w, USER) as socket:
         await socket.send_bytes(message(USER, 3).SerializeToString())
         await socket.send_bytes(message(USER, 3, tags="one, fail-fast").SerializeToString())
-        assert (await heard(socket)).error.message == "destination twin is not connected"
+        assert (await received(socket)).error.message == "destination twin is not connected"
         async with raw(w, NODE) as late:
-            assert (await heard(late)).uid == "u1"
+            assert (await received(late)).uid == "u1"
         assert w.relay.sessions.waiting == 0
 
 
@@ -169,9 +169,9 @@ async def test_noise_is_counted_and_the_connection_lives(frame: bytes) -> None:
     async with world() as w, raw(w, USER) as socket:
         await socket.send_bytes(frame)
         await socket.send_bytes(message(USER, 99).SerializeToString())
-        seen = [await heard(socket)]
+        seen = [await received(socket)]
         while seen[-1].error.message == "message wrong source":
-            seen.append(await heard(socket))
+            seen.append(await received(socket))
         assert seen[-1].error.message == "unknown twin destination"
 
 
@@ -194,18 +194,18 @@ async def test_a_twin_over_its_limit_is_told_and_others_are_served() -> None:
     async with world(Limit(3, 10_000)) as w, raw(w, USER) as socket, raw(w, NODE) as other:
         for _ in range(3):
             await socket.send_bytes(message(USER, 99).SerializeToString())
-            assert (await heard(socket)).error.message == "unknown twin destination"
+            assert (await received(socket)).error.message == "unknown twin destination"
         await socket.send_bytes(message(USER, 99).SerializeToString())
-        assert "exceeded rate limits" in (await heard(socket)).error.message
+        assert "exceeded rate limits" in (await received(socket)).error.message
         await other.send_bytes(message(NODE, 99).SerializeToString())
-        assert (await heard(other)).error.message == "unknown twin destination"
+        assert (await received(other)).error.message == "unknown twin destination"
 
 
 async def test_what_it_does_is_counted_in_the_words_of_prometheus() -> None:
     async with world() as w, raw(w, USER) as socket, aiohttp.ClientSession() as http:
         frame = message(USER, 99).SerializeToString()
         await socket.send_bytes(frame)
-        await heard(socket)
+        await received(socket)
         async with http.get(f"{w.url}/metrics") as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             lines = (await answer.text()).splitlines()

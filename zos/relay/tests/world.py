@@ -71,7 +71,7 @@ async def raw(world: World, twin: Twin, session: str = "") -> AsyncIterator[aioh
         yield socket
 
 
-async def heard(socket: aiohttp.ClientWebSocketResponse) -> Envelope:
+async def received(socket: aiohttp.ClientWebSocketResponse) -> Envelope:
     return Envelope.FromString(await asyncio.wait_for(socket.receive_bytes(), 5))
 
 
