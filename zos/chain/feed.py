@@ -74,7 +74,7 @@ class ContractFeed:
             queue.put_nowait(event)
 
     async def watch(self) -> AsyncGenerator[ContractEvent, None]:
-        """`present` for every active contract, then what happens."""
+        """`present` for every active contract, `listed`, then what happens; all of it again after a gap."""
         queue: asyncio.Queue[ContractEvent | None] = asyncio.Queue(self._backlog)
         self._watchers.add(queue)
         try:

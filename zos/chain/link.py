@@ -148,7 +148,7 @@ class Link:
     # Events
 
     async def events(self, after: Block | None) -> AsyncGenerator[tuple[Block, tuple[ContractEvent, ...]], None]:
-        """Per finalized block what happened to this node's contracts; a gap is told by `present` for each."""
+        """Per finalized block what happened to this node's contracts; a gap is told by `present` for each, then `listed`."""
         last = after.number if after else None
         async for head in self.chain.finalized_heads():
             await self.find_self()
@@ -168,9 +168,10 @@ class Link:
             last = head.number
 
     async def present(self, block: Block) -> tuple[Block, tuple[ContractEvent, ...]]:
-        """Every active contract, as events."""
+        """Every active contract, as events, and that these are all."""
         active = await self.node_contracts()
-        return block, tuple(ContractEvent(EventKind.PRESENT, id, block) for id in active)
+        present = (ContractEvent(EventKind.PRESENT, id, block) for id in active)
+        return block, (*present, ContractEvent(EventKind.LISTED, 0, block))
 
     async def _block(self, block: Block) -> tuple[Block, tuple[ContractEvent, ...]]:
         try:

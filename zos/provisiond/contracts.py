@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from zos.chain.api import ChainClient, NodeContract, NoSuchContract
 from zos.chain.api.types import ContractEvent, ContractState, EventKind
@@ -15,11 +15,14 @@ from zos.provisiond.api.errors import WrongContract
 from zos.provisiond.model import Phase, Record
 from zos.provisiond.plan import Types
 from zos.provisiond.store import DeploymentStore
+from zos.runtime.loops import Wake
 
 log = logging.getLogger("zos.provisiond")
 
 STRANGE = 3600
 """Seconds for which a document is kept that no contract of this node carries: its sender may read why."""
+KEPT = 60
+"""Seconds for which a refused document is listed although its contract is over, so that its client reads why."""
 
 OVER = (ContractState.DELETED_CANCELED, ContractState.DELETED_OUT_OF_FUNDS)
 
@@ -34,15 +37,47 @@ class ContractWatcher:
         self._store = store
         self._types = types
         self._on_change = on_change
+        self._unread: dict[int, None] = {}
+        self.wake = Wake()
+        """Set when there are contracts for `read_waiting`."""
 
     async def follow(self) -> None:
-        """Act on events as they come."""
+        """Have every contract read that something happened to."""
         async for event in self._chain.watch_contracts():
             self._note(event)
+            if event.kind is EventKind.LISTED:
+                # What ended while nobody watched is in no list.
+                self._ask(*(record.contract for record in self._store.all()))
+            else:
+                self._ask(event.contract)
+
+    def _ask(self, *contracts: int) -> None:
+        self._unread.update(dict.fromkeys(contracts))
+        self.wake.set()
+
+    async def read_waiting(self) -> None:
+        """Read what is to be read; what cannot be read now stays for the next turn."""
+        failures: list[ZosError] = []
+        for contract in list(self._unread):
+            del self._unread[contract]
             try:
-                await self.read(event.contract)
+                await self.read(contract)
             except ZosError as err:
-                log.warning("contract %d: %s", event.contract, err.explain())
+                self._unread[contract] = None
+                failures.append(err)
+        if failures:
+            raise failures[0]
+
+    async def read_refused(self) -> None:
+        """A contract whose document was refused may have been over by then: no event will tell."""
+        self._ask(*(record.contract for record in self._refused(KEPT)))
+
+    def _refused(self, age: int) -> Iterator[Record]:
+        now = self._store.now()
+        for record in self._store.all():
+            since = max((item.created for item in record.items), default=0)
+            if record.phase is Phase.REFUSED and record.incoming is None and abs(now - since) >= age:
+                yield record
 
     def _note(self, event: ContractEvent) -> None:
         if self._store.get(event.contract) is not None and event.kind is not EventKind.PRESENT:
@@ -64,11 +99,8 @@ class ContractWatcher:
 
     async def forget_strange(self) -> None:
         """Drop documents that were refused and that no contract of this node ever carried."""
-        now = self._store.now()
-        for record in self._store.all():
-            since = max((item.created for item in record.items), default=0)
-            is_refused = record.phase is Phase.REFUSED and record.incoming is None
-            if is_refused and not record.block and abs(now - since) >= STRANGE:
+        for record in self._refused(STRANGE):
+            if not record.block:
                 log.info("contract %d: its document was refused and is dropped", record.contract)
                 self._store.remove(record.contract)
                 self._on_change(record.contract, False)
@@ -103,7 +135,7 @@ class ContractWatcher:
         if record.incoming is None or record.phase in lifecycle.RUNNING:
             self._end(contract, err.block, str(err))
         else:
-            # Comparing the document answers it; the next audit ends what is left.
+            # Comparing the document answers it; `read_refused` ends what is left.
             self._on_change(contract, False)
 
     def _pause(self, record: Record, is_grace: bool) -> None:

@@ -53,6 +53,8 @@ class Provisiond(Daemon):
         rt.serve(ProvisionService(manager, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
         rt.task("work", manager.work)
         rt.task("follow", contracts.follow)
+        rt.loop("contracts", contracts.read_waiting, every=config.every, wake=contracts.wake)
+        rt.loop("refused", contracts.read_refused, every=config.every)
         rt.loop("audit", contracts.audit, every=config.audit)
         rt.loop("strange", contracts.forget_strange, every=STRANGE / 4)
         rt.loop("report", manager.report, every=3600.0, wake=store.reports.wake)

@@ -37,8 +37,6 @@ class Executor:
         self._memory = memory
         self._store = store
         self._specs = specs
-        self._in_making: dict[WorkloadId, int] = {}
-        """What machines take that are being made, so that two at once cannot both get the last of it."""
 
     async def apply(self, record: Record) -> bool:
         """Do all that can be done now; False when the deployment is gone. Raises what is to be tried again."""
@@ -83,7 +81,6 @@ class Executor:
         await self._steps(record, item, steps, quiet=True)
         text = record.ending.detail if record.ending else "deleted by an update"
         gone = item.settled(ResultState.DELETED, self._store.now(), text)
-        self._in_making.pop(_id(record, item), None)
         self._store.change(record.contract, lambda now: Moved(now.without_item(item), (gone,)))
         self._store.announce(record.contract, gone)
 
@@ -98,15 +95,8 @@ class Executor:
             one.change(spec, previous, facts)
         needs.check(one.needs(spec), record, self._store.all(), self._specs.types, is_made=do is Do.KEEP)
         if do is Do.MAKE:
-            self._check_memory(id, one.capacity(spec).mru)
-        try:
-            answers = await self._steps(record, item, one.make(id, spec, facts, previous), quiet=do is Do.KEEP)
-        except ZosError as err:
-            # What waits keeps its share: refused later for want of memory, it would leave half a machine behind.
-            if err.kind is not Kind.NOT_NOW:
-                self._in_making.pop(id, None)
-            raise
-        self._in_making.pop(id, None)
+            self._grant_memory(record, item, one.capacity(spec).mru)
+        answers = await self._steps(record, item, one.make(id, spec, facts, previous), quiet=do is Do.KEEP)
         state = ResultState.PAUSED if facts.paused else ResultState.OK
         if do is Do.KEEP and item.state is state:
             self._tell(record.contract, item, "")
@@ -166,22 +156,23 @@ class Executor:
         self._store.change(contract, lambda now: now.with_item(told))
         self._store.publish(progress(contract, told))
 
-    def _check_memory(self, id: WorkloadId, need: int) -> None:
-        if not need:
+    def _grant_memory(self, record: Record, item: Item, need: int) -> None:
+        """Without an await, so that two machines at once cannot both get the last of it."""
+        if not need or item.begun:
             return
-        have, reserved = self._memory()
+        have, reserved, id = *self._memory(), _id(record, item)
         live = (
             machine_memory(self._specs.capacity(other).mru)
             for record in self._store.all()
             for other in record.items
-            if (other.state in LIVE or other.applied is not None) and _id(record, other) != id
+            if (other.state in LIVE or other.begun or other.applied is not None) and _id(record, other) != id
         )
-        making = sum(taken for other, taken in self._in_making.items() if other != id)
         overhead = machine_memory(need) - need
-        usable = max(have - reserved - sum(live) - making - overhead, 0)
+        usable = max(have - reserved - sum(live) - overhead, 0)
         if need > usable:
             raise NoMemory(need=need, usable=usable)
-        self._in_making[id] = need + overhead
+        begun = dataclasses.replace(item, begun=True)
+        self._store.change(record.contract, lambda now: now.with_item(begun))
 
     def _facts(self, record: Record, item: Item, evidence: Evidence | None = None) -> Facts:
         types = self._specs.types

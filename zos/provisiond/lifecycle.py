@@ -101,7 +101,10 @@ def resumed(record: Record) -> Record:
 def ended(record: Record, evidence: Evidence) -> Record:
     """The contract is over."""
     _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
-    return dataclasses.replace(record, phase=Phase.ENDING, ending=evidence, incoming=None)
+    # Where nothing was made nothing is removed: a network of that name may be another contract's by now.
+    is_made = record.phase in RUNNING or record.block
+    items = record.items if is_made else ()
+    return dataclasses.replace(record, phase=Phase.ENDING, ending=evidence, incoming=None, items=items)
 
 
 def kept(item: Item, now: int, reason: str) -> Item:

@@ -54,6 +54,8 @@ class Item:
     applied_version: int = 0
     leaving: bool = False
     """A signed update has removed it, or replaced it by another of its name; it goes before that one is made."""
+    begun: bool = False
+    """INIT: its memory was granted. What waits keeps its share: refused later, it would leave half a machine behind."""
     unchanged: str = ""
     """Why the last change of it could not be made; empty when it could."""
 
@@ -64,7 +66,7 @@ class Item:
 
     def settled(self, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
         """In another state."""
-        return dataclasses.replace(self, state=state, message=message, created=now, result=result)
+        return dataclasses.replace(self, state=state, message=message, created=now, result=result, begun=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class ChainClient(DaemonClient):
         return convert.decode(answer, PublicConfig)
 
     async def watch_contracts(self) -> AsyncGenerator[ContractEvent, None]:
-        """`present` for every active contract, then what happens in finalized blocks."""
+        """`present` for every active contract, `listed`, then what happens in finalized blocks; again after a gap."""
         async for message in self.stream("WatchContracts", pb.WatchContractsRequest()):
             yield convert.decode(message, ContractEvent)
 

@@ -79,6 +79,8 @@ class EventKind(StrEnum):
 
     PRESENT = "present"
     """It is among the node's active contracts; said at the beginning and after every gap."""
+    LISTED = "listed"
+    """Every active contract was told (`contract` is 0). What else somebody knows of may have ended meanwhile."""
     CREATED = "created"
     UPDATED = "updated"
     CANCELED = "canceled"

@@ -96,8 +96,11 @@ async def test_a_long_absence_is_made_good_by_reading_what_is_there(monkeypatch:
         await b.cancel(first)
         for _ in range(10):
             dev.node.make_block()
-        events = await received(b.link, Block(before.number, before.hash), 1)
-        assert [(event.kind, event.contract) for event in events] == [(EventKind.PRESENT, second)]
+        events = await received(b.link, Block(before.number, before.hash), 2)
+        assert [(event.kind, event.contract) for event in events] == [
+            (EventKind.PRESENT, second),
+            (EventKind.LISTED, 0),
+        ]
 
 
 async def test_events_that_the_chain_no_longer_has_are_made_good_by_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +134,14 @@ async def test_a_watcher_that_is_too_slow_hears_what_is_present_again(tmp_path: 
             id = await b.contract()
             events = feed.watch()
             assert (await anext(events)).kind is EventKind.PRESENT
+            assert (await anext(events)).kind is EventKind.LISTED
             for _ in range(5):
                 arguments = {"contract_id": id, "deployment_hash": HASH, "deployment_data": "{}"}
                 await b.user.submit("SmartContractModule", "update_node_contract", arguments, FARMER)
             await read_up_to(feed, (await b.user.head()).number)
             async with asyncio.timeout(10):
                 assert (await anext(events)).kind is EventKind.PRESENT
+                assert (await anext(events)).kind is EventKind.LISTED
             await events.aclose()
 
 

@@ -223,7 +223,8 @@ async def test_events_of_this_node_are_told_after_what_is_present(generation: st
             await happened.wait()
         await task
         assert seen[0] == (EventKind.PRESENT, first)
-        assert seen[1:] == [(EventKind.CREATED, second), (EventKind.CANCELED, first)]
+        assert seen[1] == (EventKind.LISTED, 0)
+        assert seen[2:] == [(EventKind.CREATED, second), (EventKind.CANCELED, first)]
 
 
 async def test_a_gap_is_caught_up_from_the_cursor(generation: str) -> None:

@@ -341,7 +341,10 @@ async def test_an_unreachable_chain_is_waited_for_and_makes_no_error(tmp_path: P
         with pytest.raises(ChainUnreachable):
             await door.deploy(u.signed(second), u.TWIN)
         assert await state(door, 5, "disk1") == "ok"
-    assert "26-5-disk1" in host.storaged.disks
+        assert "26-5-disk1" in host.storaged.disks
+        host.chain.contracts.pop(5)
+        host.chain.trouble = None
+        await removed(door, 5)
 
 
 async def test_a_restart_without_chain_and_hub_keeps_everything(tmp_path: Path) -> None:

@@ -32,14 +32,18 @@ def test_random_histories_keep_every_invariant() -> None:
 async def test_a_machine_that_waits_keeps_its_memory() -> None:
     async with SimNode() as node:
         refusal = MountFailed(action="mount", problem="the device is busy")
-        node.trouble("flistd").errors += [refusal] * 8
+        node.trouble("flistd").errors += [refusal] * 100
         first = await node.deploy(w.network(), w.zmachine(memory=int(GiB(8))))
         (device,) = node.hosts.storaged.disks.values()
         await node.until(lambda: "rootfs-2-1-vm1" in device.observed.volumes)
-        second = await node.deploy(
-            w.network("net2", 30), w.zmachine(network="net2", ip="10.30.2.5", memory=int(GiB(8)))
-        )
+        # Its turn after the restart does not come as far as the machine.
+        node.trouble("networkd").stuck = True
+        await node.restart("provisiond")
+        second = await node.deploy(w.zmachine(ip="10.20.2.6", memory=int(GiB(8))))
         assert "memory" in (await node.becomes(second, "vm1", "error"))["message"]
+        await node.restart("networkd")
+        node.trouble("networkd").stuck = False
+        node.trouble("flistd").errors.clear()
         await node.becomes(first, "vm1", "ok")
 
 
@@ -107,3 +111,45 @@ async def test_what_was_refused_with_one_document_is_made_by_the_next() -> None:
         await node.becomes(contract, "disk1", "error")
         await node.update(contract, w.zmount(), {**w.volume(), "version": 1}, version=1)
         await node.becomes(contract, "disk1", "ok")
+
+
+@pytest.mark.virtual
+async def test_a_contract_that_ends_while_nobody_reads_the_chain_takes_everything_with_it() -> None:
+    async with SimNode() as node:
+        contract = await node.deploy(w.zmount())
+        await node.becomes(contract, "disk1", "ok")
+        await node.stop("chain")
+        await node.cancel(contract)
+        await asyncio.sleep(1300)  # the gap is so long that the events in it are not read any more
+        await node.start("chain")
+        await node.becomes(contract, "disk1", "gone", within=120)
+
+
+@pytest.mark.virtual
+async def test_a_document_whose_contract_is_over_already_is_refused_and_then_forgotten() -> None:
+    async with SimNode() as node:
+        user = node.user
+        body = w.document(user.twin, 0, [w.zmount()])
+        contract = await node.contract(body)
+        await node.cancel(contract)
+        cancelled = node.chain.node.head.number
+        await node.chain.until(lambda: node.chain.node.finalized >= cancelled)
+        await node.provisiond.deploy(w.signed({**body, "contract_id": contract}, user.key, user.twin), user.twin)
+        await node.becomes(contract, "disk1", "error")
+        await node.becomes(contract, "disk1", "gone")
+
+
+@pytest.mark.virtual
+async def test_the_end_of_a_refused_deployment_leaves_the_network_to_another_that_has_its_name() -> None:
+    async with SimNode() as node:
+        user = node.user
+        contract = await node.contract(w.document(user.twin, 0, [w.zmount()]))
+        other = w.document(user.twin, contract, [w.network()])
+        await node.provisiond.deploy(w.signed(other, user.key, user.twin), user.twin)
+        await node.becomes(contract, "net1", "error")
+        second = await node.deploy(w.network())
+        await node.becomes(second, "net1", "ok")
+        spaces = set(node.hosts.networkd.spaces)
+        await node.cancel(contract)
+        await node.becomes(contract, "net1", "gone")
+        assert set(node.hosts.networkd.spaces) == spaces
