@@ -180,6 +180,9 @@ class Link:
             # What happened there cannot be read any more: what is now can.
             log.warning("the events of block %d are lost: %s", block.number, err)
             return await self.present(block)
+        if not happened:
+            # Every block has at least its own clock's; an empty or wiped storage answers like this.
+            raise ChainDoubtful(url=self.chain.url, problem=f"block {block.number} has no events")
         mine = (records.event(event, self.node, block) for event in happened)
         return block, tuple(event for event in mine if event is not None)
 

@@ -235,6 +235,8 @@ class Chain:
 
     async def _outcome(self, block: Block, extrinsic: str, name: str) -> Included:
         answer = await self.rpc("chain_getBlock", block.hash)
+        if answer is None:
+            raise ChainUnreachable(url=self.url, problem=f"it does not know its own block {block.hash}")
         index = answer["block"]["extrinsics"].index(extrinsic)
         events = tuple(event for event in await self.events(block.hash) if event.extrinsic == index)
         runtime = await self._endpoints.runtime_at(block.hash)

@@ -134,6 +134,7 @@ async def test_a_document_whose_contract_is_over_already_is_refused_and_then_for
         await node.cancel(contract)
         cancelled = node.chain.node.head.number
         await node.chain.until(lambda: node.chain.node.finalized >= cancelled)
+        await asyncio.sleep(1)  # the node has read the event, and does not know what it is about
         await node.provisiond.deploy(w.signed({**body, "contract_id": contract}, user.key, user.twin), user.twin)
         await node.becomes(contract, "disk1", "error")
         await node.becomes(contract, "disk1", "gone")
@@ -153,3 +154,15 @@ async def test_the_end_of_a_refused_deployment_leaves_the_network_to_another_tha
         await node.cancel(contract)
         await node.becomes(contract, "net1", "gone")
         assert set(node.hosts.networkd.spaces) == spaces
+
+
+@pytest.mark.virtual
+async def test_a_chain_whose_state_is_empty_for_a_while_hides_no_end() -> None:
+    async with SimNode() as node:
+        contract = await node.deploy(w.zmount())
+        await node.becomes(contract, "disk1", "ok")
+        await node.cancel(contract)
+        node.chain.node.mischief.empty = True
+        await asyncio.sleep(60)
+        node.chain.node.mischief.empty = False
+        await node.becomes(contract, "disk1", "gone", within=120)
