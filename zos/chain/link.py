@@ -148,7 +148,7 @@ class Link:
     # Events
 
     async def events(self, after: Block | None) -> AsyncGenerator[tuple[Block, tuple[ContractEvent, ...]], None]:
-        """Per finalized block what happened to this node's contracts; a gap is told by `present` for each, then `listed`."""
+        """Per finalized block what happened to this node's contracts; a gap: `present` for each, then `listed`."""
         last = after.number if after else None
         async for head in self.chain.finalized_heads():
             await self.find_self()
