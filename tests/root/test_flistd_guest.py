@@ -34,7 +34,7 @@ async def test_a_guest_starts_from_a_flist_writes_to_its_layer_and_outlives_its_
     with vm_node("flg") as node:
         node.vmd()
         async with node.bus() as bus:
-            here = FlNode(node.node, FlistdClient(bus), config=f'store = "{STORE}"')
+            here = FlNode(node.node, FlistdClient(bus), config=f'store = "{STORE}"\nallowed = ["127.0.0.1:9900"]')
             node.node.sh(
                 f"mkdir {here.folder}/volume && mount -t tmpfs tmpfs {here.folder}/volume && mkdir {here.upper}"
             )

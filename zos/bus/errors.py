@@ -47,11 +47,31 @@ class Incident(ZosError):
 
 
 class Unknown(ZosError):
-    """An error class that this side does not know (a newer peer)."""
+    """An error class that this side does not know: a newer peer's, or one whose module is not imported here."""
 
     reason = "bus.unknown"
     status = Status.FAILED_PRECONDITION
     text = "{detail}"
+
+
+class UnknownForNow(Unknown):
+    """The same, and its status says that it may pass."""
+
+    status = Status.UNAVAILABLE
+
+
+class UnknownNoRoom(Unknown):
+    """The same, and its status says that something is used up."""
+
+    status = Status.RESOURCE_EXHAUSTED
+
+
+_UNKNOWN: dict[Status, type[Unknown]] = {
+    Status.RESOURCE_EXHAUSTED: UnknownNoRoom,
+    Status.UNAVAILABLE: UnknownForNow,
+    Status.DEADLINE_EXCEEDED: UnknownForNow,
+    Status.ABORTED: UnknownForNow,
+}
 
 
 def new_incident() -> str:
@@ -98,12 +118,23 @@ def _rebuild(raw: bytes) -> ZosError:
     for packed in rich.details:
         info = error_details_pb2.ErrorInfo()
         packed.Unpack(info)
-        chain.append(_instance(info.reason, dict(info.metadata), rich.message))
+        facts = dict(info.metadata)
+        if chain:
+            message = ", ".join(facts.values()) or info.reason
+            chain.append(_instance(info.reason, facts, message, Status.FAILED_PRECONDITION))
+        else:
+            # The message and the status are this, the outermost part's.
+            chain.append(_instance(info.reason, facts, rich.message, _status(rich.code)))
     for outer, inner in itertools.pairwise(chain):
         outer.__cause__ = inner
     return chain[0] if chain else Unknown(detail=rich.message)
 
 
-def _instance(reason: str, facts: dict[str, str], message: str) -> ZosError:
+def _status(code: int) -> Status:
+    return next((status for status in Status if code_of(status).value[0] == code), Status.FAILED_PRECONDITION)
+
+
+def _instance(reason: str, facts: dict[str, str], message: str, status: Status) -> ZosError:
+    """The error as its class, or as what this process knows of it: a class exists only where its module is imported."""
     cls = ZosError.known.get(reason)
-    return cls(**facts) if cls else Unknown(detail=facts.get("detail", message))
+    return cls(**facts) if cls else _UNKNOWN.get(status, Unknown)(detail=facts.get("detail", message))

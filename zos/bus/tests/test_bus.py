@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from zos.bus import Bus, Incident, TooSlow, Unreachable, convert
+from zos.bus.errors import Unknown
 from zos.core0.api import Core0Client, Identity, Purpose, UnitInfo, UnitState, core0_pb2, core0_pb2_grpc
-from zos.errors import Status, ZosError
+from zos.errors import Kind, Status, ZosError
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.testing import running
 
@@ -29,6 +30,12 @@ class Because(ZosError):
     text = "disk {disk} is gone"
 
 
+class Away(ZosError):
+    reason = "test.away"
+    status = Status.DEADLINE_EXCEEDED
+    text = "{program} took too long"
+
+
 class Service(core0_pb2_grpc.Core0Servicer):
     async def GetIdentity(self, request, context):
         await asyncio.sleep(30)
@@ -36,6 +43,8 @@ class Service(core0_pb2_grpc.Core0Servicer):
     async def Sign(self, request, context):
         if request.payload == b"refuse":
             raise Refused(need="5 GiB") from Because(disk="a")
+        if request.payload == b"away":
+            raise Away(program="wg") from Because(disk="a")
         raise ValueError("a bug with a secret inside")
 
     async def ListUnits(self, request, context):
@@ -64,6 +73,18 @@ async def test_a_refusal_comes_back_as_its_class_with_facts_and_causes(tmp_path:
     assert caught.value.advice() == "free 5 GiB"
     assert caught.value.explain() == "no room for 5 GiB: disk a is gone"
     assert isinstance(caught.value.__cause__, Because)
+
+
+async def test_what_may_pass_may_pass_also_where_its_class_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delitem(ZosError.known, Away.reason)
+    monkeypatch.delitem(ZosError.known, Because.reason)
+    async with running(Core0Stand, tmp_path) as rt:
+        with pytest.raises(Unknown) as caught:
+            await Core0Client(rt.bus).sign(Purpose.CHAIN, b"away")
+    assert caught.value.kind is Kind.NOT_NOW
+    assert caught.value.explain() == "wg took too long: a"
 
 
 async def test_a_bug_gives_an_incident_and_keeps_its_text_in_the_journal(tmp_path: Path, caplog):
