@@ -52,7 +52,7 @@ from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address
 from zos.runtime.clock import FakeClock, SystemClock
-from zos.runtime.front import Front, Limits
+from zos.runtime.ingress import Ingress, Limits
 
 POLITE, LOUD = "127.0.0.1", "127.0.0.2"
 USER, NODE, ENEMY = Twin(1), Twin(3), Twin(7)
@@ -102,7 +102,7 @@ async def hub_server() -> AsyncIterator[int]:
             place.mkdir(parents=True, exist_ok=True)
             (place / f"{number}").write_bytes(b"")
         runner = web.AppRunner(hub_application(Path(folder)), access_log=None)
-        async with Front(Limits(body=60.0)).serving(runner, "0.0.0.0", 0) as port:
+        async with Ingress(Limits(body=60.0)).serving(runner, "0.0.0.0", 0) as port:
             yield port
 
 

@@ -62,7 +62,7 @@ class Extrinsic:
 def parse(raw: bytes, generation: Generation = MODERN, *, with_call: bool = True) -> Extrinsic:
     """Bytes from outside as an extrinsic; raises Invalid for everything else.
 
-    Without its call it is cheap, and enough to know who signed and pays: a stranger's bytes are decoded after that.
+    Without its call it is cheap, and enough to know who signed and pays: untrusted bytes are decoded after that.
     """
     if len(raw) > LARGEST:
         raise malformed(f"it is larger than {LARGEST} bytes")

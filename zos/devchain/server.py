@@ -18,7 +18,7 @@ from zos.devchain.rpc import Methods
 from zos.devchain.session import Session
 from zos.devchain.words import LARGEST_ANSWER, too_large
 from zos.errors import ZosError
-from zos.runtime.front import Front, Limits, abort, taken
+from zos.runtime.ingress import Ingress, Limits, abort, taken
 from zos.runtime.quota import FairQuota, network_of
 from zos.runtime.turns import Turns
 from zos.substrate.keys import public_key
@@ -97,7 +97,7 @@ class Server:
         self._methods = Methods(node)
         self._memory: FairQuota[str] = FairQuota(8 * HELD, 8 * HELD)
         self._turns = Turns()
-        self.front = Front(LIMITS)
+        self.ingress = Ingress(LIMITS)
 
     def application(self) -> web.Application:
         """The routes."""
@@ -236,5 +236,5 @@ async def serving(node: Node, host: str, port: int) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port (a free one for 0)."""
     server = Server(node)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
-    async with server.front.serving(runner, host, port) as free:
+    async with server.ingress.serving(runner, host, port) as free:
         yield free

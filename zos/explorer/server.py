@@ -20,7 +20,7 @@ from zos.explorer.rest.params import parse
 from zos.explorer.rest.routes import ROUTES, Route
 from zos.explorer.rest.shapes import Error
 from zos.explorer.store.pool import CLIENT
-from zos.runtime.front import Front, Limits
+from zos.runtime.ingress import Ingress, Limits
 from zos.runtime.quota import network_of
 
 log = logging.getLogger("zos.explorer")
@@ -149,5 +149,5 @@ def _refused(status: int, problem: str) -> web.Response:
 async def serving(api: Api, host: str, port: int) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port (a free one for 0)."""
     runner = web.AppRunner(application(api), access_log=None, shutdown_timeout=2.0, max_line_size=MAX_BYTES)
-    async with Front(Limits(body=15.0)).serving(runner, host, port) as free:
+    async with Ingress(Limits(body=15.0)).serving(runner, host, port) as free:
         yield free

@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from zos.errors import Status, ZosError
 from zos.hub import deployments
 from zos.hub.build import BLOCKS
-from zos.runtime.front import Front, Limits
+from zos.runtime.ingress import Ingress, Limits
 from zos.runtime.quota import network_of
 
 _TEXTS = {".fl": "application/octet-stream", ".json": "application/json", ".md": "text/markdown", ".txt": "text/plain"}
@@ -141,5 +141,5 @@ async def serve(root: Path, host: str, port: int, stopping: asyncio.Event) -> No
     """Serve until `stopping`."""
     root.mkdir(parents=True, exist_ok=True)
     runner = web.AppRunner(application(root), access_log=None, handle_signals=False, keepalive_timeout=60.0)
-    async with Front(Limits(body=60.0)).serving(runner, host, port):
+    async with Ingress(Limits(body=60.0)).serving(runner, host, port):
         await stopping.wait()

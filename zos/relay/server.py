@@ -26,7 +26,7 @@ from zos.rmb.replays import ReplayMemory, Seen
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
-from zos.runtime.front import Front, Limits, abort, taken
+from zos.runtime.ingress import Ingress, Limits, abort, taken
 from zos.runtime.quota import FairQuota, network_of
 
 log = logging.getLogger("zos.relay")
@@ -97,7 +97,7 @@ class Relay:
         self.stalled = STALLED
         self.pongs = PONGS
         self.sessions = Sessions(clock)
-        self.front = Front(LIMITS)
+        self.ingress = Ingress(LIMITS)
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
 
@@ -396,5 +396,5 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the plain port (a free one for 0)."""
     runner = web.AppRunner(relay.application(), access_log=None, shutdown_timeout=1.0)
-    async with relay.front.serving(runner, host, port, tls) as plain:
+    async with relay.ingress.serving(runner, host, port, tls) as plain:
         yield plain

@@ -23,7 +23,7 @@ class Turns:
         self._used.setdefault(network, min(self._used.values(), default=0.0))
         self._waiting.setdefault(network, deque()).append(turn)
         if not self._busy:
-            # Whoever is ready in this round of the loop is heard before one is chosen.
+            # Whoever is ready in this round of the loop waits before one is chosen.
             self._busy = True
             asyncio.get_running_loop().call_soon(self._next)
         try:

@@ -23,7 +23,7 @@ PING, FRAGMENT, HALF = b"\x89\x80" + bytes(4), b"\x00\x80" + bytes(4), b"\x02\xf
 
 async def waited(w: World, what: str, seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
-        while not w.relay.front.ended.get(what):
+        while not w.relay.ingress.ended.get(what):
             await asyncio.sleep(0.02)
 
 
@@ -68,26 +68,26 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
 @pytest.mark.parametrize("said", [b"", HEAD, POST], ids=["nothing", "head", "post"])
 async def test_who_says_nothing_or_half_a_request_is_let_go(said: bytes) -> None:
     async with world() as w:
-        w.relay.front.limits = dataclasses.replace(w.relay.front.limits, idle=0.3, body=0.3)
+        w.relay.ingress.limits = dataclasses.replace(w.relay.ingress.limits, idle=0.3, body=0.3)
         with connected(w) as idle:
             idle.sendall(said)
             idle.settimeout(0)
             await waited(w, "does not send what it began" if said.startswith(b"POST") else "asks for nothing")
             async with asyncio.timeout(5):
-                while w.relay.front.connections:
+                while w.relay.ingress.connections:
                     await asyncio.sleep(0.01)
 
 
 async def test_one_network_does_not_take_all_places_nor_the_memory_of_messages_that_are_not_whole() -> None:
     async with world() as w:
-        w.relay.front.limits = dataclasses.replace(w.relay.front.limits)
-        w.relay.front.memory._total = 40 * MIB
+        w.relay.ingress.limits = dataclasses.replace(w.relay.ingress.limits)
+        w.relay.ingress.memory._total = 40 * MIB
         w.chain.add(LOUD)
         wires = [await Wire.join(w, LOUD, f"{number}") for number in range(4)]
         for wire in wires:
             wire.writer.write(HALF + bytes(4) + bytes(8 * MIB))
         await waited(w, "sends more than it completes")
-        assert w.relay.front.memory.used <= 20 * MIB
+        assert w.relay.ingress.memory.used <= 20 * MIB
         async with raw(w, USER) as polite:
             await polite.send_bytes(message(USER, 99).SerializeToString())
             assert (await received(polite)).error.message
@@ -104,7 +104,7 @@ async def test_a_connection_that_never_reads_is_let_go_with_what_the_kernel_hold
             large.uid, large.plain = f"{number}", bytes(MIB // 2)
             await sender.send_bytes(large.SerializeToString())
         async with asyncio.timeout(10):
-            while w.relay.ended["back_pressure_timeout"] < 1 or len(w.relay.front.connections) > 1:
+            while w.relay.ended["back_pressure_timeout"] < 1 or len(w.relay.ingress.connections) > 1:
                 await asyncio.sleep(0.02)
         # By a reset: nothing of ours waits in the kernel for its window to open.
         port = int(w.url.rpartition(":")[2])

@@ -28,7 +28,7 @@ BURST = 0.05
 PAUSE = 0.005
 """Seconds behind which it waits: shorter ones cost more than they spare."""
 SWEEP = 1.0
-# Strangers are not told the versions of our libraries, not even in the answer to a request that cannot be read.
+# Clients are not told the versions of our libraries, not even in the answer to a request that cannot be read.
 setattr(web_response, "SERVER_SOFTWARE", "zos")  # noqa: B010
 
 
@@ -89,8 +89,8 @@ class _Gate:
 class _Connection(asyncio.Protocol):
     """One connection, before the server's own protocol."""
 
-    def __init__(self, front: Front, inner: asyncio.Protocol) -> None:
-        self._front = front
+    def __init__(self, ingress: Ingress, inner: asyncio.Protocol) -> None:
+        self._ingress = ingress
         self._inner = inner
         self._rest = b""
         self._timer: asyncio.TimerHandle | None = None
@@ -104,14 +104,14 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         real = cast(asyncio.Transport, transport)
         self._network = network_of((real.get_extra_info("peername") or ("",))[0])
-        if not self._front.shares.take(self._network):
+        if not self._ingress.shares.take(self._network):
             self._network = ""
             real.abort()
             return
         self._gate = _Gate(real)
         self._gate.taken = self._taken
         self._moved = self._filled = asyncio.get_running_loop().time()
-        self._front.connections.add(self)
+        self._ingress.connections.add(self)
         self._inner.connection_made(cast(asyncio.Transport, self._gate))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -119,8 +119,8 @@ class _Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._gate is not None:
             self._taken()
-            self._front.shares.release(self._network)
-            self._front.connections.discard(self)
+            self._ingress.shares.release(self._network)
+            self._ingress.connections.discard(self)
             self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -149,8 +149,8 @@ class _Connection(asyncio.Protocol):
         self._timer = None
         now, part = asyncio.get_running_loop().time(), self._rest[:SLICE]
         self._rest = self._rest[SLICE:]
-        if not self._front.memory.take(self._network, len(part)):
-            self._front.note("sends more than it completes")
+        if not self._ingress.memory.take(self._network, len(part)):
+            self._ingress.note("sends more than it completes")
             self._rest = b""
             self.abort()
             return
@@ -158,7 +158,7 @@ class _Connection(asyncio.Protocol):
         began = thread_time()
         self._inner.data_received(part)
         spent = thread_time() - began
-        share = self._front.limits.work / max(1, self._front.shares.holds(self._network))
+        share = self._ingress.limits.work / max(1, self._ingress.shares.holds(self._network))
         self._ahead = max(0.0, self._ahead - (now - self._filled) * share) + spent
         self._filled = now
         wait = max(0.0, self._ahead - BURST) / share
@@ -177,13 +177,13 @@ class _Connection(asyncio.Protocol):
     def _taken(self) -> None:
         """What came is with the application now, which bounds it from there on."""
         if self._untaken:
-            self._front.memory.release(self._network, self._untaken)
+            self._ingress.memory.release(self._network, self._untaken)
             self._untaken = 0
 
     def fault(self, now: float) -> str:
         """Why this connection must end now; nothing while it may stay."""
         assert self._gate is not None
-        limits, unsent = self._front.limits, self._gate.real.get_write_buffer_size()
+        limits, unsent = self._ingress.limits, self._gate.real.get_write_buffer_size()
         if not unsent or unsent < self._unsent:
             self._moved = now
         self._unsent = unsent
@@ -211,7 +211,7 @@ def abort(transport: asyncio.BaseTransport | None) -> None:
     cast(asyncio.Transport, transport).abort()
 
 
-class Front:
+class Ingress:
     """All connections of one server."""
 
     def __init__(self, limits: Limits) -> None:
