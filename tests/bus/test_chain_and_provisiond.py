@@ -43,12 +43,12 @@ async def test_a_chain_that_lies_ends_nothing():
     async with SimNode(provisiond=Config(every=0.2, audit=0.5)) as node:
         contract = await pulled(node, w.zmount())
         await node.becomes(contract, "disk1", "ok")
-        mischief, before = node.chain.node.mischief, node.chain.node.head.number
-        mischief.empty = True
+        faults, before = node.chain.node.faults, node.chain.node.head.number
+        faults.empty = True
         await node.until(lambda: node.chain.node.head.number >= before + 60, within=3600)
         assert await node.state(contract, "disk1") == "ok"
-        mischief.empty = False
-        mischief.stalled = True
+        faults.empty = False
+        faults.stalled = True
         assert await node.state(contract, "disk1") == "ok"
         assert await node.client(StoragedClient).list_tombstones() == ()
         assert (await node.client(ChainClient).status()).node == 1

@@ -82,14 +82,14 @@ class Context:
     @contextlib.contextmanager
     def isolated(self) -> Iterator[None]:
         """A storage layer of its own: a refusal inside leaves nothing behind, but is raised on."""
-        typed, said = self.storage, len(self.events)
+        typed, before = self.storage, len(self.events)
         assert isinstance(typed.store, Overlay)
         layer = Overlay(typed.store)
         self.storage = typed.over(layer)
         try:
             yield
         except Exception:
-            del self.events[said:]
+            del self.events[before:]
             raise
         else:
             layer.merge()

@@ -62,7 +62,7 @@ def _happened(store: Store, period: Period) -> Iterator[Happened]:
             yield now // 1000, name, content
 
 
-class Pulse:
+class Heartbeats:
     """The heartbeats of nodes while virtual time passes."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Pulse:
         self._beating: tuple[int, ...] = ()
         self._since = 0
 
-    def hear(self, events: list[dict[str, Any]]) -> None:
+    def record(self, events: list[dict[str, Any]]) -> None:
         """Remember the reports of a block."""
         for record in events:
             inner = record["event"].get("TfgridModule")
@@ -91,10 +91,10 @@ class Pulse:
         self._beating = ()
 
     def quiet(self, block: int) -> int:
-        """How many blocks from this one come before the next beat."""
+        """How many blocks from this one come before the next report."""
         return -block % BEAT if self._beating else 2**32
 
-    def beat(self, ctx: Context) -> None:
+    def report(self, ctx: Context) -> None:
         """Every forty minutes a report of each."""
         if ctx.block % BEAT:
             return

@@ -63,7 +63,7 @@ class Generation:
         """What the devchain says of any call's weight."""
         return {"ref_time": WEIGHT, "proof_size": 0} if self.weighs_in_two else WEIGHT
 
-    def told(self) -> bytes:
+    def encoded_version(self) -> bytes:
         """The version as the runtime itself encodes it."""
         apis = b"".join(bytes.fromhex(name[2:]) + version.to_bytes(4, "little") for name, version in self.apis)
         name = TEXT.encode(SPEC_NAME)

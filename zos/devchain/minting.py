@@ -116,7 +116,7 @@ class _Contract:
 
 
 @dataclass
-class _Books:
+class _Totals:
     """Everything that is counted while the events are read."""
 
     period: Period
@@ -228,12 +228,12 @@ def mint(
     twins: Mapping[int, Mapping[str, Any]],
 ) -> tuple[Reward, ...]:
     """Rewards by node; `happened` are all events since the beginning, in order, to the end of the period's tail."""
-    books = _Books(period)
+    totals = _Totals(period)
     for at, name, content in happened:
         if at < period.end + TAIL:
-            books.read(at, name, content)
-    books.close()
-    known = [node for node in books.nodes.values() if node.record["created"] < period.end]
+            totals.read(at, name, content)
+    totals.close()
+    known = [node for node in totals.nodes.values() if node.record["created"] < period.end]
     return tuple(
         _reward(period, node, policies[node.record["farming_policy_id"]], twins.get(node.record["twin_id"]))
         for node in sorted(known, key=lambda node: int(node.record["id"]))

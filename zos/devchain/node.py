@@ -1,4 +1,4 @@
-"""The chain at work: blocks made of what waits, virtual time, finality, and who wants to hear of it."""
+"""The chain at work: blocks made of what waits, virtual time, finality, and its listeners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from zos.devchain import block as blocks
 from zos.devchain import errors, farming, genesis, skip
 from zos.devchain.block import SLOT, ZERO, Block
-from zos.devchain.chronicle import Chronicle
+from zos.devchain.blockindex import BlockIndex
 from zos.devchain.context import Context
 from zos.devchain.generation import Generation
 from zos.devchain.layout import MODERN_OF
@@ -43,21 +43,21 @@ Listener = Callable[[str, Any], None]
 
 
 @dataclass
-class Mischief:
-    """What the chain does wrong on order."""
+class Faults:
+    """Faults that a test or user switches on."""
 
     stalled: bool = False
     """No new blocks."""
     unfinal: bool = False
     """Blocks, and none of them final."""
     empty: bool = False
-    """Every storage read says: nothing."""
+    """Every storage read finds nothing."""
     delay: float = 0.0
     """Seconds before each answer."""
     lag: int = 0
-    """Blocks that finality is behind, beside what it always is."""
+    """Blocks that finality is behind, in addition to its usual lag."""
     stranger: bool = False
-    """It says that its genesis is another one."""
+    """It reports another genesis hash."""
 
 
 class Node:
@@ -74,7 +74,7 @@ class Node:
         self.genesis_config = start
         self._is_modern = generation is MODERN
         self.generation = MODERN_OF[start.billing] if self._is_modern else generation
-        self.mischief = Mischief()
+        self.faults = Faults()
         self.state = State()
         self.finalized = 0
         self.pool = Pool()
@@ -87,11 +87,11 @@ class Node:
         self._listeners: dict[Listener, None] = {}
         self._is_silent = False
         self._offset = 0.0
-        self._pulse = farming.Pulse()
+        self._heartbeats = farming.Heartbeats()
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
         self.store = Store(data / "chain.sqlite" if data else None, generation.timestamp)
-        self.blocks = Chronicle(self.store)
+        self.blocks = BlockIndex(self.store)
         self._load()
         self.genesis_hash = self.blocks[0].hash
         """The chain's id."""
@@ -109,7 +109,7 @@ class Node:
 
     def read(self, key: bytes, number: int) -> bytes | None:
         """A stored value as of a block."""
-        return None if self.mischief.empty else self.state.at(key, number, self.head.number)
+        return None if self.faults.empty else self.state.at(key, number, self.head.number)
 
     def typed(self) -> Typed:
         """The present storage by names."""
@@ -129,7 +129,7 @@ class Node:
 
     @contextlib.contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:
-        """Hear of `head`, `finalized` and `state` changes."""
+        """Call `listener` on `head`, `finalized` and `state` changes."""
         self._listeners[listener] = None
         try:
             yield
@@ -137,7 +137,7 @@ class Node:
             self._listeners.pop(listener, None)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Hear of changes until the returned function is called."""
+        """Call `listener` on changes until the returned function is called."""
         self._listeners[listener] = None
         return lambda: self._listeners.pop(listener, None)
 
@@ -166,7 +166,7 @@ class Node:
         return extrinsic.hash
 
     def forget(self, watcher: Watcher) -> None:
-        """A watcher has gone."""
+        """Stop notifying a watcher."""
         self.pool.forget(watcher)
 
     def _ready(self, number: int) -> list[Pending]:
@@ -180,7 +180,7 @@ class Node:
             info = store.get("System.Account", account)
             nonce, funds = info["nonce"], info["data"]["free"] - info["data"]["frozen"]
             for stale in [one for one in self.pool.queue(account) if one < nonce]:
-                self.pool.take(account, stale).tell("invalid")
+                self.pool.take(account, stale).notify("invalid")
             while (waiting := self.pool.queue(account).get(nonce)) is not None and len(taken) < PER_BLOCK:
                 length += len(waiting.extrinsic.raw)
                 weight += waiting.extrinsic.weight
@@ -188,7 +188,7 @@ class Node:
                     return taken
                 pending = self.pool.take(account, nonce)
                 if pending.extrinsic.fee > funds or pending.is_over(number, self._hash_of(pending.birth)):
-                    pending.tell("invalid")
+                    pending.notify("invalid")
                     break
                 funds -= pending.extrinsic.fee
                 taken.append(pending)
@@ -201,7 +201,7 @@ class Node:
     # Blocks
 
     def gift(self, account: bytes, units: int) -> None:
-        """Units from nowhere, in the next block (the activation stand-in)."""
+        """Create units in the next block (the activation stand-in)."""
         self._gifts.append((account, units))
 
     def now(self) -> int:
@@ -224,7 +224,7 @@ class Node:
             ctx.extrinsic = len(body)
             known = pending.extrinsic
             if not self._runtime.execute(ctx, known if known.call else parse(known.raw, self.generation)):
-                pending.tell("invalid")
+                pending.notify("invalid")
                 continue
             taken.append(pending)
             body.append(pending.extrinsic.raw)
@@ -232,11 +232,11 @@ class Node:
         ctx.put("System.EventCount", len(ctx.events))
         root = blocks.state_root(self.head.state_root, overlay.changes)
         block = blocks.seal(number, self.head.hash, root, body, now)
-        self._pulse.hear(ctx.events)
+        self._heartbeats.record(ctx.events)
         undo = self.state.apply(overlay.changes, number)
         self.store.append(block, overlay.changes, undo, farming.pack(ctx.events))
         self.blocks.append(block)
-        self._settle(block, taken)
+        self._announce(block, taken)
         return block
 
     def _begin(self, ctx: Context) -> None:
@@ -250,22 +250,22 @@ class Node:
         for account, units in gifts:
             balances.mint(ctx, account, units)
         self._runtime.on_block(ctx)
-        self._pulse.beat(ctx)
+        self._heartbeats.report(ctx)
 
-    def _settle(self, block: Block, taken: list[Pending]) -> None:
+    def _announce(self, block: Block, taken: list[Pending]) -> None:
         text = "0x" + block.hash.hex()
         for pending in taken:
-            pending.tell({"inBlock": text})
+            pending.notify({"inBlock": text})
         if taken:
             self._included[block.number] = taken
-        self._tell("head", block)
+        self._notify("head", block)
         self.finalize()
-        self._tell("state", block)
+        self._notify("state", block)
 
     def finalize(self) -> None:
         """Make final what is old enough."""
-        last = self.head.number - self._lag - self.mischief.lag
-        if self.mischief.unfinal or self.finalized >= last:
+        last = self.head.number - self._lag - self.faults.lag
+        if self.faults.unfinal or self.finalized >= last:
             return
         while self.finalized < last:
             self.finalized += 1
@@ -275,10 +275,10 @@ class Node:
 
     def _finalize(self, block: Block) -> None:
         for pending in self._included.pop(block.number, ()):
-            pending.tell({"finalized": "0x" + block.hash.hex()})
+            pending.notify({"finalized": "0x" + block.hash.hex()})
             for watcher in pending.watchers:
                 self.pool.forget(watcher)
-        self._tell("finalized", block)
+        self._notify("finalized", block)
 
     def reorganise(self, depth: int) -> int:
         """Take back so many blocks that are not final; their extrinsics are lost. Returns how many were."""
@@ -287,13 +287,13 @@ class Node:
             block = self.blocks.pop()
             self.store.take_back(block.number, self.state.take_back(block.number))
             for pending in self._included.pop(block.number, ()):
-                pending.tell({"retracted": "0x" + block.hash.hex()})
+                pending.notify({"retracted": "0x" + block.hash.hex()})
             gone += 1
         # The new branch must not repeat the hashes of the old one.
         self._offset += 0.001
         return gone
 
-    def _tell(self, what: str, block: Block) -> None:
+    def _notify(self, what: str, block: Block) -> None:
         if self._is_silent:
             return
         for listener in tuple(self._listeners):
@@ -306,7 +306,7 @@ class Node:
         while True:
             due = max(due + block_time, loop.time())
             await asyncio.sleep(due - loop.time())
-            if not self.mischief.stalled:
+            if not self.faults.stalled:
                 self.make_block()
 
     # Virtual time
@@ -320,17 +320,17 @@ class Node:
         """
         # The first is made now, wherever the wall clock has gone since the last.
         target = self.make_block().now + int(seconds * 1000)
-        self._pulse.start(self.typed(), self.head.now, heartbeats)
+        self._heartbeats.start(self.typed(), self.head.now, heartbeats)
         try:
             while self.head.now < target:
                 with self.store.batch(), self._silence():
                     self._pass(target)
-                self._tell("head", self.head)
-                self._tell("finalized", self.blocks[self.finalized])
-                self._tell("state", self.head)
+                self._notify("head", self.head)
+                self._notify("finalized", self.blocks[self.finalized])
+                self._notify("state", self.head)
                 yield
         finally:
-            self._pulse.stop()
+            self._heartbeats.stop()
         self._offset += seconds
 
     @contextlib.contextmanager
@@ -356,14 +356,14 @@ class Node:
     def _quiet(self) -> int:
         """How many blocks come before one with work."""
         # What a block changes is known for today's runtime only; older ones are made one by one.
-        if len(self.pool) or self._gifts or self.mischief.unfinal or not self._is_modern:
+        if len(self.pool) or self._gifts or self.faults.unfinal or not self._is_modern:
             return 0
         key = BY_NAME["SmartContractModule"].key("ContractsToBillAt")
         places = {int.from_bytes(one[-8:], "little") for one in self.state.all_keys(key)}
         frequency = int(self.typed().get("SmartContractModule.BillingFrequency"))
         first = self.head.number + 1
         billing = min(((place - first) % frequency for place in places), default=CHUNK)
-        return min(billing, self._pulse.quiet(first))
+        return min(billing, self._heartbeats.quiet(first))
 
     def _skip(self, count: int) -> None:
         head = self.head

@@ -1,4 +1,4 @@
-"""The extrinsics that wait for a block: by account and nonce, with those who want to hear what becomes of them."""
+"""The extrinsics that wait for a block: by account and nonce, with the watchers of their status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pending:
     birth_hash: bytes
     watchers: list[Watcher] = field(default_factory=list)
 
-    def tell(self, status: Any) -> None:
+    def notify(self, status: Any) -> None:
         """Say how it stands."""
         for watcher in tuple(self.watchers):
             watcher(status)
@@ -74,7 +74,7 @@ class Pool:
         if is_full or (old is None and len(self.queue(account)) >= PER_ACCOUNT):
             raise Invalid(1016, "Immediately Dropped", FULL)
         if old is not None:
-            old.tell({"usurped": "0x" + pending.extrinsic.hash.hex()})
+            old.notify({"usurped": "0x" + pending.extrinsic.hash.hex()})
             self.take(account, number)
         queue = self._queues.setdefault(account, {})
         queue[number] = pending
@@ -83,7 +83,7 @@ class Pool:
         if watcher is not None:
             pending.watchers.append(watcher)
             self._watched[watcher] = pending
-        pending.tell("ready" if all(one in queue for one in range(nonce, number)) else "future")
+        pending.notify("ready" if all(one in queue for one in range(nonce, number)) else "future")
 
     def take(self, account: bytes, nonce: int) -> Pending:
         """One that waits, out of the pool."""

@@ -23,7 +23,7 @@ LONGEST = 10 * 366 * 24 * 3600
 FAIR = 50
 """Blocks that are made before others get a turn."""
 MOST_UNITS = 2**64
-MISCHIEF = ("stalled", "unfinal", "empty", "delay", "lag", "stranger")
+FAULTS = ("stalled", "unfinal", "empty", "delay", "lag", "stranger")
 PRUNED = "State already discarded"
 
 
@@ -44,8 +44,8 @@ class Methods:
             raise Invalid(-32601, "Method not found", method)
         if not isinstance(params, list):
             raise bad_params("they must be a list")
-        if self._node.mischief.delay:
-            await asyncio.sleep(self._node.mischief.delay)
+        if self._node.faults.delay:
+            await asyncio.sleep(self._node.faults.delay)
         try:
             if name in SUBSCRIBING:
                 if session is None:
@@ -96,7 +96,7 @@ class Methods:
         value = int(number, 16) if isinstance(number, str) and len(number) <= 34 else number
         if isinstance(value, bool) or not isinstance(value, int):
             raise bad_params("a block number is wanted")
-        if value == 0 and self._node.mischief.stranger:
+        if value == 0 and self._node.faults.stranger:
             return text_of(hashlib.blake2b(self._node.genesis_hash, digest_size=32).digest())
         return text_of(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
 
@@ -127,12 +127,12 @@ class Methods:
 
     def _heads(self, session: Session, method: str, wanted: str, present: Block) -> str:
         def start(id: str) -> Callable[[], None]:
-            def heard(what: str, block: Block) -> None:
+            def on_change(what: str, block: Block) -> None:
                 if what == wanted:
                     session.notify(method, id, header(block))
 
             session.notify(method, id, header(present))
-            return self._node.listen(heard)
+            return self._node.listen(on_change)
 
         return session.begin(start)
 
@@ -184,7 +184,7 @@ class Methods:
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_KEYS:
             raise bad_params(f"a count of at most {MOST_KEYS} is wanted")
         number, first = self._number(hash), bytes_of(start) if start else None
-        if self._node.mischief.empty:
+        if self._node.faults.empty:
             return []
         head = self._node.head.number
         return [text_of(key) for key in self._node.state.keys(bytes_of(prefix), first, count, number, head)]
@@ -199,21 +199,21 @@ class Methods:
         def start(id: str) -> Callable[[], None]:
             seen = {key: self._node.read(key, self._node.head.number) for key in wanted}
 
-            def tell(block: Block, changed: dict[bytes, bytes | None]) -> None:
+            def notify(block: Block, changed: dict[bytes, bytes | None]) -> None:
                 changes = [[text_of(key), maybe_text(value)] for key, value in changed.items()]
                 session.notify("state_storage", id, {"block": text_of(block.hash), "changes": changes})
 
-            def heard(what: str, block: Block) -> None:
+            def on_change(what: str, block: Block) -> None:
                 if what != "state":
                     return
                 now = {key: self._node.read(key, block.number) for key in wanted}
                 changed = {key: value for key, value in now.items() if value != seen[key]}
                 seen.update(changed)
                 if changed:
-                    tell(block, changed)
+                    notify(block, changed)
 
-            tell(self._node.head, dict(seen))
-            return self._node.listen(heard)
+            notify(self._node.head, dict(seen))
+            return self._node.listen(on_change)
 
         return session.begin(start)
 
@@ -226,7 +226,7 @@ class Methods:
             parsed = parse(raw[:-4], self._node.generation, with_call=False)
             return text_of(self._node.generation.price(parsed.fee - parsed.tip))
         if name == "Core_version":
-            return text_of(self._node.generation.told())
+            return text_of(self._node.generation.encoded_version())
         if name == "Metadata_metadata":
             return text_of(BYTES.encode(self._node.generation.metadata))
         # Clients know this sentence: they do without what is not exported.
@@ -246,10 +246,10 @@ class Methods:
 
         def start(id: str) -> Callable[[], None]:
             watch = Watch(session, id)
-            self._node.submit(raw, watch.hear)
+            self._node.submit(raw, watch.on_status)
 
             def stop() -> None:
-                self._node.forget(watch.hear)
+                self._node.forget(watch.on_status)
                 watch.end()
 
             return stop
@@ -298,15 +298,15 @@ class Methods:
 
     def dev_misbehave(self, what: dict[str, Any]) -> Any:
         """Set some of stalled, unfinal, empty, delay, lag, stranger; answers all of them."""
-        mischief = self._node.mischief
+        faults = self._node.faults
         if not isinstance(what, dict):
             raise bad_params("an object is wanted")
         for name, value in what.items():
-            if name not in MISCHIEF or isinstance(value, str | list | dict) or value is None:
-                raise bad_params(f"`{name}` is no mischief, or cannot be that")
-            setattr(mischief, name, type(getattr(mischief, name))(value))
+            if name not in FAULTS or isinstance(value, str | list | dict) or value is None:
+                raise bad_params(f"`{name}` is no fault that can be set, or cannot have this value")
+            setattr(faults, name, type(getattr(faults, name))(value))
         self._node.finalize()
-        return {name: getattr(mischief, name) for name in MISCHIEF}
+        return {name: getattr(faults, name) for name in FAULTS}
 
     def dev_reorganise(self, depth: int) -> int:
         return self._node.reorganise(int(depth))

@@ -36,10 +36,10 @@ class Runtime:
     """Executes calls."""
 
     def __init__(self, variant: Variant = Variant.LOCK, *, surcharge: bool = False) -> None:
-        purse = Locks(surcharge=surcharge) if variant is Variant.LOCK else Reserves()
-        self._contracts = contracts.SmartContracts(purse)
+        biller = Locks(surcharge=surcharge) if variant is Variant.LOCK else Reserves()
+        self._contracts = contracts.SmartContracts(biller)
         farmers = dao.Dao(self._answered)
-        self._houses = {
+        self._pallets = {
             "System": system.System(),
             "Timestamp": system.Timestamp(),
             "Utility": utility.Utility(self.dispatch, dispatch_error),
@@ -63,7 +63,7 @@ class Runtime:
     def dispatch(self, ctx: Context, who: bytes, call: Any) -> None:
         """One call in its own storage layer: a refusal leaves nothing behind, but is raised on."""
         pallet, name, arguments = split(call)
-        handler = getattr(self._houses[pallet], name)
+        handler = getattr(self._pallets[pallet], name)
         try:
             with ctx.isolated():
                 origin.check(ctx, who, handler)
@@ -80,7 +80,7 @@ class Runtime:
             raise Refusal("runtime", "Other") from err
 
     def _answered(self, ctx: Context, who: bytes, call: Any) -> Any:
-        """A call that something decided on: its outcome is told, not raised."""
+        """A call that another call decided on: its outcome is returned, not raised."""
         try:
             self.dispatch(ctx, who, call)
         except Refusal as err:

@@ -155,7 +155,7 @@ class Server:
         abort(request.transport)
 
     async def answer(self, session: Session | None, text: str, caller: Caller | None = None) -> str | None:
-        """The answer to a JSON-RPC text, which may be a batch; None when nothing is to be said."""
+        """The answer to a JSON-RPC text, which may be a batch; None when there is nothing to answer."""
         caller = caller or Caller()
         try:
             message = json.loads(text)
@@ -165,15 +165,15 @@ class Server:
             return await self._one(session, message, caller)
         if not 0 < len(message) <= BATCH:
             return json.dumps(_error(None, Invalid(-32600, "Invalid Request", f"1 to {BATCH} requests")))
-        told: list[str] = []
+        answers: list[str] = []
         size = 0
         for one in message:
             answer = await self._one(session, one, caller)
             size += len(answer or "")
             if size > LARGEST_ANSWER:
                 return json.dumps(_error(None, too_large()))
-            told += [] if answer is None else [answer]
-        return f"[{', '.join(told)}]" if told else None
+            answers += [] if answer is None else [answer]
+        return f"[{', '.join(answers)}]" if answers else None
 
     async def _one(self, session: Session | None, message: Any, caller: Caller) -> str | None:
         if not isinstance(message, dict) or not isinstance(message.get("method"), str):
@@ -184,7 +184,7 @@ class Server:
             if caller.is_page:
                 return json.dumps(_error(id, Invalid(-32601, "Method not found", "not for web pages")))
             return await self._answered(session, method, message)
-        if self._node.mischief.delay:
+        if self._node.faults.delay:
             return await self._answered(session, method, message)
         # What comes now waits for nothing, so it is one turn.
         await self._turns.begin(caller.network)

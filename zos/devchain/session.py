@@ -30,7 +30,7 @@ class Session:
         self._read: deque[str] = deque(maxlen=READ)
         self.watches: set[Watch] = set()
         self.is_reader = False
-        """It reads blocks as they come. polkadot.js does, and it alone wants to hear of new runtimes."""
+        """It reads blocks as they come. polkadot.js does, and it alone subscribes to new runtimes."""
 
     def notify(self, method: str, id: str, result: Any) -> None:
         """One notification."""
@@ -74,7 +74,7 @@ class Session:
 class Watch:
     """Tells of one extrinsic.
 
-    polkadot.js reads a block's events when it hears that its extrinsic is in it, and forgets what it heard when the
+    polkadot.js reads a block's events when it is told that its extrinsic is in it, and forgets that when the
     block is final before it has read them; clients that wait for the first word then wait for ever. A real chain is
     final seconds later. So is this one, to each of its watchers: soon after he has read, or when he had his time.
     """
@@ -86,13 +86,13 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._is_soon = False
 
-    def hear(self, status: Any) -> None:
+    def on_status(self, status: Any) -> None:
         """The pool's word on it."""
         if isinstance(status, dict) and "finalized" in status:
             self._final = status
             self._session.watches.add(self)
             wait = PATIENCE if self._session.is_reader else PAUSE
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tell)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._notify)
             self.look()
         else:
             self._session.notify("author_extrinsicUpdate", self._id, status)
@@ -103,9 +103,9 @@ class Watch:
             return
         self._is_soon = True
         self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(PAUSE, self._tell)
+        self._timer = asyncio.get_running_loop().call_later(PAUSE, self._notify)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._session.watches.discard(self)
         self._session.notify("author_extrinsicUpdate", self._id, self._final)
 

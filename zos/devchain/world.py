@@ -43,7 +43,7 @@ class World:
         ctx = self.context()
         ctx.extrinsic = 1
         self.runtime.dispatch(ctx, who, {pallet: {call: arguments} if arguments else call})
-        return self._told(ctx)
+        return self._record_events(ctx)
 
     def step(self, seconds: int = 6) -> list[tuple[str, Any]]:
         """The next block's own work, so much later; returns its events."""
@@ -51,12 +51,12 @@ class World:
         self.now += seconds
         ctx = self.context()
         self.runtime.on_block(ctx)
-        return self._told(ctx)
+        return self._record_events(ctx)
 
-    def _told(self, ctx: Context) -> list[tuple[str, Any]]:
-        told = [_named(record["event"]) for record in ctx.events]
-        self.events += told
-        return told
+    def _record_events(self, ctx: Context) -> list[tuple[str, Any]]:
+        events = [_named(record["event"]) for record in ctx.events]
+        self.events += events
+        return events
 
     def free(self, who: bytes) -> int:
         """What an account has, locked or not."""

@@ -59,11 +59,11 @@ class Demon:
         """Everything works again from now on."""
         for timer in self._pending:
             timer.cancel()
-        chain, mischief = self.node.chain, self.node.chain.node.mischief
+        chain, faults = self.node.chain, self.node.chain.node.faults
         chain.silent = chain.away = False
         chain.delay = 0.0
-        mischief.stalled = mischief.unfinal = mischief.empty = False
-        mischief.lag = 0
+        faults.stalled = faults.unfinal = faults.empty = False
+        faults.lag = 0
         for trouble in self.node.hosts.trouble.values():
             trouble.errors.clear()
             trouble.delay = None
@@ -132,13 +132,13 @@ class Demon:
         self._note(f"takes {gone} blocks back")
 
     def _misbehave(self) -> None:
-        mischief = self.node.chain.node.mischief
+        faults = self.node.chain.node.faults
         what = self._chance.choice(("empty", "unfinal", "stalled", "lag"))
         self._note(f"makes the chain {what}")
-        setattr(mischief, what, self._chance.randint(1, 5) if what == "lag" else True)
+        setattr(faults, what, self._chance.randint(1, 5) if what == "lag" else True)
 
         def undo() -> None:
-            mischief.stalled = mischief.unfinal = mischief.empty = False
-            mischief.lag = 0
+            faults.stalled = faults.unfinal = faults.empty = False
+            faults.lag = 0
 
         self._later(undo, 40)

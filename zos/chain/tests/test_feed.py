@@ -117,7 +117,7 @@ async def test_events_that_the_chain_no_longer_has_are_made_good_by_reading(monk
 async def test_events_that_cannot_be_decoded_are_made_good_by_reading() -> None:
     async with devchain(0.02) as dev, registered(dev) as b:
         id = await b.contract()
-        dev.node.mischief.stalled = True
+        dev.node.faults.stalled = True
         block = dev.node.make_block()
         key = (await b.user.runtime()).key("System", "Events")
         dev.node.state.load(key, b"\x04\xff\xff\xff")
@@ -200,18 +200,18 @@ async def test_nothing_that_goes_wrong_is_the_end_of_a_contract(wrong: str, gene
     ):
         link = Link(mine, NODE, 1)
         await link.find_self()
-        dev.node.mischief.unfinal = wrong == "unfinal"
+        dev.node.faults.unfinal = wrong == "unfinal"
         id = await b.contract()
         match wrong:
             case "empty":
-                dev.node.mischief.empty = True
+                dev.node.faults.empty = True
             case "slow":
                 way.mute = True
             case "dead":
                 way.dead = True
                 way.cut()
             case "reorganised":
-                dev.node.mischief.unfinal = True
+                dev.node.faults.unfinal = True
                 await b.cancel(id)
                 assert dev.node.reorganise(10) > 0
         try:
@@ -222,7 +222,7 @@ async def test_nothing_that_goes_wrong_is_the_end_of_a_contract(wrong: str, gene
         except (ChainDoubtful, ChainBehind, ChainUnreachable, TimeoutError):
             assert wrong != "reorganised"
         if wrong == "unfinal":
-            dev.node.mischief.unfinal = False
+            dev.node.faults.unfinal = False
             dev.node.finalize()
             assert (await link.contract(id)).id == id
 

@@ -184,7 +184,7 @@ async def test_a_cancelled_contract_is_told_from_one_that_is_not_there_yet(gener
 async def test_a_contract_that_is_not_final_yet_is_seen_at_the_best_block_only(generation: str) -> None:
     async with bench(generation) as b:
         await b.link.register(RECORD)
-        b.dev.node.mischief.unfinal = True
+        b.dev.node.faults.unfinal = True
         id = await b.contract()
         with pytest.raises(ChainBehind):
             await b.link.contract(id)
@@ -195,7 +195,7 @@ async def test_an_empty_storage_is_no_word_about_a_contract(generation: str) -> 
     async with bench(generation) as b:
         await b.link.register(RECORD)
         id = await b.contract()
-        b.dev.node.mischief.empty = True
+        b.dev.node.faults.empty = True
         with pytest.raises(ChainDoubtful):
             await b.link.contract(id)
 
@@ -282,21 +282,21 @@ async def test_a_chain_that_says_it_is_another_one_is_no_word_about_a_contract()
     async with bench() as b:
         await b.link.register(RECORD)
         id = await b.contract()
-        b.dev.node.mischief.stranger = True
+        b.dev.node.faults.stranger = True
         async with Chain([b.dev.url], genesis=b.dev.node.genesis_hash.hex()) as chain:
             with pytest.raises(ChainUnreachable):
                 await Link(chain, NODE, 1).contract(id)
-        b.dev.node.mischief.stranger = False
+        b.dev.node.faults.stranger = False
         assert (await b.link.contract(id)).id == id
 
 
 async def test_finality_that_is_behind_is_waited_for() -> None:
     async with bench() as b:
         await b.link.register(RECORD)
-        b.dev.node.mischief.lag = 10_000
+        b.dev.node.faults.lag = 10_000
         id = await b.contract()
         with pytest.raises(ChainBehind):
             await b.link.contract(id)
-        b.dev.node.mischief.lag = 0
+        b.dev.node.faults.lag = 0
         b.dev.node.finalize()
         assert (await b.link.contract(id)).id == id

@@ -21,7 +21,7 @@ from zos.substrate.compat.names import Names, ours
 SPECS = {"spec61": 61, "spec49": 49}
 NAMES = (MODERN.name, *SPECS)
 TWICE = 59
-"""From this spec on a cancelled contract is told twice."""
+"""From this spec on the cancellation of a contract is raised twice."""
 _LINE = re.compile(r"(\w+)(?:\((.*)\)|: (.*?))(?: @(\d+))?")
 _ARGUMENT = re.compile(r"(\w+): ((?:[^,<(]|<[^>]*(?:<[^>]*>[^>]*)*>)+)")
 
@@ -158,13 +158,13 @@ class _Legacy:
     # Events
 
     def records(self, records: Any) -> list[dict[str, Any]]:
-        """Event records as this spec tells them; what it does not know is not told."""
-        told: list[dict[str, Any]] = []
+        """Event records as this spec has them; what it does not know is left out."""
+        found: list[dict[str, Any]] = []
         for record in records:
-            told += [{**record, "event": event} for event in self._told(record["event"])]
-        return told
+            found += [{**record, "event": event} for event in self._converted(record["event"])]
+        return found
 
-    def _told(self, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _converted(self, event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ((pallet, inner),) = event.items()
         name, content = (inner, ()) if isinstance(inner, str) else next(iter(inner.items()))
         declared = self._declared.get(pallet)
@@ -174,10 +174,10 @@ class _Legacy:
         kinds = [kind for _, kind in known.fields]
         parts = self._parts(pallet, name, content, len(kinds))
         values = tuple(fit(kind, part) for kind, part in zip(kinds, parts, strict=True))
-        told = values[0] if len(values) == 1 else values
-        yield {pallet: {name: told} if kinds else name}
+        content = values[0] if len(values) == 1 else values
+        yield {pallet: {name: content} if kinds else name}
         if name == "NodeContractCanceled" and self._spec >= TWICE:
-            # It is said twice, the second time of nobody's node.
+            # It is raised twice, the second time with no node.
             yield {pallet: {name: (values[0], 0, 0)}}
 
     def _parts(self, pallet: str, name: str, content: Any, count: int) -> tuple[Any, ...]:
@@ -212,7 +212,7 @@ class _Legacy:
 
 
 class Records:
-    """System.Events, whose records are told in this spec's way when they are stored."""
+    """System.Events, whose records are converted to this spec when they are stored."""
 
     def __init__(self, inner: Type, legacy: _Legacy) -> None:
         self._inner = inner

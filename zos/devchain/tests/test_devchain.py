@@ -90,13 +90,13 @@ def test_what_is_not_whole_is_refused(spoil: Any, reason: str) -> None:
 
 def test_a_used_nonce_is_stale_and_a_future_one_waits() -> None:
     node = Node(Genesis())
-    heard: list[Any] = []
-    node.submit(remark(node, 1), heard.append)
+    statuses: list[Any] = []
+    node.submit(remark(node, 1), statuses.append)
     node.make_block()
-    assert heard == ["future"]
+    assert statuses == ["future"]
     node.submit(remark(node, 0))
     node.make_block()
-    assert any("inBlock" in one for one in heard[1:])
+    assert any("inBlock" in one for one in statuses[1:])
     with pytest.raises(Invalid, match="outdated"):
         node.submit(remark(node, 0))
 
@@ -108,35 +108,35 @@ async def test_a_watcher_hears_of_finality_after_he_read_the_block_or_had_his_ti
     monkeypatch.setattr(session, "PAUSE", 0.0)
     monkeypatch.setattr(session, "PATIENCE", 60.0 if reads else 0.0)
     node, final = Node(Genesis()), asyncio.Event()
-    heard: list[Any] = []
+    statuses: list[Any] = []
 
-    def hear(message: dict[str, Any]) -> None:
-        heard.append(message["params"]["result"])
-        if "finalized" in heard[-1]:
+    def receive(message: dict[str, Any]) -> None:
+        statuses.append(message["params"]["result"])
+        if "finalized" in statuses[-1]:
             final.set()
 
-    methods, one = Methods(node), session.Session(node, hear)
+    methods, one = Methods(node), session.Session(node, receive)
     await methods.call(one, "state_subscribeRuntimeVersion", [])
-    heard.clear()
+    statuses.clear()
     await methods.call(one, "author_submitAndWatchExtrinsic", ["0x" + remark(node, 0).hex()])
     node.make_block()
     node.make_block()
     if reads:
         await asyncio.sleep(0)
-        assert list(heard[-1]) == ["inBlock"]
-        await methods.call(one, "state_queryStorageAt", [["0x00"], heard[-1]["inBlock"]])
+        assert list(statuses[-1]) == ["inBlock"]
+        await methods.call(one, "state_queryStorageAt", [["0x00"], statuses[-1]["inBlock"]])
     async with asyncio.timeout(5):
         await final.wait()
-    assert heard[-1] == {"finalized": heard[-2]["inBlock"]}
+    assert statuses[-1] == {"finalized": statuses[-2]["inBlock"]}
     assert not one.watches
     one.close()
 
 
 def test_a_higher_tip_takes_the_place_of_a_waiting_one() -> None:
     node = Node(Genesis())
-    heard: list[Any] = []
+    statuses: list[Any] = []
     raw = remark(node, 0)
-    node.submit(raw, heard.append)
+    node.submit(raw, statuses.append)
     with pytest.raises(Invalid) as same:
         node.submit(raw)
     assert same.value.code == 1013
@@ -144,7 +144,7 @@ def test_a_higher_tip_takes_the_place_of_a_waiting_one() -> None:
         node.submit(remark(node, 0, b"y"))
     assert low.value.code == 1014
     node.submit(remark(node, 0, b"y", tip=1))
-    assert "usurped" in heard[-1]
+    assert "usurped" in statuses[-1]
 
 
 def test_a_poor_account_cannot_send() -> None:
@@ -169,7 +169,7 @@ def test_a_kill_loses_no_block(tmp_path: Path) -> None:
 def test_a_reorganisation_takes_back_what_was_not_final() -> None:
     node = Node(Genesis())
     node.make_block()
-    node.mischief.unfinal = True
+    node.faults.unfinal = True
     node.submit(remark(node, 0))
     lost = node.make_block()
     assert node.reorganise(5) == 1

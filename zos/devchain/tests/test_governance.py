@@ -17,7 +17,7 @@ from zos.devchain.world import World
 from zos.substrate import LocalKey
 
 ALICE, BOB, CHARLIE = (developer(name) for name in ("Alice", "Bob", "Charlie"))
-FARMER, NODE, SECOND, STRANGER = (bytes([n]) * 32 for n in (0xF0, 0xF1, 0xF2, 0xF3))
+FARMER, NODE, SECOND, OUTSIDER = (bytes([n]) * 32 for n in (0xF0, 0xF1, 0xF2, 0xF3))
 PRICE = {"TfgridModule": {"set_connection_price": {"price": 90}}}
 HASH = hashlib.blake2b(CALL.encode(PRICE), digest_size=32).digest()
 WEIGHT = {"ref_time": 0, "proof_size": 0}
@@ -39,8 +39,8 @@ def price_of_connection(made: World) -> int:
 
 def test_a_stranger_and_a_minority_change_nothing() -> None:
     made = World(Genesis(council=("//Alice", "//Bob", "//Charlie")))
-    refused(made, "BadOrigin", STRANGER, "TfgridModule.set_connection_price", price=90)
-    refused(made, "NotMember", STRANGER, "Council.propose", threshold=1, proposal=PRICE, length_bound=100)
+    refused(made, "BadOrigin", OUTSIDER, "TfgridModule.set_connection_price", price=90)
+    refused(made, "NotMember", OUTSIDER, "Council.propose", threshold=1, proposal=PRICE, length_bound=100)
     told = made.call(ALICE, "Council.propose", threshold=1, proposal=PRICE, length_bound=100)
     assert told[-1][1]["result"] == {"Err": "BadOrigin"}
     assert price_of_connection(made) == 80
@@ -54,9 +54,9 @@ def test_a_motion_with_three_fifths_is_executed() -> None:
     made.call(ALICE, "Council.vote", proposal=HASH, index=0, approve=True)
     refused(made, "DuplicateVote", ALICE, "Council.vote", proposal=HASH, index=0, approve=True)
     refused(made, "WrongIndex", BOB, "Council.vote", proposal=HASH, index=1, approve=True)
-    refused(made, "TooEarly", STRANGER, "Council.close", **close)
+    refused(made, "TooEarly", OUTSIDER, "Council.close", **close)
     made.call(BOB, "Council.vote", proposal=HASH, index=0, approve=True)
-    told = made.call(STRANGER, "Council.close", **close)
+    told = made.call(OUTSIDER, "Council.close", **close)
     assert told[-1] == ("Council.Executed", {"proposal_hash": HASH, "result": {"Ok": ()}})
     assert price_of_connection(made) == 90
     assert made.get("Council.Proposals") == []
@@ -75,9 +75,9 @@ def test_members_come_and_go() -> None:
     made = World()
     made.call(ALICE, "CouncilMembership.add_member", who={"Id": CHARLIE})
     refused(made, "AlreadyMember", ALICE, "CouncilMembership.add_member", who={"Id": CHARLIE})
-    made.call(ALICE, "CouncilMembership.swap_member", remove={"Id": BOB}, add={"Id": STRANGER})
+    made.call(ALICE, "CouncilMembership.swap_member", remove={"Id": BOB}, add={"Id": OUTSIDER})
     made.call(ALICE, "CouncilMembership.remove_member", who={"Id": CHARLIE})
-    assert set(made.get("Council.Members")) == {ALICE, STRANGER}
+    assert set(made.get("Council.Members")) == {ALICE, OUTSIDER}
     refused(made, "NotMember", ALICE, "CouncilMembership.remove_member", who={"Id": BOB})
 
 
@@ -88,7 +88,7 @@ def farms() -> World:
     """Two farms: the second weighs more."""
     made = World(Genesis(council=("//Alice", "//Bob", "//Charlie")))
     made.node(NODE, made.farm(FARMER))
-    made.node(STRANGER, made.farm(SECOND, b"second"), sru=1024 * GIB, cru=64)
+    made.node(OUTSIDER, made.farm(SECOND, b"second"), sru=1024 * GIB, cru=64)
     return made
 
 
@@ -186,7 +186,7 @@ def test_the_way_of_a_validator() -> None:
     made.call(FARMER, "Validator.activate_validator_node")
     refused(made, "ValidatorValidatingAlready", FARMER, "Validator.activate_validator_node")
     assert NODE in made.get("ValidatorSet.Validators")
-    made.call(FARMER, "Validator.change_validator_node_account", new_node_validator_account=STRANGER)
+    made.call(FARMER, "Validator.change_validator_node_account", new_node_validator_account=OUTSIDER)
     assert NODE not in made.get("ValidatorSet.Validators")
     made.call(FARMER, "Validator.remove_validator", validator_account={"Id": FARMER})
     assert FARMER not in made.get("CouncilMembership.Members")
@@ -195,7 +195,7 @@ def test_the_way_of_a_validator() -> None:
 def test_the_price_is_the_mean_of_what_validators_said() -> None:
     made = World()
     error = "AccountUnauthorizedToSetPrice"
-    refused(made, error, STRANGER, "TFTPriceModule.set_prices", price=60, block_number=1)
+    refused(made, error, OUTSIDER, "TFTPriceModule.set_prices", price=60, block_number=1)
     told = made.call(ALICE, "TFTPriceModule.set_prices", price=61, block_number=7)
     assert told == [("TFTPriceModule.PriceStored", 61), ("TFTPriceModule.AveragePriceStored", 56)]
     assert made.get("TFTPriceModule.LastBlockSet") == 7
@@ -232,10 +232,10 @@ def test_the_bounds_of_the_price_do_not_cross() -> None:
 def test_without_a_price_and_a_lower_bound_nothing_is_billed() -> None:
     made = World(Genesis(price=0))
     made.context().put("TFTPriceModule.MinTftPrice", 0)
-    made.twin(STRANGER)
-    made.call(STRANGER, "SmartContractModule.create_name_contract", name=b"name")
+    made.twin(OUTSIDER)
+    made.call(OUTSIDER, "SmartContractModule.create_name_contract", name=b"name")
     made.now += 3600
-    refused(made, "TFTPriceValueError", STRANGER, "SmartContractModule.cancel_contract", contract_id=1)
+    refused(made, "TFTPriceValueError", OUTSIDER, "SmartContractModule.cancel_contract", contract_id=1)
     assert made.get("SmartContractModule.Contracts", 1)["state"] == "Created"
 
 
@@ -254,10 +254,10 @@ def test_values_are_kept_under_the_accounts_own_keys() -> None:
 
 def test_what_is_burned_is_gone_and_remembered() -> None:
     made = World()
-    made.fund(STRANGER, 10_000)
+    made.fund(OUTSIDER, 10_000)
     issued = made.get("Balances.TotalIssuance")
-    refused(made, "NotEnoughBalanceToBurn", STRANGER, "BurningModule.burn_tft", amount=9_501, message=b"")
-    made.call(STRANGER, "BurningModule.burn_tft", amount=9_000, message=b"bye")
+    refused(made, "NotEnoughBalanceToBurn", OUTSIDER, "BurningModule.burn_tft", amount=9_501, message=b"")
+    made.call(OUTSIDER, "BurningModule.burn_tft", amount=9_000, message=b"bye")
     assert issued - made.get("Balances.TotalIssuance") == 9_000
     assert made.get("BurningModule.Burns")[0]["message"] == b"bye"
     assert made.held() == made.get("Balances.TotalIssuance")
@@ -265,19 +265,19 @@ def test_what_is_burned_is_gone_and_remembered() -> None:
 
 def test_locked_money_does_not_move() -> None:
     made = World()
-    made.fund(STRANGER, 10_000)
-    set_lock(made.context(), STRANGER, 9_000)
+    made.fund(OUTSIDER, 10_000)
+    set_lock(made.context(), OUTSIDER, 9_000)
     dest = {"Id": ALICE}
-    refused(made, "Frozen", STRANGER, "Balances.transfer_keep_alive", dest=dest, value=1_001)
-    made.call(STRANGER, "Balances.transfer_all", dest=dest, keep_alive=False)
-    assert made.free(STRANGER) == 9_000
+    refused(made, "Frozen", OUTSIDER, "Balances.transfer_keep_alive", dest=dest, value=1_001)
+    made.call(OUTSIDER, "Balances.transfer_all", dest=dest, keep_alive=False)
+    assert made.free(OUTSIDER) == 9_000
 
 
 def test_the_council_sets_balances_and_the_supply_follows() -> None:
     made = World()
     for amount in (5_000, 900, 0):
-        made.call(ALICE, "Balances.force_set_balance", who={"Id": STRANGER}, new_free=amount)
-        assert made.free(STRANGER) == amount
+        made.call(ALICE, "Balances.force_set_balance", who={"Id": OUTSIDER}, new_free=amount)
+        assert made.free(OUTSIDER) == amount
         assert made.held() == made.get("Balances.TotalIssuance")
 
 
@@ -288,9 +288,9 @@ def test_a_certified_node_gets_the_certified_policy() -> None:
     made = farms()
     assert made.get("TfgridModule.Nodes", 1)["farming_policy_id"] == 1
     set_to = {"node_id": 1, "node_certification": "Certified"}
-    refused(made, "NotAllowedToCertifyNode", STRANGER, "TfgridModule.set_node_certification", **set_to)
-    made.call(ALICE, "TfgridModule.add_node_certifier", certifier=STRANGER)
-    made.call(STRANGER, "TfgridModule.set_node_certification", **set_to)
+    refused(made, "NotAllowedToCertifyNode", OUTSIDER, "TfgridModule.set_node_certification", **set_to)
+    made.call(ALICE, "TfgridModule.add_node_certifier", certifier=OUTSIDER)
+    made.call(OUTSIDER, "TfgridModule.set_node_certification", **set_to)
     assert made.get("TfgridModule.Nodes", 1)["farming_policy_id"] == 2
 
 
@@ -335,15 +335,15 @@ def test_an_entity_proves_itself_with_its_key() -> None:
     signature = key.signed(b"entityBEGhent").hex().encode()
     asked = {"target": key.public, **place}
     error = "SignatureLengthIsIncorrect"
-    refused(made, error, STRANGER, "TfgridModule.create_entity", **asked, signature=b"zz" * 64)
+    refused(made, error, OUTSIDER, "TfgridModule.create_entity", **asked, signature=b"zz" * 64)
     error = "EntitySignatureDoesNotMatch"
-    refused(made, error, STRANGER, "TfgridModule.create_entity", **asked, signature=b"00" * 64)
-    made.call(STRANGER, "TfgridModule.create_entity", **asked, signature=signature)
-    twin = made.twin(STRANGER)
+    refused(made, error, OUTSIDER, "TfgridModule.create_entity", **asked, signature=b"00" * 64)
+    made.call(OUTSIDER, "TfgridModule.create_entity", **asked, signature=signature)
+    twin = made.twin(OUTSIDER)
     proof = key.signed((1).to_bytes(4, "big") + twin.to_bytes(4, "big")).hex().encode()
-    made.call(STRANGER, "TfgridModule.add_twin_entity", twin_id=twin, entity_id=1, signature=proof)
+    made.call(OUTSIDER, "TfgridModule.add_twin_entity", twin_id=twin, entity_id=1, signature=proof)
     assert made.get("TfgridModule.Twins", twin)["entities"][0]["entity_id"] == 1
-    made.call(STRANGER, "TfgridModule.delete_twin_entity", twin_id=twin, entity_id=1)
+    made.call(OUTSIDER, "TfgridModule.delete_twin_entity", twin_id=twin, entity_id=1)
     made.call(key.public, "TfgridModule.delete_entity")
     assert made.get("TfgridModule.Entities", 1) is None
 

@@ -1,4 +1,4 @@
-"""The devchain among strangers: bytes, calls, requests and readers of every bad kind; the chain goes on."""
+"""The devchain among hostile clients: bytes, calls, requests and readers of every bad kind; the chain goes on."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_states_behind_the_last_blocks_can_be_read() -> None:
 def test_nothing_is_final_while_the_chain_is_told_so() -> None:
     node = Node(Genesis())
     node.make_block()
-    node.mischief.unfinal = True
+    node.faults.unfinal = True
     advance(node, 600)
     assert node.finalized == 1
     assert node.reorganise(10) == 10

@@ -151,7 +151,7 @@ async def test_a_failure_at_any_statement_changes_nothing_in_the_end(tmp_path: P
         async with explorer(start, g.chain) as x:
             await x.to(g.chain)
         await much(g)
-        g.dev.node.mischief.stalled = True
+        g.dev.node.faults.stalled = True
         head = await g.chain.finalized()
         wanted = await followed(g, start, tmp_path / "whole", head, None)
         assert len(wanted["contract"]) == 3
@@ -211,7 +211,7 @@ async def test_it_may_be_killed_at_any_time(tmp_path: Path) -> None:
                 async with asyncio.timeout(60):
                     while not await follows(session, port):
                         await asyncio.sleep(0.05)
-                g.dev.node.mischief.stalled = False
+                g.dev.node.faults.stalled = False
                 for _ in range(chance.randint(4, 14)):
                     made += 1
                     contract = await g.contract(f"{made:032x}")
@@ -225,7 +225,7 @@ async def test_it_may_be_killed_at_any_time(tmp_path: Path) -> None:
                 await process.wait()
             await g.contract(f"{made:x}".rjust(32, "f"))
             # The devchain forgets after 500 blocks, and to start a program takes its time.
-            g.dev.node.mischief.stalled = True
+            g.dev.node.faults.stalled = True
             await other.to(g.chain)
         await other.to(g.chain)
         async with explorer(killed, g.chain) as x:

@@ -184,7 +184,7 @@ async def test_a_chain_whose_storage_is_empty_is_not_believed(tmp_path: Path) ->
     async with grid() as g, explorer(tmp_path, g.chain) as x:
         await g.everybody()
         await x.to(g.chain)
-        g.dev.node.mischief.empty = True
+        g.dev.node.faults.empty = True
         with pytest.raises(ImplausibleAnswer):
             await x.to(g.chain, until=_never)
         x.follower.cursor = None

@@ -77,10 +77,10 @@ async def test_an_update_outlives_a_reorganisation_that_takes_its_block_back() -
         await node.set_hash(contract, lost)
         await node.update(contract, w.zmount(), {**w.volume("more"), "version": 1}, version=1)
         await asyncio.sleep(2)  # the node reads the block
-        node.chain.node.mischief.stalled = True
+        node.chain.node.faults.stalled = True
         assert node.chain.reorganise(1) == 1
         await asyncio.sleep(40)  # and reads that it is gone
-        node.chain.node.mischief.stalled = False
+        node.chain.node.faults.stalled = False
         await node.becomes(contract, "more", "ok")
 
 
@@ -90,10 +90,10 @@ async def test_a_contract_that_ends_during_an_update_takes_everything_with_it() 
         contract = await node.deploy(w.zmount())
         await node.becomes(contract, "disk1", "ok")
         # Update and end become final together.
-        node.chain.node.mischief.unfinal = True
+        node.chain.node.faults.unfinal = True
         await node.update(contract, w.zmount(), {**w.volume("more"), "version": 1}, version=1)
         await node.cancel(contract)
-        node.chain.node.mischief.unfinal = False
+        node.chain.node.faults.unfinal = False
         await node.becomes(contract, "disk1", "gone")
 
 
@@ -162,7 +162,7 @@ async def test_a_chain_whose_state_is_empty_for_a_while_hides_no_end() -> None:
         contract = await node.deploy(w.zmount())
         await node.becomes(contract, "disk1", "ok")
         await node.cancel(contract)
-        node.chain.node.mischief.empty = True
+        node.chain.node.faults.empty = True
         await asyncio.sleep(60)
-        node.chain.node.mischief.empty = False
+        node.chain.node.faults.empty = False
         await node.becomes(contract, "disk1", "gone", within=120)

@@ -98,7 +98,7 @@ async def test_finality_that_stands_still_is_said_and_left() -> None:
         line(dev) as second,
         Chain([first.url, second.url], patience=0.2) as chain,
     ):
-        dev.node.mischief.unfinal = True
+        dev.node.faults.unfinal = True
         heads = chain.finalized_heads()
         await anext(heads)
         with pytest.raises(ChainUnreachable, match="no new final block"):

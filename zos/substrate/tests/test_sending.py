@@ -120,7 +120,7 @@ async def test_an_era_that_ended_makes_a_new_signature() -> None:
 async def test_a_final_call_is_followed_through_a_reorganisation() -> None:
     async with devchain(0) as dev, Chain([dev.url], quiet=0.05) as chain:
         dev.node.make_block()
-        dev.node.mischief.unfinal = True
+        dev.node.faults.unfinal = True
         task = paying(chain, final=True)
         await until(lambda: len(dev.node.pool) > 0)
         lost = dev.node.make_block()
@@ -130,7 +130,7 @@ async def test_a_final_call_is_followed_through_a_reorganisation() -> None:
         await until(lambda: len(dev.node.pool) > 0)
         dev.node.make_block()
         assert not task.done()
-        dev.node.mischief.unfinal = False
+        dev.node.faults.unfinal = False
         dev.node.finalize()
         done = await task
         assert done.block.hash != "0x" + lost.hash.hex()

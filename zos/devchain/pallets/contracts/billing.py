@@ -21,7 +21,7 @@ STAKING_POOL = bytes.fromhex("0dd1d1a6e5a35aa8c7f5e57e1edd0c3fbd6abf2eaa8ef42548
 DEFAULT_POLICY = 1
 
 
-class Purse(Protocol):
+class Biller(Protocol):
     """One way to take money for contracts."""
 
     def open(self, ctx: Context, id: int) -> None:
@@ -160,15 +160,15 @@ def leave_grace(ctx: Context, contract: Record) -> Record:
 
 def _turn(ctx: Context, contract: Record, state: object) -> Record:
     contract = set_state(ctx, contract, state)
-    _tell(ctx, contract)
+    _emit_grace(ctx, contract)
     kind, body = content(contract)
     if kind == "RentContract":
         for id in ctx.get(f"{NAME}.ActiveNodeContracts", body["node_id"]):
-            _tell(ctx, set_state(ctx, load(ctx, id), state))
+            _emit_grace(ctx, set_state(ctx, load(ctx, id), state))
     return contract
 
 
-def _tell(ctx: Context, contract: Record) -> None:
+def _emit_grace(ctx: Context, contract: Record) -> None:
     who = {
         "contract_id": contract["contract_id"],
         "node_id": node_of_contract(contract),
@@ -180,7 +180,7 @@ def _tell(ctx: Context, contract: Record) -> None:
         ctx.emit(f"{NAME}.ContractGracePeriodStarted", **who, block_number=ctx.block)
 
 
-def tell_bill(ctx: Context, contract: Record, level: str, amount: int) -> None:
+def emit_bill(ctx: Context, contract: Record, level: str, amount: int) -> None:
     """ContractBilled."""
     bill = {
         "contract_id": contract["contract_id"],
@@ -214,7 +214,7 @@ def has_work(ctx: Context, contract: Record) -> bool:
     return state is not None and bool(state["standard_overdraft"] + state["additional_overdraft"])
 
 
-def bill_queue(ctx: Context, purse: Purse) -> None:
+def bill_queue(ctx: Context, biller: Biller) -> None:
     """Bill the contracts whose turn it is; one that cannot be billed does not stop the others."""
     for id in queued(ctx, ctx.block):
         contract = ctx.get(f"{NAME}.Contracts", id)
@@ -222,7 +222,7 @@ def bill_queue(ctx: Context, purse: Purse) -> None:
             continue
         try:
             with ctx.isolated():
-                purse.bill(ctx, contract)
+                biller.bill(ctx, contract)
         except Refusal:
             # As on the real chain: the validator's extrinsic fails, and the next turn bills the longer time.
             continue

@@ -33,10 +33,10 @@ _NAME = re.compile(rb"[a-z0-9_-]+")
 
 
 class SmartContracts(Services, Solutions):
-    """Contracts; `purse` is how they are paid."""
+    """Contracts; `biller` takes the money for them."""
 
-    def __init__(self, purse: billing.Purse) -> None:
-        self._purse = purse
+    def __init__(self, biller: billing.Biller) -> None:
+        self._biller = biller
 
     def create_node_contract(
         self,
@@ -97,7 +97,7 @@ class SmartContracts(Services, Solutions):
 
     def _create(self, ctx: Context, twin: int, kind: str, body: Record, provider: int | None) -> Record:
         contract = create(ctx, twin, kind, body, provider)
-        self._purse.open(ctx, contract["contract_id"])
+        self._biller.open(ctx, contract["contract_id"])
         return contract
 
     def update_node_contract(
@@ -124,10 +124,10 @@ class SmartContracts(Services, Solutions):
         if kind == "RentContract":
             is_empty = not ctx.get(f"{NAME}.ActiveNodeContracts", body["node_id"])
             ctx.need(is_empty, f"{NAME}.NodeHasActiveContracts")
-        self._purse.bill(ctx, set_state(ctx, contract, CANCELED))
+        self._biller.bill(ctx, set_state(ctx, contract, CANCELED))
 
     def bill_contract_for_block(self, ctx: Context, who: bytes, contract_id: int) -> None:
-        self._purse.bill(ctx, load(ctx, contract_id))
+        self._biller.bill(ctx, load(ctx, contract_id))
 
     @guarded
     def change_billing_frequency(self, ctx: Context, who: bytes, frequency: int) -> None:
@@ -181,7 +181,7 @@ class SmartContracts(Services, Solutions):
 
     def on_block(self, ctx: Context) -> None:
         """The queue's turn."""
-        billing.bill_queue(ctx, self._purse)
+        billing.bill_queue(ctx, self._biller)
 
     def node_changed(self, ctx: Context, old: Record | None, new: Record) -> None:
         """Nothing follows for contracts."""
@@ -194,7 +194,7 @@ class SmartContracts(Services, Solutions):
             contract = set_state(ctx, load(ctx, id), CANCELED)
             try:
                 with ctx.isolated():
-                    self._purse.bill(ctx, contract)
+                    self._biller.bill(ctx, contract)
             except Refusal:
                 # Nothing may point to a node that is gone, even when nobody can pay for it any more.
                 remove(ctx, contract)
@@ -203,7 +203,7 @@ class SmartContracts(Services, Solutions):
         """A rented node that is awake again is paid for from now on."""
         rent = ctx.get(f"{NAME}.ActiveRentContractForNode", node_id)
         if rent is not None and ctx.get("TfgridModule.NodePower", node_id)["state"] == "Up":
-            self._purse.restart(ctx, rent)
+            self._biller.restart(ctx, rent)
 
 
 def _check_dedicated(ctx: Context, farm: dict[str, Any], node_id: int, twin: int) -> None:

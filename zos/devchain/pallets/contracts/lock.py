@@ -16,7 +16,7 @@ SALES = 50
 
 
 class Locks:
-    """Purse of spec 145 to 149."""
+    """Bills as specs 145 to 149 do."""
 
     def __init__(self, *, surcharge: bool = False) -> None:
         self._surcharge = surcharge
@@ -47,12 +47,12 @@ class Locks:
             "lock_updated": ctx.seconds,
             "cycles": min(lock["cycles"] + 1, 2**16 - 1),
         }
-        contract = _weigh(ctx, contract, own, lock["amount_locked"] + lock["extra_amount_locked"])
+        contract = _update_state(ctx, contract, own, lock["amount_locked"] + lock["extra_amount_locked"])
         if grace_start(contract) is not None:
             ctx.put(f"{NAME}.ContractLock", id, lock)
             return
         lock = _hold(ctx, contract, account, lock, due.total)
-        billing.tell_bill(ctx, contract, due.level, due.total)
+        billing.emit_bill(ctx, contract, due.level, due.total)
         if is_deleted(contract):
             remove(ctx, contract)
             return
@@ -60,7 +60,7 @@ class Locks:
         ctx.put(f"{NAME}.ContractLock", id, lock)
 
 
-def _weigh(ctx: Context, contract: Record, own: int, owed: int) -> Record:
+def _update_state(ctx: Context, contract: Record, own: int, owed: int) -> Record:
     """Into grace, out of it, or over: by what the account has and the contract owes in all."""
     start = grace_start(contract)
     if start is None:

@@ -30,7 +30,7 @@ EMPTY = {
 
 
 class Reserves:
-    """Purse of spec 152 and later."""
+    """Bills as specs 152 and later do."""
 
     def open(self, ctx: Context, id: int) -> None:
         ctx.put(f"{NAME}.ContractPaymentState", id, {**EMPTY, "last_updated_seconds": ctx.seconds})
@@ -59,7 +59,7 @@ class Reserves:
         if not owed and not is_deleted(contract):
             return
         has_funds = balances.can_reserve(ctx, account, owed)
-        contract = _weigh(ctx, contract, has_funds)
+        contract = _update_state(ctx, contract, has_funds)
         state = {
             **state,
             "standard_overdraft": state["standard_overdraft"] + due.regular,
@@ -82,7 +82,7 @@ def _reserve(state: Record) -> int:
     return int(state["standard_reserve"] + state["additional_reserve"])
 
 
-def _weigh(ctx: Context, contract: Record, has_funds: bool) -> Record:
+def _update_state(ctx: Context, contract: Record, has_funds: bool) -> Record:
     start = grace_start(contract)
     if start is None:
         return billing.enter_grace(ctx, contract) if contract["state"] == "Created" and not has_funds else contract
@@ -124,7 +124,7 @@ def _collect(
     standard = there - additional
     balances.reserve(ctx, account, there)
     if has_funds:
-        billing.tell_bill(ctx, contract, due.level, there)
+        billing.emit_bill(ctx, contract, due.level, there)
     else:
         ctx.emit(
             f"{NAME}.ContractPaymentOverdrawn",

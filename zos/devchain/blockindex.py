@@ -1,4 +1,4 @@
-"""The blocks by number and by hash: the last ones in memory, the others read when somebody asks."""
+"""The blocks by number and by hash: the last ones in memory, the others read from the store when they are asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zos.devchain.store import Store
 KEPT = 1024
 
 
-class Chronicle:
+class BlockIndex:
     """A list of blocks that does not grow in memory."""
 
     def __init__(self, store: Store) -> None:
