@@ -61,11 +61,11 @@ def without_workloads(body: Mapping[str, Any]) -> dict[str, Any]:
     return forged
 
 
-async def told(door: ProvisiondClient, words: str) -> None:
+async def told(client: ProvisiondClient, words: str) -> None:
     async with asyncio.timeout(5):
         while True:
             with contextlib.suppress(NoSuchDeployment):
-                seen = await door.why(7)
+                seen = await client.why(7)
                 if words in f"{seen.sentence} {[one.detail for one in seen.history]}":
                     return
             await asyncio.sleep(0.01)
@@ -77,31 +77,31 @@ NEXT = u.document(0, u.volume("vol1"), u.workload("vol2", "volume", {"size": u.G
 
 async def test_a_hub_cannot_serve_another_document_of_the_same_hash(tmp_path: Path) -> None:
     host, first, true = FakeHost(), u.signed(FIRST), u.signed(NEXT)
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         offered(host, FIRST, first, named=first)
-        await becomes(door, 7, "vol1", "ok")
+        await becomes(client, 7, "vol1", "ok")
         offered(host, NEXT, u.signed(without_workloads(NEXT)), named=true)
-        await told(door, f"contract 7 names {sha256(true)}")
+        await told(client, f"contract 7 names {sha256(true)}")
         host.documents[URL] = true
-        await becomes(door, 7, "vol2", "ok")
-        assert await state(door, 7, "vol1") == "ok"
+        await becomes(client, 7, "vol2", "ok")
+        assert await state(client, 7, "vol1") == "ok"
     assert not host.storaged.dropped
 
 
 async def test_a_document_that_its_contract_does_not_name_removes_nothing(tmp_path: Path) -> None:
     """Those of earlier clients have no digest in the contract: they deploy as ever, and add."""
     host = FakeHost()
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         offered(host, FIRST, u.signed(FIRST))
-        await becomes(door, 7, "vol1", "ok")
+        await becomes(client, 7, "vol1", "ok")
         offered(host, NEXT, u.signed(without_workloads(NEXT)))
-        await told(door, "it removes `vol1`")
+        await told(client, "it removes `vol1`")
         offered(host, NEXT, u.signed(NEXT))
-        await becomes(door, 7, "vol2", "ok")
+        await becomes(client, 7, "vol2", "ok")
         last = u.document(0, u.workload("vol2", "volume", {"size": u.GiB}, 1), version=2)
         offered(host, last, u.signed(last))
-        await told(door, "it removes `vol1`")
-        assert (await state(door, 7, "vol1"), host.storaged.dropped) == ("ok", [])
+        await told(client, "it removes `vol1`")
+        assert (await state(client, 7, "vol1"), host.storaged.dropped) == ("ok", [])
         document = u.signed(last)
         offered(host, last, document, named=document)
         async with asyncio.timeout(5):
@@ -113,11 +113,11 @@ async def test_a_document_that_its_contract_does_not_name_removes_nothing(tmp_pa
 async def test_the_digest_is_of_the_sealed_document(tmp_path: Path) -> None:
     host, document = FakeHost(), u.signed(FIRST)
     first, second = (seal_document(host.secret.public, document).encode() for _ in range(2))
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         offered(host, FIRST, second, named=first)
-        await told(door, f"contract 7 names {sha256(first)}")
+        await told(client, f"contract 7 names {sha256(first)}")
         host.documents[URL] = first
-        await becomes(door, 7, "vol1", "ok")
+        await becomes(client, 7, "vol1", "ok")
 
 
 VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
@@ -140,14 +140,14 @@ async def test_a_document_that_its_contract_does_not_name_touches_nothing(
     host, first = FakeHost(), u.document(0, *VM)
     second = u.document(0, *workloads, version=1)
     second["signature_requirement"] |= more
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         offered(host, first, u.signed(first))
-        await becomes(door, 7, "vm1", "ok")
+        await becomes(client, 7, "vm1", "ok")
         machine = host.vmd.machines["26-7-vm1"]
         offered(host, second, u.signed(second))
-        await told(door, words)
+        await told(client, words)
         assert host.vmd.machines == {"26-7-vm1": machine}
-        assert await state(door, 7, "disk1") == "ok"
+        assert await state(client, 7, "disk1") == "ok"
 
 
 async def test_a_contract_may_name_the_bytes_of_what_will_be_pushed(tmp_path: Path) -> None:
@@ -155,18 +155,18 @@ async def test_a_contract_may_name_the_bytes_of_what_will_be_pushed(tmp_path: Pa
     unnumbered = u.signed(u.document(0, u.zmount(), description="mine"))
     document = unnumbered.replace(b'"contract_id": 0', b'"contract_id": 5')
     u.contract(host, 5, json.loads(document), deployment_data=json.dumps({"sha256": sha256(unnumbered)}).encode())
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         forged = without_workloads(json.loads(document))
         forged["signature_requirement"] = json.loads(document)["signature_requirement"]
-        await door.deploy(json.dumps(forged).encode(), u.TWIN)
+        await client.deploy(json.dumps(forged).encode(), u.TWIN)
         async with asyncio.timeout(5):
-            while "names the document with sha256" not in (await door.why(5)).sentence:
+            while "names the document with sha256" not in (await client.why(5)).sentence:
                 await asyncio.sleep(0.01)
     host = FakeHost()
     u.contract(host, 5, json.loads(document), deployment_data=json.dumps({"sha256": sha256(unnumbered)}).encode())
-    async with node(tmp_path / "second", host) as door:
-        await door.deploy(document, u.TWIN)
-        await becomes(door, 5, "disk1", "ok")
+    async with node(tmp_path / "second", host) as client:
+        await client.deploy(document, u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
 
 
 def test_a_digest_is_of_the_bytes_or_of_them_without_the_contracts_number() -> None:
@@ -221,20 +221,20 @@ async def test_who_must_agree_to_what_runs_must_agree_to_its_change(tmp_path: Pa
         offered(host, body, document, named=document)
         if is_pushed:
             u.contract(host, 7, body)
-            await (door.update if body["version"] else door.deploy)(document, u.TWIN)
+            await (client.update if body["version"] else client.deploy)(document, u.TWIN)
 
     first = ruled(contract, u.zmount(), version=0, twins=(u.TWIN, PARTNER))
     alone = ruled(contract, version=1, twins=(u.TWIN,))
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         await brought(first, agreed(first, *BOTH))
-        await becomes(door, 7, "disk1", "ok")
+        await becomes(client, 7, "disk1", "ok")
         if is_pushed:
             with pytest.raises(BadSignature, match="twin '27', by the signature requirement that is in force"):
                 await brought(alone, agreed(alone, OWNER))
         else:
             await brought(alone, agreed(alone, OWNER))
-            await told(door, "by the signature requirement that is in force")
-        assert await state(door, 7, "disk1") == "ok"
+            await told(client, "by the signature requirement that is in force")
+        assert await state(client, 7, "disk1") == "ok"
         assert not host.storaged.dropped
         await brought(alone, agreed(alone, *BOTH))
         async with asyncio.timeout(5):
@@ -243,4 +243,4 @@ async def test_who_must_agree_to_what_runs_must_agree_to_its_change(tmp_path: Pa
         # From now on the owner's word is enough.
         last = ruled(contract, {**u.zmount("disk2"), "version": 2}, version=2, twins=(u.TWIN,))
         await brought(last, agreed(last, OWNER))
-        await becomes(door, 7, "disk2", "ok")
+        await becomes(client, 7, "disk2", "ok")

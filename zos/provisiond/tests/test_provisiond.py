@@ -34,25 +34,25 @@ from zos.substrate import ChainUnreachable, KeyKind, LocalKey
 pytestmark = pytest.mark.virtual
 
 
-async def state(door: ProvisiondClient, contract: int, name: str) -> str:
-    found = await door.get(contract)
+async def state(client: ProvisiondClient, contract: int, name: str) -> str:
+    found = await client.get(contract)
     return next((one["result"]["state"] for one in found["workloads"] if one["name"] == name), "gone")
 
 
-async def becomes(door: ProvisiondClient, contract: int, name: str, wanted: str) -> dict[str, Any]:
+async def becomes(client: ProvisiondClient, contract: int, name: str, wanted: str) -> dict[str, Any]:
     """Wait until a workload is in a state."""
     async with asyncio.timeout(10):
-        async for progress in door.watch(contract):
+        async for progress in client.watch(contract):
             if progress.workload == name and progress.state == wanted:
                 break
-    found = await door.get(contract)
+    found = await client.get(contract)
     return dict(next(one for one in found["workloads"] if one["name"] == name)["result"])
 
 
-async def removed(door: ProvisiondClient, contract: int) -> None:
+async def removed(client: ProvisiondClient, contract: int) -> None:
     """Wait until a deployment is gone altogether."""
     async with asyncio.timeout(10):
-        while any(one["contract_id"] == contract for one in await door.list()):
+        while any(one["contract_id"] == contract for one in await client.list()):
             await asyncio.sleep(0.01)
 
 
@@ -62,9 +62,9 @@ VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
 async def test_a_signed_contract_becomes_a_machine(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "vm1", "ok")
     assert result["data"] == {
         "id": "26-5-vm1",
         "ip": "10.20.2.5",
@@ -88,9 +88,9 @@ PLANETARY = u.zmachine(
 async def test_a_planetary_machine_has_a_second_interface_and_tells_its_address(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(1234, u.network(), PLANETARY)
     u.contract(host, 1234, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 1234, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 1234, "vm1", "ok")
         # The grid's own vectors: tap, hardware address and interface part of `ygg` of workload 26-1234-vm1.
         address = result["data"]["planetary_ip"]
         subnet = address.removesuffix(":9434:8c5a:8a20:97d0")
@@ -103,7 +103,7 @@ async def test_a_planetary_machine_has_a_second_interface_and_tells_its_address(
         assert [(one.dest, one.via) for one in planetary.routes] == [("200::/7", f"{subnet}::1")]
         assert (planetary.gateway, planetary.gateway6) == ("", "")
         u.cancel(host, 1234)
-        await removed(door, 1234)
+        await removed(client, 1234)
     assert not host.networkd.taps
 
 
@@ -111,12 +111,12 @@ async def test_a_node_without_the_planetary_network_refuses_by_name_and_makes_no
     host, body = FakeHost(), u.document(5, u.network(), PLANETARY)
     host.below.networkd.lacks = "the program yggdrasil is not installed"
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "vm1", "error")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "vm1", "error")
         words = "this node offers no planetary network: the program yggdrasil is not installed"
         assert result["message"] == words
-        assert (await door.why(5, "vm1")).sentence == f"vm1 failed: {words}"
+        assert (await client.why(5, "vm1")).sentence == f"vm1 failed: {words}"
     assert not host.networkd.taps
     assert not host.storaged.calls
 
@@ -138,9 +138,9 @@ OVERLAY = (
 async def test_a_machine_in_the_overlay_lives_in_its_networks_subnet_and_tells_its_address(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(1234, *OVERLAY)
     u.contract(host, 1234, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 1234, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 1234, "vm1", "ok")
         net = overlay.subnet(overlay.public_key(bytes.fromhex(KEY)))
         address = str(overlay.machine(net, bytes.fromhex("0a0b0c0d0e0f")))
         assert result["data"]["mycelium_ip"] == address
@@ -152,7 +152,7 @@ async def test_a_machine_in_the_overlay_lives_in_its_networks_subnet_and_tells_i
         (identity,) = host.mycelium.identities.values()
         assert identity.key.hex() == KEY
         u.cancel(host, 1234)
-        await removed(door, 1234)
+        await removed(client, 1234)
     assert not host.networkd.taps
     assert not host.mycelium.identities
 
@@ -168,10 +168,10 @@ async def test_a_node_or_network_without_the_overlay_refuses_the_machine_by_name
         host.below.mycelium.lacks = lacks
         body = u.document(contract, first, OVERLAY[1])
         u.contract(host, contract, body)
-        async with node(tmp_path / str(contract), host) as door:
-            await door.deploy(u.signed(body), u.TWIN)
-            assert (await becomes(door, contract, "net1", "ok"))["state"] == "ok"
-            result = await becomes(door, contract, "vm1", "error")
+        async with node(tmp_path / str(contract), host) as client:
+            await client.deploy(u.signed(body), u.TWIN)
+            assert (await becomes(client, contract, "net1", "ok"))["state"] == "ok"
+            result = await becomes(client, contract, "vm1", "error")
             assert result["message"] == f"no mycelium address can be had here: {words}"
         assert not host.networkd.taps
         assert not host.storaged.calls
@@ -180,11 +180,11 @@ async def test_a_node_or_network_without_the_overlay_refuses_the_machine_by_name
 async def test_workloads_come_back_in_the_users_order_and_log_init_then_one_final_entry(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, VM[2], VM[1], VM[0])
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
-        assert [one["name"] for one in (await door.get(5))["workloads"]] == ["vm1", "disk1", "net1"]
-        log = [(one["name"], one["result"]["state"]) for one in await door.changes(5)]
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
+        assert [one["name"] for one in (await client.get(5))["workloads"]] == ["vm1", "disk1", "net1"]
+        log = [(one["name"], one["result"]["state"]) for one in await client.changes(5)]
     assert log[:3] == [("vm1", "init"), ("disk1", "init"), ("net1", "init")]
     assert sorted(log[3:]) == [("disk1", "ok"), ("net1", "ok"), ("vm1", "ok")]
 
@@ -193,9 +193,9 @@ async def test_a_forged_result_is_erased(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 5, body)
     host.storaged.trouble = ChainUnreachable(url="x", problem="y")
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        (one,) = (await door.get(5))["workloads"]
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        (one,) = (await client.get(5))["workloads"]
     assert one["result"]["state"] == "init"
     assert one["result"]["data"] is None
 
@@ -205,11 +205,11 @@ async def refused(
 ) -> ZosError:
     host = FakeHost()
     u.contract(host, 5, u.document(5, u.zmount()))
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         with pytest.raises(ZosError) as caught:
-            await door.deploy(document or u.signed(body), sender)
+            await client.deploy(document or u.signed(body), sender)
         with pytest.raises(NoSuchDeployment):
-            await door.get(5)
+            await client.get(5)
     assert not host.storaged.calls
     return caught.value
 
@@ -271,9 +271,9 @@ async def test_a_missing_signature_is_refused_and_one_sent_twice_is_taken(tmp_pa
     twice["signature_requirement"]["signatures"] *= 2
     host = FakeHost()
     u.contract(host, 5, body)
-    async with node(tmp_path / "2", host) as door:
-        await door.deploy(json.dumps(twice).encode(), u.TWIN)
-        await becomes(door, 5, "disk1", "ok")
+    async with node(tmp_path / "2", host) as client:
+        await client.deploy(json.dumps(twice).encode(), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
 
 
 async def test_weights_that_are_not_reached_are_refused(tmp_path: Path) -> None:
@@ -285,10 +285,10 @@ async def test_weights_that_are_not_reached_are_refused(tmp_path: Path) -> None:
 async def error_of(tmp_path: Path, **changes: Any) -> str:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 5, body, **changes)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "disk1", "error")
-        sentence = (await door.why(5)).sentence
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "disk1", "error")
+        sentence = (await client.why(5)).sentence
     assert not host.storaged.calls
     assert result["message"] in sentence
     return str(result["message"])
@@ -312,9 +312,9 @@ async def test_a_contract_that_does_not_carry_the_deployment_is_an_error_on_each
 async def test_a_contract_that_is_over_already_is_an_error(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 9, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "disk1", "error")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "disk1", "error")
     assert "contract 5 is not on the chain" in result["message"]
     assert not host.storaged.calls
 
@@ -322,72 +322,72 @@ async def test_a_contract_that_is_over_already_is_an_error(tmp_path: Path) -> No
 async def test_a_contract_that_is_not_finalized_yet_is_waited_for(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 4, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        assert await state(door, 5, "disk1") == "init"
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        assert await state(client, 5, "disk1") == "init"
         u.contract(host, 5, body)
-        await becomes(door, 5, "disk1", "ok")
+        await becomes(client, 5, "disk1", "ok")
 
 
 async def test_an_unreachable_chain_is_waited_for_and_makes_no_error(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "disk1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
         host.chain.trouble = ChainUnreachable(url="ws://x", problem="nobody there")
         host.chain.emit(ContractEvent(EventKind.CANCELED, 5, host.chain.block))
         second = u.document(6, u.zmount("disk2"))
         with pytest.raises(ChainUnreachable):
-            await door.deploy(u.signed(second), u.TWIN)
-        assert await state(door, 5, "disk1") == "ok"
+            await client.deploy(u.signed(second), u.TWIN)
+        assert await state(client, 5, "disk1") == "ok"
         assert "26-5-disk1" in host.storaged.disks
         host.chain.contracts.pop(5)
         host.chain.trouble = None
-        await removed(door, 5)
+        await removed(client, 5)
 
 
 async def test_a_restart_without_chain_and_hub_keeps_everything(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
     host.chain.trouble = ChainUnreachable(url="ws://x", problem="nobody there")
     host.vmd.machines.clear()
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         async with asyncio.timeout(5):
             while not host.vmd.machines:
                 await asyncio.sleep(0.01)
-        assert await state(door, 5, "vm1") == "ok"
+        assert await state(client, 5, "vm1") == "ok"
     assert not host.storaged.dropped
 
 
 async def test_an_empty_list_of_contracts_ends_nothing(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 5, body)
-    async with node(tmp_path, host, audit=0.05) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "disk1", "ok")
+    async with node(tmp_path, host, audit=0.05) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
         host.chain.silent = True
         rounds = host.chain.calls.count("node_contracts")
         async with asyncio.timeout(5):
             while host.chain.calls.count("node_contracts") < rounds + 3:
                 await asyncio.sleep(0.01)
-        assert await state(door, 5, "disk1") == "ok"
+        assert await state(client, 5, "disk1") == "ok"
     assert not host.storaged.dropped
 
 
 async def test_a_cancelled_contract_is_taken_away_with_evidence(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
         u.cancel(host, 5)
-        await removed(door, 5)
+        await removed(client, 5)
         with pytest.raises(NoSuchDeployment):
-            await door.get(5)
+            await client.get(5)
     left = [host.vmd.machines, host.networkd.taps, host.networkd.networks, host.flistd.mounts]
     assert not any(left)
     assert {id for id, _ in host.storaged.dropped} == {"26-5-disk1", "rootfs-26-5-vm1"}
@@ -398,34 +398,34 @@ async def test_a_cancelled_contract_is_taken_away_with_evidence(tmp_path: Path) 
 async def test_grace_pauses_and_payment_resumes(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     made = u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
         host.chain.contracts[5] = dataclasses.replace(made, state=ContractState.GRACE, grace_block=9)
         u.happened(host, EventKind.GRACE_STARTED, 5)
-        result = await becomes(door, 5, "vm1", "paused")
+        result = await becomes(client, 5, "vm1", "paused")
         assert result["message"] == "paused"
         assert host.vmd.machines["26-5-vm1"].paused
         host.chain.contracts[5] = made
         u.happened(host, EventKind.GRACE_ENDED, 5)
-        await becomes(door, 5, "vm1", "ok")
+        await becomes(client, 5, "vm1", "ok")
     assert not host.vmd.machines["26-5-vm1"].paused
 
 
 async def test_an_update_adds_removes_and_grows(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"), u.zmount("b"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "b", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "b", "ok")
         grown = {**u.zmount("a", 2 * u.GiB), "version": 1}
         added = {**u.volume("c"), "version": 1}
         new = u.document(5, grown, added, version=1)
         u.contract(host, 5, new)
-        await door.update(u.signed(new), u.TWIN)
-        await becomes(door, 5, "c", "ok")
-        assert await state(door, 5, "b") == "gone"
-        log = [(one["name"], one["version"], one["result"]["state"]) for one in await door.changes(5)]
+        await client.update(u.signed(new), u.TWIN)
+        await becomes(client, 5, "c", "ok")
+        assert await state(client, 5, "b") == "gone"
+        log = [(one["name"], one["version"], one["result"]["state"]) for one in await client.changes(5)]
     assert host.storaged.disks["26-5-a"].size == 2 * u.GiB
     assert [evidence.kind for _, evidence in host.storaged.dropped] == [EvidenceKind.SIGNED_UPDATE]
     assert log.count(("a", 1, "ok")) == 1
@@ -435,17 +435,17 @@ async def test_an_update_adds_removes_and_grows(tmp_path: Path) -> None:
 async def test_a_shrunk_disk_is_unchanged_and_goes_on_as_it_was(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a", 2 * u.GiB))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
         new = u.document(5, {**u.zmount("a", u.GiB), "version": 1}, version=1)
         u.contract(host, 5, new)
-        await door.update(u.signed(new), u.TWIN)
+        await client.update(u.signed(new), u.TWIN)
         async with asyncio.timeout(5):
-            while (await door.changes(5))[-1]["result"]["state"] != "unchanged":
+            while (await client.changes(5))[-1]["result"]["state"] != "unchanged":
                 await asyncio.sleep(0.01)
-        last = (await door.changes(5))[-1]
-        (now,) = (await door.get(5))["workloads"]
+        last = (await client.changes(5))[-1]
+        (now,) = (await client.get(5))["workloads"]
     assert last["result"]["message"] == "not safe to shrink a disk"
     assert (now["version"], now["data"]["size"], now["result"]["state"]) == (0, 2 * u.GiB, "ok")
     assert host.storaged.disks["26-5-a"].size == 2 * u.GiB
@@ -454,72 +454,72 @@ async def test_a_shrunk_disk_is_unchanged_and_goes_on_as_it_was(tmp_path: Path) 
 async def test_an_update_whose_hash_the_contract_does_not_have_leaves_what_runs(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
-        await door.update(u.signed(u.document(5, {**u.zmount("a", 9), "version": 1}, version=1)), u.TWIN)
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
+        await client.update(u.signed(u.document(5, {**u.zmount("a", 9), "version": 1}, version=1)), u.TWIN)
         async with asyncio.timeout(60):
-            while (await door.changes(5))[-1]["result"]["state"] != "unchanged":
+            while (await client.changes(5))[-1]["result"]["state"] != "unchanged":
                 await asyncio.sleep(0.01)
-        assert await state(door, 5, "a") == "ok"
+        assert await state(client, 5, "a") == "ok"
     assert host.storaged.disks["26-5-a"].size == u.GiB
 
 
 async def test_updates_that_do_not_follow_are_refused(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
         with pytest.raises(DeploymentExists):
-            await door.deploy(u.signed(body), u.TWIN)
+            await client.deploy(u.signed(body), u.TWIN)
         with pytest.raises(BadUpdate, match="expecting deployment version 1, got 2"):
-            await door.update(u.signed(u.document(5, *VM, version=2)), u.TWIN)
+            await client.update(u.signed(u.document(5, *VM, version=2)), u.TWIN)
         changed = u.document(5, VM[0], VM[1], {**VM[2], "version": 1}, version=1)
         with pytest.raises(BadUpdate, match="does not support upgrade"):
-            await door.update(u.signed(changed), u.TWIN)
+            await client.update(u.signed(changed), u.TWIN)
 
 
 async def test_a_version_that_was_refused_may_be_sent_again_and_its_old_verdict_is_not_told(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
         new = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
-        await door.update(u.signed(new), u.TWIN)
+        await client.update(u.signed(new), u.TWIN)
         async with asyncio.timeout(60):
-            while (await door.changes(5))[-1]["result"]["state"] != "unchanged":
+            while (await client.changes(5))[-1]["result"]["state"] != "unchanged":
                 await asyncio.sleep(0.01)
         u.contract(host, 5, new)
-        await door.update(u.signed(new), u.TWIN)
-        assert "unchanged" not in [one["result"]["state"] for one in await door.changes(5)]
+        await client.update(u.signed(new), u.TWIN)
+        assert "unchanged" not in [one["result"]["state"] for one in await client.changes(5)]
         async with asyncio.timeout(5):
-            while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "a") != "ok":
+            while (await client.changes(5))[-1]["version"] != 1 or await state(client, 5, "a") != "ok":
                 await asyncio.sleep(0.01)
-        log = [(one["version"], one["result"]["state"]) for one in await door.changes(5)]
+        log = [(one["version"], one["result"]["state"]) for one in await client.changes(5)]
     assert log == [(0, "init"), (0, "ok"), (1, "init"), (1, "ok")]
 
 
 async def test_the_newer_of_two_documents_of_a_version_is_the_one_that_counts(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
         wrong = u.document(5, {**u.zmount("a", 3 * u.GiB), "version": 1}, version=1)
         right = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
         u.contract(host, 5, right)
         host.chain.gate = asyncio.Event()
-        await door.update(u.signed(wrong), u.TWIN)
+        await client.update(u.signed(wrong), u.TWIN)
         async with asyncio.timeout(5):
             await host.chain.waiting.wait()
-        await door.update(u.signed(right), u.TWIN)
+        await client.update(u.signed(right), u.TWIN)
         host.chain.gate.set()
         async with asyncio.timeout(5):
-            while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "a") != "ok":
+            while (await client.changes(5))[-1]["version"] != 1 or await state(client, 5, "a") != "ok":
                 await asyncio.sleep(0.01)
-        assert "unchanged" not in [one["result"]["state"] for one in await door.changes(5)]
+        assert "unchanged" not in [one["result"]["state"] for one in await client.changes(5)]
     assert host.storaged.disks["26-5-a"].size == 2 * u.GiB
 
 
@@ -536,59 +536,59 @@ def squat(host: FakeHost, contract: int, **extra: Any) -> bytes:
 
 async def test_nobody_keeps_a_contract_from_its_owner_by_being_first(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
-    async with node(tmp_path, host) as door:
-        await door.deploy(squat(host, 5), 27)
+    async with node(tmp_path, host) as client:
+        await client.deploy(squat(host, 5), 27)
         u.contract(host, 5, body)
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "disk1", "ok")
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
         with pytest.raises(NoSuchDeployment):
-            await door.get(5, 27)
+            await client.get(5, 27)
         with pytest.raises(DeploymentExists):
-            await door.deploy(squat(host, 5), 27)
-        assert await state(door, 5, "disk1") == "ok"
+            await client.deploy(squat(host, 5), 27)
+        assert await state(client, 5, "disk1") == "ok"
 
 
 async def test_nobody_keeps_a_contract_from_the_document_that_it_names(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(0, u.zmount())
     host.documents["http://hub/x"] = u.signed(body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(squat(host, 7), 27)
+    async with node(tmp_path, host) as client:
+        await client.deploy(squat(host, 7), 27)
         u.contract(host, 7, body, deployment_data=b'{"pull": {"url": "http://hub/x"}}')
         u.happened(host, EventKind.CREATED, 7)
-        await becomes(door, 7, "disk1", "ok")
-        assert [one["twin_id"] for one in await door.list()] == [u.TWIN]
+        await becomes(client, 7, "disk1", "ok")
+        assert [one["twin_id"] for one in await client.list()] == [u.TWIN]
 
 
 async def test_documents_that_no_contract_carries_are_bounded(tmp_path: Path) -> None:
     host = FakeHost()
-    async with node(tmp_path, host, every=60.0) as door:
+    async with node(tmp_path, host, every=60.0) as client:
         for contract in range(1, MOST_WAITING + 1):
-            await door.deploy(squat(host, contract), 27)
+            await client.deploy(squat(host, contract), 27)
         with pytest.raises(TooManyWaiting, match="twin 27 has 100 deployments here that no contract carries"):
-            await door.deploy(squat(host, 1000), 27)
+            await client.deploy(squat(host, 1000), 27)
         body = u.document(2000, u.zmount())
         u.contract(host, 2000, body)
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 2000, "disk1", "ok")
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 2000, "disk1", "ok")
 
 
 async def test_a_networks_name_is_the_twins_on_this_node(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.network())
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "net1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "net1", "ok")
         with pytest.raises(NameTaken):
-            await door.deploy(u.signed(u.document(6, u.network())), u.TWIN)
+            await client.deploy(u.signed(u.document(6, u.network())), u.TWIN)
 
 
 async def test_a_full_pool_is_an_error_of_that_workload_and_others_live(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("big", 1000 * u.GiB), u.zmount("small", u.MiB))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "big", "error")
-        await becomes(door, 5, "small", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "big", "error")
+        await becomes(client, 5, "small", "ok")
     assert "no ssd pool has" in result["message"]
 
 
@@ -597,9 +597,9 @@ async def test_memory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     host.total = 3 * u.GiB
     body = u.document(5, u.network(), u.zmachine(compute_capacity={"cpu": 1, "memory": 2 * u.GiB}))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "vm1", "error")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "vm1", "error")
     assert result["message"].startswith("failed to satisfy required capacity: cannot fulfil required memory size")
 
 
@@ -607,21 +607,21 @@ async def test_a_sibling_that_is_down_is_waited_for(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
     host.storaged.trouble = ChainUnreachable(url="storaged", problem="restarting")
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "net1", "ok")
-        assert await state(door, 5, "vm1") == "init"
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "net1", "ok")
+        assert await state(client, 5, "vm1") == "init"
         host.storaged.trouble = None
-        await becomes(door, 5, "vm1", "ok")
+        await becomes(client, 5, "vm1", "ok")
 
 
 async def test_an_image_flist_fills_its_first_disk_and_boots_from_it(tmp_path: Path) -> None:
     vm = u.zmachine(mounts=[("disk1", "/ignored")], flist="http://hub/image.fl")
     host, body = FakeHost(), u.document(5, u.network(), u.zmount(), vm)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
     (fill,) = [request for method, request in host.storaged.agreed if method == "FillDisk"]
     assert (fill.id, fill.source, len(fill.image)) == ("26-5-disk1", "/image.raw", 64)
     machine = host.vmd.machines["26-5-vm1"]
@@ -633,14 +633,14 @@ async def test_a_contract_that_names_its_document_is_fetched_by_the_node(tmp_pat
     url = "http://hub/deployments/x"
     data = json.dumps({"version": 3, "pull": {"url": url}}).encode()
     u.contract(host, 7, body, deployment_data=data)
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         u.happened(host, EventKind.CREATED, 7)
         async with asyncio.timeout(5):
             while host.chain.calls.count("contract") < 2:
                 await asyncio.sleep(0.01)
         host.documents[url] = u.signed(body)
-        await becomes(door, 7, "vm1", "ok")
-        story = (await door.why(7, "vm1")).history
+        await becomes(client, 7, "vm1", "ok")
+        story = (await client.why(7, "vm1")).history
     words = [link.what for link in story]
     assert words.index("chain") < words.index("fetch") < words.index("admission")
     assert words[-1] == "console"
@@ -650,10 +650,10 @@ async def test_a_contract_may_name_its_owners_vault(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(0, *VM)
     u.contract(host, 7, body, deployment_data=b'{"version":3,"pull":{"rmb":"vault"}}')
     host.documents[host.chain.contracts[7].deployment_hash] = u.signed(body)
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         u.happened(host, EventKind.CREATED, 7)
-        await becomes(door, 7, "vm1", "ok")
-        links = (await door.why(7, "vm1")).history
+        await becomes(client, 7, "vm1", "ok")
+        links = (await client.why(7, "vm1")).history
     assert "the deployment was fetched from its owner's vault" in [link.detail for link in links]
 
 
@@ -662,12 +662,12 @@ async def test_a_pulled_document_that_is_not_the_contracts_is_told_and_makes_not
     data = b'{"pull": {"url": "http://hub/x"}}'
     u.contract(host, 7, body, deployment_data=data)
     host.documents["http://hub/x"] = u.signed(u.document(0, u.zmount("other")))
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         u.happened(host, EventKind.CREATED, 7)
         async with asyncio.timeout(5):
             while True:
                 try:
-                    sentence = (await door.why(7)).sentence
+                    sentence = (await client.why(7)).sentence
                     break
                 except NoSuchDeployment:
                     await asyncio.sleep(0.01)
@@ -678,13 +678,13 @@ async def test_a_pulled_document_that_is_not_the_contracts_is_told_and_makes_not
 async def test_what_a_contract_uses_is_reported(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
         async with asyncio.timeout(5):
             while not host.chain.reported or host.chain.reported[-1].cru != 1:
                 await asyncio.sleep(0.01)
-        usage = await door.usage()
+        usage = await client.usage()
     last = host.chain.reported[-1]
     assert (last.contract, last.mru, last.sru) == (5, 512 * u.MiB, u.GiB + 500 * u.MiB)
     assert (usage.deployments, usage.workloads, usage.cru) == (1, 3, 1)
@@ -693,24 +693,24 @@ async def test_what_a_contract_uses_is_reported(tmp_path: Path) -> None:
 async def test_only_the_owner_sees_a_deployment(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount())
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        assert len(await door.list(u.TWIN)) == 1
-        assert await door.list(27) == []
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        assert len(await client.list(u.TWIN)) == 1
+        assert await client.list(27) == []
         with pytest.raises(NoSuchDeployment):
-            await door.get(5, 27)
+            await client.get(5, 27)
 
 
 async def test_a_stranger_deploys_nothing_and_what_he_has_runs_on(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
         host.kyc.unverified.add(u.TWIN)
         with pytest.raises(NotVerified):
-            await door.deploy(u.signed(u.document(6, *VM)), u.TWIN)
-        assert await state(door, 5, "vm1") == "ok"
+            await client.deploy(u.signed(u.document(6, *VM)), u.TWIN)
+        assert await state(client, 5, "vm1") == "ok"
 
 
 def the_machine(name: str, contract: int) -> dict[str, Any]:
@@ -722,25 +722,25 @@ async def test_a_plain_network_needs_nothing_of_mycelium(tmp_path: Path) -> None
     host, body = FakeHost(), u.document(5, u.network())
     host.mycelium.trouble = ChainUnreachable(url="mycelium", problem="is off")
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "net1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "net1", "ok")
         u.cancel(host, 5)
-        await removed(door, 5)
+        await removed(client, 5)
     assert not host.mycelium.calls
 
 
 async def test_a_network_that_loses_its_mycelium_key_is_dropped_there_once(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, OVERLAY[0])
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "net1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "net1", "ok")
         plain = u.document(5, {**u.network(), "version": 1}, version=1)
         u.contract(host, 5, plain)
-        await door.update(u.signed(plain), u.TWIN)
+        await client.update(u.signed(plain), u.TWIN)
         async with asyncio.timeout(5):
-            while (await door.changes(5))[-1]["version"] != 1 or await state(door, 5, "net1") != "ok":
+            while (await client.changes(5))[-1]["version"] != 1 or await state(client, 5, "net1") != "ok":
                 await asyncio.sleep(0.01)
         assert not host.mycelium.identities
         turns = host.networkd.calls.count("EnsureNetwork")
@@ -754,36 +754,36 @@ async def test_a_machine_waits_for_a_network_that_is_on_its_way(tmp_path: Path) 
     host, body = FakeHost(), u.document(5, u.network(), u.zmachine())
     u.contract(host, 5, body)
     host.networkd.trouble = ChainUnreachable(url="networkd", problem="restarting")
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
         async with asyncio.timeout(5):
-            while "waiting for net1" not in (await door.why(5, "vm1")).sentence:
+            while "waiting for net1" not in (await client.why(5, "vm1")).sentence:
                 await asyncio.sleep(0.01)
         assert "EnsureTap" not in host.networkd.calls
         host.networkd.trouble = None
-        await becomes(door, 5, "vm1", "ok")
+        await becomes(client, 5, "vm1", "ok")
 
 
 async def test_a_machine_waits_for_a_network_of_another_deployment(tmp_path: Path) -> None:
     host, net, machine = FakeHost(), u.document(7, u.network()), the_machine("net1", 6)
     u.contract(host, 6, machine)
-    async with node(tmp_path, host, every=60.0) as door:
-        await door.deploy(u.signed(net), u.TWIN)
-        await door.deploy(u.signed(machine), u.TWIN)
+    async with node(tmp_path, host, every=60.0) as client:
+        await client.deploy(u.signed(net), u.TWIN)
+        await client.deploy(u.signed(machine), u.TWIN)
         async with asyncio.timeout(5):
-            while "waiting for net1" not in (await door.why(6, "vm1")).sentence:
+            while "waiting for net1" not in (await client.why(6, "vm1")).sentence:
                 await asyncio.sleep(0.01)
         u.contract(host, 7, net)
-        await becomes(door, 7, "net1", "ok")
-        await becomes(door, 6, "vm1", "ok")
+        await becomes(client, 7, "net1", "ok")
+        await becomes(client, 6, "vm1", "ok")
 
 
 async def test_a_machine_whose_network_never_comes_is_refused_by_name(tmp_path: Path) -> None:
     host, machine = FakeHost(), the_machine("nowhere", 5)
     u.contract(host, 5, machine)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(machine), u.TWIN)
-        result = await becomes(door, 5, "vm1", "error")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(machine), u.TWIN)
+        result = await becomes(client, 5, "vm1", "error")
     assert result["message"] == "the machine needs `nowhere`, which is missing"
     assert not host.networkd.calls
 
@@ -791,21 +791,21 @@ async def test_a_machine_whose_network_never_comes_is_refused_by_name(tmp_path: 
 async def test_an_address_that_a_leaving_machine_still_has_is_waited_for(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.network(), u.zmachine("old"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "old", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "old", "ok")
         host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
         new = u.document(5, u.network(), {**u.zmachine("new"), "version": 1}, version=1)
         u.contract(host, 5, new)
-        await door.update(u.signed(new), u.TWIN)
+        await client.update(u.signed(new), u.TWIN)
         async with asyncio.timeout(5):
-            while (await door.get(5))["version"] != 1:
+            while (await client.get(5))["version"] != 1:
                 await asyncio.sleep(0.01)
-            while "is taken by" not in (await door.why(5, "new")).sentence:
+            while "is taken by" not in (await client.why(5, "new")).sentence:
                 await asyncio.sleep(0.01)
-        assert await state(door, 5, "new") == "init"
+        assert await state(client, 5, "new") == "init"
         host.vmd.trouble = None
-        await becomes(door, 5, "new", "ok")
+        await becomes(client, 5, "new", "ok")
 
 
 async def test_what_becomes_ok_while_a_report_is_under_way_is_reported_after_it(tmp_path: Path) -> None:
@@ -813,14 +813,14 @@ async def test_what_becomes_ok_while_a_report_is_under_way_is_reported_after_it(
     u.contract(host, 5, body)
     host.chain.report_gate = asyncio.Event()
     host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "net1", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "net1", "ok")
         async with asyncio.timeout(5):
             while "report_resources" not in host.chain.calls:
                 await asyncio.sleep(0.01)
         host.vmd.trouble = None
-        await becomes(door, 5, "vm1", "ok")
+        await becomes(client, 5, "vm1", "ok")
         host.chain.report_gate.set()
         async with asyncio.timeout(5):
             while not host.chain.reported or host.chain.reported[-1].cru != 1:
@@ -833,39 +833,39 @@ async def test_a_document_that_cannot_be_fetched_keeps_nothing_from_its_pause_an
     data = json.dumps({"pull": {"url": url}}).encode()
     host.documents[url] = u.signed(body)
     u.contract(host, 7, body, deployment_data=data)
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         u.happened(host, EventKind.CREATED, 7)
-        await becomes(door, 7, "vm1", "ok")
+        await becomes(client, 7, "vm1", "ok")
         del host.documents[url]
         host.chain.block = Block(12, "0x" + "0c" * 32)
         other = u.contract(host, 7, u.document(0, u.network()), deployment_data=data)
         u.happened(host, EventKind.UPDATED, 7)
         host.chain.contracts[7] = dataclasses.replace(other, state=ContractState.GRACE)
         u.happened(host, EventKind.GRACE_STARTED, 7)
-        await becomes(door, 7, "vm1", "paused")
+        await becomes(client, 7, "vm1", "paused")
         u.cancel(host, 7)
-        await removed(door, 7)
+        await removed(client, 7)
     assert not host.vmd.machines
 
 
 async def test_a_name_that_is_removed_and_comes_again_is_a_new_disk(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"), u.zmount("b"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
         host.storaged.trouble = ChainUnreachable(url="storaged", problem="restarting")
         for version, workloads in ((1, [u.zmount("b")]), (2, [u.zmount("b"), {**u.zmount("a"), "version": 2}])):
             new = u.document(5, *workloads, version=version)
             u.contract(host, 5, new)
-            await door.update(u.signed(new), u.TWIN)
+            await client.update(u.signed(new), u.TWIN)
             async with asyncio.timeout(5):
-                while (await door.get(5))["version"] != version:
+                while (await client.get(5))["version"] != version:
                     await asyncio.sleep(0.01)
-        assert await state(door, 5, "a") == "init"
+        assert await state(client, 5, "a") == "init"
         host.storaged.trouble = None
-        await becomes(door, 5, "a", "ok")
-        log = [(one["version"], one["result"]["state"]) for one in await door.changes(5) if one["name"] == "a"]
+        await becomes(client, 5, "a", "ok")
+        log = [(one["version"], one["result"]["state"]) for one in await client.changes(5) if one["name"] == "a"]
     assert [id for id, _ in host.storaged.dropped] == ["26-5-a"]
     assert log == [(0, "init"), (0, "ok"), (2, "init"), (0, "deleted"), (2, "ok")]
 
@@ -889,15 +889,15 @@ async def test_machines_that_are_made_at_once_get_no_more_memory_than_there_is(t
     bodies = {contract: large_machine(contract) for contract in range(5, 8)}
     for contract, body in bodies.items():
         u.contract(host, contract, body)
-    async with node(tmp_path, host) as door:
+    async with node(tmp_path, host) as client:
         for body in bodies.values():
-            await door.deploy(u.signed(body), u.TWIN)
+            await client.deploy(u.signed(body), u.TWIN)
         async with asyncio.timeout(5):
-            while "error" not in [await state(door, contract, "vm1") for contract in bodies]:
+            while "error" not in [await state(client, contract, "vm1") for contract in bodies]:
                 await asyncio.sleep(0.01)
         host.vmd.gate.set()
         async with asyncio.timeout(5):
-            while "init" in (states := [await state(door, contract, "vm1") for contract in bodies]):
+            while "init" in (states := [await state(client, contract, "vm1") for contract in bodies]):
                 await asyncio.sleep(0.01)
     assert sorted(states) == ["error", "ok", "ok"]
 
@@ -905,15 +905,15 @@ async def test_machines_that_are_made_at_once_get_no_more_memory_than_there_is(t
 async def test_an_update_is_waited_for_while_our_endpoint_may_lag_behind_the_clients(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
         new = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
-        await door.update(u.signed(new), u.TWIN)
+        await client.update(u.signed(new), u.TWIN)
         await asyncio.sleep(15)
-        assert "the chain does not show a change of contract 5 yet" in (await door.why(5)).sentence
+        assert "the chain does not show a change of contract 5 yet" in (await client.why(5)).sentence
         u.contract(host, 5, new)
         async with asyncio.timeout(60):
-            while (await door.get(5))["version"] != 1:
+            while (await client.get(5))["version"] != 1:
                 await asyncio.sleep(0.01)
-        assert "unchanged" not in [one["result"]["state"] for one in await door.changes(5)]
+        assert "unchanged" not in [one["result"]["state"] for one in await client.changes(5)]

@@ -25,16 +25,16 @@ async def test_a_machine_that_never_ran_is_not_ok(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     host.below.vmd.broken = "mkfs.ext4 ended with status 1"
     u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "disk1", "ok")
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
         await asyncio.sleep(60)
-        assert await state(door, 5, "vm1") == "init"
-        for why in (await door.why(5), await door.why(5, "vm1")):
+        assert await state(client, 5, "vm1") == "init"
+        for why in (await client.why(5), await client.why(5, "vm1")):
             assert "mkfs.ext4 ended with status 1" in why.sentence
         host.below.vmd.broken = ""
         async with asyncio.timeout(900):
-            while await state(door, 5, "vm1") != "ok":
+            while await state(client, 5, "vm1") != "ok":
                 await asyncio.sleep(1)
 
 
@@ -43,36 +43,36 @@ async def test_a_machine_that_ran_and_does_not_any_more_stays_ok_for_clients_and
 ) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
-        assert "as it was signed" in (await door.why(5)).sentence
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
+        assert "as it was signed" in (await client.why(5)).sentence
         host.below.vmd.broken = "no kernel"
         (id,) = host.below.vmd.guests
         host.below.vmd.end(id, "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000300\n")
         await asyncio.sleep(30)
-        assert await state(door, 5, "vm1") == "ok"
-        assert "no kernel" in (await door.why(5)).sentence
+        assert await state(client, 5, "vm1") == "ok"
+        assert "no kernel" in (await client.why(5)).sentence
 
 
 async def test_a_lost_disk_is_told_by_result_and_why_although_it_stays_ok(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"), u.zmount("b"))
     u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
-        await becomes(door, 5, "b", "ok")
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "a", "ok")
+        await becomes(client, 5, "b", "ok")
         await asyncio.sleep(200)  # until btrfs has surely written it down
         (device,) = [one for one in host.below.storaged.disks.values() if one.observed.disks]
         left = {id: disk for id, disk in device.observed.disks.items() if not id.endswith("-a")}
         device.observed = dataclasses.replace(device.observed, disks=left)
         async with asyncio.timeout(120):
-            while "not there any more" not in (await door.why(5)).sentence:
+            while "not there any more" not in (await client.why(5)).sentence:
                 await asyncio.sleep(1)
-        told = {one["name"]: one["result"] for one in (await door.get(5))["workloads"]}
+        told = {one["name"]: one["result"] for one in (await client.get(5))["workloads"]}
         assert (told["a"]["state"], told["b"]["state"], told["b"]["message"]) == ("ok", "ok", "")
         assert "not there any more" in told["a"]["message"]
-        assert "not there any more" in (await door.why(5, "a")).sentence
+        assert "not there any more" in (await client.why(5, "a")).sentence
 
 
 async def test_what_qemu_itself_takes_counts_against_the_memory(tmp_path: Path) -> None:
@@ -80,39 +80,39 @@ async def test_what_qemu_itself_takes_counts_against_the_memory(tmp_path: Path) 
     host.total = 4 * u.GiB
     body = u.document(5, u.network(), u.zmachine(compute_capacity={"cpu": 1, "memory": 2 * u.GiB}))
     u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        result = await becomes(door, 5, "vm1", "error")
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        result = await becomes(client, 5, "vm1", "error")
     assert f"out of usable {int(GiB(2)) - int(MiB(96)) - int(MiB(32))} bytes" in result["message"]
 
 
 async def test_a_stalled_guest_is_told(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, *VM)
     u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "vm1", "ok")
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
         host.below.vmd.full = True
         (id,) = host.below.vmd.guests
         host.below.vmd.change(id, state=GuestState.STALLED, detail="a disk refused a write; is the pool full?")
         await asyncio.sleep(5)
-        assert "is the pool full?" in (await door.why(5)).sentence
-        assert await state(door, 5, "vm1") == "ok"
+        assert "is the pool full?" in (await client.why(5)).sentence
+        assert await state(client, 5, "vm1") == "ok"
 
 
 async def test_documents_that_no_contract_carries_are_bounded_in_bytes(tmp_path: Path) -> None:
     host = FakeHost()
 
-    async def send_many(door: ProvisiondClient) -> int:
+    async def send_many(client: ProvisiondClient) -> int:
         for count in range(20):
             try:
-                await door.deploy(squat(host, count + 1, description="x" * 900_000), 27)
+                await client.deploy(squat(host, count + 1, description="x" * 900_000), 27)
             except TooManyWaiting:
                 return count
         return 20
 
-    async with node(tmp_path, host, every=60.0) as door:
-        sent = await send_many(door)
+    async with node(tmp_path, host, every=60.0) as client:
+        sent = await send_many(client)
     assert sent * 900_000 <= MOST_WAITING_BYTES + 900_000
 
 
@@ -122,18 +122,18 @@ async def test_a_document_of_a_contract_that_is_not_ours_goes_after_a_while_and_
     host, body = FakeHost(), u.document(7, u.zmount())
     u.contract(host, 5, u.document(5, u.zmount()))
     u.contract(host, 7, body)
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(squat(host, 5), 27)
-        await door.deploy(squat(host, 1_000_000), 27)  # no contract has this number yet
-        await becomes(door, 5, "mine", "error")
-    async with node(tmp_path, host, every=20.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 7, "disk1", "ok")
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(squat(host, 5), 27)
+        await client.deploy(squat(host, 1_000_000), 27)  # no contract has this number yet
+        await becomes(client, 5, "mine", "error")
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 7, "disk1", "ok")
         await asyncio.sleep(60)
         assert {one.contract for one in host.chain.reported} == {7}
-        assert await state(door, 5, "mine") == "error"
+        assert await state(client, 5, "mine") == "error"
         await asyncio.sleep(3 * STRANGE)
         for contract in (5, 1_000_000):
             with pytest.raises(NoSuchDeployment):
-                await door.get(contract)
-        assert await state(door, 7, "disk1") == "ok"
+                await client.get(contract)
+        assert await state(client, 7, "disk1") == "ok"

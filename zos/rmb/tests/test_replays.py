@@ -1,4 +1,4 @@
-"""The memory against replays: nothing is dealt with twice, whoever floods, and nobody is kept out by another."""
+"""The memory against replays: nothing is processed twice, whoever floods, and nobody is kept out by another."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LIFE = 300
 UUID = "9b2f6c1e-0000-4000-8000-000000000001"
 
 
-class Door:
+class Receiver:
     """Lets a message in when it is new, as a peer does."""
 
     def __init__(self, **sizes: int) -> None:
         self.clock = FakeClock()
         self.memory = ReplayMemory(self.clock, **sizes)
 
-    def enters(self, twin: int, name: str, ago: int = 0, life: int = LIFE) -> bool:
+    def takes(self, twin: int, name: str, ago: int = 0, life: int = LIFE) -> bool:
         sent = int(self.clock.time()) - ago
         if self.memory.judge(twin, name.encode(), sent) is not Seen.NEW:
             return False
@@ -34,49 +34,51 @@ class Door:
 
 
 def test_a_message_is_new_once_until_it_has_expired() -> None:
-    door = Door()
-    assert door.enters(1, "a")
-    assert not door.enters(1, "a")
-    assert door.enters(2, "a")
-    door.clock.advance(LIFE)
+    receiver = Receiver()
+    assert receiver.takes(1, "a")
+    assert not receiver.takes(1, "a")
+    assert receiver.takes(2, "a")
+    receiver.clock.advance(LIFE)
     for twin in (8, 9, 8, 9):
-        door.enters(twin, "x")
-    assert len(door.memory) == 2, "what is over is forgotten, also of twins that went away"
+        receiver.takes(twin, "x")
+    assert len(receiver.memory) == 2, "what is over is forgotten, also of twins that went away"
 
 
 def test_a_twin_that_floods_pays_by_its_own_oldest_messages() -> None:
-    door = Door(total=1000, each=100)
-    assert door.enters(1, "precious")
-    assert door.enters(2, "mine")
-    door.clock.advance(1)
-    assert all(door.enters(2, str(number)) for number in range(100))
-    assert door.memory.judge(2, b"mine", int(door.clock.time()) - 1) is Seen.FORGOTTEN, "it is not dealt with again"
-    assert not door.enters(2, "another of that second", ago=1)
-    assert not door.enters(1, "precious", ago=1)
-    assert door.enters(1, "next", ago=1), "the flood is nobody else's"
+    receiver = Receiver(total=1000, each=100)
+    assert receiver.takes(1, "precious")
+    assert receiver.takes(2, "mine")
+    receiver.clock.advance(1)
+    assert all(receiver.takes(2, str(number)) for number in range(100))
+    assert receiver.memory.judge(2, b"mine", int(receiver.clock.time()) - 1) is Seen.FORGOTTEN, (
+        "it is not dealt with again"
+    )
+    assert not receiver.takes(2, "another of that second", ago=1)
+    assert not receiver.takes(1, "precious", ago=1)
+    assert receiver.takes(1, "next", ago=1), "the flood is nobody else's"
 
 
 def test_twins_that_fill_the_memory_keep_nobody_out() -> None:
     """Seventeen of them did, for as long as they went on."""
-    door, polite = Door(total=1000, each=500), 0
+    receiver, polite = Receiver(total=1000, each=500), 0
     for number in range(3000):
         for twin in range(2, 22):
-            door.enters(twin, str(number))
+            receiver.takes(twin, str(number))
         if number % 10 == 0:
-            polite += door.enters(1, str(number))
-            door.clock.advance(1)
-        assert len(door.memory) <= 1000
+            polite += receiver.takes(1, str(number))
+            receiver.clock.advance(1)
+        assert len(receiver.memory) <= 1000
     assert polite == 300
-    assert not any(door.enters(1, str(number), ago=(3000 - number) // 10) for number in range(2900, 3000, 10))
+    assert not any(receiver.takes(1, str(number), ago=(3000 - number) // 10) for number in range(2900, 3000, 10))
 
 
 def test_a_thousand_twins_of_one_message_each_are_remembered_or_refused() -> None:
-    door = Door(total=100, each=50, floors=200)
+    receiver = Receiver(total=100, each=50, floors=200)
     for twin in range(1000):
-        assert door.enters(twin, "once")
-        door.clock.advance(1)
-    assert not any(door.enters(twin, "once", ago=1000 - twin) for twin in range(1000) if 1000 - twin < LIFE)
-    assert door.enters(5000, "new")
+        assert receiver.takes(twin, "once")
+        receiver.clock.advance(1)
+    assert not any(receiver.takes(twin, "once", ago=1000 - twin) for twin in range(1000) if 1000 - twin < LIFE)
+    assert receiver.takes(5000, "new")
 
 
 @settings(max_examples=60)
@@ -87,34 +89,34 @@ def test_a_thousand_twins_of_one_message_each_are_remembered_or_refused() -> Non
     )
 )
 def test_whatever_comes_nothing_that_is_still_good_enters_twice(calls: list[tuple[int, int, int, int, int]]) -> None:
-    door = Door(total=8, each=4, floors=2)
+    receiver = Receiver(total=8, each=4, floors=2)
     entered: dict[tuple[int, str], int] = {}
     for twin, number, ago, life, pause in calls:
-        sent = int(door.clock.time()) - ago
-        if sent + life > door.clock.time():  # expired ones are refused before
+        sent = int(receiver.clock.time()) - ago
+        if sent + life > receiver.clock.time():  # expired ones are refused before
             name = f"{number} {sent} {life}"
-            is_in = door.enters(twin, name, ago, life)
+            is_in = receiver.takes(twin, name, ago, life)
             assert not (is_in and (twin, name) in entered)
             if is_in:
                 entered[twin, name] = sent
-        door.clock.advance(pause)
-        assert len(door.memory) <= 8
-        assert sum(size * len(twins) for size, twins in door.memory._sizes.items()) == len(door.memory)
+        receiver.clock.advance(pause)
+        assert len(receiver.memory) <= 8
+        assert sum(size * len(twins) for size, twins in receiver.memory._sizes.items()) == len(receiver.memory)
 
 
 def test_the_memory_has_its_size_whatever_the_twins() -> None:
-    door = Door(total=4096, each=4096, floors=4096)
+    receiver = Receiver(total=4096, each=4096, floors=4096)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         for number in range(20_000):
-            door.enters(number % 50 if number < 10_000 else number, f"{number:016}")
+            receiver.takes(number % 50 if number < 10_000 else number, f"{number:016}")
             if number % 100 == 0:
-                door.clock.advance(1)
+                receiver.clock.advance(1)
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert 1000 < len(door.memory) <= 4096
+    assert 1000 < len(receiver.memory) <= 4096
     assert grown < 1000 * 4096
 
 

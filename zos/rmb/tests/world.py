@@ -99,7 +99,7 @@ class FakeMachine:
 
 
 @dataclass
-class FakeChainDoor(ChainServicer):
+class FakeChainService(ChainServicer):
     """The parts of chain's client that commands use."""
 
     connected: bool = True
@@ -127,7 +127,7 @@ class ChainFake(Daemon):
     config = NoConfig
 
     async def open(self, rt: Runtime) -> None:
-        rt.serve(rt.host(FakeChainDoor), add_ChainServicer_to_server)
+        rt.serve(rt.host(FakeChainService), add_ChainServicer_to_server)
 
 
 class Core0Fake(Daemon):
@@ -156,7 +156,7 @@ class World:
     storage: FakeStorageHost
     network: FakeNetworkHost
     vm: FakeVmHost
-    chain: FakeChainDoor
+    chain: FakeChainService
     units: list[UnitInfo]
     clock: FakeClock
     """capacityd's."""
@@ -185,7 +185,13 @@ async def world(folder: Path, overlay: bool = True) -> AsyncIterator[World]:
         FakeDevice("/dev/sdc", GiB(200), kind=PoolKind.HDD),
         FakeDevice("/dev/sdd", GiB(10), Content.OTHER),
     )
-    provision, machine, network, vm, chain = FakeHost(), FakeMachine(), FakeNetworkHost(), FakeVmHost(), FakeChainDoor()
+    provision, machine, network, vm, chain = (
+        FakeHost(),
+        FakeMachine(),
+        FakeNetworkHost(),
+        FakeVmHost(),
+        FakeChainService(),
+    )
     units = [unit("storaged"), unit("networkd"), unit("vmd")]
     stores = StorageConfig(every=0.1, mounts=folder / "mnt", cache=folder / "cache")
     async with AsyncExitStack() as stack:
