@@ -19,6 +19,7 @@ from nacl.signing import SigningKey
 from zos.core0.api.errors import BadE2eKey, BadPurpose, KeyUnreadable
 from zos.core0.api.types import Identity, KeyUse, Purpose
 from zos.runtime import secret
+from zos.runtime.files import write_atomic
 
 SS58_PREFIX = 42
 HASH_ABOVE = 256
@@ -45,8 +46,12 @@ class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def open_key(path: Path) -> SigningKey:
-    """The key in the file; made when there is no file at all."""
+    """The key in the file; made when neither it nor the public half beside it was ever there."""
+    witness = path.with_suffix(".pub")
     if not path.exists() and not path.is_symlink():
+        if witness.exists():
+            problem = f"it is missing, and this node had the key {witness.read_text().strip()} (noted in {witness})"
+            raise KeyUnreadable(path=path, problem=problem)
         key = SigningKey.generate()
         made = _KeyFile(1, "ed25519", key.encode().hex(), key.verify_key.encode().hex())
         secret.write(path, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
@@ -65,7 +70,15 @@ def open_key(path: Path) -> SigningKey:
     if key.verify_key.encode().hex() != kept.public_key:
         raise KeyUnreadable(path=path, problem="seed and public key do not belong together")
     path.chmod(0o600)
+    _bear_witness(witness, key)
     return key
+
+
+def _bear_witness(witness: Path, key: SigningKey) -> None:
+    """Note the public half once: a lost key file is then told from a node that never had one."""
+    line = ss58(key.verify_key.encode()) + "\n"
+    if not witness.exists() or witness.read_text() != line:
+        write_atomic(witness, line.encode())
 
 
 def identity_of(key: SigningKey) -> Identity:

@@ -142,6 +142,18 @@ def test_a_dangling_link_to_a_key_makes_no_new_identity(tmp_path: Path):
     assert path.is_symlink()
 
 
+def test_a_lost_key_file_makes_no_new_identity_on_a_node_that_had_one(tmp_path: Path):
+    path = tmp_path / "key.json"
+    had = identity.ss58(identity.open_key(path).verify_key.encode())
+    kept = path.read_bytes()
+    path.unlink()
+    with pytest.raises(KeyUnreadable, match=had):
+        identity.open_key(path)
+    assert not path.exists()
+    path.write_bytes(kept)
+    assert identity.ss58(identity.open_key(path).verify_key.encode()) == had
+
+
 def test_the_address_is_ss58_of_the_key():
     # Alice's ed25519 development key.
     public = bytes.fromhex("88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee")
