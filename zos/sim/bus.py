@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ class Switchboard:
     def __init__(self, chance: random.Random, jitter: float = 0.0) -> None:
         self.servers: dict[str, Services] = {}
         self.calls = 0
+        self.before: Callable[[str], Awaitable[None]] | None = None
+        """Called with the name of a daemon before it calls another; may raise Failed."""
         self._chance = chance
         self._jitter = jitter
 
@@ -142,6 +144,8 @@ class _Channel:
                 life.check()
             try:
                 async with asyncio.timeout(timeout):
+                    if life is not None and self._switchboard.before is not None:
+                        await self._switchboard.before(life.name)
                     answer = await self._unary(method, request_serializer(request))
             except TimeoutError:
                 raise Failed(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded").error() from None

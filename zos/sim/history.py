@@ -67,19 +67,19 @@ async def _story(told: Told, actions: int, deeds: int) -> None:
     async with SimNode(told.seed, users=2, jitter=0.05, lag=chance.randint(1, 3), genesis=genesis) as node:
         people = [Person(node, user, random.Random(f"{told.seed}/{user.name}")) for user in node.users]
         demon = Demon(node, random.Random(f"{told.seed}/demon"))
-        watch, rest = Watch(node, people), Rest(node, people)
-        looking = asyncio.create_task(_look(watch))
+        watch, claims = Watch(node, people), Rest(node, people)
+        looking = asyncio.create_task(look(watch))
         haunting = asyncio.create_task(demon.haunt(deeds))
         await asyncio.gather(*(person.live(actions) for person in people))
         await haunting
         demon.end()
         await asyncio.gather(*(person.pay() for person in people))
-        told.violations += await _rest(node, rest.problems)
-        told.unclear = rest.unclear
+        told.violations += await rest(node, claims.problems)
+        told.unclear = claims.unclear
         told.contracts = sum(len(person.deals) for person in people)
         if not told.violations:
             await _cancel_all(people)
-            told.violations += await _rest(node, rest.empty)
+            told.violations += await rest(node, claims.empty)
         if looking.done():
             looking.result()
         looking.cancel()
@@ -88,7 +88,8 @@ async def _story(told: Told, actions: int, deeds: int) -> None:
         told.steps, told.kills, told.virtual = node.loop.steps, demon.kills, node.loop.time()
 
 
-async def _look(watch: Watch) -> None:
+async def look(watch: Watch) -> None:
+    """Look all the while."""
     while True:
         watch.look()
         await asyncio.sleep(LOOK)
@@ -99,7 +100,7 @@ async def _cancel_all(people: list[Person]) -> None:
     await asyncio.gather(*(person.cancel(deal) for person, deal in open_deals), return_exceptions=True)
 
 
-async def _rest(node: SimNode, problems: Callable[[], Awaitable[list[str]]]) -> list[str]:
+async def rest(node: SimNode, problems: Callable[[], Awaitable[list[str]]]) -> list[str]:
     """Let time pass until there are no problems; those that stay are violations."""
     end = node.loop.time() + REST
     while found := await problems():

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,10 +49,14 @@ class Trouble:
     calls: int = 0
     stuck: bool = False
     """No call comes back."""
+    before: Callable[[], Awaitable[None]] | None = None
+    """Called before each call; may raise."""
 
     async def meet(self) -> None:
         """Before a call."""
         self.calls += 1
+        if self.before is not None:
+            await self.before()
         if self.stuck:
             await asyncio.Event().wait()
         await asyncio.sleep(self.delay() if self.delay else 0)

@@ -57,6 +57,11 @@ class Life:
             task.cancel()
 
 
+def owner_in(context: contextvars.Context) -> Life | None:
+    """Whose code runs in a context."""
+    return context.get(_OWNER)
+
+
 def owner() -> Life | None:
     """Whose code is running; None outside of the daemons."""
     return _OWNER.get()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -70,6 +71,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.steps = 0
         self.limit = 500_000
         """Steps after which somebody is taken to run in circles."""
+        self.watcher: Callable[[contextvars.Context], None] | None = None
+        """Called before each step with the context that it runs in."""
         self._alarms: list[tuple[int, Callable[[], None]]] = []
         super().__init__(_Selector(self._jump))
         # BaseEventLoop keeps what is ready in a deque under this name; there is no public hook between two callbacks.
@@ -99,6 +102,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             # Once: what follows is the tidying up.
             limit, self.limit = self.limit, 2 * self.limit
             raise Stuck(f"more than {limit} steps by {self._now:.0f} s of virtual time")
+        if self.watcher is not None:
+            self.watcher(self._ready[0]._context)
         if self._alarms:
             due = [action for at, action in self._alarms if at <= self.steps]
             self._alarms = [(at, action) for at, action in self._alarms if at > self.steps]
