@@ -327,7 +327,7 @@ async def test_what_a_lost_ledger_left_is_found_and_removed():
         a.node.kill(daemon)
         a.node.sh(f"kill -9 $(pgrep wireguard-go); ip link del b-{left.id}", check=False)
         shutil.rmtree(a.node.folder / "state")
-        a.node.networkd()
+        a.node.networkd("spare = 0.0")
         await a.ready()
         await settles(a, before)
 

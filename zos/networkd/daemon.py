@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from zos.core0.api import Core0Client, KeyUse
+from zos.errors import ZosError
 from zos.networkd import places
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
 from zos.networkd.host import LinuxHost
@@ -18,6 +19,7 @@ from zos.networkd.planetary import LISTEN
 from zos.networkd.planetary_manager import PlanetaryManager
 from zos.networkd.segments import SegmentManager
 from zos.networkd.service import NetworkService
+from zos.networkd.spared import SparingHost
 from zos.networkd.taps import TapManager, TapStore, open_ledger
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
@@ -41,6 +43,8 @@ class Config:
     """`tcp://ADDRESS:PORT` or `tls://…` of others in it; neighbours on the uplink are found without configuration."""
     planetary_listen: tuple[str, ...] = LISTEN
     """Where others may connect to."""
+    spare: float = 300.0
+    """Seconds after a start for which networks and taps stay that are there and have no record."""
     every: float = 15.0
     """Seconds between two reconciliations when nothing else causes one."""
 
@@ -53,7 +57,14 @@ class Networkd(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        host: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
+        taps = TapStore(open_ledger(rt))
+        records = rt.ledger("networks", NetworkRecord, version=1)
+        made: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
+        host = SparingHost(made, rt.clock, config.spare, taps.devices)
+        try:
+            await host.find(records.keys())
+        except ZosError as err:
+            rt.log.warning("%s", err.explain())
         core0 = Core0Client(rt.bus)
         loops = {name: Wake() for name in ("reconcile", "yggdrasil", *(place.place for place in places.on_node()))}
 
@@ -61,7 +72,6 @@ class Networkd(Daemon):
             for one in loops.values():
                 one.set()
 
-        taps = TapStore(open_ledger(rt))
         planetary = PlanetaryManager(
             host,
             lambda: core0.derive(KeyUse.PLANETARY),
@@ -71,7 +81,7 @@ class Networkd(Daemon):
         )
         networks = NetworkManager(
             host,
-            rt.ledger("networks", NetworkRecord, version=1),
+            records,
             taps,
             rt.ledger("public", Public, version=1),
             DesiredNode(config.uplink, config.address, config.gateway),

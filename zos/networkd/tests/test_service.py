@@ -34,7 +34,7 @@ from zos.networkd.api import (
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
 from zos.networkd.model import NetworkRecord
-from zos.networkd.steps import ConfigureTunnel, CreateTap, LoadRules
+from zos.networkd.steps import ConfigureTunnel, CreateTap, DropLinks, DropNamespace, DropTunnel, LoadRules
 from zos.networkd.taps import open_ledger
 from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
@@ -59,8 +59,8 @@ YGG = Tap(TapId("AA9j9eBFDtpjD"), Place.PLANETARY, "22:5b:7a:01:cd:70")
 
 
 @asynccontextmanager
-async def networkd(folder: Path, host: FakeHost) -> AsyncIterator[NetworkdClient]:
-    async with running(Networkd, folder, host=host, config=Config(every=60)) as rt:
+async def networkd(folder: Path, host: FakeHost, spare: float = 300.0) -> AsyncIterator[NetworkdClient]:
+    async with running(Networkd, folder, host=host, config=Config(every=60, spare=spare)) as rt:
         yield NetworkdClient(rt.bus)
 
 
@@ -205,9 +205,31 @@ async def test_what_belongs_to_no_record_is_removed_at_start(tmp_path: Path):
         await client.ensure_tap(TAP)
     await host.apply([CreateTap("t-LGuiLd27LmXmK")])
     shutil.rmtree(tmp_path / "state")
-    async with networkd(tmp_path, host), asyncio.timeout(5):
+    async with networkd(tmp_path, host, spare=0.0), asyncio.timeout(5):
         while set(host.root.links) != {"lo", "eth0", "zos"} or host.spaces or host.tunnels:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("lost", ["taps", "networks"])
+async def test_lost_records_cut_no_guest_off_until_its_owner_has_asked_again(tmp_path: Path, lost: str):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        tap = await client.ensure_tap(TAP)
+    device = next(name for name in host.root.links if name.startswith("t-"))
+    (folder,) = (tmp_path / "state").glob(f"**/{lost}")
+    shutil.rmtree(folder)
+    before = len(host.steps)
+    async with networkd(tmp_path, host) as client:
+        await client.list_networks()
+        await asyncio.sleep(0.3)  # the turns of its start
+        drops = (DropLinks, DropNamespace, DropTunnel)
+        assert not [step for step in host.steps[before:] if isinstance(step, drops)]
+        assert device in host.root.links
+        await client.ensure_network(NETWORK)
+        assert await client.ensure_tap(TAP) == tap
+        assert await client.list_taps() == (tap,)
+        assert not [step for step in host.steps[before:] if isinstance(step, drops)]
 
 
 async def test_used_and_reserved_ports_are_listed(tmp_path: Path):
