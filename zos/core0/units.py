@@ -38,7 +38,7 @@ UNITS = (
     # It enters the networks' namespaces for their devices.
     Unit("mycelium", ("networkd",), ("sys_admin", "net_admin", "dac_override"), (KeyUse.MYCELIUM,)),
     Unit("chain", key_uses=(Purpose.CHAIN,)),
-    # The last three let it parse strangers' files as a user that can do nothing else.
+    # The last three let it parse untrusted files as a user that can do nothing else.
     Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap", "setgid", "setuid", "sys_chroot")),
     Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
     Unit("provisiond", ("storaged", "networkd", "mycelium", "flistd", "vmd")),

@@ -1,4 +1,4 @@
-"""One connection to the chain: its subscriptions, and when an extrinsic's watcher hears what."""
+"""One connection to the chain: its subscriptions, and when an extrinsic's watcher is told what."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Parsed:
 
     @staticmethod
     def of_json(said: dict[str, Any], name: str) -> Parsed:
-        """What the parser of a stranger's file says is as strange as the file."""
+        """What the parser of an untrusted file returns is untrusted as well."""
         try:
             routes = tuple(Route(int(start), int(end), str(url)) for start, end, url in said["routes"])
             return Parsed(routes, bool(said["blocks"]), int(said["size"]))

@@ -1,8 +1,8 @@
-"""Parses a stranger's file in a process that can do nothing but that: a fork without powers, files or network.
+"""Parses an untrusted file in a process that can do nothing but that: a fork without powers, files or network.
 
 It sees one folder, which holds the flist and takes what is made of it; it has a user of its own, no capability, no
 network, no way to start a program or another process, and limits on memory, time and what it writes. Its answer is
-JSON through a pipe, and is read as the file itself is: as a stranger's.
+JSON through a pipe, and is read as the file itself is: as untrusted.
 """
 
 from __future__ import annotations

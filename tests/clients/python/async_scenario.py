@@ -70,12 +70,12 @@ async def main(url: str, registry: str) -> dict[str, Any]:
         told["free"] = (await value("System", "Account", alice.ss58_address))["data"]["free"]
         numbers: list[int] = []
 
-        async def heard(header: dict[str, Any], *_: Any) -> Any:
+        async def on_header(header: dict[str, Any], *_: Any) -> Any:
             number = header["header"]["number"]
             numbers.append(number if isinstance(number, int) else int(number, 16))
             return numbers if len(numbers) == 3 else None
 
-        told["heads"] = await chain.subscribe_block_headers(heard)
+        told["heads"] = await chain.subscribe_block_headers(on_header)
         terms = {"document_link": "http://zos.tf/terms/v0.1", "document_hash": "9021d4dee05a661e2cb6838152c67f25"}
         twin = {"relay": None, "pk": None}
         receipt = await send("TfgridModule", "create_twin", twin, alice)

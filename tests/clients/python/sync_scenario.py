@@ -54,11 +54,11 @@ def main(url: str, registry: str) -> dict[str, Any]:
 
     numbers: list[int] = []
 
-    def heard(header: dict[str, Any], update_nr: int, subscription_id: str) -> Any:
+    def on_header(header: dict[str, Any], update_nr: int, subscription_id: str) -> Any:
         numbers.append(header["header"]["number"])
         return numbers if len(numbers) == 3 else None
 
-    told["heads"] = chain.subscribe_block_headers(heard)
+    told["heads"] = chain.subscribe_block_headers(on_header)
     seen: list[int] = []
 
     def changed(value: Any, update_nr: int, subscription_id: str) -> Any:

@@ -1,4 +1,4 @@
-"""What strangers may make the devchain do and hold: bounded in bytes and in time, not in numbers."""
+"""What untrusted clients may make the devchain do and hold: bounded in bytes and in time, not in numbers."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(self, plays: Mapping[str, Play]) -> None:
         self.plays = dict(plays)
         self.asked: Counter[str] = Counter()
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.connections = self.open = self.most = 0
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -69,7 +69,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 while (header := self.rfile.readline()) not in (b"\r\n", b""):
                     if header.lower().startswith(b"content-length:"):
                         size = int(header.split(b":")[1])
-                self.server.heard.append(self.rfile.read(size))
+                self.server.received.append(self.rfile.read(size))
                 path = line.split()[1].decode()
                 self.server.asked[path] += 1
                 self.server.open += 1

@@ -160,7 +160,7 @@ def test_redirects_are_followed_when_asked_and_judged_again(ask: Ask):
 def test_what_is_sent_arrives(ask: Ask):
     with serving({"/": reply()}) as server:
         ask(Request(server.url, limit=0, method="POST", body=b"message"))
-        assert server.heard == [b"message"]
+        assert server.received == [b"message"]
 
 
 def test_a_header_smuggled_into_a_request_is_refused(ask: Ask):

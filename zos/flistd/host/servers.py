@@ -56,11 +56,11 @@ async def start(wanted: Wanted, log: Path) -> None:
 async def _hear(reader: int, pid: int) -> str:
     """What a process wrote to the pipe; "" when it ended without a word."""
     loop = asyncio.get_running_loop()
-    heard: asyncio.Future[None] = loop.create_future()
+    started: asyncio.Future[None] = loop.create_future()
 
     def wake() -> None:
-        if not heard.done():
-            heard.set_result(None)
+        if not started.done():
+            started.set_result(None)
 
     try:
         life = os.pidfd_open(pid)
@@ -69,7 +69,7 @@ async def _hear(reader: int, pid: int) -> str:
     loop.add_reader(reader, wake)
     loop.add_reader(life, wake)
     try:
-        await asyncio.wait_for(heard, READY)
+        await asyncio.wait_for(started, READY)
         return os.read(reader, 4096).decode(errors="replace")
     except TimeoutError:
         return f"it was not mounted within {READY} s"

@@ -35,16 +35,16 @@ async def test_a_wake_up_is_kept_until_somebody_waits():
 
 
 async def test_a_loop_turns_at_start_and_on_a_wake_up():
-    heard = []
+    received = []
 
     async def action() -> None:
-        heard.append(1)
-        if len(heard) < 3:
+        received.append(1)
+        if len(received) < 3:
             wake.set()
 
     wake = Wake()
     await turns(Loop("test", action, every=60, wake=wake), 3)
-    assert len(heard) == 3
+    assert len(received) == 3
 
 
 async def test_a_failing_action_is_tried_again_and_logged_once(caplog):
