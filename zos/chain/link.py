@@ -117,6 +117,7 @@ class Link:
             id = int(await self.chain.query(GRID, "TwinIdByAccountID", account) or 0)
         value = await self.chain.query(GRID, "Twins", id) if id else None
         if value is None or int(value["id"]) == 0:
+            await self._sane((await self.chain.finalized()).hash)
             raise NoSuchTwin(twin=id or f"of account {address(account)}")
         return records.twin(value)
 
@@ -124,6 +125,7 @@ class Link:
         """A farm by its id."""
         value = await self.chain.query(GRID, "Farms", id) if id else None
         if value is None or int(value["id"]) == 0:
+            await self._sane((await self.chain.finalized()).hash)
             raise NoSuchFarm(farm=id)
         return records.farm(value)
 

@@ -97,19 +97,30 @@ def admit_update(deployment: Deployment, record: Record, records: Iterable[Recor
     """Refuse what cannot follow on the stored deployment."""
     if (deployment.twin_id, deployment.contract_id) != (record.twin, record.contract):
         raise BadUpdate(problem="cannot change deployment or twin id")
-    if deployment.version != record.version + 1:
-        raise BadUpdate(problem=f"expecting deployment version {record.version + 1}, got {deployment.version}")
+    before = _before(deployment, record)
     for workload in deployment.workloads:
-        item = record.item(workload.name)
-        if item is None:
+        type, item = before.get(workload.name), record.item(workload.name)
+        if type is None:
             if workload.version != deployment.version:
                 raise BadUpdate(problem=f"new workload '{workload.name}' must have version {deployment.version}")
+            if item is not None:
+                raise NotYet(what=f"the removal of `{workload.name}` is not finalized yet")
             continue
-        if item.type != workload.type:
+        if type != workload.type:
             raise BadUpdate(problem=f"cannot change workload type '{workload.name}'")
-        if workload.version == deployment.version and not types[workload.type].updatable:
+        is_changed = workload.version > record.version if item else workload.version == deployment.version
+        if is_changed and not types[workload.type].updatable:
             raise BadUpdate(problem=f"workload '{workload.type}' does not support upgrade")
     _free_names(deployment, tuple(one for one in records if one.contract != record.contract), types)
+
+
+def _before(deployment: Deployment, record: Record) -> Mapping[str, str]:
+    """The types by name of the version before: the one in force, or one that waits for its contract's final block."""
+    if deployment.version == record.version + 1:
+        return {name: item.type for name, item in record.siblings().items()}
+    if record.incoming is None or deployment.version != record.incoming.document["version"] + 1:
+        raise BadUpdate(problem=f"expecting deployment version {record.version + 1}, got {deployment.version}")
+    return {one["name"]: one["type"] for one in record.incoming.document["workloads"]}
 
 
 def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types) -> None:
@@ -186,7 +197,7 @@ def adds_only(deployment: Deployment, record: Record, specs: Specs) -> None:
         new = deployment.workload(name)
         if new is None or new.type != item.type:
             raise Unproven(what=f"it removes `{name}`")
-        if new.version == deployment.version:
+        if new.version > record.version:
             raise Unproven(what=f"it changes `{name}`")
     for workload in deployment.workloads:
         if workload.name in there:

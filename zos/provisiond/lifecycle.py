@@ -125,12 +125,16 @@ def _merged(record: Record, deployment: Deployment, now: int) -> Record:
     if record.phase is Phase.REFUSED:
         # Nothing of the refused document was made, and its verdict says nothing about this one.
         return dataclasses.replace(record, items=tuple(item_of(one, now) for one in deployment.workloads))
+    if record.phase is Phase.WAITING:
+        items = tuple(_same_or_new(record.item(one.name), item_of(one, now)) for one in deployment.workloads)
+        return dataclasses.replace(record, items=items)
     wanted: list[Item] = []
     removed = [item for item in record.items if item.leaving]
     for workload in deployment.workloads:
         old = record.item(workload.name)
         if old is not None and old.type == workload.type:
-            is_changed = workload.version == deployment.version
+            # A version between this and the one in force may never have been compared: its changes are in this one.
+            is_changed = workload.version > record.version
             wanted.append(_reworded(old, item_of(workload, now)) if is_changed else old)
         else:
             wanted.append(item_of(workload, now))
@@ -141,10 +145,13 @@ def _merged(record: Record, deployment: Deployment, now: int) -> Record:
     return dataclasses.replace(record, items=(*wanted, *removed))
 
 
+def _same_or_new(old: Item | None, new: Item) -> Item:
+    """A WAITING record has the items of its first document already."""
+    is_same = old is not None and (old.type, old.version, old.data) == (new.type, new.version, new.data)
+    return old if old is not None and is_same else new
+
+
 def _reworded(old: Item, new: Item) -> Item:
-    if old.version == new.version and old.data == new.data and old.state is ResultState.INIT:
-        # The document of a WAITING record: its items stand already.
-        return old
     return dataclasses.replace(
         old,
         version=new.version,

@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
+from zos.chain.api import ChainDoubtful
 from zos.flistd.api.errors import MountFailed
 from zos.model.units import GiB
+from zos.provisiond.api import BadUpdate
 from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.errors import DeviceRefused
@@ -166,3 +168,34 @@ async def test_a_chain_whose_state_is_empty_for_a_while_hides_no_end() -> None:
         await asyncio.sleep(60)
         node.chain.node.faults.empty = False
         await node.becomes(contract, "disk1", "gone", within=120)
+
+
+@pytest.mark.virtual
+async def test_an_update_may_follow_on_one_that_is_not_final_yet() -> None:
+    async with SimNode() as node:
+        contract = await node.deploy(w.zmount(size=int(GiB(1))))
+        await node.becomes(contract, "disk1", "ok")
+        node.chain.node.faults.unfinal = True
+        grown = {**w.zmount(size=int(GiB(2))), "version": 1}
+        await node.update(contract, grown, {**w.volume("one"), "version": 1}, version=1)
+        volumes = {**w.volume("one"), "version": 1}, {**w.volume("two"), "version": 2}
+        with pytest.raises(BadUpdate, match="expecting deployment version 1, got 3"):
+            await node.update(contract, grown, *volumes, version=3)
+        await node.update(contract, grown, *volumes, version=2)
+        await asyncio.sleep(30)
+        node.chain.node.faults.unfinal = False
+        for name in ("one", "two"):
+            await node.becomes(contract, name, "ok")
+        (device,) = node.hosts.storaged.disks.values()
+        await node.until(lambda: device.observed.disks[f"2-{contract}-disk1"].size == GiB(2))
+
+
+@pytest.mark.virtual
+async def test_a_twin_is_not_missing_from_a_chain_whose_state_is_empty() -> None:
+    async with SimNode() as node:
+        body = w.document(node.user.twin, 0, [w.zmount()])
+        contract = await node.contract(body)
+        node.chain.node.faults.empty = True
+        document = w.signed({**body, "contract_id": contract}, node.user.key, node.user.twin)
+        with pytest.raises(ChainDoubtful):
+            await node.provisiond.deploy(document, node.user.twin)
