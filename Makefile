@@ -8,7 +8,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root sim kills lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim kills fuzz lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ sim: setup ## COUNT random histories (1000) of a simulated node, from SEED (1) o
 
 kills: setup ## a deployment while a daemon is killed, COUNT times for each daemon (50)
 	@.ci/rooted $(PY) tests/suite.py --repeat $(or $(COUNT),50) kills
+
+fuzz: setup ## search for inputs that cost much time or memory per byte, SECONDS_EACH for each parser (60)
+	@$(PY) tests/fuzz/costs.py --seconds $(or $(SECONDS_EACH),60)
 
 lint: setup ## ruff, mypy --strict, the layers of imports
 	@$(PY) -m ruff check .

@@ -3,8 +3,9 @@
     python tests/bench/bench_floods.py [--only relay,explorer,devchain,hub,mycelium] [--rounds 5] [--seconds 2]
 
 Each server is a process of its own; the flooder is another one and comes from another address (127.0.0.2). Rounds alone
-and beside the flood alternate; medians are of all calls. The flooder takes a part of this machine's processors, too: a
-row `spin` says what a process costs that only computes. The claim is a factor below 2.
+and beside the flood alternate; medians are of all calls. The flooder takes a part of this machine's processors, too:
+the row `spin` says what a process costs that only computes. The claim is a factor below 2 of the latency beside a
+flood to that alone, or to that beside `spin` where it is higher.
 """
 
 from __future__ import annotations
@@ -380,10 +381,13 @@ async def bench(only: list[str], rounds: int, seconds: float) -> int:
     worst = 0.0
     print(f"{'server':10}{'flood':12}{'alone':>9}{'beside':>9}{'factor':>8}{'p95':>9}  (ms)")
     for name in only:
+        spinning = 0.0
         for kind in ("spin", *FLOODS[name]):
             alone, beside, high = await measured(name, kind, rounds, seconds)
-            print(f"{name:10}{kind:12}{alone:9.2f}{beside:9.2f}{beside / alone:8.2f}{high:9.2f}", flush=True)
-            worst = max(worst, beside / alone)
+            spinning = beside if kind == "spin" else spinning
+            factor = beside / max(alone, spinning)
+            print(f"{name:10}{kind:12}{alone:9.2f}{beside:9.2f}{factor:8.2f}{high:9.2f}", flush=True)
+            worst = max(worst, factor)
     print(f"worst factor {worst:.2f}")
     return int(worst >= 2)
 

@@ -33,8 +33,7 @@ log = logging.getLogger("zos.relay")
 
 STALLED = 60.0
 """Seconds that a connection may take for one message before it is let go."""
-CLOSE = 2.0
-HEARTBEAT = 30.0
+CLOSE, HEARTBEAT = 2.0, 30.0
 PONGS = 10.0
 """Seconds between pongs that nobody asked for. Go's peer hears a pong only while it waits for one, on the same machine
 ours comes sooner than that now and then, and after one that it did not hear it gives the relay up."""
@@ -166,7 +165,8 @@ class Relay:
             writing.cancel()
         beating = asyncio.create_task(self._beat(socket))
         try:
-            await self._read(request, socket, session)
+            with contextlib.suppress(ConnectionError):  # it hung up while its ping was answered
+                await self._read(request, socket, session)
         finally:
             self.sessions.leave(session)
             beating.cancel()

@@ -56,6 +56,20 @@ async def test_frames_that_are_no_messages_are_paced_like_those_that_are(first: 
         assert median(beside) < 2 * alone, f"{1000 * alone:.2f} ms alone, {1000 * median(beside):.2f} ms beside"
 
 
+async def test_who_hangs_up_while_its_pings_are_answered_leaves_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as w:
+        w.chain.add(LOUD)
+        for _ in range(5):
+            loud = await Wire.join(w, LOUD)
+            loud.writer.write(PING * 500)
+            await loud.writer.drain()
+            loud.close()
+        async with asyncio.timeout(10):
+            while w.relay.ingress.connections:
+                await asyncio.sleep(0.01)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
 def connected(w: World) -> socket.socket:
     host, _, port = w.url.removeprefix("http://").partition(":")
     return socket.create_connection((host, int(port)))
