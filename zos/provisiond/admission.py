@@ -34,6 +34,8 @@ MOST_BYTES = int(MiB(1))
 """Of a document: its record is written whole with each step that one of its workloads takes."""
 MOST_WORKLOADS = 500
 """Of one deployment: its record is written whole with each step that one of them takes."""
+MOST_SIGNERS = 64
+"""Of one deployment: each is looked up on the chain, and each signature is checked."""
 MOST_WAITING, MOST_WAITING_BYTES = 100, int(MiB(4))
 """Deployments of one twin that no contract carries (yet), and the bytes of all but the last of them."""
 
@@ -65,6 +67,9 @@ def read(document: bytes, specs: Specs) -> Deployment:
     deployment, types = decode(document), specs.types
     if len(deployment.workloads) > MOST_WORKLOADS:
         raise Malformed(path="workloads", problem=f"a deployment has at most {MOST_WORKLOADS}")
+    requirement = deployment.signature_requirement
+    if max(len(requirement.requests), len(requirement.signatures)) > MOST_SIGNERS:
+        raise Malformed(path="signature_requirement", problem=f"a deployment has at most {MOST_SIGNERS} signers")
     check_structure(deployment, types)
     kinds = {workload.name: types[workload.type] for workload in deployment.workloads}
     for index, workload in enumerate(deployment.workloads):

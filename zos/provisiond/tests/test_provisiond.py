@@ -17,7 +17,7 @@ from zos.model import mycelium as overlay
 from zos.model.decode import Malformed
 from zos.model.evidence import EvidenceKind
 from zos.model.signing import BadSignature
-from zos.provisiond.admission import MOST_BYTES, MOST_WAITING, MOST_WORKLOADS
+from zos.provisiond.admission import MOST_BYTES, MOST_SIGNERS, MOST_WAITING, MOST_WORKLOADS
 from zos.provisiond.api import (
     BadUpdate,
     DeploymentExists,
@@ -256,6 +256,16 @@ async def test_twice_the_same_name_is_refused(tmp_path: Path) -> None:
 async def test_a_deployment_of_too_many_workloads_is_refused(tmp_path: Path) -> None:
     body = u.document(5, *(u.zmount(f"d{number}") for number in range(MOST_WORKLOADS + 1)))
     assert "workloads: a deployment has at most 500" in str(await refused(tmp_path, body))
+
+
+async def test_a_deployment_of_too_many_signers_is_refused_before_any_of_them_is_looked_up(tmp_path: Path) -> None:
+    body = u.document(5, u.zmount())
+    document = json.loads(u.signed(body))
+    document["signature_requirement"]["requests"] = [
+        {"twin_id": twin, "required": False, "weight": 1} for twin in range(100, 100 + MOST_SIGNERS + 1)
+    ]
+    text = str(await refused(tmp_path, body, json.dumps(document).encode()))
+    assert "signature_requirement: a deployment has at most 64 signers" in text
 
 
 async def test_a_signature_of_somebody_else_is_refused(tmp_path: Path) -> None:
