@@ -177,6 +177,14 @@ def delete_route(index: int, route: Route) -> Change:
 
 
 def routes(nl: Connection, names: dict[int, str]) -> list[Route]:
+    return [route for protocol, route in _routes(nl, names) if protocol not in (2, 9)]
+
+
+def on_link(nl: Connection, names: dict[int, str]) -> list[Route]:
+    return [route for _, route in _routes(nl, names) if not route.via and route.dest != "default"]
+
+
+def _routes(nl: Connection, names: dict[int, str]) -> list[tuple[int, Route]]:
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
@@ -187,9 +195,10 @@ def routes(nl: Connection, names: dict[int, str]) -> list[Route]:
             raise NetlinkError(err.code, os.strerror(err.code)) from err
         for one in listed:
             name, dest, via = names.get(one.get_attr("RTA_OIF")), one.get_attr("RTA_DST"), one.get_attr("RTA_GATEWAY")
-            if one["type"] == 1 and one["proto"] not in (2, 9) and name is not None:
+            if one["type"] == 1 and name is not None:
                 prefix = f"{ip_address(dest)}/{one['dst_len']}" if dest else "default"
-                found.append(Route(prefix, name, str(ip_address(via)) if via else "", ipv6=family == socket.AF_INET6))
+                route = Route(prefix, name, str(ip_address(via)) if via else "", ipv6=family == socket.AF_INET6)
+                found.append((one["proto"], route))
     return found
 
 
@@ -217,7 +226,7 @@ def install() -> None:
         module.Netlink = Connection  # type: ignore[attr-defined]
     for function in (
         *(create_link, create_bridge, create_veth, change_link, delete_link, delete_group, devices, device),
-        *(add_address, delete_address, addresses, put_route, delete_route, routes),
+        *(add_address, delete_address, addresses, put_route, delete_route, routes, on_link),
     ):
         setattr(rtnl, function.__name__, function)
 

@@ -27,6 +27,13 @@ from zos.model import names
 from zos.networkd.api import Backend, KernelRefused, NetId, Network, NetworkdClient, Peer, Place, PortTaken, Tap, TapId
 from zos.networkd.check import public_key
 
+OPEN = """\
+open = ["192.0.2.0/24", "2001:db8::/64"]
+accept = ["tcp/25", "tcp/587", "tcp/7777"]
+every = 1.0
+"""
+"""The cable between two nodes stands for the Internet, which a tenant reaches although the uplink is in it."""
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 
 
@@ -103,7 +110,7 @@ def tap(network: NetId, ip: str, name: str = "vm1") -> Tap:
 
 
 @contextlib.asynccontextmanager
-async def two_nodes(prefix: str = "192.0.2") -> AsyncIterator[tuple[Side, Side]]:
+async def two_nodes(prefix: str = "192.0.2", config: str = OPEN) -> AsyncIterator[tuple[Side, Side]]:
     with node("a") as a, node("b") as b:
         join(a, b)
         a.sh(f"ip addr add {prefix}.1/24 dev eth0; ip route add default via {prefix}.2")
@@ -112,7 +119,7 @@ async def two_nodes(prefix: str = "192.0.2") -> AsyncIterator[tuple[Side, Side]]
             async with a.bus() as to_a, b.bus() as to_b:
                 sides = Side(a, f"{prefix}.1", NetworkdClient(to_a)), Side(b, f"{prefix}.2", NetworkdClient(to_b))
                 for side in sides:
-                    side.node.networkd()
+                    side.node.networkd(config)
                 for side in sides:
                     await side.ready()
                 yield sides
@@ -249,7 +256,7 @@ async def test_a_machine_cannot_pretend_to_be_another_address():
 
 
 async def test_machines_do_not_reach_the_farmers_lan():
-    async with two_nodes("192.168.77") as (a, b):
+    async with two_nodes("192.168.77", "") as (a, b):
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
         a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
@@ -281,7 +288,7 @@ async def test_killing_networkd_leaves_the_tunnel_and_the_next_one_touches_nothi
         a.node.kill(daemon)
         assert a.pings("10.20.3.2", "m")
         (a.node.folder / "networkd.log").write_text("")
-        a.node.networkd()
+        a.node.networkd(OPEN)
         await a.ready()
         info = await a.client.ensure_network(left)
         assert (info.listen_port, info.detail) == (left.listen_port, "")
@@ -327,7 +334,7 @@ async def test_what_a_lost_ledger_left_is_found_and_removed():
         a.node.kill(daemon)
         a.node.sh(f"kill -9 $(pgrep wireguard-go); ip link del b-{left.id}", check=False)
         shutil.rmtree(a.node.folder / "state")
-        a.node.networkd("spare = 0.0")
+        a.node.networkd(f"{OPEN}spare = 0.0")
         await a.ready()
         await settles(a, before)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zos.lab.addresses import Addresses
+from zos.lab.addresses import PUBLIC_NET, Addresses
 from zos.lab.topology import Box
 
 Value = int | float | bool | str | Sequence[str]
@@ -25,7 +25,9 @@ def node_config(box: Box, addresses: Addresses, farm: int, disks: Sequence[Path]
         "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
         "chain": {"activation": addresses.activation_url},
         "capacityd": {"uptime": 20.0, "public": 2.0},
-        # The lab's Internet has addresses that are nobody's: they count as public here.
+        # The lab's Internet is the very network that nodes are in.
+        "networkd": {"open": [addresses.net, PUBLIC_NET]},
+        # It has addresses that are nobody's: they count as public here.
         "flistd": {"allowed": [addresses.net]},
         "provisiond": {"audit": 30.0, "allowed": [addresses.net]},
     }

@@ -10,7 +10,16 @@ import binascii
 import dataclasses
 import re
 from collections.abc import Collection, Iterable
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 
 from nacl.bindings import crypto_scalarmult_base
 
@@ -24,9 +33,11 @@ from zos.networkd.api.errors import (
     SubnetOutside,
 )
 from zos.networkd.api.types import Network, Peer, PublicConfig, Tap
+from zos.runtime.config import BadConfig
 
 _FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_PORTS = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PREFIXES = range(8, 31)
 _MAX_PEERS = 1024
 
@@ -184,6 +195,26 @@ def free_slot(records: Iterable[model.NetworkRecord]) -> int:
         if slot not in used:
             return slot
     raise NoRoomForNetworks(used=len(used))
+
+
+def ports(key: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Ports as `[networkd] accept` names them; raises BadConfig."""
+    found = []
+    for text in texts:
+        match = _PORTS.fullmatch(text)
+        numbers = [int(number) for number in match.groups()[1:] if number] if match else []
+        if not numbers or not 0 < numbers[0] <= numbers[-1] < 65536:
+            raise BadConfig(where=f"[networkd] {key}", problem=f"`{text}` is no tcp/PORT, udp/PORT or tcp/FIRST-LAST")
+        found.append(text)
+    return tuple(found)
+
+
+def prefixes(key: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Prefixes of a configuration key; raises BadConfig."""
+    try:
+        return tuple(str(ip_network(text)) for text in texts)
+    except ValueError as err:
+        raise BadConfig(where=f"[networkd] {key}", problem=err) from None
 
 
 def canonical_public(config: PublicConfig) -> PublicConfig:

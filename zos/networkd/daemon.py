@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from zos.core0.api import Core0Client, KeyUse
 from zos.errors import ZosError
-from zos.networkd import places
+from zos.networkd import check, places
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
+from zos.networkd.firewall import Openings
+from zos.networkd.firewall_manager import Firewall
 from zos.networkd.host import LinuxHost
 from zos.networkd.host.contract import Host
 from zos.networkd.manager import NetworkManager
 from zos.networkd.model import NetworkRecord
 from zos.networkd.node import DesiredNode, Public
 from zos.networkd.place import Node
-from zos.networkd.planetary import LISTEN
+from zos.networkd.planetary import LISTEN, listening
 from zos.networkd.planetary_manager import PlanetaryManager
 from zos.networkd.segments import SegmentManager
 from zos.networkd.service import NetworkService
@@ -45,6 +47,10 @@ class Config:
     """Where others may connect to."""
     spare: float = 300.0
     """Seconds after a start for which networks and taps stay that are there and have no record."""
+    accept: tuple[str, ...] = ()
+    """Ports of the node itself that are reached from outside beside its daemons' own: `tcp/22`, `udp/6000-6010`."""
+    open: tuple[str, ...] = ()
+    """Prefixes that tenants reach although they are private, or the uplink is in them."""
     every: float = 15.0
     """Seconds between two reconciliations when nothing else causes one."""
 
@@ -59,8 +65,12 @@ class Networkd(Daemon):
         config: Config = rt.config
         taps = TapStore(open_ledger(rt))
         records = rt.ledger("networks", NetworkRecord, version=1)
+
+        def ports() -> frozenset[int]:
+            return frozenset(record.network.listen_port for _, record in records.items())
+
         made: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
-        host = SparingHost(made, rt.clock, config.spare, taps.devices)
+        host = SparingHost(made, rt.clock, config.spare, taps.devices, ports)
         try:
             await host.find(records.keys())
         except ZosError as err:
@@ -79,15 +89,19 @@ class Networkd(Daemon):
             peers=config.planetary_peers,
             listen=config.planetary_listen,
         )
+        own = DesiredNode(config.uplink, config.address, config.gateway)
+        accept = (*check.ports("accept", config.accept), *listening(config.planetary_listen))
+        firewall = Firewall(host, own, Openings(accept, check.prefixes("open", config.open)))
         networks = NetworkManager(
             host,
             records,
             taps,
             rt.ledger("public", Public, version=1),
-            DesiredNode(config.uplink, config.address, config.gateway),
+            own,
+            firewall,
             wake,
         )
-        segments = SegmentManager(host, taps, Node(planetary))
+        segments = SegmentManager(host, taps, Node(planetary), firewall)
         host.on_change(wake)
         rt.serve(
             NetworkService(networks, TapManager(host, taps, networks, segments, wake), segments, planetary),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_interface
 
 from zos.networkd import check, model, nft, planetary
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
+from zos.networkd.firewall import ObservedFirewall
 from zos.networkd.model import Address, Link, LinkKind, Observed, ObservedPeer, ObservedTunnel, Route, Space
 from zos.networkd.node import SYSCTLS, Nic, NicKind, ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
@@ -25,7 +27,6 @@ from zos.networkd.steps import (
     CreateTunnel,
     CreateVeth,
     DialPeer,
-    DisableIPv6,
     DropAddress,
     DropLinks,
     DropNamespace,
@@ -33,15 +34,19 @@ from zos.networkd.steps import (
     DropRules,
     DropTun,
     DropTunnel,
+    GuardTaps,
     LoadRules,
+    OpenPorts,
     PutRoute,
     SetMtu,
     SetSysctl,
     SetUp,
+    Silence,
     StartDhcp,
     StartYggdrasil,
     Step,
     StopYggdrasil,
+    UnguardTaps,
 )
 
 
@@ -58,6 +63,11 @@ class _Space:
         if link not in self.links:
             raise KernelRefused(action=f"change {link}", problem="there is no such link")
         self.links[link] = dataclasses.replace(self.links[link], **changes)  # type: ignore[arg-type]
+
+    def forget(self, link: str) -> None:
+        self.links.pop(link, None)
+        self.routes = {route for route in self.routes if route.link != link}
+        self.sysctls = {key: value for key, value in self.sysctls.items() if f"/{link}/" not in key}
 
 
 class FakeHost:
@@ -77,8 +87,9 @@ class FakeHost:
         self.dhcp = False
         self.lacks = ""
         """What it lacks for the planetary network."""
-        self.guards: dict[str, str] = {}
-        """The digests of the tables that guard taps, by name."""
+        self.guarded: dict[str, str] = {}
+        """The digests of taps' guards, by device."""
+        self.firewall = ObservedFirewall()
         self.yggdrasil: str | None = None
         """The configuration that it runs with."""
         self.reachable: set[str] = set()
@@ -88,6 +99,13 @@ class FakeHost:
         self.steps: list[Step] = []
         self.broken: type[Step] | None = None
         """Steps of this class fail, as if the kernel refused them."""
+
+    @classmethod
+    def walled(cls) -> FakeHost:
+        """One whose firewall is in force."""
+        host = cls()
+        host.firewall = ObservedFirewall("in force", "in force")
+        return host
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call back when a tunnel or yggdrasil ends by itself."""
@@ -115,20 +133,30 @@ class FakeHost:
                 kind = {LinkKind.BRIDGE: NicKind.BRIDGE, LinkKind.VETH: NicKind.CARD}.get(link.kind, NicKind.OTHER)
                 addresses = frozenset(address.local for address in link.addresses)
                 routes = frozenset(route for route in self.root.routes if route.link == name)
-                nics[name] = Nic(kind, link.mac, link.up, True, link.master, addresses, frozenset(), routes, link.ipv6)
-        return ObservedNode(nics, dict(self.root.sysctls), self.root.rules, self.dhcp, frozenset(self.busy))
+                near = frozenset(str(ip_interface(text).network) for text in addresses)
+                nics[name] = Nic(
+                    kind, link.mac, link.up, True, link.master, addresses, frozenset(), routes, near, link.silent
+                )
+        return ObservedNode(nics, dict(self.root.sysctls), self.dhcp, frozenset(self.busy))
 
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
         """One network resource."""
         bridges = (model.bridge(id), model.mycelium_bridge(id))
         named = {*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps}
         links = {k: v for k, v in self.root.links.items() if k in named or (v.master in bridges and model.is_tap(k))}
+        links = {name: self._guarded(name, link) for name, link in links.items()}
         routes = frozenset(route for route in self.root.routes if route.link in links)
         space = self.spaces.get(model.namespace(id))
         inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None
         ports = {tunnel.listen_port for tunnel in self.tunnels.values()}
         tunnel = self.tunnels.get(model.tunnel(id))
-        return Observed(Space(links, routes), inner, tunnel, tunnel is not None, frozenset(ports | self.busy))
+        return Observed(
+            Space(links, routes, dict(self.root.sysctls)),
+            inner,
+            tunnel,
+            tunnel is not None,
+            frozenset(ports | self.busy),
+        )
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network."""
@@ -139,15 +167,26 @@ class FakeHost:
         self._take(StopYggdrasil())
         self.callback()
 
-    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
-        """A bridge of the node with its taps, and the table that guards them."""
+    async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        """A bridge of the node with its taps."""
         named = {bridge, *taps}
         links = {
             name: link
             for name, link in self.root.links.items()
             if name in named or (link.master == bridge and model.is_tap(name))
         }
-        return ObservedSegment(links, self.guards.get(table, ""))
+        return ObservedSegment({name: self._guarded(name, link) for name, link in links.items()})
+
+    async def observe_firewall(self) -> ObservedFirewall:
+        """The tables of the root namespace."""
+        return self.firewall
+
+    async def guards(self) -> frozenset[str]:
+        """All taps that have a guard."""
+        return frozenset(self.guarded)
+
+    def _guarded(self, name: str, link: Link) -> Link:
+        return dataclasses.replace(link, guard=self.guarded.get(name, "")) if model.is_tap(name) else link
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
         """The yggdrasil process."""
@@ -193,9 +232,7 @@ class FakeHost:
             case CreateTun(where, link):
                 self._space(where).links.setdefault(link, Link(LinkKind.TUNNEL, up=False))
             case DropTun(where, link):
-                space = self._space(where)
-                space.links.pop(link, None)
-                space.routes = {route for route in space.routes if route.link != link}
+                self._space(where).forget(link)
             case DropLinks(links):
                 self._drop(links)
             case CreateTunnel() | DropTunnel() | ConfigureTunnel():
@@ -207,16 +244,15 @@ class FakeHost:
 
     def _drop(self, links: Iterable[str]) -> None:
         for link in links:
-            self.root.links.pop(link, None)
-            self.root.routes = {route for route in self.root.routes if route.link != link}
+            self.root.forget(link)
             into, peer = self.pairs.pop(link, ("", ""))
             if into in self.spaces:
-                self.spaces[into].links.pop(peer, None)
+                self.spaces[into].forget(peer)
 
     def _take_change(self, step: Step) -> None:
         match step:
-            case DisableIPv6(link):
-                self.root.change(link, ipv6=False)
+            case Silence(link):
+                self.root.change(link, silent=True)
             case Attach(link, bridge):
                 self.root.change(link, master=bridge)
             case SetMtu(where, link, mtu):
@@ -238,16 +274,34 @@ class FakeHost:
                 self._space(where).routes.discard(route)
             case SetSysctl(where, key, value):
                 self._space(where).sysctls[key] = value
-            case LoadRules(where, ruleset, nft.TABLE):
-                self._space(where).rules = nft.digest(ruleset)
-            case LoadRules(_, ruleset, table):
-                self.guards[table] = nft.digest(ruleset)
-            case DropRules(_, _, table):
-                self.guards.pop(table, None)
+            case LoadRules() | DropRules() | GuardTaps() | UnguardTaps() | OpenPorts():
+                self._take_rules(step)
             case StartDhcp():
                 self.dhcp = True
             case _:
                 raise AssertionError(step)
+
+    def _take_rules(self, step: LoadRules | DropRules | GuardTaps | UnguardTaps | OpenPorts) -> None:
+        was = self.firewall
+        match step:
+            case LoadRules(where, ruleset) if where != ROOT:
+                self._space(where).rules = nft.digest(ruleset)
+            case LoadRules(_, ruleset, "bridge"):
+                self.guarded.clear()
+                self.firewall = dataclasses.replace(was, bridge=nft.digest(ruleset))
+            case LoadRules(_, ruleset):
+                self.firewall = dataclasses.replace(was, inet=nft.digest(ruleset), ports=frozenset())
+            case DropRules(_, _, table):
+                self.firewall = dataclasses.replace(was, former=was.former - {table})
+            case GuardTaps(guards):
+                if not was.bridge:
+                    raise KernelRefused(action=step.describe(), problem="there is no such table")
+                self.guarded.update({guard.device: guard.digest for guard in guards})
+            case UnguardTaps(devices):
+                for device in devices:
+                    self.guarded.pop(device, None)
+            case OpenPorts(new, old):
+                self.firewall = dataclasses.replace(was, ports=(was.ports - {*old}) | {*new})
 
     def _take_planetary(self, step: StartYggdrasil | StopYggdrasil | DialPeer) -> None:
         match step:
@@ -268,8 +322,7 @@ class FakeHost:
             case DropTunnel(link):
                 self.tunnels.pop(link, None)
                 for space in self.spaces.values():
-                    space.links.pop(link, None)
-                    space.routes = {route for route in space.routes if route.link != link}
+                    space.forget(link)
             case ConfigureTunnel(link):
                 self.tunnels[link] = _configured(self.tunnels[link], step)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from zos.model import names
 from zos.networkd import check, model, nft, places
 from zos.networkd.api.types import Network, Place, Tap
+from zos.networkd.guard import Guard
 from zos.networkd.model import (
     Address,
     Desired,
@@ -18,10 +19,10 @@ from zos.networkd.model import (
     Route,
     Space,
 )
-from zos.networkd.place import Part, tap_link
+from zos.networkd.place import Part, guard, tap_link
 
 
-def desired(record: NetworkRecord, taps: Iterable[Tap]) -> Desired:
+def desired(record: NetworkRecord, taps: Collection[Tap]) -> Desired:
     """The network resource of a record, with the taps in it."""
     network = record.network
     parts = _parts(network)
@@ -32,6 +33,7 @@ def desired(record: NetworkRecord, taps: Iterable[Tap]) -> Desired:
         inner=_inner(record, parts.values(), nft.digest(ruleset)),
         ruleset=ruleset,
         tunnel=_tunnel(network),
+        guards=_guards(network, parts, taps),
         pairs={model.exit(network.id): model.OUT} | {k: v for part in parts.values() for k, v in part.pairs.items()},
     )
 
@@ -62,7 +64,12 @@ def _root(record: NetworkRecord, parts: dict[Place, Part], taps: Iterable[Tap]) 
     bridges = {place.place: place.bridge(id) for place in places.in_network()}
     links |= {model.tap(tap.id): tap_link(bridges[tap.place]) for tap in taps if tap.place in parts}
     route = Route(f"{model.exit_address6(record.slot)}/128", model.exit(id), ipv6=True)
-    return Space(links=links, routes=frozenset({route}))
+    return Space(links=links, routes=frozenset({route}), sysctls=model.strict(model.exit(id)))
+
+
+def _guards(network: Network, parts: dict[Place, Part], taps: Iterable[Tap]) -> tuple[Guard, ...]:
+    found = {place.place: place for place in places.in_network()}
+    return tuple(guard(tap, found[tap.place].info(tap, network, None).addresses) for tap in taps if tap.place in parts)
 
 
 def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str) -> Space:
@@ -90,7 +97,10 @@ def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str) -> Space:
     for part in parts:
         links |= part.inner.links
         routes |= part.inner.routes
-    return Space(links=links, routes=frozenset(routes), sysctls=model.FORWARDING, rules=rules)
+    routed = [name for name, link in links.items() if link.kind is LinkKind.VETH]
+    sysctls = model.FORWARDING | model.reticent(model.namespace(network.id))
+    sysctls |= {key: value for name in routed for key, value in model.strict(name).items()}
+    return Space(links=links, routes=frozenset(routes), sysctls=sysctls, rules=rules)
 
 
 def _tunnel(network: Network) -> DesiredTunnel:

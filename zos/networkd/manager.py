@@ -17,12 +17,13 @@ from zos.errors import Kind, ZosError
 from zos.networkd import check, layout, model, node, places
 from zos.networkd.api.errors import NoSuchNetwork
 from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
+from zos.networkd.firewall_manager import Firewall
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Link, NetworkRecord, Observed
 from zos.networkd.node import DesiredNode, NicKind, Public
 from zos.networkd.place import InNetwork
 from zos.networkd.plan import plan
-from zos.networkd.steps import DropLinks
+from zos.networkd.steps import DropLinks, UnguardTaps
 from zos.networkd.taps import TapStore
 from zos.runtime.ledger import Ledger
 
@@ -42,6 +43,7 @@ class NetworkManager:
         taps: TapStore,
         publics: Ledger[Public],
         own: DesiredNode,
+        firewall: Firewall,
         wake: Callable[[], None],
     ) -> None:
         self._host = host
@@ -49,6 +51,8 @@ class NetworkManager:
         self._taps = taps
         self._publics = publics
         self._own = own
+        self._firewall = firewall
+        firewall.follow(self.public, lambda: frozenset(record.network.listen_port for record in self._all()))
         self._wake = wake
         self._places: dict[Place, InNetwork] = {place.place: place for place in places.in_network()}
         self._locks: dict[NetId, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -164,6 +168,7 @@ class NetworkManager:
             raise failures[0]
 
     async def _make_node(self) -> None:
+        await self._firewall.reconcile()
         own = dataclasses.replace(self._own, public=self.public())
         await self._host.apply(node.plan(own, await self._host.observe_node()))
 
@@ -174,6 +179,9 @@ class NetworkManager:
         alone = tuple(sorted(name for name in strays if not observed[name].master))
         if alone:
             await self._host.apply((DropLinks(alone),))
+        guards = await self._host.guards() - self._taps.devices()
+        if guards:
+            await self._host.apply((UnguardTaps(tuple(sorted(guards))),))
 
     async def _make(self, id: NetId) -> Observed:
         """One network as desired, or gone; returns how it stands now."""
@@ -182,12 +190,16 @@ class NetworkManager:
         devices = [model.tap(tap.id) for tap in taps]
         desired = layout.desired(record, taps) if record is not None else None
         try:
+            if desired is not None:
+                await self._firewall.open_ports()
             observed = await self._host.observe(id, devices)
             steps = plan(desired, observed, id)
             if steps:
                 log.info("network %s: %d steps", id, len(steps))
                 await self._host.apply(steps)
                 observed = await self._host.observe(id, devices)
+            if desired is None:
+                await self._firewall.open_ports()
         except ZosError as err:
             self._troubles[id] = err.explain()
             raise

@@ -21,6 +21,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from zos.networkd.api.types import Backend, NetId, Network, PeerInfo, TapId
+from zos.networkd.guard import Guard
 
 UPLINK_BRIDGE = "zos"
 PLANETARY_BRIDGE = "br-ygg"
@@ -173,7 +174,10 @@ class Link:
     mtu: int = 0
     """0: any."""
     addresses: frozenset[Address] = frozenset()
-    ipv6: bool = True
+    silent: bool = False
+    """The node itself speaks nothing on it."""
+    guard: str = ""
+    """Observed only, for a tap: the digest of its guard."""
     mac: str = ""
     """Set when the link is created; empty: random."""
     rx: int = 0
@@ -190,6 +194,35 @@ class Space:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     rules: str = ""
     """The digest of our nft table; empty when there is none."""
+
+
+SILENCE = {
+    "net/ipv6/conf/{}/disable_ipv6": "1",
+    "net/ipv4/conf/{}/arp_ignore": "8",
+    "net/ipv4/conf/{}/forwarding": "0",
+    "net/ipv4/conf/{}/rp_filter": "1",
+    # A frame to one of the bridge's own group addresses (LLDP) enters by the port itself, past all rules for bridges.
+    "net/ipv4/conf/{}/drop_unicast_in_l2_multicast": "1",
+}
+"""Kernel parameters of a link on which the node speaks nothing."""
+
+
+def strict(link: str) -> dict[str, str]:
+    """Kernel parameters of a tenant's routed link: it learns no routes, and takes only sources that it leads to."""
+    return {
+        f"net/ipv4/conf/{link}/rp_filter": "1",
+        f"net/ipv4/conf/{link}/accept_redirects": "0",
+        f"net/ipv6/conf/{link}/accept_redirects": "0",
+        f"net/ipv6/conf/{link}/accept_ra": "0",
+    }
+
+
+def reticent(link: str) -> dict[str, str]:
+    """Kernel parameters of a link that answers ARP for its own addresses alone.
+
+    Not for a link whose address has a peer: the kernel would compare what is asked for with the peer's.
+    """
+    return {f"net/ipv4/conf/{link}/arp_ignore": "1"}
 
 
 FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
@@ -258,6 +291,8 @@ class Desired:
     tunnel: DesiredTunnel
     pairs: Mapping[str, str]
     """Pairs of links: the end in the root namespace, and the inner one."""
+    guards: tuple[Guard, ...] = ()
+    """One per tap."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The firewall's text: one table in the root namespace, one in each network resource. Pure.
+"""The text of nft tables, and the firewall of a network resource. Pure.
 
 A ruleset comes into force in one transaction. The table's comment is a digest of its text: nft prints rules in its own
 normal form, so the text itself cannot be compared.
@@ -7,26 +7,14 @@ normal form, so the text itself cannot be compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from zos.networkd.api.types import Network
-from zos.networkd.model import (
-    EXIT6_NET,
-    EXIT_NET,
-    OUT,
-    UPLINK_BRIDGE,
-    WG_MTU,
-    namespace,
-    tunnel,
-)
+from zos.networkd.model import OUT, WG_MTU, namespace, tunnel
 
 TABLE = "zos"
 _SMTP = 25
 _TCP_HEADERS = 40
 TCP6_HEADERS = 60
-_LAN4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")))
-_LAN6 = IPv6Network("fc00::/7")
 
 
 def digest(ruleset: str) -> str:
@@ -86,66 +74,3 @@ def resource(network: Network, prerouting: str = "", forward: str = "") -> str:
     oifname "{OUT}" masquerade random,fully-random
   }}
 """)
-
-
-def root(uplink_prefixes: Iterable[str], input: str = "", forward: str = "") -> str:
-    """The rules of the root namespace, with the lines that places of the node add at the head of two chains.
-
-    Tenants get out through the uplink, and reach nothing else. `uplink_prefixes` are the networks that the uplink is
-    in: those of them that are private are the farmer's LAN, which tenants do not reach. (A public prefix is the
-    Internet already.)
-    """
-    four, six = _lan(uplink_prefixes)
-    return table(f"""\
-  set lan4 {{
-    type ipv4_addr
-    flags interval
-    auto-merge
-{_elements(four)}  }}
-  set lan6 {{
-    type ipv6_addr
-    flags interval
-    auto-merge
-{_elements(six)}  }}
-  chain prerouting {{
-    type filter hook prerouting priority mangle; policy accept;
-    iifname != "x-*" accept
-    ip6 saddr {{ ::, fe80::/10 }} accept
-    fib saddr . iif oif missing counter drop
-  }}
-  chain input {{
-    type filter hook input priority filter; policy accept;
-{input}    iifname "x-*" goto untrusted
-  }}
-  chain untrusted {{
-    ct state established,related accept
-    meta l4proto {{ icmp, ipv6-icmp }} accept
-    counter drop
-  }}
-  chain forward {{
-    type filter hook forward priority filter; policy accept;
-{forward}    iifname != "x-*" oifname != "x-*" accept
-    ct state established,related accept
-    ct state invalid drop
-    oifname "x-*" counter drop
-    oifname != "{UPLINK_BRIDGE}" counter drop
-    ip daddr @lan4 counter drop
-    ip6 daddr @lan6 counter drop
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    oifname "{UPLINK_BRIDGE}" ip saddr {EXIT_NET} masquerade random,fully-random
-    oifname "{UPLINK_BRIDGE}" ip6 saddr {EXIT6_NET} masquerade random,fully-random
-  }}
-""")
-
-
-def _lan(prefixes: Iterable[str]) -> tuple[list[str], list[str]]:
-    networks = sorted({str(ip_network(prefix, strict=False)) for prefix in prefixes})
-    four = [text for text in networks if ":" not in text and any(IPv4Network(text).subnet_of(lan) for lan in _LAN4)]
-    six = [text for text in networks if ":" in text and IPv6Network(text).subnet_of(_LAN6)]
-    return four, six
-
-
-def _elements(members: list[str]) -> str:
-    return f"    elements = {{ {', '.join(members)} }}\n" if members else ""

@@ -1,4 +1,4 @@
-"""The node's own part: its uplink as port of the bridge `zos`, forwarding, the firewall around tenants. Pure.
+"""The node's own part: its uplink as port of the bridge `zos`, and forwarding. Pure.
 
 The uplink's addresses and routes move to the bridge in an order in which one of the two always has them. When the
 daemon ends after any of the steps, the next plan goes on from there.
@@ -6,12 +6,11 @@ daemon ends after any of the steps, the next plan goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_interface
 
-from zos.networkd import nft, places
 from zos.networkd.api.errors import NoUplink
 from zos.networkd.api.types import PublicConfig
 from zos.networkd.model import FORWARDING, UPLINK_BRIDGE, Address, Route, is_tap, owner
@@ -20,12 +19,11 @@ from zos.networkd.steps import (
     AddAddress,
     Attach,
     CreateBridge,
-    DisableIPv6,
     DropAddress,
-    LoadRules,
     PutRoute,
     SetSysctl,
     SetUp,
+    Silence,
     StartDhcp,
     Step,
 )
@@ -36,6 +34,16 @@ SYSCTLS = {
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/bridge/bridge-nf-call-ip6tables": "0",
     "net/bridge/bridge-nf-call-arptables": "0",
+    # The stricter of `all` and the link holds, so the links' own say what is.
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/all/accept_redirects": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/all/accept_source_route": "0",
+    f"net/ipv4/conf/{UPLINK_BRIDGE}/rp_filter": "2",
+    # Addresses towards tenants are not answered for on the farmer's LAN.
+    f"net/ipv4/conf/{UPLINK_BRIDGE}/arp_ignore": "1",
+    f"net/ipv4/conf/{UPLINK_BRIDGE}/accept_redirects": "0",
+    f"net/ipv6/conf/{UPLINK_BRIDGE}/accept_redirects": "0",
     # A node that forwards learns its own default route from router advertisements only at 2.
     f"net/ipv6/conf/{UPLINK_BRIDGE}/accept_ra": "2",
 }
@@ -65,7 +73,9 @@ class Nic:
     """Global ones with a lifetime, by DHCP or router advertisement."""
     routes: frozenset[Route] = frozenset()
     """Routes that were added (not the kernel's own)."""
-    ipv6: bool = True
+    on_link: frozenset[str] = frozenset()
+    """Prefixes whose hosts are reached without a router."""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,6 @@ class ObservedNode:
     nics: Mapping[str, Nic] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     """Only those that this kernel has."""
-    rules: str = ""
     dhcp: bool = False
     """A DHCP client of ours runs on the bridge."""
     busy: frozenset[int] = frozenset()
@@ -118,6 +127,14 @@ def choose(desired: DesiredNode, nics: Mapping[str, Nic]) -> str | None:
         return (not any(route.dest == "default" for route in nic.routes), not nic.addresses, name)
 
     return min(live, key=rank, default=None)
+
+
+def choose_or_none(desired: DesiredNode, nics: Mapping[str, Nic]) -> str:
+    """The uplink; empty when there is none."""
+    try:
+        return choose(desired, nics) or ""
+    except NoUplink:
+        return ""
 
 
 def _cards(nics: Mapping[str, Nic]) -> list[str]:
@@ -152,15 +169,6 @@ def _plan(desired: DesiredNode, observed: ObservedNode) -> Iterator[Step]:
         known = key in observed.sysctls or (bridge is None and f"/{UPLINK_BRIDGE}/" in key)
         if known and observed.sysctls.get(key) != value:
             yield SetSysctl(ROOT, key, value)
-    ruleset = rules(addresses | (bridge.leased if bridge else frozenset()))
-    if nft.digest(ruleset) != observed.rules:
-        yield LoadRules(ROOT, nft.replacing(ruleset) if observed.rules else ruleset)
-
-
-def rules(uplink_prefixes: Iterable[str]) -> str:
-    """The firewall of the root namespace."""
-    lines = [place.root_rules() for place in places.on_node()]
-    return nft.root(uplink_prefixes, "".join(one for one, _ in lines), "".join(one for _, one in lines))
 
 
 def _addresses(desired: DesiredNode, nic: Nic, bridge: Nic | None) -> frozenset[str]:
@@ -200,5 +208,5 @@ def _uplink(desired: DesiredNode, name: str, nic: Nic, bridge: Nic | None) -> It
         yield SetUp(ROOT, name)
     for address in sorted(nic.addresses):
         yield DropAddress(ROOT, name, Address(address))
-    if nic.ipv6:
-        yield DisableIPv6(name)
+    if not nic.silent:
+        yield Silence(name)

@@ -14,6 +14,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from zos.networkd import model
 from zos.networkd.api.errors import AddressTaken
 from zos.networkd.api.types import NetId, Network, Place, Tap, TapInfo, TapRoute
+from zos.networkd.guard import Guard
 from zos.networkd.model import Link, LinkKind, Space
 from zos.networkd.planetary import PlanetaryIdentity
 
@@ -88,16 +89,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A bridge in the root namespace, the taps on it, and the rules that guard them."""
+    """A bridge in the root namespace, the taps on it, and their guards."""
 
     bridge: str
-    table: str
-    """The name of their nft table, which is of the bridge family."""
     link: Link | None = None
     """The bridge as desired; None: it goes, unless it is not ours."""
-    taps: frozenset[str] = frozenset()
-    ruleset: str = ""
-    """The text of the table; empty: it goes."""
+    guards: tuple[Guard, ...] = ()
+    """One per tap."""
     owns_bridge: bool = True
     """False for a bridge that is there without taps too (the uplink's); it is neither made nor removed here."""
 
@@ -106,7 +104,6 @@ class OnNode(TapPlace, Generic[S]):
     """A place on a bridge of the node; S is what must be known before a tap can be made (keys, addresses)."""
 
     bridge: ClassVar[str]
-    table: ClassVar[str]
     owns_bridge: ClassVar[bool] = True
     """See `Segment`."""
 
@@ -132,16 +129,23 @@ class OnNode(TapPlace, Generic[S]):
 
     def nothing(self) -> Segment:
         """What is to be there without taps on a node that does not offer this place."""
-        return Segment(self.bridge, self.table, owns_bridge=self.owns_bridge)
+        return Segment(self.bridge, owns_bridge=self.owns_bridge)
 
     def root_rules(self) -> tuple[str, str]:
-        """Lines for the chains `input` and `forward` of the root namespace's table."""
+        """Lines for the chains `input` and `forward` of the root namespace's table, which drop by default."""
         return "", ""
 
 
 def tap_link(bridge: str) -> Link:
     """A tap as it should be; the node itself answers nothing on it."""
-    return Link(LinkKind.TAP, master=bridge, ipv6=False)
+    return Link(LinkKind.TAP, master=bridge, silent=True)
+
+
+def guard(tap: Tap, addresses: Iterable[str], *, node: bool = False) -> Guard:
+    """The guard of a tap whose guest has these addresses, with or without prefix."""
+    plain = [text.partition("/")[0] for text in addresses]
+    four = next((text for text in plain if ":" not in text), "")
+    return Guard(model.tap(tap.id), tap.mac, four, tuple(text for text in plain if ":" in text), node)
 
 
 def describe_tap(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from zos.networkd import model, nft
+from zos.networkd import firewall, model, nft
 from zos.networkd.api.errors import PortTaken
 from zos.networkd.api.types import MYCELIUM_DEVICE, NetId
 from zos.networkd.model import (
@@ -34,9 +34,7 @@ from zos.networkd.steps import (
     CreateTun,
     CreateTunnel,
     CreateVeth,
-    DisableIPv6,
     DropAddress,
-    DropLinks,
     DropNamespace,
     DropRoute,
     DropTun,
@@ -47,6 +45,7 @@ from zos.networkd.steps import (
     SetMtu,
     SetSysctl,
     SetUp,
+    Silence,
     Step,
 )
 
@@ -74,9 +73,7 @@ def _drop(observed: Observed, id: NetId) -> Iterator[Step]:
     # The namespace first: it takes one end of each pair along, which makes the rest cheaper.
     if observed.inner is not None:
         yield DropNamespace(model.namespace(id))
-    left = tuple(sorted(link for link in observed.root.links if link != wg))
-    if left:
-        yield DropLinks(left)
+    yield from firewall.drop_links((link for link in observed.root.links if link != wg), observed.root.links)
 
 
 def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
@@ -85,18 +82,19 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
     pairs = desired.pairs
     gone = _surplus(desired, observed, inner, pairs)
     root = _without(observed.root, gone)
-    if gone:
-        yield DropLinks(tuple(sorted(gone)))
+    yield from firewall.drop_links(gone, observed.root.links)
+    yield from firewall.guard_taps(desired.guards, root.links)
     if observed.inner is None:
         yield CreateNamespace(name)
     for link, wanted in desired.root.links.items():
         if link not in root.links:
             yield _create(link, wanted, name, pairs, desired.inner)
-    yield from _sysctls(name, desired.inner, inner)
+    fresh = {link for link in pairs if link not in root.links}
+    yield from _sysctls(ROOT, desired.root, root, fresh)
+    yield from _sysctls(name, desired.inner, inner, {pairs[link] for link in fresh})
     if desired.inner.rules != inner.rules:
         yield LoadRules(name, nft.replacing(desired.ruleset) if inner.rules else desired.ruleset)
-    fresh = {pairs[link] for link in pairs if link not in root.links}
-    inside = _without(inner, fresh)
+    inside = _without(inner, {pairs[link] for link in fresh})
     wg, my = model.tunnel(desired.id), MYCELIUM_DEVICE
     if my in desired.inner.links and my not in inside.links:
         yield CreateTun(name, my)
@@ -115,6 +113,7 @@ def _without(space: Space, links: set[str]) -> Space:
     return Space(
         {link: seen for link, seen in space.links.items() if link not in links},
         frozenset(route for route in space.routes if route.link not in links),
+        space.sysctls,
     )
 
 
@@ -146,8 +145,8 @@ def _links(where: str, desired: Iterable[tuple[str, Link]], observed: Space) -> 
 
 
 def _link(where: str, link: str, desired: Link, observed: Link) -> Iterator[Step]:
-    if not desired.ipv6 and observed.ipv6:
-        yield DisableIPv6(link)
+    if desired.silent and not observed.silent:
+        yield Silence(link)
     if desired.master and desired.master != observed.master:
         yield Attach(link, desired.master)
     if desired.mtu and desired.mtu != observed.mtu:
@@ -161,9 +160,10 @@ def _link(where: str, link: str, desired: Link, observed: Link) -> Iterator[Step
         yield SetUp(where, link)
 
 
-def _sysctls(where: str, desired: Space, observed: Space) -> Iterator[Step]:
+def _sysctls(where: str, desired: Space, observed: Space, fresh: set[str]) -> Iterator[Step]:
+    """Parameters that differ; those of links that are new are not yet as observed."""
     for key, value in desired.sysctls.items():
-        if observed.sysctls.get(key) != value:
+        if observed.sysctls.get(key) != value or any(f"/{link}/" in key for link in fresh):
             yield SetSysctl(where, key, value)
 
 

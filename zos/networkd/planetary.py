@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ LISTEN = ("tcp://[::]:9943", "tls://[::]:9944")
 LOCAL_PORT = 9945
 """Where neighbours that were found by multicast connect to. The three ports are those of the grid's nodes."""
 MTU = 65535
+_PORT = re.compile(r":([0-9]{1,5})(?:[/?]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,12 @@ def plan(desired: DesiredYggdrasil | None, observed: ObservedYggdrasil) -> tuple
     if observed.config != digest(config):
         return (StartYggdrasil(config),)
     return tuple(DialPeer(peer) for peer in desired.peers if stripped(peer) not in observed.peers)
+
+
+def listening(uris: Iterable[str]) -> tuple[str, ...]:
+    """The ports where others connect to, as `tcp/9943`; a URI that names none is left out."""
+    found = (match.group(1) for uri in uris if (match := _PORT.search(uri)))
+    return tuple(sorted({f"tcp/{port}" for port in found if 0 < int(port) < 65536}))
 
 
 def stripped(uri: str) -> str:

@@ -1,4 +1,4 @@
-"""What to do so that a bridge of the node, its taps and the rules that guard them become as desired. Pure."""
+"""What to do so that a bridge of the node, its taps and their guards become as desired. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
-from zos.networkd import nft
+from zos.networkd import firewall
 from zos.networkd.model import Link, LinkKind
 from zos.networkd.place import Segment, tap_link
 from zos.networkd.steps import (
@@ -15,12 +15,9 @@ from zos.networkd.steps import (
     Attach,
     CreateBridge,
     CreateTap,
-    DisableIPv6,
     DropAddress,
-    DropLinks,
-    DropRules,
-    LoadRules,
     SetUp,
+    Silence,
     Step,
 )
 
@@ -31,8 +28,6 @@ class ObservedSegment:
 
     links: Mapping[str, Link] = field(default_factory=dict)
     """The bridge, the taps on it and those that were asked about."""
-    rules: str = ""
-    """The digest of the table; empty when there is none."""
 
 
 def plan(desired: Segment, observed: ObservedSegment) -> tuple[Step, ...]:
@@ -42,33 +37,22 @@ def plan(desired: Segment, observed: ObservedSegment) -> tuple[Step, ...]:
 
 def _plan(desired: Segment, observed: ObservedSegment) -> Iterator[Step]:
     wanted = {desired.bridge: desired.link} if desired.link is not None else {}
-    wanted |= {device: tap_link(desired.bridge) for device in sorted(desired.taps)}
+    wanted |= {guard.device: tap_link(desired.bridge) for guard in sorted(desired.guards, key=lambda one: one.device)}
     gone = {name for name, seen in observed.links.items() if name not in wanted or wanted[name].kind is not seen.kind}
     if not desired.owns_bridge:
         gone.discard(desired.bridge)
-    if gone:
-        yield DropLinks(tuple(sorted(gone)))
+    yield from firewall.drop_links(gone, observed.links)
     links = {name: seen for name, seen in observed.links.items() if name not in gone}
-    # A tap never stands there unguarded.
-    yield from _rules(desired, observed)
+    yield from firewall.guard_taps(desired.guards, observed.links)
     for name, link in wanted.items():
         if name not in links:
             yield CreateBridge(name, link.mac) if link.kind is LinkKind.BRIDGE else CreateTap(name)
         yield from _link(name, link, links.get(name, Link(link.kind, up=False)))
 
 
-def _rules(desired: Segment, observed: ObservedSegment) -> Iterator[Step]:
-    if not desired.ruleset:
-        if observed.rules:
-            yield DropRules(ROOT, "bridge", desired.table)
-    elif nft.digest(desired.ruleset) != observed.rules:
-        replacing = nft.replacing(desired.ruleset, "bridge", desired.table)
-        yield LoadRules(ROOT, replacing if observed.rules else desired.ruleset, desired.table)
-
-
 def _link(name: str, desired: Link, observed: Link) -> Iterator[Step]:
-    if not desired.ipv6 and observed.ipv6:
-        yield DisableIPv6(name)
+    if desired.silent and not observed.silent:
+        yield Silence(name)
     if desired.master and desired.master != observed.master:
         yield Attach(name, desired.master)
     for address in sorted(observed.addresses - desired.addresses):

@@ -10,6 +10,7 @@ from typing import Any
 from zos.errors import ZosError
 from zos.networkd import model, places
 from zos.networkd.api.types import Place, Tap, TapInfo
+from zos.networkd.firewall_manager import Firewall
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Link
 from zos.networkd.place import Node, OnNode, Segment
@@ -22,8 +23,9 @@ log = logging.getLogger("zos.networkd")
 class SegmentManager:
     """The bridges of the node that tenants share."""
 
-    def __init__(self, host: Host, taps: TapStore, node: Node) -> None:
+    def __init__(self, host: Host, taps: TapStore, node: Node, firewall: Firewall) -> None:
         self._host = host
+        self._firewall = firewall
         self._taps = taps
         self._node = node
         self._places = {place.place: place for place in places.on_node()}
@@ -78,12 +80,14 @@ class SegmentManager:
     async def _make(self, place: OnNode[Any]) -> ObservedSegment:
         desired = await self._desired(place)
         try:
-            observed = await self._host.observe_segment(desired.bridge, desired.table, desired.taps)
+            if desired.guards:
+                await self._firewall.require()
+            observed = await self._host.observe_segment(desired.bridge, [guard.device for guard in desired.guards])
             steps = plan(desired, observed)
             if steps:
                 log.info("%s: %d steps", desired.bridge, len(steps))
                 await self._host.apply(steps)
-                observed = await self._host.observe_segment(desired.bridge, desired.table, desired.taps)
+                observed = await self._host.observe_segment(desired.bridge, [guard.device for guard in desired.guards])
         except ZosError as err:
             self._troubles[place.place] = err.explain()
             raise

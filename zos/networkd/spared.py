@@ -9,6 +9,7 @@ from typing import Any
 
 from zos.networkd import model
 from zos.networkd.api.types import NetId
+from zos.networkd.firewall import ObservedFirewall
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Link, Observed
 from zos.networkd.segment import ObservedSegment
@@ -24,13 +25,22 @@ class SparingHost:
     for is shown then, and goes. Everything else is the host's own.
     """
 
-    def __init__(self, host: Host, clock: Clock, seconds: float, recorded: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        clock: Clock,
+        seconds: float,
+        recorded: Callable[[], Collection[str]],
+        ports: Callable[[], Collection[int]],
+    ) -> None:
         self._host = host
         self._recorded = recorded
+        self._recorded_ports = ports
         self._clock = clock
         self._until = clock.monotonic() + seconds
         self._networks: frozenset[NetId] = frozenset()
         self._taps: frozenset[str] = frozenset()
+        self._ports: frozenset[int] = frozenset()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._host, name)
@@ -39,6 +49,7 @@ class SparingHost:
         """Look once what is there without a record."""
         self._networks = await self._host.networks() - {NetId(id) for id in networks}
         self._taps = frozenset((await self._host.taps()).keys() - set(self._recorded()))
+        self._ports = (await self._host.observe_firewall()).ports
         if self._networks or self._taps:
             things = ", ".join(sorted([*self._networks, *self._taps]))
             log.warning("%s are there and have no record: they are spared for a while", things)
@@ -58,8 +69,16 @@ class SparingHost:
         links = _without(observed.root.links, self._spared())
         return dataclasses.replace(observed, root=dataclasses.replace(observed.root, links=links))
 
-    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
-        observed = await self._host.observe_segment(bridge, table, taps)
+    async def guards(self) -> frozenset[str]:
+        return await self._host.guards() - self._spared()
+
+    async def observe_firewall(self) -> ObservedFirewall:
+        observed = await self._host.observe_firewall()
+        spared = self._ports - set(self._recorded_ports()) if self._clock.monotonic() < self._until else frozenset()
+        return dataclasses.replace(observed, ports=observed.ports - spared)
+
+    async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        observed = await self._host.observe_segment(bridge, taps)
         return dataclasses.replace(observed, links=_without(observed.links, self._spared()))
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from zos.networkd.guard import Guard
 from zos.networkd.model import Address, Route
-from zos.networkd.nft import TABLE
 
 ROOT = ""
 """The name of the root namespace in steps."""
@@ -140,13 +140,13 @@ class DropLinks(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DisableIPv6(Step):
-    """Have the node answer nothing on this link by IPv6."""
+class Silence(Step):
+    """Have the node speak nothing on this link: no IPv6, no answers to ARP, no routing (see `model.SILENCE`)."""
 
     link: str
 
     def describe(self) -> str:
-        return f"disable IPv6 on {self.link}"
+        return f"silence {self.link}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,15 +253,16 @@ class StartDhcp(Step):
 
 @dataclass(frozen=True, slots=True)
 class LoadRules(Step):
-    """Bring a nft table of ours into force, in one transaction."""
+    """Bring our nft table of a family into force, in one transaction."""
 
     namespace: str
     ruleset: str
-    table: str = TABLE
-    """Its name; the text says it too."""
+    family: str = "inet"
+    """The text says it too."""
 
     def describe(self) -> str:
-        return f"load rules{_inside(self.namespace)}"
+        bridges = " for bridges" if self.family == "bridge" else ""
+        return f"load rules{bridges}{_inside(self.namespace)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,37 @@ class DropRules(Step):
 
     def describe(self) -> str:
         return f"drop rules {self.table}{_inside(self.namespace)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardTaps(Step):
+    """Put guards of taps in force, all at once; a tap need not be there yet."""
+
+    guards: tuple[Guard, ...]
+
+    def describe(self) -> str:
+        return f"guard {' '.join(guard.device for guard in self.guards)}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnguardTaps(Step):
+    """Remove the guards of taps; such a tap sends nothing."""
+
+    devices: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"remove the guards of {' '.join(self.devices)}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPorts(Step):
+    """Open UDP ports of the node to tenants' WireGuard peers, and close others."""
+
+    open: tuple[int, ...]
+    close: tuple[int, ...] = ()
+
+    def describe(self) -> str:
+        return f"open ports {self.open} and close {self.close}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,14 @@ class BadPublicConfig(ZosError):
     hint = "the farmer sets it on the chain, as an address with its prefix (and a gateway without)"
 
 
+class NoFirewall(ZosError):
+    """The node's own firewall cannot be loaded, so nothing of a tenant is made."""
+
+    reason = "networkd.no_firewall"
+    status = Status.UNAVAILABLE
+    text = "the node's firewall is not in force: {problem}"
+
+
 class NoUplink(ZosError):
     """The node has no link to the outside."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.host import nsthread, rtnl, tuntap
 from zos.networkd.host.netlink import Message, Netlink
+from zos.networkd.model import SILENCE
 from zos.networkd.steps import (
     AddAddress,
     Attach,
@@ -17,7 +18,6 @@ from zos.networkd.steps import (
     CreateTap,
     CreateTun,
     CreateVeth,
-    DisableIPv6,
     DropAddress,
     DropLinks,
     DropRoute,
@@ -26,6 +26,7 @@ from zos.networkd.steps import (
     SetMtu,
     SetSysctl,
     SetUp,
+    Silence,
     Step,
 )
 
@@ -69,8 +70,8 @@ def _act(nl: Netlink, step: Step, known: dict[str, int]) -> None:
         case DropLinks(links):
             known.clear()
             _drop_links(nl, links)
-        case DisableIPv6(link):
-            _disable_ipv6(link)
+        case Silence(link):
+            _silence(link)
         case Attach(link, bridge):
             nl.do(rtnl.change_link(_index(nl, link, known), master=_index(nl, bridge, known)))
         case SetMtu(link=link, mtu=mtu):
@@ -99,10 +100,11 @@ def _create_veth(nl: Netlink, step: CreateVeth) -> None:
         os.close(file)
 
 
-def _disable_ipv6(link: str) -> None:
-    knob = SYSCTL / "net/ipv6/conf" / link / "disable_ipv6"
-    if knob.exists():  # a kernel without IPv6 has none
-        knob.write_text("1")
+def _silence(link: str) -> None:
+    for key, value in SILENCE.items():
+        knob = SYSCTL / key.format(link)
+        if knob.exists():  # a kernel without IPv6 has not all
+            knob.write_text(value)
 
 
 def _drop_links(nl: Netlink, links: Sequence[str]) -> None:

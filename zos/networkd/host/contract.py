@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from zos.networkd.api.types import NetId
+from zos.networkd.firewall import ObservedFirewall
 from zos.networkd.model import Link, Observed
 from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
@@ -34,8 +35,14 @@ class Host(Protocol):
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network; empty when nothing."""
 
-    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
-        """A bridge of the node, with the taps on it and those named, and the bridge-family table that guards them."""
+    async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        """A bridge of the node, with the taps on it and those named."""
+
+    async def observe_firewall(self) -> ObservedFirewall:
+        """The tables of the root namespace."""
+
+    async def guards(self) -> frozenset[str]:
+        """All our taps that have a guard, whether they are there or not."""
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
         """The yggdrasil process."""

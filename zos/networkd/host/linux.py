@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from zos.networkd import model
+from zos.networkd import firewall, model
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
+from zos.networkd.firewall import ObservedFirewall
 from zos.networkd.host import act, dhcp, nftables, nsthread, observe, processes, wireguard, yggdrasil
 from zos.networkd.model import Link, Observed
 from zos.networkd.node import ObservedNode
@@ -24,11 +25,14 @@ from zos.networkd.steps import (
     DropNamespace,
     DropRules,
     DropTunnel,
+    GuardTaps,
     LoadRules,
+    OpenPorts,
     StartDhcp,
     StartYggdrasil,
     Step,
     StopYggdrasil,
+    UnguardTaps,
 )
 from zos.runtime.proc import ProgramFailed
 
@@ -40,10 +44,13 @@ _NOT_NETLINK: tuple[type[Step], ...] = (
     DropNamespace,
     DropRules,
     DropTunnel,
+    GuardTaps,
     LoadRules,
+    OpenPorts,
     StartDhcp,
     StartYggdrasil,
     StopYggdrasil,
+    UnguardTaps,
 )
 """Steps that start programs or move between namespaces; each is awaited alone."""
 
@@ -91,10 +98,17 @@ class LinuxHost:
         """What this machine lacks for the planetary network; empty when nothing."""
         return yggdrasil.problem()
 
-    async def observe_segment(self, bridge: str, table: str, taps: Iterable[str] = ()) -> ObservedSegment:
-        """A bridge of the node, with the taps on it and those named, and the bridge-family table that guards them."""
-        links, rules = await nsthread.run(lambda: observe.segment(bridge, table, taps))
-        return ObservedSegment(links, rules)
+    async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        """A bridge of the node, with the taps on it and those named."""
+        return ObservedSegment(await nsthread.run(lambda: observe.segment(bridge, taps)))
+
+    async def observe_firewall(self) -> ObservedFirewall:
+        """The tables of the root namespace."""
+        return await nsthread.run(observe.firewall)
+
+    async def guards(self) -> frozenset[str]:
+        """All our taps that have a guard, whether they are there or not."""
+        return frozenset(filter(model.is_tap, await nsthread.run(nftables.chains)))
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
         """The yggdrasil process."""
@@ -140,6 +154,12 @@ class LinuxHost:
                 await nftables.load(step.ruleset, step.namespace)
             case DropRules():
                 await nftables.drop(step.family, step.table, step.namespace)
+            case GuardTaps():
+                await nftables.change(firewall.guarding(step.guards))
+            case UnguardTaps():
+                await nftables.change(firewall.unguarding(step.devices))
+            case OpenPorts():
+                await nftables.change(firewall.opening(step))
             case StartYggdrasil():
                 await self._yggdrasil.start(step.config)
             case StopYggdrasil():

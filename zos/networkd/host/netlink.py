@@ -75,14 +75,19 @@ def nest(kind: int, *parts: bytes) -> bytes:
 
 
 def attrs(data: bytes) -> dict[int, bytes]:
-    """The attributes in a piece of a message."""
-    found: dict[int, bytes] = {}
+    """The attributes in a piece of a message; of equal ones the last."""
+    return dict(attr_list(data))
+
+
+def attr_list(data: bytes) -> list[tuple[int, bytes]]:
+    """The attributes in a piece of a message, in order."""
+    found: list[tuple[int, bytes]] = []
     offset = 0
     while offset + 4 <= len(data):
         length, kind = _ATTR.unpack_from(data, offset)
         if length < 4:
             break
-        found[kind & _TYPE_MASK] = data[offset + 4 : offset + length]
+        found.append((kind & _TYPE_MASK, data[offset + 4 : offset + length]))
         offset += (length + 3) & ~3
     return found
 

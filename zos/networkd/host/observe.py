@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zos.networkd import model
 from zos.networkd.api.types import NetId
+from zos.networkd.firewall import FORMER, WIREGUARD, ObservedFirewall
 from zos.networkd.host import dhcp, nftables, nsthread, rtnl
 from zos.networkd.host.act import SYSCTL
 from zos.networkd.host.netlink import Netlink
@@ -25,26 +26,26 @@ def _kind(device: Device) -> LinkKind:
     return _KINDS.get(device.kind, LinkKind.OTHER)
 
 
-def _link(device: Device, names: dict[int, str], addresses: Iterable[Address] = (), ipv6: bool = True) -> Link:
+def _link(
+    device: Device, names: dict[int, str], addresses: Iterable[Address] = (), silent: bool = False, guard: str = ""
+) -> Link:
     return Link(
         kind=_kind(device),
         master=names.get(device.master, f"#{device.master}" if device.master else ""),
         up=device.up,
         mtu=device.mtu,
         addresses=frozenset(addresses),
-        ipv6=ipv6,
+        silent=silent,
+        guard=guard,
         mac=device.mac,
         rx=device.rx,
         tx=device.tx,
     )
 
 
-def _ipv6(link: str) -> bool:
-    knob = SYSCTL / "net/ipv6/conf" / link / "disable_ipv6"
-    try:
-        return knob.read_text().strip() != "1"
-    except FileNotFoundError:
-        return False
+def _silent(link: str) -> bool:
+    wanted = {key.format(link): value for key, value in model.SILENCE.items()}
+    return all(wanted[key] == value for key, value in _sysctls(wanted).items())
 
 
 def root(id: NetId, taps: Iterable[str]) -> Space:
@@ -61,10 +62,13 @@ def root(id: NetId, taps: Iterable[str]) -> Space:
         out = found.get(model.exit(id))
         addresses = [item.address for item in rtnl.addresses(nl, out.index)] if out else []
         routes = rtnl.routes(nl, {out.index: out.name}) if out else []
+    guards = nftables.guards(filter(model.is_tap, found))
     links = {
-        name: _link(device, names, addresses if device is out else (), _ipv6(name)) for name, device in found.items()
+        name: _link(device, names, addresses if device is out else (), _silent(name), guards.get(name, ""))
+        for name, device in found.items()
     }
-    return Space(links=links, routes=frozenset(routes))
+    sysctls = _sysctls(model.strict(model.exit(id))) if out else {}
+    return Space(links=links, routes=frozenset(routes), sysctls=sysctls)
 
 
 def inner() -> Space:
@@ -78,11 +82,13 @@ def inner() -> Space:
         device.name: _link(device, names, [item.address for item in assigned if item.index == device.index])
         for device in devices
     }
-    return Space(links, frozenset(routes), _sysctls(model.FORWARDING), nftables.digest())
+    veths = [device.name for device in devices if device.kind == "veth"]
+    routed = [key for name in veths for key in (*model.strict(name), *model.reticent(name))]
+    return Space(links, frozenset(routes), _sysctls((*model.FORWARDING, *routed)), nftables.digest())
 
 
-def segment(bridge_name: str, table: str, taps: Iterable[str]) -> tuple[dict[str, Link], str]:
-    """A bridge with the taps on it and those named, and the digest of the table that guards them."""
+def segment(bridge_name: str, taps: Iterable[str]) -> dict[str, Link]:
+    """A bridge with the taps on it and those named."""
     with Netlink() as nl:
         found = {name: device for name in (bridge_name, *taps) if (device := rtnl.device(nl, name)) is not None}
         bridge = found.get(bridge_name)
@@ -92,10 +98,21 @@ def segment(bridge_name: str, table: str, taps: Iterable[str]) -> tuple[dict[str
             found |= {device.name: device for device in ports if model.is_tap(device.name)}
             assigned = [item.address for item in rtnl.addresses(nl, bridge.index)]
     names = {device.index: name for name, device in found.items()}
-    links = {
-        name: _link(device, names, assigned if device is bridge else (), _ipv6(name)) for name, device in found.items()
+    guards = nftables.guards(filter(model.is_tap, found))
+    return {
+        name: _link(device, names, assigned if device is bridge else (), _silent(name), guards.get(name, ""))
+        for name, device in found.items()
     }
-    return links, nftables.digest(table)
+
+
+def firewall() -> ObservedFirewall:
+    """The tables of the root namespace."""
+    return ObservedFirewall(
+        inet=nftables.digest(),
+        bridge=nftables.digest(family=nftables.BRIDGE),
+        ports=nftables.ports(WIREGUARD),
+        former=frozenset(name for name in FORMER if nftables.digest(name, nftables.BRIDGE)),
+    )
 
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:
@@ -125,6 +142,7 @@ def node(folder: Path) -> ObservedNode:
         names = {device.index: device.name for device in devices}
         assigned = rtnl.addresses(nl)
         routes = rtnl.routes(nl, names)
+        near = rtnl.on_link(nl, names)
     nics = {}
     for device in devices:
         own = [item for item in assigned if item.index == device.index and item.is_global]
@@ -137,10 +155,11 @@ def node(folder: Path) -> ObservedNode:
             addresses=frozenset(item.address.local for item in own if item.permanent),
             leased=frozenset(item.address.local for item in own if not item.permanent),
             routes=frozenset(route for route in routes if route.link == device.name),
-            ipv6=_ipv6(device.name),
+            on_link=frozenset(route.dest for route in near if route.link == device.name),
+            silent=_silent(device.name),
         )
     client = dhcp.runs(folder, model.UPLINK_BRIDGE)
-    return ObservedNode(nics, _sysctls(SYSCTLS), nftables.digest(), client, udp_ports())
+    return ObservedNode(nics, _sysctls(SYSCTLS), client, udp_ports())
 
 
 def _is_tenants(name: str) -> bool:

@@ -212,6 +212,16 @@ def _route(index: int, route: Route, protocol: int) -> bytes:
 
 def routes(nl: Netlink, names: dict[int, str]) -> list[Route]:
     """The unicast routes of the main table that the kernel did not add itself, for the links in `names`."""
+    return [route for protocol, route in _routes(nl, names) if protocol not in (_PROTO_KERNEL, _PROTO_RA)]
+
+
+def on_link(nl: Netlink, names: dict[int, str]) -> list[Route]:
+    """The routes of the main table to prefixes without a router, whoever added them."""
+    return [route for _, route in _routes(nl, names) if not route.via and route.dest != "default"]
+
+
+def _routes(nl: Netlink, names: dict[int, str]) -> list[tuple[int, Route]]:
+    """Unicast routes of the main table with who added them."""
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         ask = Message(netlink.GETROUTE, 0, _ROUTE.pack(family, 0, 0, 0, _TABLE_MAIN, 0, 0, 0, 0))
@@ -225,12 +235,12 @@ def routes(nl: Netlink, names: dict[int, str]) -> list[Route]:
     return found
 
 
-def _listed(body: bytes, names: dict[int, str]) -> Route | None:
+def _listed(body: bytes, names: dict[int, str]) -> tuple[int, Route] | None:
     family, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(body)
     found = attrs(body[_ROUTE.size :])
     name = names.get(as_number(found.get(_RTA_OIF)))
-    if table != _TABLE_MAIN or kind != _UNICAST or protocol in (_PROTO_KERNEL, _PROTO_RA) or name is None:
+    if table != _TABLE_MAIN or kind != _UNICAST or name is None:
         return None
     dest = f"{ip_address(found[_RTA_DST])}/{length}" if _RTA_DST in found else "default"
     via = str(ip_address(found[_RTA_GATEWAY])) if _RTA_GATEWAY in found else ""
-    return Route(dest, name, via, ipv6=family == socket.AF_INET6)
+    return protocol, Route(dest, name, via, ipv6=family == socket.AF_INET6)

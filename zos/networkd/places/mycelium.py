@@ -35,7 +35,7 @@ class MyceliumOverlay(InNetwork):
         address = Address(f"{mycelium.gateway(IPv6Network(network.mycelium))}/64")
         prerouting, forward = _rules(network.mycelium)
         return Part(
-            root={bridge: Link(LinkKind.BRIDGE, ipv6=False), port: Link(LinkKind.VETH, master=bridge, ipv6=False)},
+            root={bridge: Link(LinkKind.BRIDGE, silent=True), port: Link(LinkKind.VETH, master=bridge, silent=True)},
             inner=Space(
                 {
                     MYCELIUM_LAN: Link(LinkKind.VETH, addresses=frozenset({address}), mac=names.mac(bridge)),
@@ -76,6 +76,7 @@ def _rules(subnet: str) -> tuple[str, str]:
     before = f"""\
     iifname {{ {both} }} meta nfproto ipv4 counter drop
     iifname "{inside}" ip6 saddr != {{ {subnet}, ::, fe80::/10 }} counter drop
+    iifname "{outside}" ip6 saddr != {MYCELIUM_NET} counter drop
     iifname "{outside}" ip6 saddr {subnet} counter drop
 """
     between = f"""\

@@ -41,7 +41,7 @@ class UserNetwork(InNetwork):
             Address(f"{LINK_LOCAL_GATEWAY}/64"),
         )
         return Part(
-            root={bridge: Link(LinkKind.BRIDGE, ipv6=False), port: Link(LinkKind.VETH, master=bridge, ipv6=False)},
+            root={bridge: Link(LinkKind.BRIDGE, silent=True), port: Link(LinkKind.VETH, master=bridge, silent=True)},
             # Always the same address, so that machines need not learn their gateway again when it is built anew.
             inner=Space({lan: Link(LinkKind.VETH, addresses=frozenset(inside), mac=names.mac(lan))}),
             pairs={port: lan},

@@ -44,7 +44,7 @@ async def observed(host: FakeHost) -> Observed:
 
 
 async def test_a_network_in_the_overlay_has_its_gateway_and_a_way_out():
-    host = FakeHost()
+    host = FakeHost.walled()
     await host.apply(plan(desired(GUEST), await observed(host), ID))
     assert plan(desired(GUEST), await observed(host), ID) == ()
     space = host.spaces[f"n-{ID}"]
@@ -56,14 +56,14 @@ async def test_a_network_in_the_overlay_has_its_gateway_and_a_way_out():
 
 
 async def test_rules_are_in_force_before_the_way_is_open():
-    host = FakeHost()
+    host = FakeHost.walled()
     steps = plan(desired(), await observed(host), ID)
     rules = next(number for number, step in enumerate(steps) if isinstance(step, LoadRules))
     assert all(number > rules for number, step in enumerate(steps) if isinstance(step, SetUp))
 
 
 async def test_a_network_joins_and_leaves_the_overlay_and_the_rest_is_not_touched():
-    host = FakeHost()
+    host = FakeHost.walled()
     without = layout.desired(NetworkRecord(NETWORK, 0), (TAP,))
     await host.apply(plan(without, await observed(host), ID))
     before = await observed(host)
@@ -79,7 +79,7 @@ async def test_a_network_joins_and_leaves_the_overlay_and_the_rest_is_not_touche
 
 
 async def test_a_device_that_is_gone_is_made_again():
-    host = FakeHost()
+    host = FakeHost.walled()
     await host.apply(plan(desired(), await observed(host), ID))
     await host.apply((DropTun(f"n-{ID}", MYCELIUM_DEVICE),))
     steps = plan(desired(), await observed(host), ID)
@@ -90,7 +90,7 @@ async def test_a_device_that_is_gone_is_made_again():
 
 @given(st.integers(0, 80), st.integers(0, 80))
 async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int, dropped_until: int):
-    host, goal = FakeHost(), desired(GUEST)
+    host, goal = FakeHost.walled(), desired(GUEST)
     await host.apply(plan(goal, await observed(host), ID)[:built_until])
     await host.apply(plan(None, await observed(host), ID)[:dropped_until])
     await host.apply(plan(goal, await observed(host), ID))
@@ -104,7 +104,7 @@ async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int,
 
 
 async def test_a_machines_tap_says_what_its_guest_must_be_told(tmp_path: Path):
-    host = FakeHost()
+    host = FakeHost.walled()
     async with networkd(tmp_path, host) as client:
         await client.ensure_network(INSIDE)
         info = await client.ensure_tap(GUEST)
@@ -118,7 +118,7 @@ async def test_a_machines_tap_says_what_its_guest_must_be_told(tmp_path: Path):
 
 
 async def test_a_dropped_network_waits_for_its_last_machine_in_the_overlay(tmp_path: Path):
-    host = FakeHost()
+    host = FakeHost.walled()
     async with networkd(tmp_path, host) as client:
         await client.ensure_network(INSIDE)
         await client.ensure_tap(GUEST)

@@ -36,10 +36,12 @@ from zos.networkd.steps import (
     DropLinks,
     DropNamespace,
     DropTunnel,
+    GuardTaps,
     LoadRules,
     PutPeer,
     PutRoute,
     SetUp,
+    UnguardTaps,
 )
 
 ID = NetId("B3gDSpMoHJXdF")
@@ -66,7 +68,7 @@ async def observed(host: FakeHost) -> Observed:
 
 
 async def built(*taps: Tap, network: Network = NETWORK) -> FakeHost:
-    host = FakeHost()
+    host = FakeHost.walled()
     await host.apply(plan(desired(network, *taps), await observed(host), ID))
     return host
 
@@ -107,10 +109,21 @@ def test_exit_addresses_are_distinct_and_end_before_broadcast():
 async def test_a_tap_comes_and_goes_without_touching_the_rest():
     host = await built()
     added = plan(desired(NETWORK, TAP), await observed(host), ID)
-    assert {type(step).__name__ for step in added} == {"CreateTap", "DisableIPv6", "Attach", "SetUp"}
-    assert {getattr(step, "link", "") for step in added} == {"t-AbE3zNtFw21Fr"}
+    assert {type(step).__name__ for step in added} == {"GuardTaps", "CreateTap", "Silence", "Attach", "SetUp"}
+    assert isinstance(added[0], GuardTaps), "a tap never stands there unguarded"
+    assert {getattr(step, "link", "t-AbE3zNtFw21Fr") for step in added} == {"t-AbE3zNtFw21Fr"}
     await host.apply(added)
-    assert plan(desired(NETWORK), await observed(host), ID) == (DropLinks(("t-AbE3zNtFw21Fr",)),)
+    gone = ("t-AbE3zNtFw21Fr",)
+    assert plan(desired(NETWORK), await observed(host), ID) == (DropLinks(gone), UnguardTaps(gone))
+
+
+async def test_a_tap_whose_guard_is_lost_or_another_gets_its_own():
+    host = await built(TAP)
+    host.guarded[model.tap(TAP.id)] = "another"
+    (step,) = plan(desired(NETWORK, TAP), await observed(host), ID)
+    assert step == GuardTaps(desired(NETWORK, TAP).guards)
+    host.guarded.clear()
+    assert plan(desired(NETWORK, TAP), await observed(host), ID) == (step,)
 
 
 async def test_a_changed_port_and_new_peers_are_configured_without_taking_anything_down():
@@ -196,12 +209,13 @@ async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once(
         DropTunnel(f"w-{ID}"),
         DropNamespace(f"n-{ID}"),
         DropLinks((f"b-{ID}", "t-AbE3zNtFw21Fr", f"v-{ID}", f"x-{ID}")),
+        UnguardTaps(("t-AbE3zNtFw21Fr",)),
     )
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.booleans())
 async def test_from_any_interruption_the_way_leads_on_and_back(built_until: int, dropped_until: int, crashed: bool):
-    host = FakeHost()
+    host = FakeHost.walled()
     goal = desired(NETWORK, TAP)
     await host.apply(plan(goal, await observed(host), ID)[:built_until])
     if crashed and model.tunnel(ID) in host.tunnels:

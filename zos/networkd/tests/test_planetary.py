@@ -45,7 +45,7 @@ from zos.networkd.steps import (
     CreateTap,
     DialPeer,
     DropLinks,
-    LoadRules,
+    GuardTaps,
     SetUp,
     StartYggdrasil,
     Step,
@@ -68,7 +68,7 @@ def with_taps(*taps: Tap) -> Segment:
 
 
 async def observed(host: FakeHost) -> ObservedSegment:
-    return await host.observe_segment(PLACE.bridge, PLACE.table)
+    return await host.observe_segment(PLACE.bridge)
 
 
 async def made(desired: Segment, host: FakeHost) -> list[Step]:
@@ -79,37 +79,37 @@ async def made(desired: Segment, host: FakeHost) -> list[Step]:
 
 
 async def test_what_is_made_is_not_made_again_and_goes_without_a_trace():
-    host = FakeHost()
+    host = FakeHost.walled()
     before = dict(host.root.links)
     desired = with_taps(TAP, OTHER)
     assert await made(desired, host)
     assert await made(desired, host) == []
     assert set(host.root.links) - set(before) == {"br-ygg", "t-AA9j9eBFDtpjD", "t-AbE3zNtFw21Fr"}
     await made(PLACE.nothing(), host)
-    assert (host.root.links, host.guards) == (before, {})
+    assert (host.root.links, host.guarded) == (before, {})
     assert await made(PLACE.nothing(), host) == []
 
 
 async def test_a_bridge_that_is_not_ours_keeps_its_own_while_taps_and_rules_come_and_go():
-    host = FakeHost()
+    host = FakeHost.walled()
     await host.apply([CreateBridge("zos"), SetUp("", "zos")])
     before = dict(host.root.links)
     desired = dataclasses.replace(with_taps(TAP), bridge="zos", link=None, owns_bridge=False)
-    await host.apply(segment.plan(desired, await host.observe_segment("zos", PLACE.table)))
+    await host.apply(segment.plan(desired, await host.observe_segment("zos")))
     assert set(host.root.links) - set(before) == {"t-AA9j9eBFDtpjD"}
-    nothing = Segment("zos", PLACE.table, owns_bridge=False)
-    await host.apply(segment.plan(nothing, await host.observe_segment("zos", PLACE.table)))
-    assert (host.root.links, host.guards) == (before, {})
+    nothing = Segment("zos", owns_bridge=False)
+    await host.apply(segment.plan(nothing, await host.observe_segment("zos")))
+    assert (host.root.links, host.guarded) == (before, {})
 
 
 async def test_rules_are_in_force_before_the_tap_that_they_guard_is_there():
-    kinds = [type(step) for step in await made(with_taps(TAP), FakeHost())]
-    assert kinds.index(LoadRules) < kinds.index(CreateTap)
+    kinds = [type(step) for step in await made(with_taps(TAP), FakeHost.walled())]
+    assert kinds.index(GuardTaps) < kinds.index(CreateTap)
 
 
 @given(st.lists(st.sets(st.sampled_from([TAP, OTHER])), max_size=4), st.randoms())
 async def test_from_any_half_made_state_the_rest_is_planned(asked: list[set[Tap]], chance: random.Random):
-    host = FakeHost()
+    host = FakeHost.walled()
     for taps in [*asked, {TAP}]:
         steps = segment.plan(with_taps(*taps), await observed(host))
         await host.apply(steps[: chance.randint(0, len(steps))])

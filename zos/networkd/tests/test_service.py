@@ -33,7 +33,7 @@ from zos.networkd.api import (
 )
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
-from zos.networkd.model import NetworkRecord
+from zos.networkd.model import UPLINK_BRIDGE, NetworkRecord
 from zos.networkd.steps import ConfigureTunnel, CreateTap, DropLinks, DropNamespace, DropTunnel, LoadRules
 from zos.networkd.taps import open_ledger
 from zos.runtime.ledger import Ledger
@@ -131,6 +131,9 @@ async def test_a_refused_update_leaves_the_network_as_it_was(tmp_path: Path):
 async def test_a_network_that_cannot_be_built_now_stays_desired_and_comes(tmp_path: Path):
     host = FakeHost()
     async with networkd(tmp_path, host) as client:
+        async with asyncio.timeout(5):
+            while UPLINK_BRIDGE not in host.root.links:  # the firewall is in force before
+                await asyncio.sleep(0.01)
         host.broken = LoadRules
         with pytest.raises(KernelRefused, match="the kernel refused to load rules"):
             await client.ensure_network(NETWORK)

@@ -1,0 +1,278 @@
+"""The walls around the node and its tenants: two tables in the root namespace. Pure.
+
+`inet zos` drops what it does not name, towards the node and through it. `bridge zos` keeps the node and the bridges of
+tenants apart, and has the guards of taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from zos.networkd import nft, places
+from zos.networkd.guard import Guard
+from zos.networkd.model import EXIT6_NET, EXIT_GATEWAY, EXIT_NET, UPLINK_BRIDGE, Link
+from zos.networkd.node import DesiredNode, ObservedNode, choose_or_none
+from zos.networkd.steps import ROOT, DropLinks, DropRules, GuardTaps, LoadRules, OpenPorts, Step, UnguardTaps
+
+WIREGUARD = "wireguard"
+"""The set of tenants' WireGuard ports."""
+FORMER = frozenset({"zos-planetary"})
+"""Tables of the bridge family that earlier releases had; guards are in `zos` now."""
+PORTS = ("tcp/9651", "udp/9650", "tcp/9945", "udp/9001")
+"""Where the node's own daemons are reached from outside: Mycelium (peers, beacons), Yggdrasil (neighbours, beacons)."""
+
+_CLOSED4 = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+    *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"),
+)
+_CLOSED6 = ("::/3", "4000::/2", "8000::/1", "2002::/16")
+"""All but the global unicast range; 6to4 addresses name IPv4 destinations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """What the farmer opens."""
+
+    accept: tuple[str, ...] = ()
+    """Ports of the node itself, `tcp/22` or `udp/6000-6010`."""
+    open: tuple[str, ...] = ()
+    """Prefixes that tenants reach although they are private or the uplink's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedFirewall:
+    """What is in force; the default is that nothing is."""
+
+    inet: str = ""
+    """The table's digest, as `bridge`."""
+    bridge: str = ""
+    ports: frozenset[int] = frozenset()
+    """The elements of the set `WIREGUARD`."""
+    former: frozenset[str] = frozenset()
+    """Those of `FORMER` that are there."""
+
+
+def plan(inet: str, bridge: str, ports: frozenset[int], observed: ObservedFirewall) -> tuple[Step, ...]:
+    """The steps to these two tables with these WireGuard ports."""
+    return tuple(_plan(inet, bridge, ports, observed))
+
+
+def _plan(inet: str, bridge: str, ports: frozenset[int], observed: ObservedFirewall) -> Iterator[Step]:
+    if nft.digest(bridge) != observed.bridge:
+        yield LoadRules(ROOT, nft.replacing(bridge, "bridge") if observed.bridge else bridge, family="bridge")
+    for table in sorted(observed.former):
+        yield DropRules(ROOT, "bridge", table)
+    now = observed.ports
+    if nft.digest(inet) != observed.inet:
+        yield LoadRules(ROOT, nft.replacing(inet) if observed.inet else inet)
+        now = frozenset()
+    if step := change_ports(ports, now):
+        yield step
+
+
+def change_ports(desired: frozenset[int], observed: frozenset[int]) -> OpenPorts | None:
+    """The step to these WireGuard ports; None when they are open and no others."""
+    if desired == observed:
+        return None
+    return OpenPorts(tuple(sorted(desired - observed)), tuple(sorted(observed - desired)))
+
+
+def tables(desired: DesiredNode, observed: ObservedNode, openings: Openings) -> tuple[str, str]:
+    """The texts of both tables for the node as it is."""
+    card = choose_or_none(desired, observed.nics)
+    prefixes = {prefix for nic in observed.nics.values() for prefix in (*nic.on_link, *nic.addresses, *nic.leased)}
+    prefixes |= {*desired.addresses, *desired.public.config.addresses}
+    return inet_table(prefixes, card, openings), bridge_table(card)
+
+
+def bridge_table(card: str = "") -> str:
+    """The table of the bridge family.
+
+    Only ports of the node's own bridges exchange frames with the node: the uplink's card, and taps that are on a bridge
+    of the node.
+    """
+    own = f'    {{0}}ifname "{card}" accept\n' if card else ""
+    return nft.table(
+        f"""\
+  map taps {{
+    type ifname : verdict
+  }}
+  set near {{
+    type ifname
+  }}
+  chain sound {{
+    ether type != {{ ip, ip6, arp }} counter drop
+    ip protocol igmp igmp type membership-query counter drop
+    icmp type {{ redirect, router-advertisement }} counter drop
+    udp sport {{ 67, 547 }} counter drop
+    ip6 nexthdr {{ 43, 60, 135, 139, 140 }} counter drop
+    ip6 nexthdr 0 goto multicast
+    frag nexthdr != {{ tcp, udp, icmpv6 }} counter drop
+    icmpv6 type {{ nd-router-advert, nd-redirect, mld-listener-query, router-renumbering }} counter drop
+  }}
+  chain multicast {{
+    icmpv6 type {{ mld-listener-report, mld-listener-done, mld2-listener-report }} return
+    counter drop
+  }}
+  chain prerouting {{
+    type filter hook prerouting priority filter; policy accept;
+    iifname vmap @taps
+    iifname "t-*" counter drop
+  }}
+  chain input {{
+    type filter hook input priority filter; policy drop;
+{own.format("i")}    iifname @near accept
+  }}
+  chain output {{
+    type filter hook output priority filter; policy drop;
+{own.format("o")}    oifname @near accept
+  }}
+""",
+        "bridge",
+    )
+
+
+def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Openings()) -> str:
+    """The table of IPv4 and IPv6.
+
+    `prefixes` are the networks that the node is in. Tenants reach none of them, and no private one. While the node has
+    no address of a family, tenants reach nothing by it: what is near is not known yet.
+    """
+    lines = [place.root_rules() for place in places.on_node()]
+    inputs, forwards = "".join(one for one, _ in lines), "".join(one for _, one in lines)
+    outside = ", ".join(f'"{name}"' for name in (UPLINK_BRIDGE, card) if name)
+    near = {ip_network(prefix, strict=False) for prefix in prefixes}
+    four = {*_CLOSED4, *(str(net) for net in near if isinstance(net, IPv4Network))}
+    six = {*_CLOSED6, *(str(net) for net in near if isinstance(net, IPv6Network))}
+    if not any(isinstance(net, IPv4Network) and not net.is_loopback for net in near):
+        four = {"0.0.0.0/0"}
+    if not any(isinstance(net, IPv6Network) and net.subnet_of(IPv6Network("2000::/3")) for net in near):
+        six = {"::/0"}
+    opened = [ip_network(text, strict=False) for text in openings.open]
+    return nft.table(f"""\
+  set {WIREGUARD} {{
+    type inet_service
+  }}
+{_set("open4", "ipv4_addr", (str(net) for net in opened if net.version == 4))}\
+{_set("open6", "ipv6_addr", (str(net) for net in opened if net.version == 6))}\
+{_set("closed4", "ipv4_addr", four)}\
+{_set("closed6", "ipv6_addr", six)}\
+  chain prerouting {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname {{ "b-*", "m-*", "t-*", "v-*", "w-*", "y-*" }} counter drop
+    iifname != "x-*" accept
+    ip6 saddr {{ ::, fe80::/10 }} accept
+    fib saddr . iif oif missing counter drop
+  }}
+  chain input {{
+    type filter hook input priority filter; policy drop;
+    ct state established,related accept
+    ct state invalid drop
+    iifname "lo" accept
+{inputs}    iifname "x-*" goto tenants
+{"".join(_accept(port) for port in openings.accept)}    iifname {{ {outside} }} goto outside
+  }}
+  chain tenants {{
+    icmp type echo-request ip daddr {EXIT_GATEWAY} accept
+    icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} ip6 daddr {{ fe80::/10, ff02::/16 }} accept
+    counter drop
+  }}
+  chain outside {{
+    meta l4proto {{ icmp, ipv6-icmp }} accept
+    udp sport 67 udp dport 68 accept
+    udp dport @{WIREGUARD} accept
+{"".join(_accept(port) for port in PORTS)}\
+    counter drop
+  }}
+  chain forward {{
+    type filter hook forward priority filter; policy drop;
+{forwards}    iifname "x-*" oifname "{UPLINK_BRIDGE}" goto out
+    iifname "{UPLINK_BRIDGE}" oifname "x-*" ct state established,related accept
+    counter drop
+  }}
+  chain out {{
+    ct state invalid drop
+    ip daddr @open4 accept
+    ip6 daddr @open6 accept
+    ip daddr @closed4 counter drop
+    ip6 daddr @closed6 counter drop
+    accept
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "{UPLINK_BRIDGE}" ip saddr {EXIT_NET} masquerade random,fully-random
+    oifname "{UPLINK_BRIDGE}" ip6 saddr {EXIT6_NET} masquerade random,fully-random
+  }}
+""")
+
+
+def _accept(port: str) -> str:
+    protocol, _, number = port.partition("/")
+    return f"    {protocol} dport {number} accept\n"
+
+
+def _set(name: str, kind: str, members: Iterable[str]) -> str:
+    listed = ", ".join(sorted(members))
+    elements = f"    elements = {{ {listed} }}\n" if listed else ""
+    return f"  set {name} {{\n    type {kind}\n    flags interval\n    auto-merge\n{elements}  }}\n"
+
+
+def guard_taps(guards: Iterable[Guard], taps: Mapping[str, Link]) -> Iterator[Step]:
+    """The step to these guards where taps have others, or none."""
+    stale = [guard for guard in guards if guard.device not in taps or taps[guard.device].guard != guard.digest]
+    if stale:
+        yield GuardTaps(tuple(sorted(stale, key=lambda guard: guard.device)))
+
+
+def drop_links(gone: Iterable[str], links: Mapping[str, Link]) -> Iterator[Step]:
+    """The steps that remove links, and with taps their guards."""
+    names = tuple(sorted(gone))
+    if names:
+        yield DropLinks(names)
+    if guarded := tuple(name for name in names if links[name].guard):
+        yield UnguardTaps(guarded)
+
+
+def guarding(guards: Iterable[Guard]) -> str:
+    """The transaction that puts guards in force, or puts others in the place of those that are."""
+    # A chain's comment cannot be changed, so the chain is made anew; what is not there must be made to be deleted.
+    text = ""
+    for guard in guards:
+        text += unguarding((guard.device,))
+        text += f"""\
+table bridge {nft.TABLE} {{
+  chain {guard.device} {{
+    comment "{guard.digest}"
+{guard.chain()}  }}
+}}
+add element bridge {nft.TABLE} taps {{ "{guard.device}" : goto {guard.device} }}
+"""
+        if guard.node:
+            text += f'add element bridge {nft.TABLE} near {{ "{guard.device}" }}\n'
+    return text
+
+
+def unguarding(devices: Iterable[str]) -> str:
+    """The transaction that removes the guards of taps, should they be there."""
+    text = ""
+    for device in devices:
+        text += f"""\
+add chain bridge {nft.TABLE} {device}
+add element bridge {nft.TABLE} taps {{ "{device}" : goto {device} }}
+add element bridge {nft.TABLE} near {{ "{device}" }}
+delete element bridge {nft.TABLE} taps {{ "{device}" }}
+delete element bridge {nft.TABLE} near {{ "{device}" }}
+delete chain bridge {nft.TABLE} {device}
+"""
+    return text
+
+
+def opening(step: OpenPorts) -> str:
+    """The transaction that changes the set of WireGuard ports."""
+    text = ""
+    for verb, ports in (("add", step.open), ("delete", step.close)):
+        if ports:
+            text += f"{verb} element inet {nft.TABLE} {WIREGUARD} {{ {', '.join(map(str, ports))} }}\n"
+    return text
