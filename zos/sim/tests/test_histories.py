@@ -30,6 +30,16 @@ def test_random_histories_keep_every_invariant() -> None:
     assert f"{SHORT} histories" in done.stdout
 
 
+@pytest.mark.process
+@pytest.mark.timeout(300)
+def test_a_fault_at_any_await_breaks_no_invariant() -> None:
+    """`make matrix` plays every point."""
+    argv = [sys.executable, "-m", "zos.sim.matrix", "--every", "150", "--jobs", "2"]
+    done = subprocess.run(argv, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 histories with violations" in done.stdout
+
+
 @pytest.mark.virtual
 async def test_a_machine_that_waits_keeps_its_memory() -> None:
     async with SimNode() as node:
