@@ -31,8 +31,8 @@ def memory(pid: int) -> dict[str, int]:
 def name_of(process: psutil.Process) -> str:
     """A daemon's name, read from the sockets it listens on (forked daemons share one command line)."""
     for connection in process.net_connections(kind="unix"):
-        if connection.laddr.endswith(".sock") and connection.status == psutil.CONN_NONE:
-            return Path(connection.laddr).stem
+        if connection.laddr.endswith("/bus.sock") and connection.status == psutil.CONN_NONE:
+            return Path(connection.laddr).parent.name
     return process.name()
 
 

@@ -166,7 +166,7 @@ async def throughput(chain: Chain, calls: int) -> dict[str, float]:
                 result |= {"p50 ms": quiet[49], "p99 ms": quiet[98]}
             with tempfile.TemporaryDirectory() as folder:
                 services = [(Core0Service(SigningKey(NODE.seed), tuple), add_Core0Servicer_to_server)]
-                async with listening(Path(folder) / "core0.sock", services, Health()), Bus(Path(folder)) as bus:
+                async with listening(Path(folder) / "core0/bus.sock", services, Health()), Bus(Path(folder)) as bus:
                     keys = Core0Twin(bus)
                     async with joined(NODE, chain, url, handler=handler, rate=fast.times(1), signer=keys, secret=keys):
                         result["round trips/s, signed by core-0"], _ = await abreast(asking(me), calls)

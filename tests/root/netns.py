@@ -25,6 +25,7 @@ DEADLINE = 15.0
 
 # A shell that waits reaps whatever was left to it, as an init must.
 _INIT = """
+mount --make-rshared /
 mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/zos
 ip link set lo up
 mount -t tmpfs -o mode=755 tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200

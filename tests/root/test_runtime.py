@@ -123,7 +123,7 @@ async def test_root_alone_gets_no_signature_of_the_node(tmp_path: Path):
         for asked in (client.sign(Purpose.RMB, bytes(16)), client.derive(KeyUse.MYCELIUM), client.agree(bytes(33))):
             with pytest.raises(NotYours, match="on behalf of a stranger"):
                 await asked
-        assert not (tmp_path / "run" / ".core0" / "grpc").exists()
+        assert not (tmp_path / "run" / "core0" / ".bus" / "grpc").exists()
 
 
 async def test_an_orderly_end_takes_every_daemon_along(tmp_path: Path):

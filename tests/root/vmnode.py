@@ -71,7 +71,10 @@ class VmNode:
 
     def libvirtd(self) -> subprocess.Popen[bytes]:
         """Start it as its unit does; returns when it answers."""
-        process = self.node.start(sys.executable, "-m", "zos.vmd.libvirtd", log="libvirtd.log")
+        file = self.folder / "libvirtd.toml"
+        file.write_text(f'[node]\nrun_dir = "{self.node.run_dir}"\nstate_dir = "{self.folder}/state"\n')
+        words = ("env", f"ZOS_CONFIG={file}", sys.executable, "-m", "zos.vmd.libvirtd")
+        process = self.node.start(*words, log="libvirtd.log")
         until(lambda: self.node.ok("virsh -c qemu:///system list >/dev/null"), START)
         return process
 

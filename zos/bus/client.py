@@ -35,8 +35,8 @@ class Bus:
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def socket(self, daemon: str) -> Path:
-        """Where the daemon listens."""
-        return self.run_dir / f"{daemon}.sock"
+        """Where the daemon listens: in a folder of its own, so that who may not call it need not see it."""
+        return self.run_dir / daemon / "bus.sock"
 
     def channel(self, daemon: str) -> grpc.aio.Channel:
         """The shared channel to a daemon; connects lazily."""

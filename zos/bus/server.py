@@ -93,7 +93,7 @@ async def listening(
     With `name_caller`, the services learn who calls by `front.caller_of`. A socket file left by a killed predecessor
     is replaced: whoever starts a daemon twice is core-0, which does not.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.unlink(missing_ok=True)
     options = (
         ("grpc.max_receive_message_length", MESSAGE_LIMIT),

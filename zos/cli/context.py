@@ -142,8 +142,8 @@ class Context:
 
     def sockets(self) -> list[Path]:
         """Folders of daemons' sockets that can be reached from here: the lab's nodes, or this node's own."""
-        found = sorted(path.parent for path in self.layout.run.glob("*/zos/provisiond.sock"))
-        if not found and (RUN_DIR / "provisiond.sock").exists():
+        found = sorted(path.parents[1] for path in self.layout.run.glob("*/zos/provisiond/bus.sock"))
+        if not found and (RUN_DIR / "provisiond/bus.sock").exists():
             found = [RUN_DIR]
         return found
 

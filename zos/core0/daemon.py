@@ -15,7 +15,7 @@ from zos.core0.api.types import UnitInfo, UnitState
 from zos.core0.host import Processes
 from zos.core0.plan import ObservedProcess, next_try, plan, waiting_for
 from zos.core0.service import Core0Service
-from zos.core0.units import Unit, chosen
+from zos.core0.units import UNITS, Unit, chosen
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
 
@@ -40,11 +40,15 @@ class Core0(Daemon):
     async def open(self, rt: Runtime) -> None:
         key = identity.open_key(rt.state_dir / KEY_FILE)
         self._rt = rt
+        # All of them, before any starts: a folder that is made later could not be hidden from who is there already.
+        for unit in UNITS:
+            for folder in (rt.node.state_dir, rt.run_dir):
+                (folder / unit.name).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._units = chosen(rt.config.units)
         self._began = rt.clock.monotonic()
         self._wake = Wake()
         lost = asyncio.Event()
-        self._processes = Processes(self.control, rt.bus, rt.clock, self._wake, lost)
+        self._processes = Processes(self.control, rt.bus, rt.node.state_dir, rt.clock, self._wake, lost)
         rt.know_callers(self._processes.name_of)
         rt.serve(Core0Service(key, self._report, caller_of), core0_pb2_grpc.add_Core0Servicer_to_server)
         rt.loop("supervise", self._supervise, every=1.0, wake=self._wake)

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import assert_never
 
 import grpc
@@ -21,7 +22,7 @@ from zos.bus.front import Credentials
 from zos.core0.plan import ObservedProcess, failures_after
 from zos.core0.steps import Kill, Start, Step
 from zos.core0.units import Unit
-from zos.core0.zygote import LIMIT
+from zos.core0.zygote import LIMIT, order
 from zos.errors import Status, ZosError
 from zos.runtime.clock import Clock
 from zos.runtime.loops import Wake
@@ -46,13 +47,16 @@ class ZygoteGone(ZosError):
 class Processes:
     """The daemons' processes of this node."""
 
-    def __init__(self, control: socket.socket, bus: Bus, clock: Clock, wake: Wake, lost: asyncio.Event) -> None:
+    def __init__(
+        self, control: socket.socket, bus: Bus, state_dir: Path, clock: Clock, wake: Wake, lost: asyncio.Event
+    ) -> None:
         self.observed: dict[str, ObservedProcess] = {}
         self.detail: dict[str, str] = {}
         self.changed: dict[str, float] = {}
         self.restarts: dict[str, int] = {}
         self._control = control
         self._bus = bus
+        self._state_dir = state_dir
         self._clock = clock
         self._wake = wake
         self._lost = lost
@@ -141,7 +145,7 @@ class Processes:
         return True
 
     async def _start(self, unit: Unit) -> None:
-        request = {"name": unit.name, "capabilities": list(unit.capabilities)}
+        request = order(unit, self._bus.run_dir, self._state_dir)
         try:
             self._control.send(json.dumps(request).encode())
             async with asyncio.timeout(START_DEADLINE):

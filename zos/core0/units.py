@@ -22,28 +22,61 @@ class Unit:
     after: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     """What it keeps (capabilities(7) in lower case without `cap_`)."""
+    calls: tuple[str, ...] = ()
+    """The daemons whose API it uses."""
     key_uses: tuple[Purpose | KeyUse, ...] = ()
     """What core-0 does for it with the node's key; nothing else for this daemon, and nothing of it for another."""
 
+    @property
+    def walled(self) -> bool:
+        """Whether it lives behind `walls`: what administers mounts or networks can undo them and would not work."""
+        return "sys_admin" not in self.capabilities
+
 
 UNITS = (
-    Unit("storaged", (), (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap")),
+    Unit(
+        "storaged",
+        (),
+        (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap"),
+        calls=("chain",),
+    ),
     # The last three let it start yggdrasil as a user that can do nothing else.
     Unit(
         "networkd",
         (),
         (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap"),
-        (KeyUse.PLANETARY,),
+        calls=("core0",),
+        key_uses=(KeyUse.PLANETARY,),
     ),
     # It enters the networks' namespaces for their devices.
-    Unit("mycelium", ("networkd",), ("sys_admin", "net_admin", "dac_override"), (KeyUse.MYCELIUM,)),
-    Unit("chain", key_uses=(Purpose.CHAIN,)),
+    Unit(
+        "mycelium",
+        ("networkd",),
+        ("sys_admin", "net_admin", "dac_override"),
+        calls=("core0",),
+        key_uses=(KeyUse.MYCELIUM,),
+    ),
+    Unit("chain", calls=("core0",), key_uses=(Purpose.CHAIN,)),
     # The last three let it parse untrusted files as a user that can do nothing else.
     Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap", "setgid", "setuid", "sys_chroot")),
     Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
-    Unit("provisiond", ("storaged", "networkd", "mycelium", "flistd", "vmd")),
-    Unit("capacityd", ("storaged", "chain"), ("dac_read_search",)),
-    Unit("rmb", ("chain", "provisiond"), key_uses=(Purpose.RMB, Purpose.AGREE)),
+    Unit(
+        "provisiond",
+        ("storaged", "networkd", "mycelium", "flistd", "vmd"),
+        calls=("storaged", "networkd", "mycelium", "flistd", "vmd", "chain", "rmb"),
+    ),
+    Unit(
+        "capacityd",
+        ("storaged", "chain"),
+        ("dac_read_search",),
+        calls=("storaged", "networkd", "chain", "provisiond"),
+    ),
+    Unit(
+        "rmb",
+        ("chain", "provisiond"),
+        calls=("core0", "chain", "storaged", "networkd", "mycelium", "vmd", "provisiond", "capacityd"),
+        key_uses=(Purpose.RMB, Purpose.AGREE),
+    ),
 )
 
 

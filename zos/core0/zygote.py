@@ -16,8 +16,11 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from zos.runtime import privileges
+from zos.core0.units import Unit
+from zos.runtime import privileges, walls
 
 # By name: what several daemons use, or what is slow to import. A module that is absent is no reason not to boot.
 SHARED = (
@@ -111,7 +114,7 @@ def _tell(control: socket.socket, message: dict[str, object]) -> None:
         return
 
 
-def _become(request: dict[str, object], parent: int) -> None:
+def _become(request: dict[str, Any], parent: int) -> None:
     """In the fork: turn into the daemon and never return."""
     name = str(request["name"])
     signal.set_wakeup_fd(-1)
@@ -125,9 +128,8 @@ def _become(request: dict[str, object], parent: int) -> None:
             os._exit(1)  # it ended before the kernel knew of the call above
         for variable in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             os.environ.pop(variable, None)
-        wanted = request["capabilities"]
-        if isinstance(wanted, list) and os.geteuid() == 0:
-            privileges.keep_only(str(capability) for capability in wanted)
+        if os.geteuid() == 0:
+            confine(request)
         sys.argv = [f"zos-{name}"]
         runpy.run_module(f"zos.{name}", run_name="__main__", alter_sys=True)
         status = 0
@@ -139,3 +141,26 @@ def _become(request: dict[str, object], parent: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def order(unit: Unit, run_dir: Path, state_dir: Path) -> dict[str, Any]:
+    """What the zygote is sent to start a unit."""
+    walled = {"run_dir": str(run_dir), "state_dir": str(state_dir), "calls": list(unit.calls)}
+    return {
+        "name": unit.name,
+        "capabilities": list(unit.capabilities),
+        "walls": walled if unit.walled else None,
+    }
+
+
+def confine(request: dict[str, Any]) -> None:
+    """Leave this process, which is root's, what the ordered unit may have."""
+    name, behind = request["name"], request["walls"]
+    if behind:
+        try:
+            walls.build(name, Path(behind["run_dir"]), Path(behind["state_dir"]), behind["calls"])
+        except OSError as err:
+            sys.stderr.write(f"zos-{name}: the kernel refuses it a view of files of its own: {err}\n")
+    privileges.keep_only(str(capability) for capability in request["capabilities"])
+    if behind:
+        walls.close_up()

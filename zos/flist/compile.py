@@ -187,6 +187,8 @@ def parse_and_drop(path: Path, out: Path, store: str) -> Parsed:
     finally:
         linux.capset(0)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        # Nor is it a window for others without capabilities into what flistd sees.
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
 
 
 def main(argv: list[str]) -> int:

@@ -82,6 +82,9 @@ def _mounts(box: Box, layout: Layout) -> Iterator[str]:
     yield "mount -t proc proc /proc"
     # A fresh one shows the links of this network namespace; and it shows no cgroups, so none of ours can stay behind.
     yield "mount -t sysfs sysfs /sys"
+    if box.kind is Kind.NODE:
+        # As systemd has it: what storaged and flistd mount reaches those who have a view of files of their own.
+        yield "mount --make-rshared /"
 
 
 def _q(path: Path) -> str:

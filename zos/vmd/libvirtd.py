@@ -3,6 +3,9 @@
     python -m zos.vmd.libvirtd
 
 What it sets, and why, stands in the two texts below. It needs no other daemon of libvirt's (no virtlogd).
+
+It lives behind walls, and so do QEMU and the file servers, which it starts: they do not see the node's key, the state
+of the daemons or their sockets, and what belongs to the system is read-only.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ import os
 import sys
 from pathlib import Path
 
+from zos.runtime import config as configuration
+from zos.runtime import walls
+from zos.runtime.config import NodeConfig, Sources
 from zos.runtime.files import write_atomic
 
 PROGRAM = "/usr/sbin/libvirtd"
@@ -28,6 +34,8 @@ remember_owner = 0
 security_driver = "none"
 # QEMU appends to a machine's console by itself: virtlogd is not needed, and vmd keeps the file small.
 stdio_handler = "file"
+# QEMU's own filter of system calls: it starts nothing, and gets no new privileges.
+seccomp_sandbox = 1
 # No private /dev and no cgroups per guest: a node may itself be a set of namespaces without them.
 namespaces = []
 cgroup_controllers = []
@@ -54,9 +62,24 @@ def configure(etc: Path = ETC) -> None:
         link.unlink()
 
 
+WRITES = ("/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt", "/tmp", "/var/tmp")
+"""What libvirtd and QEMU write to beside vmd's folders and the pools."""
+
+
+def wall_off(node: NodeConfig) -> None:
+    """Hide the daemons' folders but vmd's; a kernel that refuses is told in the log, since machines must run."""
+    try:
+        for folder in (node.run_dir / "vmd", node.state_dir / "vmd"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        walls.build("vmd", node.run_dir, node.state_dir, (), [Path(one) for one in WRITES if Path(one).is_dir()])
+    except OSError as err:
+        sys.stderr.write(f"libvirtd: the kernel refuses it a view of files of its own: {err}\n")
+
+
 def main() -> None:
     """Configure and become libvirtd."""
     configure()
+    wall_off(configuration.read(Sources.of_system(), "node", NodeConfig))
     # What QEMU and the file servers inherit is the same whoever started us.
     environment = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
     os.execve(PROGRAM, [PROGRAM, *sys.argv[1:]], environment)  # noqa: S606 - this process becomes it

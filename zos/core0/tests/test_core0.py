@@ -276,8 +276,8 @@ async def test_the_kernel_says_who_calls(tmp_path: Path, unit: str, granted: set
 async def test_the_service_behind_has_no_way_around_the_front(tmp_path: Path):
     async with running(Stand, tmp_path, host="chain") as rt:
         await Core0Client(rt.bus).identity()
-        assert sorted(path.name for path in rt.run_dir.rglob("*")) == [".core0", "core0.sock"]
-    assert not list(rt.run_dir.iterdir())
+        assert sorted(path.name for path in (rt.run_dir / "core0").rglob("*")) == [".bus", "bus.sock"]
+    assert not list((rt.run_dir / "core0").iterdir())
 
 
 USER_E2E = "035b26108e8b97479c547da4860d862dc08ab2c29ada449c74d5a9a58a6c46a8c4"

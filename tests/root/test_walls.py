@@ -1,0 +1,192 @@
+"""What the kernel refuses a daemon that somebody else has taken over: every try, with what each unit is left."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zos.core0.units import UNITS, Unit
+
+pytestmark = pytest.mark.root
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("core0", *(unit.name for unit in UNITS))
+
+# It becomes the unit as the zygote does, tries everything, and says what worked.
+PROBE = r"""
+import ctypes, errno, json, os, socket, sys
+from pathlib import Path
+from zos.core0.units import UNITS
+from zos.core0.zygote import confine, order
+
+OTHERS = ["core0", *(unit.name for unit in UNITS)]
+name, folder, victim, peer = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+run, state = folder / "run", folder / "state"
+libc = ctypes.CDLL(None, use_errno=True)
+(unit,) = [unit for unit in UNITS if unit.name == name]
+if not os.environ.get("WITHOUT_WALLS"):
+    confine(order(unit, run, state))
+
+def call(function, *arguments):
+    if getattr(libc, function)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), function)
+
+def connect(other):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.connect(str(run / other / "bus.sock"))
+
+def write(path):
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    os.unlink(path)
+
+def impersonate():
+    path = run / ("vmd" if name != "vmd" else "rmb") / "bus.sock"
+    path.unlink()
+
+def peek(pid):
+    with open(f"/proc/{pid}/mem", "rb") as file:
+        start = int(open(f"/proc/{pid}/maps").readline().split("-")[0], 16)
+        file.seek(start)
+        file.read(16)
+
+def attach(pid):
+    call("ptrace", 0x4206, pid, 0, 0)
+    call("ptrace", 17, pid, 0, 0)
+
+tries = {
+    "read the node's key": lambda: (state / "core0/key.json").read_text(),
+    "read the key through core-0's root": lambda: Path(f"/proc/{victim}/root{state}/core0/key.json").read_text(),
+    "read the key through a sibling's root": lambda: Path(f"/proc/{peer}/root{state}/core0/key.json").read_text(),
+    "write a new key": lambda: write(state / "core0/other.json"),
+    "read a sibling's records": lambda: (state / ("chain" if name != "chain" else "rmb") / "record").read_text(),
+    "write below /etc": lambda: write("/etc/zos-test-of-walls"),
+    "write below /usr": lambda: write("/usr/zos-test-of-walls"),
+    "write beside the sockets": lambda: write(run / "else"),
+    "take a sibling's socket": impersonate,
+    "load a module": lambda: call("syscall", 175, 0, 0, b""),
+    "trace core-0": lambda: attach(victim),
+    "trace a sibling": lambda: attach(peer),
+    "read core-0's memory": lambda: peek(victim),
+    "read a sibling's memory": lambda: peek(peer),
+    "mount": lambda: call("mount", b"none", os.fsencode(state / name), b"tmpfs", 0, None),
+    "take a wall down": lambda: call("umount2", os.fsencode(state / "core0"), 2),
+    "make a disk's device": lambda: os.mknod(state / name / "sda", 0o60600, os.makedev(8, 0)),
+    "send raw packets": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close(),
+    "load a program into the kernel": lambda: call("syscall", 321, 5, 0, 0),
+}
+tries.update({f"call {other}": lambda other=other: connect(other) for other in OTHERS})
+tries["become another user"] = lambda: os.setresuid(1, 1, 0)
+tries["leave for core-0's files"] = lambda: call("setns", os.open(f"/proc/{victim}/ns/mnt", os.O_RDONLY), 0)
+tries["make a user namespace"] = lambda: call("unshare", 0x10000000)
+write(state / name / "mine")
+write(run / name / "mine")
+done = []
+for what, attempt in tries.items():
+    try:
+        attempt()
+    except OSError as err:
+        # Any other error comes from behind the wall: the kernel looked at what was asked.
+        if err.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS, errno.ENOSYS):
+            done.append(what)
+    else:
+        done.append(what)
+print(json.dumps([len(tries), done]))
+"""
+
+
+@contextlib.contextmanager
+def node(folder: Path) -> Iterator[int]:
+    """The folders of a node with somebody on each socket; yields the pid of a sibling without capabilities."""
+    with contextlib.ExitStack() as stack:
+        for name in NAMES:
+            (folder / "state" / name).mkdir(parents=True)
+            (folder / "run" / name).mkdir(parents=True)
+            (folder / "state" / name / "record").write_text("a tenant's")
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(folder / "run" / name / "bus.sock"))
+            listener.listen()
+        key = folder / "state/core0/key.json"
+        key.write_text("secret")
+        key.chmod(0o600)
+        sleeper = (
+            "import sys; from pathlib import Path; from zos.core0.units import UNITS; from zos.core0.zygote import *\n"
+            "unit = next(unit for unit in UNITS if unit.name == 'chain')\n"
+            "confine(order(unit, Path(sys.argv[1]), Path(sys.argv[2])))\nprint(flush=True); sys.stdin.read()"
+        )
+        words = [sys.executable, "-c", sleeper, str(folder / "run"), str(folder / "state")]
+        peer = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with peer:
+            assert peer.stdout is not None
+            peer.stdout.readline()
+            yield peer.pid
+
+
+def attempt(unit: Unit, folder: Path, **environment: str) -> tuple[int, set[str]]:
+    """How many things were tried as a unit, and which of them worked."""
+    with node(folder) as peer:
+        words = [sys.executable, "-c", PROBE, unit.name, str(folder), str(os.getpid()), str(peer)]
+        said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | environment)
+    assert said.returncode == 0, said.stderr
+    assert "refuses" not in said.stderr
+    tried, done = json.loads(said.stdout)
+    return tried, set(done)
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.walled], ids=lambda unit: unit.name)
+def test_a_daemon_that_was_taken_over_can_do_nothing_but_its_work(tmp_path: Path, unit: Unit):
+    tried, done = attempt(unit, tmp_path)
+    assert tried >= 30
+    assert done == {f"call {other}" for other in (*unit.calls, unit.name)}
+
+
+def test_without_walls_all_of_it_works(tmp_path: Path):
+    tried, done = attempt(UNITS[0], tmp_path, WITHOUT_WALLS="1")
+    # The kernel may have no modules, and a sibling stays unlooked into: it has closed itself.
+    assert tried - len(done) <= 4, done
+    assert {"read the node's key", "write below /etc", "take a sibling's socket", "trace core-0", "mount"} <= done
+
+
+POWERS = {
+    "networkd": {"trace core-0", "read core-0's memory", "trace a sibling", "read a sibling's memory"},
+    "storaged": set(),
+    "mycelium": set(),
+    "flistd": set(),
+}
+"""What a unit that administers mounts or networks may do of what the others of them may not (docs/security.md)."""
+
+
+@pytest.mark.parametrize("name", POWERS)
+def test_what_administers_the_machine_is_trusted_but_not_with_everything(tmp_path: Path, name: str):
+    (unit,) = [unit for unit in UNITS if unit.name == name]
+    _, done = attempt(unit, tmp_path)
+    never = {"load a module"}
+    assert not done & (never | set().union(*POWERS.values()) - POWERS[name])
+    assert ("send raw packets" in done, "become another user" in done) == (
+        "net_raw" in unit.capabilities,
+        "setuid" in unit.capabilities,
+    )
+
+
+def test_a_unit_calls_whom_its_code_calls():
+    clients = {f"{unit.name.capitalize()}Client": unit.name for unit in UNITS} | {"Core0Client": "core0"}
+    for unit in UNITS:
+        folders = [ROOT / "zos" / unit.name]
+        if unit.name == "provisiond":
+            folders += [ROOT / "zos/verbs", ROOT / "zos/primitives"]
+        found = {name for folder in folders for path in folder.rglob("*.py") for name in _names(path)}
+        assert {clients[name] for name in found & set(clients)} - {unit.name} == set(unit.calls), unit.name
+
+
+def _names(path: Path) -> set[str]:
+    if "tests" in path.parts[len(ROOT.parts) :]:
+        return set()
+    return {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}

@@ -1,0 +1,78 @@
+"""Walls around a program that does not administer the machine: its own view of the files, and fewer system calls.
+
+They hold although it is uid 0, if it has no capability to undo them: the node's key and the siblings' folders are not
+there, the system is read-only, only sockets of daemons that it calls can be reached, and nobody without capabilities
+can look into it. They are put up before the capabilities go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from zos.runtime import linux, seccomp
+
+SYSTEM = ("/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/opt", "/root", "/home", "/srv")
+"""What is read-only beside the root's own file system, where it is a mount of its own."""
+
+FORBIDDEN = (
+    *("mount", "umount2", "pivot_root", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "mount_setattr"),
+    *("chroot", "setns", "unshare", "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd"),
+    *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "perf_event_open"),
+    *("keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+    *("open_by_handle_at", "name_to_handle_at", "swapon", "swapoff", "reboot", "acct", "quotactl", "quotactl_fd"),
+    *("iopl", "ioperm", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname"),
+    *("vhangup", "syslog", "lookup_dcookie", "mknod", "mknodat", "fanotify_init", "personality"),
+)
+
+
+def build(name: str, run_dir: Path, state_dir: Path, calls: Collection[str], writable: Collection[Path] = ()) -> None:
+    """Show this process the folders of the daemon `name` and no sibling's, for good; takes CAP_SYS_ADMIN.
+
+    Of `run_dir` it also sees, read-only, the folders of those that it `calls`. The root's file system and `SYSTEM` are
+    read-only but for the folders in `writable`.
+    """
+    linux.unshare(linux.CLONE_NEWNS)
+    # What storaged and flistd mount later still comes in; nothing goes out.
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+    for folder in writable:
+        linux.mount(folder, folder, flags=linux.MS_BIND | linux.MS_REC)
+    _leave_only(state_dir, {name})
+    _leave_only(run_dir, {name, *calls})
+    for other in set(calls) - {name}:
+        _read_only(run_dir / other)
+    for point in _system(linux.mounts()):
+        if point not in writable:
+            _read_only(point)
+
+
+def close_up() -> None:
+    """Give up what nobody needs who has no capability: new privileges, being looked into, the kernel's odd corners."""
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    if seccomp.available():
+        seccomp.forbid(FORBIDDEN)
+
+
+def _leave_only(folder: Path, names: Collection[str]) -> None:
+    """Cover a folder by an empty one that has only these of its folders."""
+    kept = {name: os.open(folder / name, os.O_PATH | os.O_DIRECTORY) for name in names if (folder / name).is_dir()}
+    linux.mount("none", folder, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=64k,mode=711")
+    for name, handle in kept.items():
+        (folder / name).mkdir()
+        linux.mount(f"/proc/self/fd/{handle}", folder / name, flags=linux.MS_BIND | linux.MS_REC)
+        os.close(handle)
+    _read_only(folder)
+
+
+def _system(mounted: Iterable[linux.Mounted]) -> list[Path]:
+    points = {one.point for one in mounted}
+    tops = tuple(Path(top) for top in SYSTEM)
+    return [Path("/"), *sorted(point for point in points if any(point.is_relative_to(top) for top in tops))]
+
+
+def _read_only(point: Path) -> None:
+    flags = os.statvfs(point).f_flag
+    kept = sum(bit for bit in (linux.MS_NOSUID, linux.MS_NODEV, linux.MS_NOEXEC) if flags & bit)
+    linux.mount("none", point, flags=linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | kept)
