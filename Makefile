@@ -8,7 +8,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root sim kills fuzz lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim matrix kills fuzz lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ root: setup ## the tests that need root and a kernel
 
 sim: setup ## COUNT random histories (1000) of a simulated node, from SEED (1) on
 	@$(PY) -m zos.sim --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
+
+matrix: setup ## one fault at every await of five daemons, each in a history of its own
+	@$(PY) -m zos.sim.matrix
 
 kills: setup ## a deployment while a daemon is killed, COUNT times for each daemon (50)
 	@.ci/rooted $(PY) tests/suite.py --repeat $(or $(COUNT),50) kills
