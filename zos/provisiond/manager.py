@@ -74,7 +74,7 @@ class DeploymentManager:
         """Accept the next version."""
         read = await self._admitted(document, sender)
         deployment = read.deployment
-        record = await self._compared(self.store.record(deployment.contract_id, sender), deployment.version)
+        record = self.store.record(deployment.contract_id, sender)
         if record.ending is not None:
             raise WrongContract(problem=record.ending.detail)
         admission.admit_update(deployment, record, self.store.all(), self.specs.types)
@@ -89,16 +89,6 @@ class DeploymentManager:
         await self._check_signatures(read, stored if stored is not None and stored.twin == deployment.twin_id else None)
         await self._host.kyc.check(deployment.twin_id)
         return read
-
-    async def _compared(self, record: Record, version: int) -> Record:
-        """The record once the version before is compared with its contract: a new one follows on that."""
-        end = self.store.now() + LAG
-        while record.incoming is not None and record.version < int(record.incoming.document["version"]) < version:
-            if not 0 <= end - self.store.now() <= LAG:
-                raise NotYet(what=f"the version of contract {record.contract} before is not compared with it yet")
-            await asyncio.sleep(0.2)
-            record = self.store.record(record.contract)
-        return record
 
     def _accepted(self, deployment: Deployment) -> HistoryEntry:
         return self.store.entry("admission", f"version {deployment.version} was sent and accepted")

@@ -137,24 +137,3 @@ async def test_a_document_of_a_contract_that_is_not_ours_goes_after_a_while_and_
             with pytest.raises(NoSuchDeployment):
                 await client.get(contract)
         assert await state(client, 7, "disk1") == "ok"
-
-
-async def test_an_update_that_follows_on_one_that_waits_for_its_block_waits_too(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.zmount("a"))
-    u.contract(host, 5, body)
-    async with node(tmp_path, host, every=1.0) as door:
-        await door.deploy(u.signed(body), u.TWIN)
-        await becomes(door, 5, "a", "ok")
-        first = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
-        second = u.document(5, {**u.zmount("a", 3 * u.GiB), "version": 2}, version=2)
-        await door.update(u.signed(first), u.TWIN)
-        later = asyncio.create_task(door.update(u.signed(second), u.TWIN))
-        await asyncio.sleep(3)
-        u.contract(host, 5, first)
-        await asyncio.sleep(3)
-        u.contract(host, 5, second)
-        await later
-        async with asyncio.timeout(60):
-            while (await door.get(5))["version"] != 2:
-                await asyncio.sleep(0.1)
-        assert host.storaged.disks["26-5-a"].size == 3 * u.GiB
