@@ -6,7 +6,6 @@ import functools
 from dataclasses import dataclass
 
 from zos.core0.api import Core0Client, KeyUse
-from zos.errors import ZosError
 from zos.networkd import check, places
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
 from zos.networkd.firewall import Openings
@@ -70,11 +69,7 @@ class Networkd(Daemon):
             return frozenset(record.network.listen_port for _, record in records.items())
 
         made: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
-        host = SparingHost(made, rt.clock, config.spare, taps.devices, ports)
-        try:
-            await host.find(records.keys())
-        except ZosError as err:
-            rt.log.warning("%s", err.explain())
+        host = SparingHost(made, rt.clock, config.spare, records.keys(), taps.devices, ports)
         core0 = Core0Client(rt.bus)
         loops = {name: Wake() for name in ("reconcile", "yggdrasil", *(place.place for place in places.on_node()))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,8 +15,11 @@ from zos.networkd.host.contract import Host
 from zos.networkd.model import Link, Observed
 from zos.networkd.segment import ObservedSegment
 from zos.runtime.clock import Clock
+from zos.runtime.threads import CallTooSlow
 
 log = logging.getLogger("zos.networkd")
+
+LOOK = 10.0
 
 
 class SparingHost:
@@ -30,10 +34,14 @@ class SparingHost:
         host: Host,
         clock: Clock,
         seconds: float,
+        networks: Collection[str],
         recorded: Callable[[], Collection[str]],
         ports: Callable[[], Collection[int]],
     ) -> None:
         self._host = host
+        self._kept = frozenset(map(NetId, networks))
+        self._looking = asyncio.Lock()
+        self._has_looked = False
         self._recorded = recorded
         self._recorded_ports = ports
         self._clock = clock
@@ -45,9 +53,20 @@ class SparingHost:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._host, name)
 
-    async def find(self, networks: Collection[str]) -> None:
-        """Look once what is there without a record."""
-        self._networks = await self._host.networks() - {NetId(id) for id in networks}
+    async def _look(self) -> None:
+        """Look once what is there without a record, before anything is told: a kernel that hangs delays no start."""
+        async with self._looking:
+            if self._has_looked:
+                return
+            try:
+                async with asyncio.timeout(LOOK):
+                    await self._look_now()
+            except TimeoutError:
+                raise CallTooSlow(what="look what is there", seconds=LOOK) from None
+            self._has_looked = True
+
+    async def _look_now(self) -> None:
+        self._networks = await self._host.networks() - self._kept
         self._taps = frozenset((await self._host.taps()).keys() - set(self._recorded()))
         self._ports = (await self._host.observe_firewall()).ports
         if self._networks or self._taps:
@@ -58,26 +77,32 @@ class SparingHost:
         return self._taps - set(self._recorded()) if self._clock.monotonic() < self._until else frozenset()
 
     async def networks(self) -> frozenset[NetId]:
+        await self._look()
         found = await self._host.networks()
         return found - self._networks if self._clock.monotonic() < self._until else found
 
     async def taps(self) -> Mapping[str, Link]:
+        await self._look()
         return _without(await self._host.taps(), self._spared())
 
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
+        await self._look()
         observed = await self._host.observe(id, taps)
         links = _without(observed.root.links, self._spared())
         return dataclasses.replace(observed, root=dataclasses.replace(observed.root, links=links))
 
     async def guards(self) -> frozenset[str]:
+        await self._look()
         return await self._host.guards() - self._spared()
 
     async def observe_firewall(self) -> ObservedFirewall:
+        await self._look()
         observed = await self._host.observe_firewall()
         spared = self._ports - set(self._recorded_ports()) if self._clock.monotonic() < self._until else frozenset()
         return dataclasses.replace(observed, ports=observed.ports - spared)
 
     async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
+        await self._look()
         observed = await self._host.observe_segment(bridge, taps)
         return dataclasses.replace(observed, links=_without(observed.links, self._spared()))
 

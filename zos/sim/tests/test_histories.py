@@ -33,7 +33,7 @@ def test_random_histories_keep_every_invariant() -> None:
 @pytest.mark.process
 @pytest.mark.timeout(300)
 def test_a_fault_at_any_await_breaks_no_invariant() -> None:
-    """`make matrix` plays every point."""
+    """`python -m zos.sim.matrix` plays every point."""
     argv = [sys.executable, "-m", "zos.sim.matrix", "--every", "150", "--jobs", "2"]
     done = subprocess.run(argv, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
