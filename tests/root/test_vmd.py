@@ -398,7 +398,7 @@ async def test_a_libvirtd_that_is_slow_to_come_is_waited_for(here: VmNode):
 async def test_what_a_guest_breaks_out_into_sees_no_key_no_socket_and_changes_no_system(here: VmNode):
     for folder in (here.folder / "state/core0", here.node.run_dir / "core0"):
         here.node.sh(f"mkdir -p {folder} && touch {folder}/key.json")
-    inside = "nsenter -m -t $(cat /run/libvirtd.pid)"
+    inside = "nsenter -m -r -w -t $(cat /run/libvirtd.pid)"
     assert here.node.sh(f"{inside} ls {here.folder}/state").split() == ["vmd"]
     assert here.node.sh(f"{inside} ls {here.node.run_dir}").split() == ["vmd"]
     for path in ("/usr/zos-test", "/root/zos-test", "/etc/zos-test"):

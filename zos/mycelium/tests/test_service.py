@@ -59,7 +59,7 @@ async def mycelium(folder: Path, config: Config = ALONE) -> AsyncIterator[Myceli
 
 
 async def up(client: MyceliumClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (await client.overlay()).offered:
             await asyncio.sleep(0.01)
 
