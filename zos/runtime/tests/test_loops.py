@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from hypothesis import given
@@ -73,3 +74,25 @@ def test_back_off_grows_to_its_cap_and_stays(failures: int, spread: float):
     backoff = Backoff(first=0.2, cap=30.0, jitter=0.1)
     assert 0 <= backoff.delay(failures, spread) <= 33.0
     assert backoff.delay(failures, 0.5) <= backoff.delay(failures + 1, 0.5)
+
+
+async def test_a_loop_goes_on_after_a_task_group_in_it_failed() -> None:
+    """Python 3.11.2 counts the group's own cancellation of its task for ever."""
+    turned = asyncio.Event()
+
+    async def fails() -> None:
+        raise ValueError("a child failed")
+
+    async def action() -> None:
+        if loop.turns == 3:
+            turned.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails())
+
+    loop = Loop("test", action, every=0.01)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(5):
+        await turned.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
