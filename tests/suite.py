@@ -69,6 +69,7 @@ PIECES = (
     lab("main", "lab", "lab_chain"),
     root("network", "networkd", "networkd_contract", "planetary"),
     root("machines", "vmd", "vmd_contract", "runtime"),
+    root("walls", "leaks", "walls", "confined"),
     root("mycelium", "mycelium", "mycelium_guests"),
     root("storage", "storaged", "storaged_contract", "flistd", "flistd_contract", "flistd_guest"),
     lab("overlays", "lab_planetary", "lab_mycelium", "labs"),

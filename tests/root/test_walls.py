@@ -133,7 +133,8 @@ def node(folder: Path) -> Iterator[int]:
 def attempt(unit: Unit, folder: Path, **environment: str) -> tuple[int, set[str]]:
     """How many things were tried as a unit, and which of them worked."""
     with node(folder) as peer:
-        words = [sys.executable, "-c", PROBE, unit.name, str(folder), str(os.getpid()), str(peer)]
+        # What it mounts is gone with it.
+        words = ["unshare", "--mount", sys.executable, "-c", PROBE, unit.name, str(folder), str(os.getpid()), str(peer)]
         said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | environment)
     assert said.returncode == 0, said.stderr
     assert "refuses" not in said.stderr
