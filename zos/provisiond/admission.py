@@ -98,34 +98,41 @@ def admit_new(deployment: Deployment, records: Iterable[Record], types: Types) -
     _free_names(deployment, records, types)
 
 
-def admit_update(deployment: Deployment, record: Record, records: Iterable[Record], types: Types) -> None:
-    """Refuse what cannot follow on the stored deployment."""
+def admit_update(
+    deployment: Deployment, record: Record, records: Iterable[Record], types: Types, *, carried: bool = False
+) -> None:
+    """Refuse what cannot follow on the stored deployment; one that its contract carries may have left versions out."""
     if (deployment.twin_id, deployment.contract_id) != (record.twin, record.contract):
         raise BadUpdate(problem="cannot change deployment or twin id")
-    before = _before(deployment, record)
+    since, before = _before(deployment, record, carried=carried)
     for workload in deployment.workloads:
         type, item = before.get(workload.name), record.item(workload.name)
         if type is None:
-            if workload.version != deployment.version:
+            if workload.version <= since:
                 raise BadUpdate(problem=f"new workload '{workload.name}' must have version {deployment.version}")
             if item is not None:
                 raise NotYet(what=f"the removal of `{workload.name}` is not finalized yet")
             continue
-        if type != workload.type:
+        if type != workload.type and deployment.version == since + 1:
             raise BadUpdate(problem=f"cannot change workload type '{workload.name}'")
-        is_changed = workload.version > record.version if item else workload.version == deployment.version
-        if is_changed and not types[workload.type].updatable:
+        is_changed = workload.version > (record.version if item else since)
+        if type == workload.type and is_changed and not types[workload.type].updatable:
             raise BadUpdate(problem=f"workload '{workload.type}' does not support upgrade")
     _free_names(deployment, tuple(one for one in records if one.contract != record.contract), types)
 
 
-def _before(deployment: Deployment, record: Record) -> Mapping[str, str]:
-    """The types by name of the version before: the one in force, or one that waits for its contract's final block."""
-    if deployment.version == record.version + 1:
-        return {name: item.type for name, item in record.siblings().items()}
-    if record.incoming is None or deployment.version != record.incoming.document["version"] + 1:
-        raise BadUpdate(problem=f"expecting deployment version {record.version + 1}, got {deployment.version}")
-    return {one["name"]: one["type"] for one in record.incoming.document["workloads"]}
+def _before(deployment: Deployment, record: Record, *, carried: bool) -> tuple[int, Mapping[str, str]]:
+    """A version before, with the types of its workloads by name: one that waits for its contract's final block, or
+    the one in force. Between that and this one may lie versions that the contract had left behind when they were
+    compared: the newest that was taken in counts for the number of the next.
+    """
+    incoming = record.incoming.document if record.incoming is not None else None
+    if incoming is not None and incoming["version"] == deployment.version - 1:
+        return incoming["version"], {one["name"]: one["type"] for one in incoming["workloads"]}
+    is_next = deployment.version in (record.version + 1, record.offered + 1)
+    if deployment.version > record.version and (is_next or carried):
+        return record.version, {name: item.type for name, item in record.siblings().items()}
+    raise BadUpdate(problem=f"expecting deployment version {record.version + 1}, got {deployment.version}")
 
 
 def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types) -> None:

@@ -44,6 +44,7 @@ def submitted(deployment: Deployment, now: int, digests: tuple[str, ...] = (), *
         requirement=document["signature_requirement"],
         items=tuple(item_of(workload, now) for workload in deployment.workloads),
         incoming=Incoming(document, signed, now, digests),
+        offered=deployment.version,
         size=len(json.dumps(document)),
     )
     return Moved(record, record.items)
@@ -54,7 +55,8 @@ def offered(
 ) -> Record:
     """The next document; one that was not compared yet gives way."""
     _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
-    return dataclasses.replace(record, incoming=Incoming(encode(deployment), signed, now, digests))
+    incoming = Incoming(encode(deployment), signed, now, digests)
+    return dataclasses.replace(record, incoming=incoming, offered=max(record.offered, deployment.version))
 
 
 def accepted(record: Record, deployment: Deployment, *, hash: str, block: int, paid: bool, now: int) -> Moved:

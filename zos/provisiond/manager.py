@@ -229,7 +229,7 @@ class DeploymentManager:
             seen_at = self.store.entry("chain", f"contract {contract} was seen at finalized block {seen.at.number}")
             self._create(read, seen_at, fetched, signed=False)
         elif deployment.version > record.version and record.phase is not Phase.ENDING:
-            admission.admit_update(deployment, record, self.store.all(), types)
+            admission.admit_update(deployment, record, self.store.all(), types, carried=True)
             self._offer(read, fetched, signed=False)
 
     async def _make_way(self, deployment: Deployment) -> None:

@@ -105,6 +105,8 @@ class Record:
     """By which the contract carries the document in force."""
     block: int = 0
     """Finalized block at which the contract was last compared; 0: it never carried a document of this twin."""
+    offered: int = 0
+    """The newest version that was taken in, whether it came into force or not."""
     size: int = 0
     """Bytes of the first document."""
     history: tuple[HistoryEntry, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 from zos.bus import TooSlow, Unreachable
 from zos.model.names import split_workload_id
+from zos.provisiond.api.errors import NoSuchDeployment
 from zos.sim.hosts import MEMORY
 from zos.sim.node import SimNode
 from zos.sim.people import Deal, Person
@@ -16,6 +17,8 @@ from zos.storaged.steps import MakeTombstone
 
 NOT_MEMORY = ("memory",)
 """Words in errors that are final for a good reason: the node is full."""
+
+MOVED_ON = "contract hash does not match deployment hash"
 
 
 class Bugs(logging.Handler):
@@ -104,7 +107,8 @@ class Rest:
         """What is not as it must be (yet)."""
         try:
             documents = {int(one["contract_id"]): one for one in await self.node.provisiond.list()}
-        except (Unreachable, TooSlow) as err:
+            changes = {contract: await self.node.provisiond.changes(contract) for contract in documents}
+        except (Unreachable, TooSlow, NoSuchDeployment) as err:
             return [str(err)]
         found: list[str] = []
         self.unclear, deals = 0, {deal.contract: deal for person in self.people for deal in person.deals}
@@ -114,6 +118,7 @@ class Rest:
                 found += self._gone(contract, documents)
             elif contract in deals:
                 found += self._there(deals[contract], on_chain, documents.get(contract))
+                found += self._waited(deals[contract], on_chain, changes.get(contract, []))
         return found
 
     def _gone(self, contract: int, documents: dict[int, Any]) -> Iterator[str]:
@@ -134,11 +139,20 @@ class Rest:
         yield from self.node.hosts.vmd.guests
         yield from self.node.hosts.flistd.mounts
 
-    def _there(self, deal: Deal, on_chain: Any, document: Any) -> Iterator[str]:
+    def _is_clear(self, deal: Deal, on_chain: Any) -> bool:
+        """Whether the chain carries what the node was given; else no claim can be made of what runs."""
         carried = bytes(on_chain["contract_type"]["NodeContract"]["deployment_hash"]).decode()
+        return deal.last.accepted and deal.last.hash == carried
+
+    def _waited(self, deal: Deal, on_chain: Any, changes: Iterable[Any]) -> Iterator[str]:
+        """No workload had a final error for what only had to wait."""
+        if self._is_clear(deal, on_chain):
+            for error in finals(changes, int(deal.last.body["version"])):
+                yield f"contract {deal.contract} had the final error of {error}"
+
+    def _there(self, deal: Deal, on_chain: Any, document: Any) -> Iterator[str]:
         last = deal.last
-        if not last.accepted or last.hash != carried:
-            # The chain carries what the node was never given: no claim can be made of what runs.
+        if not self._is_clear(deal, on_chain):
             self.unclear += 1
             return
         where = f"contract {deal.contract} version {last.body['version']}"
@@ -211,10 +225,15 @@ def _is_full(results: dict[str, Any], result: Any) -> bool:
     return result["state"] == "error" and any(word in result["message"] for word in NOT_MEMORY)
 
 
-def finals(changes: Iterable[Any]) -> list[str]:
-    """Errors in a log of changes that nobody had a reason for."""
+def finals(changes: Iterable[Any], newest: int) -> list[str]:
+    """Errors in a log of changes that nobody had a reason for.
+
+    A version whose contract had moved on to a newer one before the node compared them is refused for good.
+    """
     return [
         f"{one['name']}: {one['result']['message']}"
         for one in changes
-        if one["result"]["state"] == "error" and not any(word in one["result"]["message"] for word in NOT_MEMORY)
+        if one["result"]["state"] == "error"
+        and not any(word in one["result"]["message"] for word in NOT_MEMORY)
+        and not (one["version"] < newest and MOVED_ON in one["result"]["message"])
     ]

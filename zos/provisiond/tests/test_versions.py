@@ -1,0 +1,91 @@
+"""Versions that a node never saw, or saw too late: the next one that its contract carries still follows."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zos.chain.api import Block, EventKind
+from zos.provisiond.api import ProvisiondClient
+from zos.provisiond.api.errors import BadUpdate, NoSuchDeployment
+from zos.provisiond.tests import users as u
+from zos.provisiond.tests.host import FakeHost, node
+
+pytestmark = pytest.mark.virtual
+
+URL = "http://hub/deployments/x"
+
+
+def pulled(host: FakeHost, body: Mapping[str, Any]) -> None:
+    """The contract names a document, which lies on the hub."""
+    document = u.signed(body)
+    host.documents[URL] = document
+    named = {"url": URL, "sha256": hashlib.sha256(document).hexdigest()}
+    changed(host, body, deployment_data=json.dumps({"pull": named}).encode())
+
+
+def changed(host: FakeHost, body: Mapping[str, Any], **more: Any) -> None:
+    """The contract carries another hash, in a final block of its own."""
+    host.chain.block = Block(host.chain.block.number + 1, "0x" + "0d" * 32)
+    u.contract(host, 5, body, **more)
+    u.happened(host, EventKind.UPDATED, 5)
+
+
+async def runs(client: ProvisiondClient, version: int, *names: str) -> None:
+    """Wait until a version is in force and its workloads are ok."""
+    async with asyncio.timeout(900):
+        while True:
+            try:
+                found = await client.get(5)
+            except NoSuchDeployment:
+                found = {"version": -1, "workloads": []}
+            states = {one["name"]: one["result"]["state"] for one in found["workloads"]}
+            if found["version"] == version and states == dict.fromkeys(names, "ok"):
+                return
+            await asyncio.sleep(1)
+
+
+async def test_a_pulled_version_is_taken_although_the_one_before_was_never_seen(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with node(tmp_path, host, every=20.0) as client:
+        pulled(host, u.document(5, u.zmount("a"), u.zmount("b")))
+        await runs(client, 0, "a", "b")
+        third = [{**u.volume("b"), "version": 2}, {**u.zmount("c"), "version": 3}]
+        pulled(host, u.document(5, u.zmount("a"), *third, version=3))
+        await runs(client, 3, "a", "b", "c")
+    (pool,) = [one.observed for one in host.below.storaged.disks.values() if one.observed.disks]
+    assert {id.rpartition("-")[2] for id in pool.disks} == {"a", "c"}
+    assert {id.rpartition("-")[2] for id in pool.volumes} == {"b"}
+
+
+async def test_a_version_whose_contract_had_moved_on_does_not_stop_the_next(tmp_path: Path) -> None:
+    host = FakeHost()
+    versions = [u.document(5, u.zmount("a"), version=number) for number in range(3)]
+    versions[2]["workloads"].append({**u.zmount("b"), "version": 2})
+    async with node(tmp_path, host, every=20.0) as client:
+        changed(host, versions[2])
+        for body in versions[:2]:
+            await client.update(u.signed(body), u.TWIN) if body["version"] else await client.deploy(
+                u.signed(body), u.TWIN
+            )
+            async with asyncio.timeout(900):
+                while "hash does not match" not in (await client.why(5)).sentence:
+                    await asyncio.sleep(1)
+        await client.update(u.signed(versions[2]), u.TWIN)
+        await runs(client, 2, "a", "b")
+
+
+async def test_a_version_that_was_sent_must_follow_on_the_newest_that_was_taken_in(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount("a"))
+    u.contract(host, 5, body)
+    async with node(tmp_path, host, every=20.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await runs(client, 0, "a")
+        with pytest.raises(BadUpdate, match="expecting deployment version 1, got 2"):
+            await client.update(u.signed({**body, "version": 2}), u.TWIN)
