@@ -24,7 +24,7 @@ def check(needs: Iterable[Need], record: Record, records: Iterable[Record], type
             continue
         if state == ResultState.INIT:
             raise Waiting(what=need.name)
-        raise NotReady(what=f"the machine needs `{need.name}`, which is {state}")
+        raise NotReady(what=f"it needs `{need.name}`, which is {state}")
 
 
 _CONFLICTS = (Status.ALREADY_EXISTS, Status.FAILED_PRECONDITION, Status.RESOURCE_EXHAUSTED)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
+
+from cachetools import LRUCache
 
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
@@ -21,18 +22,15 @@ class Specs:
     def __init__(self, types: Mapping[str, Primitive[Any]]) -> None:
         self.types = types
         # By the identity of the data, which records hand on unchanged; holding the data keeps its identity from reuse.
-        self._parsed: OrderedDict[int, tuple[Mapping[str, Any], Any]] = OrderedDict()
+        self._parsed: LRUCache[int, tuple[Mapping[str, Any], Any]] = LRUCache(LIMIT)
 
     def of(self, type: str, data: Mapping[str, Any], path: str = "") -> Any:
         """The spec of a workload's data."""
         known = self._parsed.get(id(data))
         if known is not None:
-            self._parsed.move_to_end(id(data))
             return known[1]
         spec = self.types[type].parse(Fields(data, path))
         self._parsed[id(data)] = data, spec
-        if len(self._parsed) > LIMIT:
-            self._parsed.popitem(last=False)
         return spec
 
     def in_force(self, item: Item) -> Any:

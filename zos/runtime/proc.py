@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zos.errors import Status, ZosError
+from zos.runtime import threads
 
 TAIL = 2000
 REAP = 2.0
@@ -120,6 +121,8 @@ def _kill_group(pid: int) -> None:
 
 
 # fd 3 tells the pid that the program will have; `exec` keeps it.
+_SPAWNED = 10.0
+"""Seconds for a shell to start."""
 _SPAWN = 'cd "$1" && shift && echo $$ >&3 && exec 3>&- && exec "$@"'
 
 
@@ -155,8 +158,8 @@ async def spawn(
         )
         os.close(writer)
         writer = -1
-        await asyncio.to_thread(os.waitpid, middle, 0)
-        line = await asyncio.wait_for(asyncio.to_thread(os.read, reader, 32), 10)
+        await threads.run(f"start {words[0]}", lambda: os.waitpid(middle, 0), _SPAWNED)
+        line = await threads.run(f"start {words[0]}", lambda: os.read(reader, 32), _SPAWNED)
     finally:
         os.close(output)
         os.close(reader)

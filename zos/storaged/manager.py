@@ -268,16 +268,16 @@ class StorageManager:
 
     # Views
 
-    async def disks(self) -> tuple[DiskInfo, ...]:
-        """All disks, as observed."""
+    async def disks(self, id: str = "") -> tuple[DiskInfo, ...]:
+        """All disks, or the one of an id, as observed."""
         observed_pools = await self._observed_pools()
-        items = self._all(Kind.DISK)
+        items = [record for record in self._all(Kind.DISK) if id in ("", record.id)]
         return tuple(self._disk(record, observed_pools[record.pool].disks.get(record.id)) for record in items)
 
-    async def volumes(self) -> tuple[VolumeInfo, ...]:
-        """All volumes, as observed."""
+    async def volumes(self, id: str = "") -> tuple[VolumeInfo, ...]:
+        """All volumes, or the one of an id, as observed."""
         observed_pools = await self._observed_pools()
-        items = self._all(Kind.VOLUME)
+        items = [record for record in self._all(Kind.VOLUME) if id in ("", record.id)]
         return tuple(self._volume(record, observed_pools[record.pool].volumes.get(record.id)) for record in items)
 
     async def _observed_pools(self) -> defaultdict[str, ObservedPool]:

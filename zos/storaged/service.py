@@ -51,10 +51,11 @@ class StorageService(StoragedServicer):
         await self._manager.drop(kind, request.id, evidence)
 
     async def ListDisks(self, request: pb.ListDisksRequest, context: Any) -> pb.Disks:
-        return pb.Disks(disks=[convert.encode(disk, pb.DiskInfo) for disk in await self._manager.disks()])
+        return pb.Disks(disks=[convert.encode(disk, pb.DiskInfo) for disk in await self._manager.disks(request.id)])
 
     async def ListVolumes(self, request: pb.ListVolumesRequest, context: Any) -> pb.Volumes:
-        return pb.Volumes(volumes=[convert.encode(volume, pb.VolumeInfo) for volume in await self._manager.volumes()])
+        found = await self._manager.volumes(request.id)
+        return pb.Volumes(volumes=[convert.encode(volume, pb.VolumeInfo) for volume in found])
 
     async def ListPools(self, request: pb.ListPoolsRequest, context: Any) -> pb.Pools:
         return pb.Pools(pools=[convert.encode(pool, pb.Pool) for pool in await self._manager.pools()])

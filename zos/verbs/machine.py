@@ -13,7 +13,6 @@ from zos.vmd.api.types import Machine, MachineDisk, MachineKind, Nic, Route, Sha
 if TYPE_CHECKING:
     from zos.verbs.vmd import EnsureMachine
 
-NAMESERVERS = ("8.8.8.8", "1.1.1.1", "2001:4860:4860::8888")
 SSH_KEY = "SSH_KEY"
 """The variable whose value is written to the guest's authorized_keys."""
 
@@ -40,7 +39,7 @@ def build(step: EnsureMachine, answers: Answers) -> Machine:
         env=env,
         entrypoint="" if is_image else step.entrypoint or mount.entrypoint,
         ssh_keys=ssh_keys(env.get(SSH_KEY, "")),
-        nameservers=NAMESERVERS,
+        nameservers=step.nameservers,
         paused=step.paused,
     )
 

@@ -51,9 +51,8 @@ class FindDisk(Step[Source]):
         return f"find disk {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> Source:
-        for disk in await clients.of(StoragedClient).list_disks():
-            if disk.id == self.id:
-                return Source(disk.path)
+        for disk in await clients.of(StoragedClient).list_disks(self.id):
+            return Source(disk.path)
         raise NotReady(what=f"the node has no `{self.name}` for this machine")
 
 
@@ -96,7 +95,6 @@ class FindVolume(Step[Source]):
         return f"find volume {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> Source:
-        for volume in await clients.of(StoragedClient).list_volumes():
-            if volume.id == self.id:
-                return Source(volume.path)
+        for volume in await clients.of(StoragedClient).list_volumes(self.id):
+            return Source(volume.path)
         raise NotReady(what=f"the node has no `{self.name}` for this machine")

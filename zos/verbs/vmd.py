@@ -47,6 +47,7 @@ class EnsureMachine(Step[MachineInfo]):
     attached: tuple[Attached, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     entrypoint: str = ""
+    nameservers: tuple[str, ...] = ()
     paused: bool = False
 
     def describe(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -114,7 +113,7 @@ class LinuxHost:
         """The yggdrasil process."""
         peers = await self._yggdrasil.peers()
         if peers is None:
-            return ObservedYggdrasil(await asyncio.to_thread(self._yggdrasil.pid) != 0)
+            return ObservedYggdrasil(await processes.run(self._yggdrasil.pid) != 0)
         self._watch.over(yggdrasil.PROGRAM, self._yggdrasil.pid)
         return ObservedYggdrasil(True, self._yggdrasil.started_with(), peers)
 

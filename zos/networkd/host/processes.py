@@ -10,10 +10,21 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from zos.networkd.api.errors import KernelRefused
+from zos.runtime import threads
 
+T = TypeVar("T")
+
+DEADLINE = 20.0
+"""Seconds for finding or ending a process, which may be stuck in the kernel."""
 _STOP = 3.0
+
+
+async def run(work: Callable[[], T]) -> T:
+    """Run one of the blocking functions below; raises CallTooSlow after its deadline."""
+    return await threads.run("find or end a process", work, DEADLINE)
 
 
 def listener(path: Path) -> int:

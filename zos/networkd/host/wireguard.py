@@ -55,7 +55,7 @@ async def create(link: str, namespace: str, backend: Backend, logs: Path) -> Non
     """Make the link in the root namespace, where its socket stays, and move it inside."""
     if backend is Backend.KERNEL:
         await nsthread.run(lambda: _create_kernel(link))
-    elif await asyncio.to_thread(_pid, link) == 0 or not await nsthread.run(lambda: _is_here(link)):
+    elif await processes.run(lambda: _pid(link)) == 0 or not await nsthread.run(lambda: _is_here(link)):
         await stop(link)
         await _start(link, logs)
     await nsthread.run(lambda: _move(link, namespace))
@@ -127,7 +127,7 @@ def _pid(link: str) -> int:
 
 async def stop(link: str) -> None:
     """End the tunnel's wireguard-go, if there is one; its link goes with it."""
-    await asyncio.to_thread(_stop, link)
+    await processes.run(lambda: _stop(link))
 
 
 async def drop(link: str) -> None:

@@ -142,8 +142,8 @@ class Yggdrasil:
     async def stop(self) -> None:
         """End whatever runs; its link goes with it."""
         for _ in range(2):
-            if pid := await asyncio.to_thread(self.pid):
-                await asyncio.to_thread(processes.end, pid, PROGRAM)
+            if pid := await processes.run(self.pid):
+                await processes.run(lambda pid=pid: processes.end(pid, PROGRAM))  # type: ignore[misc]
         self._socket.unlink(missing_ok=True)
         self._config.unlink(missing_ok=True)
 

@@ -21,6 +21,9 @@ from zos.verbs.storaged import DropVolume, EnsureVolume
 from zos.verbs.vmd import Attached, DropMachine, EnsureMachine
 from zos.vmd.api.types import MachineId
 
+NAMESERVERS = ("8.8.8.8", "1.1.1.1", "2001:4860:4860::8888")
+"""Of every guest, as on the grid: a machine has no other way to learn one."""
+
 
 class Zmachine(Primitive[ZmachineSpec]):
     """A machine of vmd, on a mount of flistd over a volume of storaged, behind taps of networkd."""
@@ -72,6 +75,7 @@ class Zmachine(Primitive[ZmachineSpec]):
             attached=attached,
             env=spec.env,
             entrypoint=spec.entrypoint,
+            nameservers=NAMESERVERS,
             paused=facts.paused,
         )
         return (

@@ -794,7 +794,7 @@ async def test_a_machine_whose_network_never_comes_is_refused_by_name(tmp_path: 
     async with node(tmp_path, host) as client:
         await client.deploy(u.signed(machine), u.TWIN)
         result = await becomes(client, 5, "vm1", "error")
-    assert result["message"] == "the machine needs `nowhere`, which is missing"
+    assert result["message"] == "it needs `nowhere`, which is missing"
     assert not host.networkd.calls
 
 

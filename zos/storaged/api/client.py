@@ -47,14 +47,14 @@ class StoragedClient(DaemonClient):
         """Drop a volume; its data stays as a tombstone for a while. An unknown id is fine."""
         await self.call("DropVolume", _drop(id, evidence), deadline=deadline)
 
-    async def list_disks(self) -> tuple[DiskInfo, ...]:
-        """All disks, as observed."""
-        answer = await self.call("ListDisks", pb.ListDisksRequest())
+    async def list_disks(self, id: DiskId | None = None) -> tuple[DiskInfo, ...]:
+        """All disks, or the one of an id, as observed."""
+        answer = await self.call("ListDisks", pb.ListDisksRequest(id=id or ""))
         return tuple(convert.decode(disk, DiskInfo) for disk in answer.disks)
 
-    async def list_volumes(self) -> tuple[VolumeInfo, ...]:
-        """All volumes but the cache, as observed."""
-        answer = await self.call("ListVolumes", pb.ListVolumesRequest())
+    async def list_volumes(self, id: VolumeId | None = None) -> tuple[VolumeInfo, ...]:
+        """All volumes but the cache, or the one of an id, as observed."""
+        answer = await self.call("ListVolumes", pb.ListVolumesRequest(id=id or ""))
         return tuple(convert.decode(volume, VolumeInfo) for volume in answer.volumes)
 
     async def list_pools(self) -> tuple[Pool, ...]:

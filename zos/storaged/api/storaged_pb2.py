@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fzos/storaged/api/storaged.proto\x12\x0fzos.storaged.v1\" \n\x04\x44isk\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"|\n\x08\x44iskInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x12\n\x05image\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04used\x18\x06 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\tB\x08\n\x06_image\"\"\n\x06Volume\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"`\n\nVolumeInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x0c\n\x04used\x18\x05 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"Q\n\x0f\x46illDiskRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_root\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\t\"I\n\x08\x45vidence\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x03\x12\r\n\x05\x62lock\x18\x03 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"F\n\x0b\x44ropRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x19.zos.storaged.v1.Evidence\"\x0b\n\tDropReply\"\x12\n\x10ListDisksRequest\"1\n\x05\x44isks\x12(\n\x05\x64isks\x18\x01 \x03(\x0b\x32\x19.zos.storaged.v1.DiskInfo\"\x14\n\x12ListVolumesRequest\"7\n\x07Volumes\x12,\n\x07volumes\x18\x01 \x03(\x0b\x32\x1b.zos.storaged.v1.VolumeInfo\"\x9f\x01\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0e\n\x06usable\x18\x05 \x01(\x03\x12\x10\n\x08promised\x18\x06 \x01(\x03\x12\x0e\n\x06system\x18\x07 \x01(\x03\x12\x0c\n\x04kept\x18\x08 \x01(\x03\x12\r\n\x05state\x18\t \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\"\x12\n\x10ListPoolsRequest\"-\n\x05Pools\x12$\n\x05pools\x18\x01 \x03(\x0b\x32\x15.zos.storaged.v1.Pool\"\xab\x01\n\tTombstone\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x01\x12\x0f\n\x07\x65xpires\x18\x05 \x01(\x01\x12\x0c\n\x04pool\x18\x06 \x01(\t\x12+\n\x08\x65vidence\x18\x07 \x01(\x0b\x32\x19.zos.storaged.v1.Evidence\x12\x0b\n\x03key\x18\x08 \x01(\t\x12\x0c\n\x04used\x18\t \x01(\x03\"\x17\n\x15ListTombstonesRequest\"<\n\nTombstones\x12.\n\ntombstones\x18\x01 \x03(\x0b\x32\x1a.zos.storaged.v1.Tombstone\"\x1d\n\x0fUndeleteRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x11\n\x0fGetCacheRequest2\xb1\x06\n\x08Storaged\x12>\n\nEnsureDisk\x12\x15.zos.storaged.v1.Disk\x1a\x19.zos.storaged.v1.DiskInfo\x12\x44\n\x0c\x45nsureVolume\x12\x17.zos.storaged.v1.Volume\x1a\x1b.zos.storaged.v1.VolumeInfo\x12G\n\x08\x46illDisk\x12 .zos.storaged.v1.FillDiskRequest\x1a\x19.zos.storaged.v1.DiskInfo\x12\x44\n\x08\x44ropDisk\x12\x1c.zos.storaged.v1.DropRequest\x1a\x1a.zos.storaged.v1.DropReply\x12\x46\n\nDropVolume\x12\x1c.zos.storaged.v1.DropRequest\x1a\x1a.zos.storaged.v1.DropReply\x12\x46\n\tListDisks\x12!.zos.storaged.v1.ListDisksRequest\x1a\x16.zos.storaged.v1.Disks\x12L\n\x0bListVolumes\x12#.zos.storaged.v1.ListVolumesRequest\x1a\x18.zos.storaged.v1.Volumes\x12\x46\n\tListPools\x12!.zos.storaged.v1.ListPoolsRequest\x1a\x16.zos.storaged.v1.Pools\x12U\n\x0eListTombstones\x12&.zos.storaged.v1.ListTombstonesRequest\x1a\x1b.zos.storaged.v1.Tombstones\x12H\n\x08Undelete\x12 .zos.storaged.v1.UndeleteRequest\x1a\x1a.zos.storaged.v1.Tombstone\x12I\n\x08GetCache\x12 .zos.storaged.v1.GetCacheRequest\x1a\x1b.zos.storaged.v1.VolumeInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fzos/storaged/api/storaged.proto\x12\x0fzos.storaged.v1\" \n\x04\x44isk\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"|\n\x08\x44iskInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x12\n\x05image\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04used\x18\x06 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\tB\x08\n\x06_image\"\"\n\x06Volume\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"`\n\nVolumeInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x0c\n\x04used\x18\x05 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"Q\n\x0f\x46illDiskRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_root\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\t\"I\n\x08\x45vidence\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x03\x12\r\n\x05\x62lock\x18\x03 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"F\n\x0b\x44ropRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x19.zos.storaged.v1.Evidence\"\x0b\n\tDropReply\"\x1e\n\x10ListDisksRequest\x12\n\n\x02id\x18\x01 \x01(\t\"1\n\x05\x44isks\x12(\n\x05\x64isks\x18\x01 \x03(\x0b\x32\x19.zos.storaged.v1.DiskInfo\" \n\x12ListVolumesRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x07Volumes\x12,\n\x07volumes\x18\x01 \x03(\x0b\x32\x1b.zos.storaged.v1.VolumeInfo\"\x9f\x01\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x0e\n\x06usable\x18\x05 \x01(\x03\x12\x10\n\x08promised\x18\x06 \x01(\x03\x12\x0e\n\x06system\x18\x07 \x01(\x03\x12\x0c\n\x04kept\x18\x08 \x01(\x03\x12\r\n\x05state\x18\t \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\"\x12\n\x10ListPoolsRequest\"-\n\x05Pools\x12$\n\x05pools\x18\x01 \x03(\x0b\x32\x15.zos.storaged.v1.Pool\"\xab\x01\n\tTombstone\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x01\x12\x0f\n\x07\x65xpires\x18\x05 \x01(\x01\x12\x0c\n\x04pool\x18\x06 \x01(\t\x12+\n\x08\x65vidence\x18\x07 \x01(\x0b\x32\x19.zos.storaged.v1.Evidence\x12\x0b\n\x03key\x18\x08 \x01(\t\x12\x0c\n\x04used\x18\t \x01(\x03\"\x17\n\x15ListTombstonesRequest\"<\n\nTombstones\x12.\n\ntombstones\x18\x01 \x03(\x0b\x32\x1a.zos.storaged.v1.Tombstone\"\x1d\n\x0fUndeleteRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x11\n\x0fGetCacheRequest2\xb1\x06\n\x08Storaged\x12>\n\nEnsureDisk\x12\x15.zos.storaged.v1.Disk\x1a\x19.zos.storaged.v1.DiskInfo\x12\x44\n\x0c\x45nsureVolume\x12\x17.zos.storaged.v1.Volume\x1a\x1b.zos.storaged.v1.VolumeInfo\x12G\n\x08\x46illDisk\x12 .zos.storaged.v1.FillDiskRequest\x1a\x19.zos.storaged.v1.DiskInfo\x12\x44\n\x08\x44ropDisk\x12\x1c.zos.storaged.v1.DropRequest\x1a\x1a.zos.storaged.v1.DropReply\x12\x46\n\nDropVolume\x12\x1c.zos.storaged.v1.DropRequest\x1a\x1a.zos.storaged.v1.DropReply\x12\x46\n\tListDisks\x12!.zos.storaged.v1.ListDisksRequest\x1a\x16.zos.storaged.v1.Disks\x12L\n\x0bListVolumes\x12#.zos.storaged.v1.ListVolumesRequest\x1a\x18.zos.storaged.v1.Volumes\x12\x46\n\tListPools\x12!.zos.storaged.v1.ListPoolsRequest\x1a\x16.zos.storaged.v1.Pools\x12U\n\x0eListTombstones\x12&.zos.storaged.v1.ListTombstonesRequest\x1a\x1b.zos.storaged.v1.Tombstones\x12H\n\x08Undelete\x12 .zos.storaged.v1.UndeleteRequest\x1a\x1a.zos.storaged.v1.Tombstone\x12I\n\x08GetCache\x12 .zos.storaged.v1.GetCacheRequest\x1a\x1b.zos.storaged.v1.VolumeInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,29 +48,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DROPREPLY']._serialized_start=576
   _globals['_DROPREPLY']._serialized_end=587
   _globals['_LISTDISKSREQUEST']._serialized_start=589
-  _globals['_LISTDISKSREQUEST']._serialized_end=607
-  _globals['_DISKS']._serialized_start=609
-  _globals['_DISKS']._serialized_end=658
-  _globals['_LISTVOLUMESREQUEST']._serialized_start=660
-  _globals['_LISTVOLUMESREQUEST']._serialized_end=680
-  _globals['_VOLUMES']._serialized_start=682
-  _globals['_VOLUMES']._serialized_end=737
-  _globals['_POOL']._serialized_start=740
-  _globals['_POOL']._serialized_end=899
-  _globals['_LISTPOOLSREQUEST']._serialized_start=901
-  _globals['_LISTPOOLSREQUEST']._serialized_end=919
-  _globals['_POOLS']._serialized_start=921
-  _globals['_POOLS']._serialized_end=966
-  _globals['_TOMBSTONE']._serialized_start=969
-  _globals['_TOMBSTONE']._serialized_end=1140
-  _globals['_LISTTOMBSTONESREQUEST']._serialized_start=1142
-  _globals['_LISTTOMBSTONESREQUEST']._serialized_end=1165
-  _globals['_TOMBSTONES']._serialized_start=1167
-  _globals['_TOMBSTONES']._serialized_end=1227
-  _globals['_UNDELETEREQUEST']._serialized_start=1229
-  _globals['_UNDELETEREQUEST']._serialized_end=1258
-  _globals['_GETCACHEREQUEST']._serialized_start=1260
-  _globals['_GETCACHEREQUEST']._serialized_end=1277
-  _globals['_STORAGED']._serialized_start=1280
-  _globals['_STORAGED']._serialized_end=2097
+  _globals['_LISTDISKSREQUEST']._serialized_end=619
+  _globals['_DISKS']._serialized_start=621
+  _globals['_DISKS']._serialized_end=670
+  _globals['_LISTVOLUMESREQUEST']._serialized_start=672
+  _globals['_LISTVOLUMESREQUEST']._serialized_end=704
+  _globals['_VOLUMES']._serialized_start=706
+  _globals['_VOLUMES']._serialized_end=761
+  _globals['_POOL']._serialized_start=764
+  _globals['_POOL']._serialized_end=923
+  _globals['_LISTPOOLSREQUEST']._serialized_start=925
+  _globals['_LISTPOOLSREQUEST']._serialized_end=943
+  _globals['_POOLS']._serialized_start=945
+  _globals['_POOLS']._serialized_end=990
+  _globals['_TOMBSTONE']._serialized_start=993
+  _globals['_TOMBSTONE']._serialized_end=1164
+  _globals['_LISTTOMBSTONESREQUEST']._serialized_start=1166
+  _globals['_LISTTOMBSTONESREQUEST']._serialized_end=1189
+  _globals['_TOMBSTONES']._serialized_start=1191
+  _globals['_TOMBSTONES']._serialized_end=1251
+  _globals['_UNDELETEREQUEST']._serialized_start=1253
+  _globals['_UNDELETEREQUEST']._serialized_end=1282
+  _globals['_GETCACHEREQUEST']._serialized_start=1284
+  _globals['_GETCACHEREQUEST']._serialized_end=1301
+  _globals['_STORAGED']._serialized_start=1304
+  _globals['_STORAGED']._serialized_end=2121
 # @@protoc_insertion_point(module_scope)

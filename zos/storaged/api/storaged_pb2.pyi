@@ -94,8 +94,10 @@ class DropReply(_message.Message):
     def __init__(self) -> None: ...
 
 class ListDisksRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class Disks(_message.Message):
     __slots__ = ("disks",)
@@ -104,8 +106,10 @@ class Disks(_message.Message):
     def __init__(self, disks: _Optional[_Iterable[_Union[DiskInfo, _Mapping]]] = ...) -> None: ...
 
 class ListVolumesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class Volumes(_message.Message):
     __slots__ = ("volumes",)
