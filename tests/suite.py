@@ -92,12 +92,12 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """What it prints."""
+        """File with the output of the piece's pytest."""
         return self.folder / "log"
 
     @property
     def summary(self) -> str:
-        """pytest's last line."""
+        """The last line that pytest wrote, without its frame."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1].strip("= ") if lines else "it said nothing"
 
@@ -118,7 +118,7 @@ class Run:
 
 
 def start(piece: Piece, folder: Path, more: Sequence[str]) -> Run:
-    """Start a piece."""
+    """Starts the piece in namespaces of its own and does not wait for it; `more` goes to pytest."""
     here = folder / piece.name
     here.mkdir()
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", *more]

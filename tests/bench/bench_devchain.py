@@ -37,7 +37,6 @@ BEAT = 400
 
 
 def signer(number: int) -> SigningKey:
-    """A node's key."""
     return SigningKey(number.to_bytes(32, "big"))
 
 

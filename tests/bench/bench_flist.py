@@ -49,7 +49,7 @@ def names(root: Path) -> list[str]:
 
 
 def open_and_read(root: Path, files: list[str]) -> float:
-    """Files per second."""
+    """Opens each file and reads its first 4 KiB; answers files per second."""
     base = str(root)
     began = time.perf_counter()
     for name in files:

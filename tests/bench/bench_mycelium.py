@@ -61,7 +61,7 @@ def memory(here: Node, pid: int) -> float:
 
 
 async def measured(seconds: float) -> dict[str, float]:
-    """One round."""
+    """Two new nodes carry traffic for that many seconds; answers each figure by its name."""
     with node("a") as a, node("b") as b:
         join(a, b)
         a.sh("ip addr add 192.0.2.1/24 dev eth0; ip -6 addr add 2001:db8::1/64 dev eth0 nodad")

@@ -52,7 +52,7 @@ async def handler(twin: int, command: str, body: bytes) -> bytes:
 
 
 class Nowhere:
-    """No other relays."""
+    """The one relay of a grid: there is no other to which it could pass a message on."""
 
     counts: Mapping[str, Counter[str]] = {}
 

@@ -22,7 +22,7 @@ def _is_struct(name: str) -> bool:
 
 
 def for_polkadot_js(spec: int) -> dict[str, Any]:
-    """`ApiPromise.create({types})`."""
+    """The types in the form that `ApiPromise.create({types})` takes."""
     types: dict[str, Any] = {
         "AccountInfo": "AccountInfoWithDualRefCount",
         "LookupSource": "MultiAddress",
@@ -44,7 +44,7 @@ def _camel(name: str) -> str:
 
 
 def for_python(spec: int) -> dict[str, Any]:
-    """`SubstrateInterface(type_registry=…)`."""
+    """The types in the form that `SubstrateInterface(type_registry=…)` takes."""
     types: dict[str, Any] = {"AccountInfo": "AccountInfoWithDualRefCount", "LookupSource": "MultiAddress"}
     for name, lines in _lines(spec).items():
         if isinstance(lines, str):

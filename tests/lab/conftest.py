@@ -15,7 +15,6 @@ from labs import world, zos
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--repeat`."""
     parser.addoption("--repeat", type=int, default=1, help="every lab test so many times, on one lab")
 
 
@@ -29,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The user's records."""
+    """Folder in which the user's commands keep their records (`ZOS_STATE`)."""
     return tmp_path_factory.mktemp("user")
 
 

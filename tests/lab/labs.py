@@ -44,7 +44,7 @@ for _name in ("ZOS_CHAIN", "ZOS_KEY", "ZOS_HUB", "ZOS_RELAY"):
 
 
 def environment(state: Path) -> dict[str, str]:
-    """The user's."""
+    """Environment of the user's commands: this lab, and records of their own."""
     return {**os.environ, "ZOS_STATE": str(state), "ZOS_LAB": NAME}
 
 

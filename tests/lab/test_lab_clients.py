@@ -92,7 +92,7 @@ class Program:
         await self._process.stdin.drain()
 
     async def end(self) -> int:
-        """Its exit code."""
+        """Waits at most 60 seconds for the program; answers its exit code."""
         return await asyncio.wait_for(self._process.wait(), 60)
 
     async def kill(self) -> None:

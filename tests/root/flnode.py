@@ -35,7 +35,7 @@ runpy.run_module("zos.flistd", run_name="__main__", alter_sys=True)
 
 @dataclass
 class FlNode:
-    """One node."""
+    """A node's namespaces with core-0 and flistd in them, and a hub once it is started."""
 
     node: Node
     client: FlistdClient
@@ -51,7 +51,7 @@ class FlNode:
 
     @property
     def upper(self) -> Path:
-        """A volume's folder."""
+        """The folder that an overlay mount writes into, as of a volume."""
         return self.folder / "volume/root"
 
     def inside(self, path: Path | str) -> Path:
@@ -84,7 +84,7 @@ class FlNode:
         return store
 
     def start_hub(self, on_change: str = "127.0.0.1:8080") -> None:
-        """Serve."""
+        """Starts the node's hub and waits until it listens."""
         self.hub = self.node.start(
             sys.executable, "-m", "zos.hub", "--root", f"{self.folder}/hub", "--listen", on_change, log="hub.log"
         )

@@ -40,7 +40,6 @@ def ip4(
 
 
 def ip6(source: str, to: str, protocol: int, payload: bytes, *, hops: int = 64) -> bytes:
-    """An IPv6 packet."""
     head = struct.pack("!IHBB", 0x60000000, len(payload), protocol, hops)
     return head + IPv6Address(source).packed + IPv6Address(to).packed + payload
 
@@ -85,7 +84,7 @@ def summed(source: str, to: str, protocol: int, packet: bytes, at: int) -> bytes
 
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum."""
+    """Ones' complement sum of RFC 1071, as ICMPv6, UDP and TCP carry it."""
     data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:

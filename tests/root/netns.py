@@ -71,11 +71,10 @@ class Node:
 
     @property
     def run_dir(self) -> Path:
-        """The node's sockets."""
+        """Folder of the daemons' sockets."""
         return self.folder / "run"
 
     def bus(self) -> Bus:
-        """To its daemons."""
         return Bus(self.run_dir)
 
     def enter(self, *argv: str) -> list[str]:

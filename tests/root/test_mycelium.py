@@ -30,13 +30,12 @@ OVERLAY = "400::/7"
 
 
 def key(name: str) -> bytes:
-    """A network's key."""
     return hashlib.sha256(name.encode()).digest()
 
 
 @dataclass
 class Side:
-    """One router."""
+    """A node that runs mycelium, with clients for it and for its core-0."""
 
     node: Node
     client: MyceliumClient
@@ -66,7 +65,7 @@ class Side:
         return False
 
     async def pid(self) -> int:
-        """The daemon (inside)."""
+        """The process of mycelium, as numbered inside the node's namespace."""
         return next(one.pid for one in await self.core0.units() if one.name == "mycelium")
 
     def device(self, name: str, info: IdentityInfo) -> None:

@@ -30,7 +30,7 @@ WG = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 
 @dataclass
 class Side:
-    """One node."""
+    """A node that runs networkd and mycelium, with clients for both."""
 
     node: Node
     networkd: NetworkdClient

@@ -86,7 +86,6 @@ class VmNode:
         return self.node.start("env", f"ZOS_CONFIG={file}", sys.executable, *program, log="vmd.log")
 
     def bus(self) -> Bus:
-        """To its daemons."""
         return self.node.bus()
 
     def virsh(self, line: str, *, check: bool = True) -> str:
@@ -95,5 +94,4 @@ class VmNode:
 
 
 def stopwatch() -> float:
-    """Seconds, for differences."""
     return time.monotonic()

@@ -46,7 +46,6 @@ class Bus:
         return self._channels[daemon]
 
     async def close(self) -> None:
-        """Close every channel."""
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close(None)

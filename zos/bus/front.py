@@ -61,7 +61,7 @@ class Front:
         """Where gRPC shall listen before `open`."""
 
     async def open(self, mode: int) -> None:
-        """Take callers."""
+        """Puts itself at the server's socket path; `mode` is the socket's."""
         self._behind = os.open(self.inner, os.O_PATH | os.O_CLOEXEC)
         self.inner.unlink()
         self._path.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ class Front:
         self._path.chmod(mode)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Disconnects every caller and removes the socket."""
         self._server.close()
         for task in self._running:
             task.cancel()

@@ -29,8 +29,6 @@ class Config:
 
 
 class Capacityd(Daemon):
-    """The node's capacity."""
-
     name = "capacityd"
     config = Config
 

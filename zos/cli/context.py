@@ -117,7 +117,7 @@ class Context:
         return named or ((self.lab.relay_url,) if self.lab else ())
 
     def key(self) -> LocalKey:
-        """The user's key."""
+        """Reads the user's key file; in a lab the lab's user is the default. Raises NoKey."""
         path = self.key_file
         if not self.key_given and not path.exists() and self.lab:
             path = self.layout.user_key
@@ -131,7 +131,7 @@ class Context:
         return LocalKey.of_text(text, kind)
 
     async def twin(self) -> int:
-        """The user's twin."""
+        """Asks the chain for the id of the twin that has the user's key. Raises NoTwin."""
         key = self.key()
         found = await self.chain().query("TfgridModule", "TwinIdByAccountID", key.public)
         if not found:

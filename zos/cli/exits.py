@@ -8,7 +8,7 @@ from zos.errors import Status
 
 
 class Exit(IntEnum):
-    """`zos`'s exit codes."""
+    """What a shell sees of how a command of `zos` ended."""
 
     OK = 0
     REFUSED = 1

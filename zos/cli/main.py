@@ -81,7 +81,7 @@ def context(arguments: argparse.Namespace) -> Context:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The console script."""
+    """Runs one command of `zos` and exits with its code."""
     line = sys.argv[1:] if argv is None else argv
     try:
         arguments = parser(line).parse_args(line)

@@ -109,5 +109,4 @@ class Step:
         return f": {printable(self._detail)}" if self._detail else ""
 
     def seconds(self) -> float:
-        """Since it began."""
         return time.monotonic() - self._began

@@ -9,7 +9,7 @@ from zos.core0.units import Unit
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Fork the daemon."""
+    """core-0 forks the daemon."""
 
     unit: Unit
 

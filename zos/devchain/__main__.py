@@ -17,7 +17,7 @@ from zos.runtime.notify import notify
 
 
 def main() -> int:
-    """The command line."""
+    """Runs a chain until SIGTERM; answers the exit code."""
     parser = argparse.ArgumentParser(prog="zos.devchain", description="TFChain in small, for labs and tests")
     parser.add_argument("--listen", default="127.0.0.1:9944", metavar="ADDRESS:PORT")
     parser.add_argument("--data", type=Path, help="folder that keeps the chain (default: memory only)")

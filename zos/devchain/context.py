@@ -36,7 +36,7 @@ class Context:
         return self.now // 1000
 
     def get(self, name: str, *keys: Any) -> Any:
-        """A stored value."""
+        """The value under `keys`, or the item's default."""
         return self.storage.get(name, *keys)
 
     def part(self, name: str, *keys: Any, field: str) -> Any:
@@ -48,11 +48,10 @@ class Context:
         return self.storage.has(name, *keys)
 
     def put(self, name: str, *keys_and_value: Any) -> None:
-        """Store a value."""
+        """Stores the last argument under the keys before it."""
         self.storage.put(name, *keys_and_value)
 
     def drop(self, name: str, *keys: Any) -> None:
-        """Remove an entry."""
         self.storage.drop(name, *keys)
 
     def count(self, name: str) -> int:

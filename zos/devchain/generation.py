@@ -41,7 +41,7 @@ class Generation:
 
     @property
     def version(self) -> dict[str, Any]:
-        """What state_getRuntimeVersion answers."""
+        """The answer of `state_getRuntimeVersion`."""
         return {
             "specName": SPEC_NAME,
             "implName": SPEC_NAME,

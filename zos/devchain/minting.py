@@ -124,7 +124,7 @@ class _Totals:
     contracts: dict[int, _Contract] = field(default_factory=dict)
 
     def read(self, at: int, name: str, content: Any) -> None:
-        """One event."""
+        """Adds what one event says; `at` is its block's time in Unix seconds."""
         match name:
             case "NodeStored" | "NodeUpdated":
                 self._node(at, content)

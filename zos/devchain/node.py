@@ -100,7 +100,7 @@ class Node:
 
     @property
     def head(self) -> Block:
-        """The best block."""
+        """The best block, which may not be finalized yet."""
         return self.blocks[-1]
 
     def number_of(self, hash: bytes) -> int | None:

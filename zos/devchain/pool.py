@@ -41,7 +41,7 @@ class Pending:
 
 
 class Pool:
-    """What waits."""
+    """Extrinsics that wait for a block, each account's in the order of their nonces."""
 
     def __init__(self) -> None:
         self._queues: dict[bytes, dict[int, Pending]] = {}

@@ -37,7 +37,7 @@ class Methods:
         self._node = node
 
     async def call(self, session: Session | None, method: str, params: Any) -> Any:
-        """One request."""
+        """Answers one JSON-RPC request. `session` is None over HTTP, where nobody can subscribe. Raises Invalid."""
         name = _ALIASES.get(method, method)
         handler: Method | None = getattr(self, name, None) if name in NAMES else None
         if handler is None:

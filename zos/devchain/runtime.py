@@ -33,7 +33,7 @@ log = logging.getLogger("zos.devchain")
 
 
 class Runtime:
-    """Executes calls."""
+    """Executes calls and the duties of each block; `variant` says how contracts hold their owners' money."""
 
     def __init__(self, variant: Variant = Variant.LOCK, *, surcharge: bool = False) -> None:
         biller = Locks(surcharge=surcharge) if variant is Variant.LOCK else Reserves()

@@ -39,7 +39,7 @@ LIMITS = Limits(body=15.0)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks."""
+    """A client as the limits see it."""
 
     network: str = ""
     is_page: bool = False
@@ -73,13 +73,13 @@ class Outgoing:
         self.offer(text)
 
     async def get(self) -> str:
-        """The next text."""
+        """Waits for the next text and frees the bytes that it held."""
         text = await self._queue.get()
         self._release(len(text))
         return text
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Frees the bytes of all texts that the client never took."""
         self._release(self._held)
 
     def _release(self, size: int) -> None:
@@ -90,7 +90,7 @@ class Outgoing:
 
 
 class Server:
-    """The chain's front."""
+    """JSON-RPC over WebSocket and HTTP, and the activation service."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -100,7 +100,6 @@ class Server:
         self.ingress = Ingress(LIMITS)
 
     def application(self) -> web.Application:
-        """The routes."""
         app = web.Application(client_max_size=LARGEST)
         app.router.add_route("GET", "/", self._socket)
         app.router.add_route("GET", "/ws", self._socket)

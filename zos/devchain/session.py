@@ -33,7 +33,7 @@ class Session:
         """It reads blocks as they come. polkadot.js does, and it alone subscribes to new runtimes."""
 
     def notify(self, method: str, id: str, result: Any) -> None:
-        """One notification."""
+        """Sends one notification of the subscription `id`."""
         self._send({"jsonrpc": "2.0", "method": method, "params": {"subscription": id, "result": result}})
 
     def begin(self, start: Callable[[str], Callable[[], None]]) -> str:
@@ -47,14 +47,13 @@ class Session:
         return id
 
     def end(self, id: str) -> bool:
-        """End one."""
+        """Ends the subscription; False when there is none of this id."""
         stop = self._ends.pop(id, None)
         if stop is not None:
             stop()
         return stop is not None
 
     def close(self) -> None:
-        """End all."""
         for id in tuple(self._ends):
             self.end(id)
 
@@ -98,7 +97,7 @@ class Watch:
             self._session.notify("author_extrinsicUpdate", self._id, status)
 
     def look(self) -> None:
-        """Something was read."""
+        """The client was given some state: if it was of the final block, it is told soon, not when its time is up."""
         if self._is_soon or self._timer is None or not self._session.has_read(self._final["finalized"]):
             return
         self._is_soon = True

@@ -27,7 +27,6 @@ class State:
         self._undo: dict[int, Changes] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        """A value now."""
         return self._values.get(key)
 
     def all_keys(self, prefix: bytes) -> Sequence[bytes]:
@@ -197,7 +196,6 @@ class Typed:
         self.store.put(pallet.key(item.name, *keys), item.value.encode(value))
 
     def drop(self, name: str, *keys: Any) -> None:
-        """Remove an entry."""
         pallet, item = self._item(name)
         assert isinstance(self.store, Overlay)
         self.store.put(pallet.key(item.name, *keys), None)

@@ -154,7 +154,6 @@ class Store:
                 self._db.execute(f"delete from {table} where number >= ?", (number,))  # noqa: S608 - fixed names
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
     def _change(self, changes: Changes) -> None:

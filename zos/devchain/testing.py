@@ -17,7 +17,7 @@ from zos.devchain.server import serving
 
 @dataclass(frozen=True, slots=True)
 class Devchain:
-    """A running chain."""
+    """A chain that serves on loopback in the test's own event loop."""
 
     url: str
     http: str

@@ -13,7 +13,7 @@ FINE = 1000
 
 
 def compute_units(resources: Mapping[str, int]) -> int:
-    """CU."""
+    """Whole compute units (CU) of a node; 0 when its two smallest terms are equal."""
     threads = resources["cru"] * 2 * GIB * FINE
     memory = max(resources["mru"] - 1, 0) * GIB * FINE // 4
     storage = resources["sru"] * FINE // 50
@@ -22,10 +22,10 @@ def compute_units(resources: Mapping[str, int]) -> int:
 
 
 def storage_units(resources: Mapping[str, int]) -> int:
-    """SU."""
+    """Whole storage units (SU) of a node."""
     return (resources["hru"] * FINE // 1200 + resources["sru"] * FINE // 250) // GIB // FINE
 
 
 def weight(resources: Mapping[str, int]) -> int:
-    """Votes."""
+    """What the votes of a node's farmer weigh in the DAO by this node."""
     return 2 * compute_units(resources) + storage_units(resources)

@@ -14,7 +14,7 @@ LARGEST_ANSWER = 15 * 1024 * 1024
 
 
 def bad_params(why: str) -> Invalid:
-    """Wrong arguments."""
+    """JSON-RPC's error for wrong arguments."""
     return Invalid(-32602, f"Invalid params: {why}")
 
 

@@ -34,7 +34,6 @@ class World:
         return Context(Typed(BY_NAME, self.store), BY_NAME, self.block, self.now * 1000, author())
 
     def get(self, name: str, *keys: Any) -> Any:
-        """A stored value."""
         return self.context().get(name, *keys)
 
     def call(self, who: bytes, name: str, /, **arguments: Any) -> list[tuple[str, Any]]:
@@ -63,7 +62,7 @@ class World:
         return int(self.get("System.Account", who)["data"]["free"])
 
     def fund(self, who: bytes, units: int) -> None:
-        """Make new units."""
+        """Creates that many units of money in the account."""
         mint(self.context(), who, units)
 
     def held(self) -> int:
@@ -109,7 +108,7 @@ class World:
         return int(self.get("TfgridModule.NodeID"))
 
     def contract(self, who: bytes, node: int, ips: int = 0, provider: int | None = None) -> int:
-        """A node contract."""
+        """Creates a node contract and answers its id."""
         id = int(self.get("SmartContractModule.ContractID")) + 1
         self.call(
             who,

@@ -21,5 +21,4 @@ class GridClock:
         self._ahead = ahead if ahead > TOLERANCE else 0
 
     def time(self) -> int:
-        """Unix seconds."""
         return int(self._clock.time()) + self._ahead

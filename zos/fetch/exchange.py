@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response."""
+    """What the server answered; the body is whole and within the policy's limit."""
 
     status: int
     headers: Mapping[str, str]
@@ -133,7 +133,6 @@ class Exchange:
 
     @property
     def answer(self) -> Answer:
-        """What came."""
         assert self._head is not None
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._head.headers}
         return Answer(self._head.status_code, headers, b"".join(self._pieces))

@@ -139,7 +139,7 @@ def _secret(folder: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A kept block."""
+    """What the cache knows of a block that is on disk."""
 
     path: Path
     size: int

@@ -47,7 +47,7 @@ class Parsed:
     """Of all files together."""
 
     def to_json(self) -> dict[str, Any]:
-        """For another process."""
+        """What the parsing process hands to the one that asked for it."""
         return {
             "routes": [[one.start, one.end, one.url] for one in self.routes],
             "blocks": self.blocks,
@@ -192,7 +192,7 @@ def parse_and_drop(path: Path, out: Path, store: str) -> Parsed:
 
 
 def main(argv: list[str]) -> int:
-    """The program."""
+    """Compiles one flist in a process of its own; answers the exit code."""
     parser = argparse.ArgumentParser(prog="zos-flist-compile")
     parser.add_argument("flist", type=Path)
     parser.add_argument("out", type=Path)

@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Flist:
-    """A checked flist."""
+    """A flist whose inodes, names and blocks are checked: it holds nothing that cannot be mounted."""
 
     nodes: tuple[Node, ...]
     """In index order: number 1 first, breadth first, each folder's children side by side and sorted."""
@@ -318,7 +318,7 @@ class Writer:
             self._database.execute(f"DELETE FROM {table} WHERE ino = ?", (ino,))  # noqa: S608 - our own table names
 
     def tag(self, key: str, value: str) -> None:
-        """A free remark."""
+        """Stores a remark that readers ignore when they do not know its key."""
         self._database.execute("INSERT OR REPLACE INTO tag (key, value) VALUES (?, ?)", (key, value))
 
     def route(self, route: Route) -> None:

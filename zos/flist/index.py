@@ -138,7 +138,7 @@ class Index:
         return self._heap(record[7], record[8]) if stat.S_ISLNK(record[1]) else b""
 
     def xattrs(self, number: int) -> dict[bytes, bytes]:
-        """Extended attributes."""
+        """Extended attributes of the node, name to value."""
         record = self._record(number)
         data, found, at = self._heap(record[9], record[11]), {}, 0
         while at < len(data):

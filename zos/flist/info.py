@@ -31,7 +31,6 @@ class Info:
     detail: str = ""
 
     def to_json(self) -> str:
-        """For a file."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         fields["env"] = dict(self.env)
         fields["routes"] = [[route.start, route.end, route.url] for route in self.routes]
@@ -39,7 +38,6 @@ class Info:
 
     @staticmethod
     def from_json(text: str) -> Info:
-        """What `to_json` said."""
         fields: dict[str, Any] = json.loads(text)
         fields["routes"] = tuple(Route(*route) for route in fields["routes"])
         return Info(**fields)

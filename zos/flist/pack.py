@@ -50,7 +50,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was packed."""
+    """How much a folder came to: sizes in bytes."""
 
     entries: int
     size: int
@@ -124,7 +124,7 @@ class _Packer:
         self._entries = self._size = self._blocks = self._stored = 0
 
     def packed(self) -> Packed:
-        """What was done."""
+        """Completes the flist (a folder that holds nothing still has a root) and answers the sums."""
         if () not in self._made:
             self.add(_Entry((), stat.S_IFDIR | 0o755))
         return Packed(self._entries, self._size, self._blocks, self._stored)

@@ -34,7 +34,7 @@ class StorePolicy(Policy):
             raise FetchForbidden(url=shown(url), problem=f"only {', '.join((*WEB, *REDIS))} are spoken here")
 
     def to_json(self) -> str:
-        """For another process."""
+        """The policy as an argument of another process."""
         return json.dumps(asdict(self))
 
     @staticmethod

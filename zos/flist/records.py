@@ -40,7 +40,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where it points."""
+    """A symbolic link."""
 
     target: bytes
 
@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A folder."""
+    """A folder as 0-fs stores it: entries, access rights, times."""
 
     entries: tuple[Entry, ...]
     acl: bytes
@@ -88,7 +88,7 @@ class Acl:
 
 
 def listing(data: bytes) -> Listing:
-    """A folder's record."""
+    """Reads the Cap'n Proto record of a folder. Raises BadRecord."""
     with _message("Listing", data) as record:
         entries = record.entries
         if len(entries) > len(data) // ENTRY:

@@ -136,7 +136,7 @@ def open_store(url: str, policy: StorePolicy) -> Store:
 
 
 class Stores:
-    """All stores of a flist."""
+    """The stores that a flist's routes name; a block's first byte decides which is asked."""
 
     def __init__(self, routes: Sequence[Route], policy: StorePolicy) -> None:
         self._routes = tuple(routes)

@@ -42,8 +42,6 @@ class Config:
 
 
 class Flistd(Daemon):
-    """The node's flists."""
-
     name = "flistd"
     config = Config
 

@@ -34,7 +34,7 @@ class FakeHost:
         """Let go."""
 
     def kill(self, source: str) -> None:
-        """End a server."""
+        """The process that serves this flist dies, and the manager is told."""
         self.trees[source] = False
         self.callback()
 

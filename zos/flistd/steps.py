@@ -10,13 +10,12 @@ from zos.flistd.api.types import MountId
 
 @dataclass(frozen=True, slots=True)
 class MountTree:
-    """Serve a flist."""
+    """Starts the process that serves the flist of `source` by FUSE."""
 
     source: str
 
     @property
     def flist(self) -> str:
-        """The flist's hash."""
         return self.source.partition("-")[0]
 
     def describe(self) -> str:

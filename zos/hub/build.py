@@ -17,7 +17,7 @@ BLOCKS = "blocks"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A new flist."""
+    """The flist that was made of a folder."""
 
     path: Path
     hash: str

@@ -138,7 +138,6 @@ def _md5_of(path: Path) -> str:
 
 
 async def serve(root: Path, host: str, port: int, stopping: asyncio.Event) -> None:
-    """Serve until `stopping`."""
     root.mkdir(parents=True, exist_ok=True)
     runner = web.AppRunner(application(root), access_log=None, handle_signals=False, keepalive_timeout=60.0)
     async with Ingress(Limits(body=60.0)).serving(runner, host, port):

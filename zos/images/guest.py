@@ -236,7 +236,7 @@ def _lz4_blocks(data: bytes) -> Iterator[bytes]:
 
 
 def main() -> int:
-    """The command line."""
+    """Builds the guest files as the command line says; answers the exit code."""
     parser = argparse.ArgumentParser(prog="zos.images.guest", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT, help="where to write (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of kernel packages (default: %(default)s)")

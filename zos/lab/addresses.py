@@ -79,7 +79,6 @@ class Addresses:
 
     @property
     def proxy_url(self) -> str:
-        """The grid proxy."""
         return f"http://{self.address(13)}"
 
     @property

@@ -36,7 +36,7 @@ INIT = "/zos/lab/init.py"
 
 
 class LinuxHost:
-    """This machine."""
+    """Applies the steps on this machine: starts, cables and ends boxes."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

@@ -24,7 +24,7 @@ SERVERS = (Kind.CHAIN, Kind.HUB, Kind.RELAY, Kind.GRIDPROXY)
 
 @dataclass(frozen=True, slots=True)
 class ObservedBox:
-    """A box's init."""
+    """What runs of a box: its init, process 1 of the namespaces."""
 
     pid: int
     ready: bool

@@ -34,7 +34,6 @@ class Record:
 
     @property
     def topology(self) -> Topology:
-        """The lab's boxes."""
         return Topology(nodes=self.nodes, addresses=Addresses(self.number))
 
 
@@ -47,7 +46,7 @@ def read(layout: Layout) -> Record | None:
 
 
 def write(layout: Layout, record: Record) -> None:
-    """Replace the record."""
+    """Replaces the record as a whole; a crash leaves the old one."""
     write_atomic(layout.record, msgspec.json.encode(record))
 
 

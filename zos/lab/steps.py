@@ -118,8 +118,6 @@ class KillBox:
 
 @dataclass(frozen=True, slots=True)
 class DisconnectHost:
-    """Remove that interface."""
-
     def describe(self) -> str:
         return "removal of this machine's interface"
 

@@ -86,7 +86,6 @@ class Topology:
         return services + tuple(self.node_boxes())
 
     def node_boxes(self) -> Iterator[Box]:
-        """The nodes alone."""
         for number in range(1, self.nodes + 1):
             # .100 is the user's
             last = 20 + number if number < 80 else 21 + number

@@ -195,7 +195,7 @@ OLD_DIALECT: dict[str, Challenge] = {**GRID_TYPES, "network-light": _network_lig
 
 
 def workload_challenge(workload: Workload, challenges: dict[str, Challenge], path: str = "") -> str:
-    """The challenge of one workload."""
+    """What a signature covers of one workload. Raises Malformed, whose path begins with `path`."""
     own = challenges.get(workload.type)
     if own is None:
         raise Malformed(path=f"{path}.type" if path else "type", problem=f"unknown type '{workload.type}'")

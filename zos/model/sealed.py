@@ -21,7 +21,7 @@ _BEGINS = re.compile(rb'\s*\{\s*"sealed"\s*:')
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A sealed document."""
+    """A document encrypted for one node: the sender's one-time key, and the cipher text."""
 
     key: bytes
     cipher: bytes

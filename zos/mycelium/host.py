@@ -7,8 +7,6 @@ from zos.mycelium.node import Node
 
 
 class LinuxHost:
-    """This machine."""
-
     def problem(self) -> str:
         """What the machine lacks for the overlay; empty when nothing."""
         return tun.problem()

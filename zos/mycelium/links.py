@@ -111,7 +111,7 @@ def _host(far: tuple[Any, ...]) -> str:
 
 
 class Link(asyncio.Protocol):
-    """One connection."""
+    """One TCP connection to a peer, from either side."""
 
     def __init__(self, links: Links, peer: Peer, remote: Endpoint | None) -> None:
         self.peer = peer
@@ -235,7 +235,7 @@ class Link(asyncio.Protocol):
 
 
 class Links:
-    """All connections."""
+    """Every connection of the router: accepts, dials, and dials again."""
 
     def __init__(
         self,

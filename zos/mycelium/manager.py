@@ -136,7 +136,6 @@ class IdentityManager:
         return self._info(record)
 
     def identities(self) -> tuple[IdentityInfo, ...]:
-        """All identities."""
         return tuple(self._info(record) for _, record in self._records.items())
 
     def overlay(self) -> Overlay:

@@ -37,7 +37,7 @@ class Node:
         self._is_working = False
 
     async def run(self, port: int, peers: tuple[Endpoint, ...], interfaces: tuple[str, ...]) -> None:
-        """Run until cancelled."""
+        """Links, timers and discovery of neighbours, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.links.run(port, peers))
             group.create_task(self._tick())
@@ -51,7 +51,7 @@ class Node:
             self._act(self.router.add_local(mine.prefix, routerid.make(mine.public)))
 
     def drop(self, prefix: bytes) -> None:
-        """Stop announcing it."""
+        """Forgets the network's identity and withdraws its subnet from the peers."""
         self.detach(prefix)
         if self.plane.identities.pop(prefix, None) is not None:
             self._act(self.router.drop_local(prefix))
@@ -71,7 +71,6 @@ class Node:
             tun.close()
 
     def close(self) -> None:
-        """Close every TUN."""
         for prefix in list(self.tuns):
             self.detach(prefix)
 

@@ -125,7 +125,6 @@ def encode(tlv: Tlv) -> bytes:
 
 
 def encode_data(packet: Data) -> bytes:
-    """A data packet."""
     size = len(packet.payload)
     head = struct.pack(">2B2xI", VERSION, DATA, size << 8 | packet.hop_limit)
     return head + packet.source + packet.destination + packet.payload

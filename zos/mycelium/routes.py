@@ -94,7 +94,7 @@ class Router:
     # Events
 
     def add_local(self, prefix: bytes, router: bytes) -> list[Effect]:
-        """Originate a subnet."""
+        """Originates a subnet: from now on every peer learns a route to it."""
         self.locals[prefix] = Local(router)
         return [Send(peer, self._own(prefix)) for peer in self.peers]
 
@@ -105,7 +105,7 @@ class Router:
         return [Send(peer, self._retraction(prefix)) for peer in self.peers]
 
     def add_peer(self, peer: Peer, static: int, now: float) -> list[Effect]:
-        """A connection opened."""
+        """A connection opened: the peer gets our subnets and every query that is under way."""
         neighbour = self.peers[peer] = Neighbour(LinkCost(static))
         effects: list[Effect] = [Send(peer, self._own(prefix)) for prefix in self.locals]
         asking = (partial(self._ask_too, peer, prefix) for prefix in list(self._queries))

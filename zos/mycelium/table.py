@@ -123,7 +123,7 @@ class Table:
         return list(self._of.get(peer, ()))
 
     def put(self, prefix: bytes, entry: Entry) -> Routes:
-        """Add a route."""
+        """Stores the route of `entry.peer` to this subnet in place of its last one, and answers all of the subnet's."""
         routes = self._subnets.setdefault(prefix, Routes())
         if entry.peer not in routes.entries:
             self._quota.take(entry.peer)

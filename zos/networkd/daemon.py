@@ -55,8 +55,6 @@ class Config:
 
 
 class Networkd(Daemon):
-    """The node's network."""
-
     name = "networkd"
     config = Config
 

@@ -122,7 +122,6 @@ class FakeHost:
         return frozenset(id for name in names if (id := model.owner(name)) is not None)
 
     async def taps(self) -> Mapping[str, Link]:
-        """All our taps."""
         return {name: link for name, link in self.root.links.items() if model.is_tap(name)}
 
     async def observe_node(self) -> ObservedNode:
@@ -140,7 +139,6 @@ class FakeHost:
         return ObservedNode(nics, dict(self.root.sysctls), self.dhcp, frozenset(self.busy))
 
     async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
-        """One network resource."""
         bridges = (model.bridge(id), model.mycelium_bridge(id))
         named = {*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps}
         links = {k: v for k, v in self.root.links.items() if k in named or (v.master in bridges and model.is_tap(k))}
@@ -189,7 +187,6 @@ class FakeHost:
         return dataclasses.replace(link, guard=self.guarded.get(name, "")) if model.is_tap(name) else link
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
-        """The yggdrasil process."""
         if self.yggdrasil is None:
             return ObservedYggdrasil()
         return ObservedYggdrasil(True, planetary.digest(self.yggdrasil), frozenset(self.peers))

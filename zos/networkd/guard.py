@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One tap's guard."""
+    """What a guest may send at its tap: its own MAC and addresses."""
 
     device: str
     mac: str

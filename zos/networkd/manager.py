@@ -101,7 +101,6 @@ class NetworkManager:
     # Taps in networks (see `TapOwner`)
 
     def lock(self, tap: Tap) -> asyncio.Lock:
-        """The network's lock."""
         return self._locks[tap.network]
 
     async def admit(self, tap: Tap, before: Tap | None) -> None:

@@ -86,12 +86,11 @@ def mycelium_port(id: NetId) -> str:
 
 
 def tunnel(id: NetId) -> str:
-    """The WireGuard link."""
+    """Name of the network's WireGuard interface."""
     return f"w-{id}"
 
 
 def tap(id: TapId) -> str:
-    """A tap's device."""
     return f"t-{id}"
 
 
@@ -136,8 +135,6 @@ class NetworkRecord:
 
 
 class LinkKind(StrEnum):
-    """What a link is."""
-
     BRIDGE = "bridge"
     VETH = "veth"
     TAP = "tap"
@@ -271,7 +268,7 @@ class DesiredTunnel:
 
 @dataclass(frozen=True, slots=True)
 class ObservedTunnel:
-    """A running tunnel."""
+    """What WireGuard tells of an interface."""
 
     backend: Backend
     public_key: str

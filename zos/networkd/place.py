@@ -22,7 +22,7 @@ S = TypeVar("S")
 
 
 class TapPlace(ABC):
-    """A place of taps."""
+    """What is particular to the taps of one place: the fields they carry, their checks, links and rules."""
 
     place: ClassVar[Place]
     fields: ClassVar[frozenset[str]] = frozenset()

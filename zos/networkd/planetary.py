@@ -39,7 +39,7 @@ class PlanetaryIdentity:
 
     @property
     def public(self) -> bytes:
-        """The public key."""
+        """The ed25519 public key, 32 bytes."""
         return SigningKey(self.seed).verify_key.encode()
 
     @property
@@ -58,7 +58,7 @@ class PlanetaryIdentity:
         return self.subnet.network_address + 1
 
     def guest(self, mac: str) -> IPv6Address:
-        """A machine's address."""
+        """The planetary address of the machine whose NIC has this MAC."""
         return names.planetary_guest(self.subnet, mac)
 
 

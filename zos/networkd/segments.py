@@ -38,7 +38,6 @@ class SegmentManager:
         return self._troubles.get(place, "")
 
     def lock(self, tap: Tap) -> asyncio.Lock:
-        """The place's lock."""
         return self._locks[tap.place]
 
     async def admit(self, tap: Tap, before: Tap | None) -> None:

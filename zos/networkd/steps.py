@@ -220,8 +220,6 @@ class PutRoute(Step):
 
 @dataclass(frozen=True, slots=True)
 class DropRoute(Step):
-    """Remove a route."""
-
     namespace: str
     route: Route
 

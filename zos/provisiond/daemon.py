@@ -36,8 +36,6 @@ class Config:
 
 
 class Provisiond(Daemon):
-    """The node's deployments."""
-
     name = "provisiond"
     config = Config
 

@@ -65,7 +65,7 @@ class Item:
         return Workload(self.version, self.name, self.type, self.data, self.metadata, self.description, result)
 
     def settled(self, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
-        """In another state."""
+        """The same workload with another state and its result; `now` in Unix seconds."""
         return dataclasses.replace(self, state=state, message=message, created=now, result=result, begun=False)
 
 

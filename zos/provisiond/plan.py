@@ -26,7 +26,7 @@ class Do(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One workload's turn."""
+    """What the executor does next with one workload."""
 
     do: Do
     name: str

@@ -31,7 +31,7 @@ class Reports:
         self.wake = Wake()
 
     def mark(self, contract: int) -> None:
-        """It changed."""
+        """Notes that the contract's report to the chain is stale, and wakes whoever sends it."""
         self._changes[contract] = self._changes.get(contract, 0) + 1
         self.wake.set()
 
@@ -127,7 +127,6 @@ class DeploymentStore:
         return HistoryEntry(what, detail, self._clock.time(), took, workload)
 
     def now(self) -> int:
-        """Unix seconds."""
         return int(self._clock.time())
 
     # Watching

@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(chain: Sequence[str], wanted: argparse.Namespace) -> Settings:
-    """Checked settings."""
+    """The relay's settings out of its command line. Raises BadOptions."""
     certificate = (wanted.cert, wanted.cert_key) if wanted.cert and wanted.cert_key else None
     if wanted.listen_tls and certificate is None:
         raise BadOptions(problem="--listen-tls needs --cert and --cert-key")

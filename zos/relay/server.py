@@ -68,7 +68,7 @@ class _Undeliverable(Exception):
 
 
 class Relay:
-    """One relay."""
+    """Carries messages between the twins that are connected to it, and to and from other relays."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ SWEEP = 5.0
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """One connection."""
+    """One connection of a twin, and the frames that wait for it."""
 
     address: Address
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -49,7 +49,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A queued frame."""
+    """A frame in a queue."""
 
     frame: bytes
     sender: int

@@ -76,7 +76,7 @@ def seal(key: bytes, plain: bytes, nonce: bytes | None = None) -> bytes:
 
 
 def unseal(key: bytes, cipher: bytes) -> bytes:
-    """What was sealed."""
+    """The text that was sealed with this key. Raises Undecipherable."""
     if len(cipher) < NONCE + TAG:
         raise Undecipherable()
     try:

@@ -57,7 +57,7 @@ class NodeTwin:
         return await self._core0.agree(pk)
 
     async def look(self, id: int) -> TwinRecord | None:
-        """Another twin."""
+        """What the chain knows of a twin; None when there is no such twin."""
         try:
             twin = await self._chain.twin(id)
         except NoSuchTwin:

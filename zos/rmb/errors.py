@@ -20,7 +20,7 @@ class ProtocolError(ZosError):
 
 
 class Malformed(ProtocolError):
-    """Not an envelope."""
+    """The bytes are no envelope, or one that breaks a limit."""
 
     reason = "rmb.malformed"
     text = "this is no envelope: {problem}"

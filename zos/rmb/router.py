@@ -108,7 +108,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request."""
+    """A command's argument, who sent it, and the node that the command may ask."""
 
     caller: int
     """The twin that signed it."""
@@ -152,7 +152,7 @@ def find() -> dict[str, Command]:
 
 
 class Router:
-    """Answers commands."""
+    """Runs the command that a message names and gives its answer or error."""
 
     def __init__(self, node: Node, commands: Iterable[Command] | None = None, deadline: float = DEADLINE) -> None:
         self._node = node

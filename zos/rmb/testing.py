@@ -33,12 +33,10 @@ class Twin:
 
     @property
     def key(self) -> LocalKey:
-        """Its account key."""
         return LocalKey.of_seed(self.seed, self.kind)
 
     @property
     def secret(self) -> LocalSecret:
-        """Its encryption key."""
         return LocalSecret(self.seed)
 
     @property

@@ -10,7 +10,7 @@ class Clock(Protocol):
     """A source of time."""
 
     def time(self) -> float:
-        """Unix seconds."""
+        """Unix time in seconds."""
         ...
 
     def monotonic(self) -> float:
@@ -19,8 +19,6 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The kernel's clocks."""
-
     def time(self) -> float:
         return time.time()
 

@@ -23,22 +23,18 @@ class Entry:
 
 
 def folder(name: str, mode: int = 0o755) -> Entry:
-    """A directory."""
     return Entry(name, stat.S_IFDIR | mode)
 
 
 def file(name: str, data: bytes, mode: int = 0o644) -> Entry:
-    """A regular file."""
     return Entry(name, stat.S_IFREG | mode, data)
 
 
 def link(name: str, target: str) -> Entry:
-    """A symbolic link."""
     return Entry(name, stat.S_IFLNK | 0o777, target.encode())
 
 
 def character_device(name: str, major: int, minor: int, mode: int = 0o600) -> Entry:
-    """A character device."""
     return Entry(name, stat.S_IFCHR | mode, device=(major, minor))
 
 

@@ -54,7 +54,6 @@ class Loop:
         self._backoff = backoff or Backoff()
 
     async def run(self) -> None:
-        """Turn until cancelled."""
         while True:
             await self._turn()
             pause = self._every

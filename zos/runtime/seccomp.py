@@ -49,7 +49,7 @@ def forbid(calls: Iterable[str]) -> None:
 
 
 class _Comparison(ctypes.Structure):
-    """libseccomp's scmp_arg_cmp."""
+    """`struct scmp_arg_cmp` of libseccomp."""
 
     _fields_ = (("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64))
 

@@ -173,7 +173,7 @@ def mapping(
     optional: bool = False,
     hasher: Hasher = Hasher.BLAKE2_128_CONCAT,
 ) -> Item:
-    """A storage map."""
+    """A storage map: `key` may be several types, each hashed by `hasher`."""
     keys = key if isinstance(key, tuple) else (key,)
     return Item(name, kind, keys, tuple(hasher for _ in keys), optional, default)
 
@@ -194,5 +194,4 @@ def errors(text: str) -> tuple[str, ...]:
 
 
 def by_name(pallets: Iterable[Pallet]) -> Mapping[str, Pallet]:
-    """Pallets by their name."""
     return {pallet.name: pallet for pallet in pallets}

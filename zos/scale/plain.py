@@ -13,14 +13,14 @@ Register = Callable[["Type"], int]
 
 
 class Type(Protocol):
-    """A SCALE type."""
+    """How a value of one type becomes bytes, and bytes a value."""
 
     def encode(self, value: Any) -> bytes:
         """A value as bytes."""
         ...
 
     def read(self, reader: Reader) -> Any:
-        """The next value."""
+        """Takes the next value from the reader. Raises Undecodable."""
         ...
 
     def describe(self, register: Register) -> Described:

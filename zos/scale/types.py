@@ -99,8 +99,6 @@ class Wrapped:
 
 @dataclass(frozen=True)
 class Option:
-    """A value or none."""
-
     inner: Type
 
     def encode(self, value: Any) -> bytes:

@@ -62,7 +62,6 @@ class Services:
         """The same handlers as those that are registered."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """The methods of one service."""
         self.handlers.update({f"/{service}/{name}": handler for name, handler in handlers.items()})
 
     async def guarded(self) -> None:
@@ -125,7 +124,6 @@ class SimBus(Bus):
         self._switchboard = switchboard
 
     def channel(self, daemon: str) -> Any:
-        """What stubs call."""
         return _Channel(daemon, self._switchboard)
 
     async def close(self) -> None:

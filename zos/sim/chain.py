@@ -46,7 +46,6 @@ class Pipe:
         self._pump = chain.start(self._serve())
 
     async def send(self, text: str) -> None:
-        """Ask."""
         if self._closed:
             raise websockets.ConnectionClosedError(None, None)
         self._asked.put_nowait(text)
@@ -56,7 +55,6 @@ class Pipe:
             yield text
 
     async def close(self) -> None:
-        """Hang up."""
         self.cut()
 
     def cut(self) -> None:

@@ -140,7 +140,6 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The daemon's."""
         return self.cls.name
 
     def start(self) -> None:
@@ -154,7 +153,7 @@ class Unit:
         await self._serves.wait()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Ends the daemon at the await where it stands, as SIGKILL would."""
         if self.life is not None and self.life.alive:
             self.deaths += 1
             self._serves.clear()

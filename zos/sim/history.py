@@ -42,7 +42,6 @@ class Told:
 
 
 def play(seed: int, actions: int = 5, deeds: int = 6) -> Told:
-    """One history."""
     told, bugs, began = Told(seed), Bugs(), time.perf_counter()
     # A collection would come at any moment, and takes as long as a third of a history.
     gc.collect()

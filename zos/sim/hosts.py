@@ -53,7 +53,7 @@ class Trouble:
     """Called before each call; may raise."""
 
     async def meet(self) -> None:
-        """Before a call."""
+        """Before each call of a fake host: waits, fails or hangs as the trouble says."""
         self.calls += 1
         if self.before is not None:
             await self.before()
@@ -155,7 +155,6 @@ class MyceliumHost:
         return self.lacks
 
     def node(self, secret: bytes) -> Router:
-        """A router."""
         return _Router(secret, self.network)
 
 
@@ -201,15 +200,12 @@ class Machine:
         return Inventory(storage + Capacity(cru=CPUS, mru=MEMORY), True, "kvm", False, "SIM", self.uptime())
 
     def uptime(self) -> int:
-        """Seconds since boot."""
         return int(self._clock()) + 1
 
     def connections(self) -> int:
-        """None."""
         return 0
 
     async def dmidecode(self) -> str:
-        """No firmware."""
         return ""
 
 
@@ -262,7 +258,6 @@ def chain_host(bus: Bus, connect: Any) -> ChainHost:
 
 
 def provisioning(bus: Bus, kyc: Kyc, policy: Policy, documents: dict[str, bytes]) -> Provisioning:
-    """provisiond's host."""
     host = Provisioning(bus, kyc, policy)
     host.documents = documents
     return host

@@ -46,7 +46,7 @@ class Watch:
         self._buried = 0
 
     def look(self) -> None:
-        """Once."""
+        """Checks the invariants on what happened since the last look."""
         self.looks += 1
         steps = self.node.hosts.storaged.steps
         for step in steps[self._buried :]:

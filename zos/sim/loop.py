@@ -125,7 +125,6 @@ class VirtualClock:
         """What somebody set the wall clock forward by."""
 
     def time(self) -> float:
-        """Unix seconds."""
         return EPOCH + self._loop.time() + self.offset
 
     def monotonic(self) -> float:

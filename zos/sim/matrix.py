@@ -113,7 +113,7 @@ class _Harm:
         self._wanted = played.point
 
     def arm(self) -> None:
-        """From now on."""
+        """Counts awaits from now on, and does the harm at its number."""
         self._node.loop.watcher = self._step
         self._node.switchboard.before = self._call
         for daemon in DAEMONS[1:]:

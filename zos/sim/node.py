@@ -269,7 +269,6 @@ class SimNode:
         )
 
     async def cancel(self, contract: int, user: User | None = None) -> None:
-        """End a contract."""
         key = (user or self.user).key
         await self.chain.call(key, "SmartContractModule", "cancel_contract", contract_id=contract)
 
@@ -334,5 +333,4 @@ class SimNode:
 
 
 def names(workloads: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Of workloads."""
     return [str(one["name"]) for one in workloads]

@@ -258,7 +258,6 @@ class Person:
         )
 
     async def pay(self) -> None:
-        """Money comes back."""
         self._note("has money again")
         self.is_broke = False
         dest = {"Id": self.user.key.public}

@@ -15,7 +15,6 @@ WG = "qMmzVNYmnzRBZTRY8aO3RZjoLtVDnJzJH9HlDKmDrXc="
 
 
 def workload(name: str, kind: str, data: Mapping[str, Any], version: int = 0) -> dict[str, Any]:
-    """One workload."""
     return {
         "version": version,
         "name": name,
@@ -40,12 +39,10 @@ def network(name: str = "net1", number: int = 20, **data: Any) -> dict[str, Any]
 
 
 def zmount(name: str = "disk1", size: int = int(GiB(1))) -> dict[str, Any]:
-    """A disk."""
     return workload(name, "zmount", {"size": size})
 
 
 def volume(name: str = "vol1", size: int = int(GiB(1))) -> dict[str, Any]:
-    """A volume."""
     return workload(name, "volume", {"size": size})
 
 

@@ -55,8 +55,6 @@ class Config:
 
 
 class Storaged(Daemon):
-    """The node's storage."""
-
     name = "storaged"
     config = Config
 

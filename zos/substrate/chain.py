@@ -83,7 +83,6 @@ class Chain:
             self._endpoints.anchor = Block(number, hash)
 
     async def close(self) -> None:
-        """Close the connection."""
         await self._endpoints.close()
 
     async def __aenter__(self) -> Chain:
@@ -93,7 +92,7 @@ class Chain:
         await self.close()
 
     async def rpc(self, method: str, *params: Any, deadline: float = 15.0) -> Any:
-        """One JSON-RPC request."""
+        """Answers the result of a JSON-RPC method. Raises ChainUnreachable after `deadline` seconds."""
         return await self._endpoints.call(method, *params, deadline=deadline)
 
     async def runtime(self) -> Runtime:
@@ -108,7 +107,7 @@ class Chain:
     # Reading
 
     async def head(self) -> Block:
-        """The best block."""
+        """The best block, which may not be finalized yet."""
         return await self._block(await self.rpc("chain_getBlockHash"))
 
     async def finalized(self) -> Block:

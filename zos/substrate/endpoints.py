@@ -66,7 +66,6 @@ class Endpoints:
         return self._rpc is not None and not self._rpc.closed
 
     async def close(self) -> None:
-        """Close the connection."""
         rpc, self._rpc = self._rpc, None
         if rpc is not None:
             await rpc.close()

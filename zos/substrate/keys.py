@@ -126,7 +126,7 @@ def shortened(payload: bytes) -> bytes:
 
 
 def new_mnemonic() -> str:
-    """Twelve fresh words."""
+    """Twelve new words of BIP-39."""
     return str(bip39.bip39_generate(12))
 
 

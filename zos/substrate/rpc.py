@@ -54,7 +54,7 @@ class Rpc:
 
     @staticmethod
     async def open(url: str, deadline: float = 10.0, connect: Connect = websocket) -> Rpc:
-        """Connect."""
+        """Connects within `deadline` seconds. Raises ChainUnreachable."""
         try:
             async with asyncio.timeout(deadline):
                 socket = await connect(url, deadline)
@@ -63,7 +63,7 @@ class Rpc:
         return Rpc(url, socket)
 
     async def call(self, method: str, *params: Any, deadline: float = 15.0) -> Any:
-        """One request."""
+        """Answers the result of a JSON-RPC method. Raises RpcFailed, StatePruned, ChainUnreachable."""
         if self.closed:
             raise ChainUnreachable(url=self.url, problem="the connection is closed")
         number = next(self._ids)
@@ -110,7 +110,6 @@ class Rpc:
                     await self.call(end, id, deadline=2.0)
 
     async def close(self) -> None:
-        """Close the connection."""
         self._reader.cancel()
         # Not awaited itself: its cancellation could not be told from that of whoever calls this.
         await asyncio.wait((self._reader,))

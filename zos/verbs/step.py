@@ -19,7 +19,7 @@ class Clients:
         self._made: dict[type[DaemonClient], Any] = {}
 
     def of(self, kind: type[C]) -> C:
-        """The client of this class."""
+        """Makes the client when it is asked for the first time."""
         if kind not in self._made:
             self._made[kind] = kind(self._bus)
         client: C = self._made[kind]
@@ -41,7 +41,7 @@ class Step(Generic[A_co]):
         raise NotImplementedError
 
     async def perform(self, clients: Clients, answers: Answers) -> A_co:
-        """Do it."""
+        """Calls the daemon. The executor may call this again after a kill; the daemon then finds it done."""
         raise NotImplementedError
 
 
@@ -56,5 +56,4 @@ class Answers:
         return answer
 
     def put(self, step: Step[A], answer: A) -> None:
-        """Note an answer."""
         self._answers[step] = answer

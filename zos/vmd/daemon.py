@@ -32,8 +32,6 @@ class Config:
 
 
 class Vmd(Daemon):
-    """The node's machines."""
-
     name = "vmd"
     config = Config
 

@@ -136,4 +136,4 @@ class FakeHost:
         self.doubts += 1
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """There is no connection to libvirt here."""

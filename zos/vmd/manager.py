@@ -272,7 +272,6 @@ class MachineManager:
         return self.last_info(id)
 
     async def machines(self) -> tuple[MachineInfo, ...]:
-        """All machines."""
         found = []
         for id in map(MachineId, self._records.keys()):
             with contextlib.suppress(NoSuchMachine):  # dropped meanwhile

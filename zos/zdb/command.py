@@ -61,7 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def options(wanted: argparse.Namespace) -> Options:
-    """Checked options."""
+    """The database's options out of its command line. Raises BadOptions."""
     if not LEAST_DATA_SIZE <= wanted.datasize <= MOST_DATA_SIZE:
         raise BadOptions(problem=f"--datasize {wanted.datasize} is outside {LEAST_DATA_SIZE}..{MOST_DATA_SIZE}")
     try:

@@ -23,7 +23,7 @@ MAX_AUTH = 128
 
 
 class Command(NamedTuple):
-    """One command."""
+    """A row of the table of commands: who runs it, and what it needs."""
 
     name: str
     handler: Handler

@@ -22,7 +22,6 @@ def _timestamp(words: list[bytes], at: int) -> int:
 
 
 def _key(words: list[bytes]) -> bytes:
-    """The one key of a command."""
     if len(words) != 2:
         raise Refused("Unexpected arguments")
     if not words[1]:

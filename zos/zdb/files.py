@@ -91,7 +91,6 @@ class Descriptors:
         return taken
 
     def close(self) -> None:
-        """Close everything."""
         while self._open:
             os.close(self._open.popitem()[1])
 
@@ -220,7 +219,6 @@ class Files:
         return [*self.data.take_unsynced(), *self.index.take_unsynced()]
 
     def close(self) -> None:
-        """Close everything."""
         self.index.close()
         self.data.close()
 

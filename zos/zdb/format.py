@@ -167,7 +167,7 @@ def read_entry(data: bytes, at: int = 0) -> Entry | None:
 
 
 def pack_cursor(cursor: Cursor) -> bytes:
-    """17 bytes."""
+    """A cursor as clients get it, 17 bytes."""
     return _CURSOR.pack(*cursor)
 
 

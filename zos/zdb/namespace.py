@@ -58,7 +58,7 @@ class Statistics:
 
 
 class Namespace:
-    """Opened by `zos.zdb.recovery.open_namespace`."""
+    """One namespace: its keys in memory, its files on disk. `zos.zdb.recovery.open_namespace` opens one."""
 
     def __init__(self, settings: Settings, index: Path, data: Path, *, is_sequential: bool, data_size: int) -> None:
         self.settings = settings
@@ -152,7 +152,6 @@ class Namespace:
         return raw
 
     def get(self, key: bytes) -> bytes | None:
-        """A value, or None."""
         at = self.find(key)
         return self.payload(at) if at else None
 
@@ -383,7 +382,7 @@ class Namespace:
         self.commit()
 
     def begin(self) -> None:
-        """An empty namespace."""
+        """Begins the namespace anew, with no entries."""
         self.index_path.mkdir(parents=True, exist_ok=True)
         self.data_path.mkdir(parents=True, exist_ok=True)
         self.files = Files(self.index_path, self.data_path)

@@ -128,12 +128,10 @@ def bulk(value: bytes | None) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    """An integer."""
     return b":%d\r\n" % value
 
 
 def simple(text: str) -> bytes:
-    """A simple string."""
     return b"+%b\r\n" % text.encode()
 
 

@@ -195,7 +195,7 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One client."""
+    """One client's connection: reads commands, writes answers, is bounded in both."""
 
     _numbers = 0
 

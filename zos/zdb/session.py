@@ -30,7 +30,7 @@ class Settings:
 
 @dataclass
 class Counters:
-    """What INFO tells."""
+    """Figures that INFO shows."""
 
     clients: int = 0
     executed: int = 0
@@ -70,7 +70,7 @@ class World:
 
 @dataclass(eq=False)
 class Session:
-    """One connection."""
+    """What a connection may do, and in which namespace it is."""
 
     space: Namespace | None
     is_admin: bool

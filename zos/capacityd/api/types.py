@@ -10,7 +10,7 @@ from zos.model.capacity import Capacity
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The node's hardware."""
+    """The node's hardware as it is registered on the chain."""
 
     total: Capacity
     virtualized: bool

@@ -43,7 +43,7 @@ class NotANodeContract(ZosError):
 
 
 class NoSuchTwin(ZosError):
-    """Read as absent."""
+    """The chain answered that no twin has this id; a chain that is silent is `ChainUnreachable`."""
 
     reason = "chain.no_such_twin"
     status = Status.NOT_FOUND
@@ -51,7 +51,7 @@ class NoSuchTwin(ZosError):
 
 
 class NoSuchFarm(ZosError):
-    """Read as absent."""
+    """The chain answered that no farm has this id; a chain that is silent is `ChainUnreachable`."""
 
     reason = "chain.no_such_farm"
     status = Status.NOT_FOUND

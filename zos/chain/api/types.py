@@ -55,7 +55,7 @@ class NodeContract:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A chain identity."""
+    """An identity on the chain: who may send messages and own contracts."""
 
     id: int
     account: bytes

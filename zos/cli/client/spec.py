@@ -33,7 +33,7 @@ class BadSpec(ZosError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A user network."""
+    """A user network of the user's file."""
 
     name: str
     range: IPv4Network
@@ -56,7 +56,7 @@ class MountSpec:
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """A machine."""
+    """A machine of the user's file."""
 
     name: str
     node: int
@@ -78,7 +78,7 @@ class MachineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A whole file."""
+    """The user's file, checked."""
 
     name: str
     description: str

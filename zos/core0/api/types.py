@@ -55,7 +55,7 @@ class UnitState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnitInfo:
-    """A supervised daemon."""
+    """What core-0 tells of a daemon that it supervises."""
 
     name: str
     state: UnitState

@@ -46,7 +46,6 @@ class _Legacy:
         self._call, self._event = call.target, event.target
 
     def generation(self, name: str) -> Generation:
-        """The finished thing."""
         return Generation(
             name=name,
             spec=self._spec,

@@ -22,7 +22,7 @@ TRANSACTION = 1
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A pallet's lines."""
+    """What a pallet of the old metadata declares, one line of text for each item, call, event and error."""
 
     name: str
     index: int

@@ -66,7 +66,7 @@ PALLET = Pallet(
 
 
 class Balances:
-    """Transfers."""
+    """Calls that move money from account to account."""
 
     def transfer_allow_death(self, ctx: Context, who: bytes, dest: Any, value: int) -> None:
         move(ctx, who, account(dest), value, keep_alive=False)
@@ -236,7 +236,7 @@ def can_reserve(ctx: Context, who: bytes, amount: int) -> bool:
 
 
 def reserve(ctx: Context, who: bytes, amount: int) -> None:
-    """Put aside."""
+    """Moves money from free to reserved. Raises Refusal when the account has too little."""
     if not amount:
         return
     if not can_reserve(ctx, who, amount):

@@ -21,8 +21,6 @@ PALLET = Pallet(
 
 
 class Burning:
-    """Its call."""
-
     def burn_tft(self, ctx: Context, who: bytes, amount: int, message: bytes) -> None:
         is_there = balances.usable(ctx, who, balances.DEPOSIT) >= amount
         ctx.need(is_there, "BurningModule.NotEnoughBalanceToBurn")

@@ -174,7 +174,7 @@ class Council:
 
 
 class Membership:
-    """Who is in the council."""
+    """Calls that change who votes in the council."""
 
     # `call` passes the argument `who` by its name, so the caller's account has another name here.
     @guarded
@@ -227,7 +227,6 @@ def set_members(ctx: Context, members: list[bytes]) -> None:
 
 
 def add_member(ctx: Context, who: bytes) -> None:
-    """One more."""
     members = ctx.get("Council.Members")
     ctx.need(who not in members, "CouncilMembership.AlreadyMember")
     ctx.need(len(members) < MOST_MEMBERS, "CouncilMembership.TooManyMembers")
@@ -236,7 +235,6 @@ def add_member(ctx: Context, who: bytes) -> None:
 
 
 def remove_member(ctx: Context, who: bytes) -> None:
-    """One less."""
     members = ctx.get("Council.Members")
     ctx.need(who in members, "CouncilMembership.NotMember")
     set_members(ctx, [one for one in members if one != who])

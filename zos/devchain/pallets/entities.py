@@ -12,8 +12,6 @@ HEX = 128
 
 
 class Entities:
-    """Calls about entities."""
-
     def create_entity(
         self, ctx: Context, who: bytes, target: bytes, name: bytes, country: bytes, city: bytes, signature: bytes
     ) -> None:

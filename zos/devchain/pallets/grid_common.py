@@ -24,14 +24,14 @@ class NodeWatcher(Protocol):
 
 
 def twin_of(ctx: Context, who: bytes, pallet: str = "TfgridModule") -> int:
-    """The caller's twin."""
+    """The twin whose account calls. Raises Refusal when it has none."""
     id = ctx.get("TfgridModule.TwinIdByAccountID", who)
     ctx.need(id, f"{pallet}.TwinNotExists")
     return int(id)
 
 
 def node_of(ctx: Context, who: bytes, pallet: str = "TfgridModule") -> int:
-    """The caller's node."""
+    """The node whose twin calls. Raises Refusal when the twin is no node's."""
     id = ctx.get("TfgridModule.NodeIdByTwinID", twin_of(ctx, who, pallet))
     ctx.need(id, f"{pallet}.NodeNotExists")
     return int(id)

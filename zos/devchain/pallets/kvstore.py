@@ -21,8 +21,6 @@ PALLET = Pallet(
 
 
 class KVStore:
-    """Its calls."""
-
     def set(self, ctx: Context, who: bytes, key: bytes, value: bytes) -> None:
         ctx.need(len(key) <= LONGEST_KEY, "TFKVStore.KeyIsTooLarge")
         ctx.need(len(value) <= LARGEST, "TFKVStore.ValueIsTooLarge")

@@ -48,8 +48,6 @@ PALLET = Pallet(
 
 
 class Prices:
-    """Its calls."""
-
     def set_prices(self, ctx: Context, who: bytes, price: int, block_number: int) -> None:
         is_validator = who in ctx.get("ValidatorSet.Validators")
         ctx.need(is_validator, f"{NAME}.AccountUnauthorizedToSetPrice")

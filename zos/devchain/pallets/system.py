@@ -203,8 +203,6 @@ PAYMENT = Pallet(
 
 
 class System:
-    """Remarks."""
-
     def remark(self, ctx: Context, who: bytes, remark: bytes) -> None:
         """Nothing but bytes in a block."""
 

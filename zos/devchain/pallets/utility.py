@@ -60,7 +60,7 @@ class Utility:
 
     @passed_on
     def batch_all(self, ctx: Context, who: bytes, calls: list[Any]) -> None:
-        """All or nothing."""
+        """Executes the calls; one that is refused undoes them all."""
         ctx.need(len(calls) <= LIMIT, "Utility.TooManyCalls")
         for one in calls:
             self._dispatch(ctx, who, one)
@@ -69,7 +69,7 @@ class Utility:
 
     @passed_on
     def force_batch(self, ctx: Context, who: bytes, calls: list[Any]) -> None:
-        """Each by itself."""
+        """Executes the calls; one that is refused stops and undoes no other."""
         ctx.need(len(calls) <= LIMIT, "Utility.TooManyCalls")
         failed = False
         for one in calls:

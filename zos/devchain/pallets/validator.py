@@ -64,8 +64,6 @@ PALLET = Pallet(
 
 
 class Validator:
-    """Its calls."""
-
     def bond(self, ctx: Context, who: bytes, validator: Any) -> None:
         ctx.need(not ctx.has("Validator.Bonded", who), "Validator.AlreadyBonded")
         ctx.put("Validator.Bonded", who, account(validator))

@@ -53,7 +53,7 @@ class Account:
 
 @dataclass
 class Deal:
-    """A contract."""
+    """A contract as the calculator bills it."""
 
     id: int
     kind: str

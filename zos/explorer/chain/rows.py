@@ -108,7 +108,6 @@ def public_config(value: Any) -> Row:
 
 
 def twin(value: Mapping[str, Any]) -> Row:
-    """A row of `twin`."""
     relay, key = value.get("relay", value.get("ip")), value.get("pk")
     return {
         "twin_id": int(value["id"]),

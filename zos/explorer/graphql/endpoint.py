@@ -56,8 +56,6 @@ def schema() -> GraphQLSchema:
 
 
 class GraphqlEndpoint:
-    """Answers GraphQL requests."""
-
     def __init__(self, pool: QueryPool) -> None:
         self._pool = pool
         self._schema = schema()

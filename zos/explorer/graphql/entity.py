@@ -83,7 +83,7 @@ class Entity:
 
     @property
     def singular(self) -> str:
-        """As in `nodeById`."""
+        """The name with a small first letter, as in the query `nodeById`."""
         return self.name[0].lower() + self.name[1:]
 
     def key(self, name: str) -> str:

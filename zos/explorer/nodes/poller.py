@@ -53,7 +53,6 @@ class NodePoller:
         """Node and probe → when it was last sent."""
 
     async def run(self) -> None:
-        """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self.start_due(group)

@@ -70,7 +70,7 @@ class Dmi(Struct):
 
 
 class Speed(Struct):
-    """Bits per second."""
+    """Measured speed in bits per second."""
 
     upload: float
     download: float
@@ -178,7 +178,7 @@ class Twin(Struct):
 
 
 class Consumption(Struct):
-    """TFT."""
+    """What a twin or contract spent, in TFT."""
 
     last_hour_consumption: float
     overall_consumption: float

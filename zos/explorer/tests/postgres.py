@@ -28,8 +28,6 @@ class NoServer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A running server."""
-
     folder: Path
     _numbers: Iterator[int] = field(default_factory=count)
 

@@ -13,7 +13,6 @@ Play = Callable[[socket.socket], object]
 
 
 def reply(body: bytes = b"", status: int = 200, **headers: str) -> Play:
-    """A whole answer."""
     lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return lambda link: link.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -49,12 +48,10 @@ class Server(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self.server_address[1])
 
     @property
     def url(self) -> str:
-        """By its address."""
         return f"http://127.0.0.1:{self.port}"
 
 

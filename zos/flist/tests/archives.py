@@ -50,7 +50,6 @@ class Message:
         return at + len(data) // 8
 
     def data(self, pointer: int, data: bytes) -> None:
-        """Bytes."""
         at = self._room(-(-len(data) // 8))
         self._put(pointer, struct.pack("<iI", (at - pointer - 1) << 2 | 1, len(data) << 3 | 2))
         self._put(at, data)
@@ -94,7 +93,6 @@ class Item:
 def listing(
     items: Sequence[Item], path: bytes = b"", acl: bytes = b"", mtime: int = 0, ctime: int = 0, parent: bytes = b""
 ) -> bytes:
-    """A folder's record."""
     message = Message()
     pointers = message.struct(0, struct.pack("<QII", 4096, mtime, ctime), 5)
     message.text(pointers, path.rpartition(b"/")[2])
@@ -203,7 +201,6 @@ class Archive:
         return item
 
     def write(self, path: Path) -> Path:
-        """The archive's file."""
         members = {"./flistdb.sqlite3": database(path.with_name("database"), self.records, self.metadata)}
         if self.router is not None:
             members["./router.yaml"] = self.router
@@ -239,7 +236,6 @@ def pack(path: Path, members: Iterable[tuple[str, bytes]], end: bytes = b"") -> 
 
 
 def member(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """A member's header."""
     made = tarfile.TarInfo(name)
     made.size, made.type = size, kind
     return made.tobuf(tarfile.GNU_FORMAT)

@@ -31,7 +31,6 @@ class Server(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self.server_address[1])
 
     def answer(self, words: list[bytes], known: bool) -> tuple[bytes, bool]:

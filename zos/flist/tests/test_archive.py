@@ -143,7 +143,7 @@ def test_the_content_tells_the_kinds_apart_whatever_they_are_called(tmp_path: Pa
 
 
 def small(**changes: object) -> Archive:
-    """`/`, `/etc`, `/etc/hosts`."""
+    """An archive with `/`, `/etc` and `/etc/hosts`; `changes` are fields of the last."""
     made = Archive()
     hosts = Item(b"hosts", FILE, 5, made.keep_acl(0o644), 7, 8, made.keep_file(b"hosts"))
     made.keep_folder(b"etc", [replace(hosts, **changes)])  # type: ignore[arg-type]

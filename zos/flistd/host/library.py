@@ -80,7 +80,6 @@ class Library:
         self._knows_use = False
 
     def close(self) -> None:
-        """Close the connections."""
         if self._fetcher is not None:
             self._fetcher.close()
 

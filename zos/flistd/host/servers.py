@@ -118,6 +118,5 @@ class Watch:
         os.close(life)
 
     def close(self) -> None:
-        """Stop watching."""
         for pid in list(self._lives):
             self._let_go(pid)

@@ -20,7 +20,7 @@ DATA = Data(bytes(16), bytes(16), 9, b"payload")
 
 
 class Ends:
-    """One side."""
+    """One end: its connections, and the packets that came."""
 
     def __init__(self) -> None:
         self.received: list[Data | Tlv] = []

@@ -45,7 +45,7 @@ class Host(Protocol):
         """All our taps that have a guard, whether they are there or not."""
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
-        """The yggdrasil process."""
+        """Whether yggdrasil runs, for which configuration, and which peers it has."""
 
     async def apply(self, steps: Sequence[Step]) -> None:
         """Apply the steps in order; raises at the first that fails."""

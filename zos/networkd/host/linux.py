@@ -75,7 +75,6 @@ class LinuxHost:
         return await nsthread.run(observe.networks) | wireguard.networks()
 
     async def taps(self) -> Mapping[str, Link]:
-        """All our taps."""
         return await nsthread.run(observe.taps)
 
     async def observe_node(self) -> ObservedNode:
@@ -110,7 +109,6 @@ class LinuxHost:
         return frozenset(filter(model.is_tap, await nsthread.run(nftables.chains)))
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
-        """The yggdrasil process."""
         peers = await self._yggdrasil.peers()
         if peers is None:
             return ObservedYggdrasil(await processes.run(self._yggdrasil.pid) != 0)

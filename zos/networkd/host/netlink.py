@@ -39,7 +39,7 @@ class NetlinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request."""
+    """A request to the kernel without its header, which `Netlink` writes."""
 
     kind: int
     flags: int
@@ -55,17 +55,17 @@ class Answer:
 
 
 def attr(kind: int, value: bytes) -> bytes:
-    """One attribute, padded."""
+    """One attribute; the kernel wants each padded to 4 bytes."""
     return _ATTR.pack(4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
 def text(kind: int, value: str) -> bytes:
-    """A text attribute."""
+    """A text attribute; the kernel wants it terminated by a zero byte."""
     return attr(kind, value.encode() + b"\0")
 
 
 def number(kind: int, value: int) -> bytes:
-    """A 32-bit attribute."""
+    """A 32-bit attribute in the machine's byte order."""
     return attr(kind, struct.pack("=I", value))
 
 
@@ -125,7 +125,7 @@ class Netlink:
             pass
 
     def get(self, message: Message) -> Answer:
-        """Request one object."""
+        """Requests one object. Raises OSError as the kernel answers."""
         answers = list(self._talk(message, ACK))
         return answers[0]
 

@@ -128,7 +128,7 @@ def networks() -> frozenset[NetId]:
 
 
 def taps() -> dict[str, Link]:
-    """All our taps."""
+    """The node's taps in its root namespace, by name."""
     with Netlink() as nl:
         devices = rtnl.devices(nl)
     names = {device.index: device.name for device in devices}

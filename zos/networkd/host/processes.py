@@ -100,7 +100,6 @@ class Watch:
         self.callback()
 
     def close(self) -> None:
-        """Stop watching."""
         for process in self._processes.values():
             asyncio.get_running_loop().remove_reader(process)
             os.close(process)

@@ -64,7 +64,6 @@ def create_link(name: str, kind: str, *parts: bytes, data: bytes = b"") -> Messa
 
 
 def create_bridge(name: str, mac: str = "") -> Message:
-    """A new bridge."""
     return create_link(name, "bridge", _mac(mac))
 
 
@@ -90,7 +89,6 @@ def change_link(
 
 
 def delete_link(index: int) -> Message:
-    """Remove a link."""
     return _change(netlink.DELLINK, 0, index)
 
 
@@ -194,7 +192,6 @@ def put_route(index: int, route: Route) -> Message:
 
 
 def delete_route(index: int, route: Route) -> Message:
-    """Remove a route."""
     return Message(netlink.DELROUTE, 0, _route(index, route, 0))
 
 

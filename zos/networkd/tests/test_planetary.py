@@ -170,7 +170,7 @@ class NoConfig:
 
 
 class Core0(Daemon):
-    """core-0's API alone."""
+    """A core-0 of which only the API runs."""
 
     name = "core0"
     config = NoConfig

@@ -9,7 +9,7 @@ from zos.model.decode import Fields
 
 @dataclass(frozen=True, slots=True)
 class PeerSpec:
-    """Another member."""
+    """Another node or user of the network, as WireGuard needs it."""
 
     subnet: str
     public_key: str

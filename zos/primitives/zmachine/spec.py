@@ -25,7 +25,7 @@ class MountSpec:
 
 @dataclass(frozen=True, slots=True)
 class ZmachineSpec:
-    """A machine."""
+    """What the user asks of a machine."""
 
     flist: str
     attachments: tuple[Attachment, ...]

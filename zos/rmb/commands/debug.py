@@ -40,7 +40,7 @@ def _summary(one: dict[str, Any]) -> dict[str, Any]:
 
 
 async def get(call: Call) -> dict[str, Any]:
-    """`{deployment: "twin:contract"}`: `{deployment}`."""
+    """Takes `{deployment: "twin:contract"}` and answers `{deployment: …}`."""
     twin, contract = _parse_deployment(call.fields())
     return {"deployment": await call.node.provisiond.get(contract, twin)}
 

@@ -21,7 +21,7 @@ async def update(call: Call) -> None:
 
 
 async def delete(call: Call) -> None:
-    """Refused."""
+    """Always raises: a deployment ends when its contract does."""
     raise DeletionDisabled()
 
 

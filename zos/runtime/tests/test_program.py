@@ -13,7 +13,7 @@ from zos.runtime import program
 
 
 class Refused(ZosError):
-    """For this test."""
+    """An error of a program with a fact in its text."""
 
     reason = "test.program_refused"
     status = Status.INVALID_ARGUMENT

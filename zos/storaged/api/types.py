@@ -46,8 +46,6 @@ class PoolState(StrEnum):
 
 
 class Kind(StrEnum):
-    """Disk or volume."""
-
     DISK = "disk"
     VOLUME = "volume"
 

@@ -50,7 +50,7 @@ def twin(value: Value) -> Value | None:
 
 
 def farm(value: Value) -> Value | None:
-    """A farm."""
+    """A farm of any generation in today's shape; None where old chains answer an empty one."""
     if not value["id"]:
         return None
     value = {"dedicated_farm": False, "farming_policy_limits": None, **value}

@@ -33,7 +33,7 @@ class VmdClient(DaemonClient):
         await self.call("DropMachine", pb.DropMachineRequest(id=id), deadline=deadline)
 
     async def machine(self, id: MachineId) -> MachineInfo:
-        """One machine."""
+        """Raises NoSuchMachine."""
         return convert.decode(await self.call("GetMachine", pb.GetMachineRequest(id=id)), MachineInfo)
 
     async def list_machines(self) -> tuple[MachineInfo, ...]:

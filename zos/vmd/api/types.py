@@ -24,8 +24,6 @@ class MachineKind(StrEnum):
 
 
 class MachineState(StrEnum):
-    """The state of a machine."""
-
     STARTING = "starting"
     """Accepted, not started yet."""
     RUNNING = "running"

@@ -142,7 +142,7 @@ def _run(vcpu: int) -> float:
 
 
 def main() -> int:
-    """Print the verdict."""
+    """Writes whether KVM works as JSON, in a process that may hang or die of it."""
     usable, why = probe()
     sys.stdout.write(json.dumps({"usable": usable, "why": why}) + "\n")
     sys.stdout.flush()

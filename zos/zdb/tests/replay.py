@@ -65,15 +65,12 @@ class Client:
 
     @classmethod
     async def to(cls, port: int) -> Client:
-        """A new connection."""
         return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 24))
 
     async def close(self) -> None:
-        """End it."""
         self._writer.close()
 
     async def raw(self, data: bytes) -> None:
-        """Send bytes."""
         self._writer.write(data)
 
     async def command(self, *words: bytes) -> bytes:
@@ -82,7 +79,6 @@ class Client:
         return await self.reply()
 
     async def send(self, words: list[bytes]) -> None:
-        """Send a command."""
         await self.raw(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
 
     def expanded(self, text: str) -> bytes:
@@ -135,7 +131,7 @@ class Difference:
 
 
 class Replay:
-    """One scenario."""
+    """Plays a recorded scenario against a server and compares the answers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

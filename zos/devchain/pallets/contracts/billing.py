@@ -47,7 +47,6 @@ class Due:
 
     @property
     def total(self) -> int:
-        """Both."""
         return self.regular + self.extra
 
 
@@ -112,7 +111,7 @@ def due(ctx: Context, contract: Record, seconds: int, balance: int, *, certified
 
 
 def account_of(ctx: Context, twin_id: int) -> bytes:
-    """A twin's account."""
+    """The account that pays for this twin. Raises Refusal when there is no such twin."""
     account = ctx.part("TfgridModule.Twins", twin_id, field="account_id")
     ctx.need(account, f"{NAME}.TwinNotExists")
     return bytes(account)
@@ -154,7 +153,7 @@ def enter_grace(ctx: Context, contract: Record) -> Record:
 
 
 def leave_grace(ctx: Context, contract: Record) -> Record:
-    """Paid up."""
+    """The owner can pay again: the contract returns from grace to `Created`."""
     return _turn(ctx, contract, "Created")
 
 
@@ -181,7 +180,6 @@ def _emit_grace(ctx: Context, contract: Record) -> None:
 
 
 def emit_bill(ctx: Context, contract: Record, level: str, amount: int) -> None:
-    """ContractBilled."""
     bill = {
         "contract_id": contract["contract_id"],
         "timestamp": ctx.seconds,
@@ -192,7 +190,7 @@ def emit_bill(ctx: Context, contract: Record, level: str, amount: int) -> None:
 
 
 def forget_traffic(ctx: Context, contract: Record) -> None:
-    """Traffic that has been billed is billed once."""
+    """Sets what a node reported and was not billed to zero, so that the next bill does not ask for it again."""
     if "NodeContract" in contract["contract_type"]:
         id = contract["contract_id"]
         known = ctx.get(f"{NAME}.ContractBillingInformationByID", id)

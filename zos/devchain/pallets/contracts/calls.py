@@ -180,7 +180,7 @@ class SmartContracts(Services, Solutions):
     # What happens without a call
 
     def on_block(self, ctx: Context) -> None:
-        """The queue's turn."""
+        """Bills the contracts whose turn in the billing queue is this block."""
         billing.bill_queue(ctx, self._biller)
 
     def node_changed(self, ctx: Context, old: Record | None, new: Record) -> None:
