@@ -58,7 +58,7 @@ TAP = Tap(TapId("AbE3zNtFw21Fr"), Place.NETWORK, "ee:5b:b5:ff:9b:4b", NETWORK.id
 
 @dataclasses.dataclass(frozen=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class Core0(Daemon):

@@ -38,7 +38,7 @@ MakeHost = Callable[[Runtime, Life, Callable[..., Any], tuple[Any, ...]], Any]
 
 @dataclass(frozen=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class Core0(Daemon):

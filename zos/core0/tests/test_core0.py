@@ -31,7 +31,7 @@ from zos.runtime.testing import running
 
 @dataclass(frozen=True, slots=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 FIRST, SECOND = Unit("first"), Unit("second", after=("first",))

@@ -39,7 +39,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class Core0(Daemon):

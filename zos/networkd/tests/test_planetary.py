@@ -166,7 +166,7 @@ def test_no_text_of_a_step_or_wish_shows_the_key():
 
 @dataclasses.dataclass(frozen=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class Core0(Daemon):

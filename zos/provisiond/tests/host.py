@@ -210,7 +210,7 @@ class Contracts(ChainServicer):
 
 @dataclass(frozen=True, slots=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class Chain(Daemon):

@@ -117,7 +117,7 @@ class FakeChainService(ChainServicer):
 
 @dataclass(frozen=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class ChainFake(Daemon):

@@ -77,7 +77,7 @@ from zos.storaged.steps import (
 
 @dataclass(frozen=True, slots=True)
 class NoConfig:
-    """Nothing to say."""
+    """No table in the configuration file."""
 
 
 class Chain(Daemon):
