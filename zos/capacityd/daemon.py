@@ -29,6 +29,8 @@ class Config:
 
 
 class Capacityd(Daemon):
+    """The node's inventory, its registration on the chain, and its uptime reports."""
+
     name = "capacityd"
     config = Config
 

@@ -42,6 +42,8 @@ class Config:
 
 
 class Flistd(Daemon):
+    """Mounts of flists, and the cache of their blocks."""
+
     name = "flistd"
     config = Config
 

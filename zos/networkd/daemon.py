@@ -55,6 +55,8 @@ class Config:
 
 
 class Networkd(Daemon):
+    """Networks, taps, WireGuard, the firewall, and the node's uplink."""
+
     name = "networkd"
     config = Config
 

@@ -36,6 +36,8 @@ class Config:
 
 
 class Provisiond(Daemon):
+    """Deployments: admission, order, execution, and reports of what they consumed."""
+
     name = "provisiond"
     config = Config
 

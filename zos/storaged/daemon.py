@@ -55,6 +55,8 @@ class Config:
 
 
 class Storaged(Daemon):
+    """Pools, disks, volumes and tombstones."""
+
     name = "storaged"
     config = Config
 

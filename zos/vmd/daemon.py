@@ -32,6 +32,8 @@ class Config:
 
 
 class Vmd(Daemon):
+    """Machines and their consoles."""
+
     name = "vmd"
     config = Config
 
