@@ -20,7 +20,7 @@ def _inside(namespace: str) -> str:
 
 
 class Step(ABC):
-    """One action."""
+    """One action in the kernel, or one program."""
 
     __slots__ = ()
 
@@ -29,8 +29,14 @@ class Step(ABC):
         """What it does, for people and errors: follows "the kernel refused to …"."""
 
 
+class LoneStep(Step):
+    """Starts a program or moves between namespaces, and is awaited alone; the others share a thread and a socket."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class CreateNamespace(Step):
+class CreateNamespace(LoneStep):
     """Make a named namespace."""
 
     namespace: str
@@ -40,7 +46,7 @@ class CreateNamespace(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DropNamespace(Step):
+class DropNamespace(LoneStep):
     """Remove a named namespace; the kernel removes its links with it."""
 
     namespace: str
@@ -109,7 +115,7 @@ class DropTun(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class CreateTunnel(Step):
+class CreateTunnel(LoneStep):
     """Make a WireGuard link whose socket stays in the root namespace, and move it inside."""
 
     link: str
@@ -120,7 +126,7 @@ class CreateTunnel(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DropTunnel(Step):
+class DropTunnel(LoneStep):
     """End whatever serves the tunnel and remove its link from the root namespace, should it be there."""
 
     link: str
@@ -240,7 +246,7 @@ class SetSysctl(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class StartDhcp(Step):
+class StartDhcp(LoneStep):
     """Start the DHCP client of a link; it goes on when networkd ends."""
 
     link: str
@@ -250,7 +256,7 @@ class StartDhcp(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRules(Step):
+class LoadRules(LoneStep):
     """Bring our nft table of a family into force, in one transaction."""
 
     namespace: str
@@ -264,7 +270,7 @@ class LoadRules(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DropRules(Step):
+class DropRules(LoneStep):
     """Remove a nft table of ours."""
 
     namespace: str
@@ -276,7 +282,7 @@ class DropRules(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class GuardTaps(Step):
+class GuardTaps(LoneStep):
     """Put guards of taps in force, all at once; a tap need not be there yet."""
 
     guards: tuple[Guard, ...]
@@ -286,7 +292,7 @@ class GuardTaps(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class UnguardTaps(Step):
+class UnguardTaps(LoneStep):
     """Remove the guards of taps; such a tap sends nothing."""
 
     devices: tuple[str, ...]
@@ -296,7 +302,7 @@ class UnguardTaps(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenPorts(Step):
+class OpenPorts(LoneStep):
     """Open UDP ports of the node to tenants' WireGuard peers, and close others."""
 
     open: tuple[int, ...]
@@ -307,7 +313,7 @@ class OpenPorts(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class StartYggdrasil(Step):
+class StartYggdrasil(LoneStep):
     """End the node's yggdrasil, if one runs, and start it with this configuration; it goes on when networkd ends."""
 
     config: str = field(repr=False)
@@ -318,7 +324,7 @@ class StartYggdrasil(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class StopYggdrasil(Step):
+class StopYggdrasil(LoneStep):
     """End the node's yggdrasil; its link goes with it."""
 
     def describe(self) -> str:
@@ -326,7 +332,7 @@ class StopYggdrasil(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DialPeer(Step):
+class DialPeer(LoneStep):
     """Have a configured peer that is not connected tried at once: yggdrasil itself tries it once a minute."""
 
     link: str
@@ -347,7 +353,7 @@ class PutPeer:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigureTunnel(Step):
+class ConfigureTunnel(LoneStep):
     """Tell a running tunnel what differs, and nothing else."""
 
     link: str

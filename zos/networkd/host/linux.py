@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from zos.networkd import firewall, model
+from zos.networkd import firewall, model, steps
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.firewall import ObservedFirewall
@@ -15,43 +15,8 @@ from zos.networkd.model import Link, Observed
 from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
 from zos.networkd.segment import ObservedSegment
-from zos.networkd.steps import (
-    ROOT,
-    ConfigureTunnel,
-    CreateNamespace,
-    CreateTunnel,
-    DialPeer,
-    DropNamespace,
-    DropRules,
-    DropTunnel,
-    GuardTaps,
-    LoadRules,
-    OpenPorts,
-    StartDhcp,
-    StartYggdrasil,
-    Step,
-    StopYggdrasil,
-    UnguardTaps,
-)
+from zos.networkd.steps import ROOT, LoneStep, Step
 from zos.runtime.proc import ProgramFailed
-
-_NOT_NETLINK: tuple[type[Step], ...] = (
-    ConfigureTunnel,
-    CreateNamespace,
-    CreateTunnel,
-    DialPeer,
-    DropNamespace,
-    DropRules,
-    DropTunnel,
-    GuardTaps,
-    LoadRules,
-    OpenPorts,
-    StartDhcp,
-    StartYggdrasil,
-    StopYggdrasil,
-    UnguardTaps,
-)
-"""Steps that start programs or move between namespaces; each is awaited alone."""
 
 
 class LinuxHost:
@@ -133,37 +98,37 @@ class LinuxHost:
 
     async def _do(self, step: Step) -> None:
         match step:
-            case CreateNamespace():
+            case steps.CreateNamespace():
                 await nsthread.run(lambda: nsthread.create(step.namespace))
-            case DropNamespace():
+            case steps.DropNamespace():
                 await nsthread.run(lambda: nsthread.remove(step.namespace))
-            case CreateTunnel():
+            case steps.CreateTunnel():
                 self._endpoints.pop(step.link, None)
                 await wireguard.create(step.link, step.namespace, await self._choose_backend(), self._folder)
-            case DropTunnel():
+            case steps.DropTunnel():
                 self._endpoints.pop(step.link, None)
                 await wireguard.drop(step.link)
-            case ConfigureTunnel():
+            case steps.ConfigureTunnel():
                 await wireguard.configure(step)
                 endpoints = self._endpoints.setdefault(step.link, {})
                 endpoints.update({peer.public_key: peer.endpoint for peer in step.put if peer.endpoint})
-            case LoadRules():
+            case steps.LoadRules():
                 await nftables.load(step.ruleset, step.namespace)
-            case DropRules():
+            case steps.DropRules():
                 await nftables.drop(step.family, step.table, step.namespace)
-            case GuardTaps():
+            case steps.GuardTaps():
                 await nftables.change(firewall.guarding(step.guards))
-            case UnguardTaps():
+            case steps.UnguardTaps():
                 await nftables.change(firewall.unguarding(step.devices))
-            case OpenPorts():
+            case steps.OpenPorts():
                 await nftables.change(firewall.opening(step))
-            case StartYggdrasil():
+            case steps.StartYggdrasil():
                 await self._yggdrasil.start(step.config)
-            case StopYggdrasil():
+            case steps.StopYggdrasil():
                 await self._yggdrasil.stop()
-            case DialPeer():
+            case steps.DialPeer():
                 await self._yggdrasil.dial(step.link)
-            case StartDhcp():
+            case steps.StartDhcp():
                 await dhcp.start(self._folder, step.link)
             case _:
                 raise AssertionError(step)
@@ -177,4 +142,4 @@ class LinuxHost:
 
 def _netlink_namespace(step: Step) -> str | None:
     """The namespace that a netlink step works in; None for any other step."""
-    return None if isinstance(step, _NOT_NETLINK) else getattr(step, "namespace", ROOT)
+    return None if isinstance(step, LoneStep) else getattr(step, "namespace", ROOT)
