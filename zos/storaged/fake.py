@@ -11,30 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from zos.model.units import Bytes, GiB
+from zos.storaged import steps
 from zos.storaged.api.errors import DeviceRefused, DiskFull
 from zos.storaged.api.types import Kind, PoolKind
 from zos.storaged.host import image
 from zos.storaged.host.contract import Item
 from zos.storaged.model import Content, Fill, ObservedDevice, ObservedDisk, ObservedPool, ObservedVolume
-from zos.storaged.steps import (
-    CreateCache,
-    CreateDisk,
-    CreateVolume,
-    DropPart,
-    EraseTombstone,
-    FinishFill,
-    FormatDevice,
-    GrowDisk,
-    LimitCache,
-    LimitVolume,
-    MakeTombstone,
-    MeasureDevice,
-    MountCache,
-    MountPool,
-    PreparePool,
-    RestoreTombstone,
-    Step,
-)
+from zos.storaged.steps import Step
 
 SIZE = GiB(100)
 
@@ -141,58 +124,60 @@ class FakeHost:
         return thing
 
     def _apply_step(self, step: Step) -> None:
-        if isinstance(step, FormatDevice):
+        if isinstance(step, steps.FormatDevice):
             device = self.disks[step.device]
             if device.content is not Content.BLANK and not step.again:
                 raise DeviceRefused(action=step.describe(), problem="it is not blank")
             device.content, device.label = Content.POOL, step.pool
             return
         device = self.pool(step.pool)
-        if not device.observed.mounted and not isinstance(step, MountPool):
+        if not device.observed.mounted and not isinstance(step, steps.MountPool):
             raise DeviceRefused(action=step.describe(), problem="the pool is not mounted")
         match step:
-            case MountPool():
+            case steps.MountPool():
                 device.observed = dataclasses.replace(device.observed, mounted=True)
-            case PreparePool():
+            case steps.PreparePool():
                 device.observed = dataclasses.replace(device.observed, prepared=True)
-            case MeasureDevice():
+            case steps.MeasureDevice():
                 device.observed = dataclasses.replace(device.observed, kind=device.kind)
-            case CreateDisk(_, id, size):
+            case steps.CreateDisk(_, id, size):
                 if id not in device.observed.disks:
                     self._put(device, "disks", id, ObservedDisk(size))
-            case GrowDisk(_, id, size):
+            case steps.GrowDisk(_, id, size):
                 self._put(device, "disks", id, dataclasses.replace(device.observed.disks[id], size=size))
-            case FinishFill(_, id, part, size, identity):
+            case steps.FinishFill(_, id, part, size, identity):
                 self._put(device, "disks", id, ObservedDisk(size, device.parts.pop(part), identity, False))
-            case DropPart(_, part):
+            case steps.DropPart(_, part):
                 device.parts.pop(part, None)
-            case CreateVolume(_, id, size) | LimitVolume(_, id, size):
+            case steps.CreateVolume(_, id, size) | steps.LimitVolume(_, id, size):
                 used = device.observed.volumes[id].used if id in device.observed.volumes else 16384
                 self._put(device, "volumes", id, ObservedVolume(size, used))
-            case CreateCache(_, size):
+            case steps.CreateCache(_, size):
                 device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(size))
-            case LimitCache(_, size):
+            case steps.LimitCache(_, size):
                 used = device.observed.cache.used if device.observed.cache else 0
                 device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(size, used))
-            case MountCache():
+            case steps.MountCache():
                 device.observed = dataclasses.replace(device.observed, cache_mounted=True)
-            case MakeTombstone() | RestoreTombstone() | EraseTombstone():
+            case steps.MakeTombstone() | steps.RestoreTombstone() | steps.EraseTombstone():
                 self._apply_tombstone(device, step)
             case _:
                 assert_never(step)
 
-    def _apply_tombstone(self, device: FakeDevice, step: MakeTombstone | RestoreTombstone | EraseTombstone) -> None:
+    def _apply_tombstone(
+        self, device: FakeDevice, step: steps.MakeTombstone | steps.RestoreTombstone | steps.EraseTombstone
+    ) -> None:
         place = "disks" if step.kind is Kind.DISK else "volumes"
         match step:
-            case MakeTombstone(_, _, id, name):
+            case steps.MakeTombstone(_, _, id, name):
                 thing = self._pop(device, place, id)
                 if isinstance(thing, ObservedDisk | ObservedVolume):
                     device.tombstones[name] = thing
                     self._put(device, "tombstones", name, thing.used)
-            case RestoreTombstone(_, _, id, name):
+            case steps.RestoreTombstone(_, _, id, name):
                 if name in device.tombstones:
                     self._put(device, place, id, device.tombstones.pop(name))
                     self._pop(device, "tombstones", name)
-            case EraseTombstone(_, _, name):
+            case steps.EraseTombstone(_, _, name):
                 device.tombstones.pop(name, None)
                 self._pop(device, "tombstones", name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zos.model.units import MiB, show
+from zos.storaged import steps
 from zos.storaged.api.errors import DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, VolumeShrink
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
@@ -23,24 +24,7 @@ from zos.storaged.model import (
     is_label,
     key,
 )
-from zos.storaged.steps import (
-    CreateCache,
-    CreateDisk,
-    CreateVolume,
-    DropPart,
-    EraseTombstone,
-    FormatDevice,
-    GrowDisk,
-    LimitCache,
-    LimitVolume,
-    MakeTombstone,
-    MeasureDevice,
-    MountCache,
-    MountPool,
-    PreparePool,
-    RestoreTombstone,
-    Step,
-)
+from zos.storaged.steps import Step
 
 # Random reads: below the first an SSD or something that answers like one, above the second surely a seek.
 FAST, SLOW = 0.000_5, 0.003
@@ -57,7 +41,7 @@ class DeviceRole:
     label: str
     state: PoolState
     detail: str = ""
-    format: FormatDevice | None = None
+    format: steps.FormatDevice | None = None
 
 
 def survey(
@@ -107,14 +91,16 @@ def _role(
         case Content.POOL:
             return DeviceRole(device, label, PoolState.MAKING)
         case Content.UNFINISHED if label in records and not records[label].made:
-            return DeviceRole(device, label, PoolState.MAKING, format=FormatDevice(label, device.path, again=True))
+            return DeviceRole(
+                device, label, PoolState.MAKING, format=steps.FormatDevice(label, device.path, again=True)
+            )
         case Content.UNFINISHED:
             return left("it holds a btrfs file system whose making was cut off, not by us")
         case Content.BLANK if device.size < SMALLEST_DEVICE:
             return left(f"it has only {show(device.size)}")
         case Content.BLANK:
             label = _decided(device, records, taken) or fresh()
-            return DeviceRole(device, label, PoolState.MAKING, format=FormatDevice(label, device.path))
+            return DeviceRole(device, label, PoolState.MAKING, format=steps.FormatDevice(label, device.path))
         case Content.ABSENT:
             return left("there is no such device", PoolState.MISSING)
         case Content.UNREADABLE:
@@ -133,17 +119,17 @@ def _decided(device: ObservedDevice, records: Mapping[str, PoolRecord], taken: C
 
 def set_up(label: str, device: ObservedDevice, observed: ObservedPool, kind: PoolKind | None) -> tuple[Step, ...]:
     """Steps from a device with a pool's file system to a pool in use; `kind` when it is known already."""
-    steps: list[Step] = []
+    missing: list[Step] = []
     if not observed.mounted:
-        steps.append(MountPool(label, device.path))
+        missing.append(steps.MountPool(label, device.path))
     elif observed.readonly:
         return ()
     else:
         if not observed.prepared:
-            steps.append(PreparePool(label))
+            missing.append(steps.PreparePool(label))
         if kind is None and observed.kind is None:
-            steps.append(MeasureDevice(label, device.path, device.rotational))
-    return tuple(steps)
+            missing.append(steps.MeasureDevice(label, device.path, device.rotational))
+    return tuple(missing)
 
 
 def classify(rotational: bool, nvme: bool, median: float) -> PoolKind:
@@ -260,12 +246,12 @@ def item(record: StorageRecord, observed: ObservedPool) -> tuple[Step, ...]:
     if record.kind is Kind.DISK:
         disk = observed.disks.get(record.id)
         if disk is None:
-            return (CreateDisk(record.pool, record.id, record.size),)
-        return (GrowDisk(record.pool, record.id, record.size),) if disk.size < record.size else ()
+            return (steps.CreateDisk(record.pool, record.id, record.size),)
+        return (steps.GrowDisk(record.pool, record.id, record.size),) if disk.size < record.size else ()
     volume = observed.volumes.get(record.id)
     if volume is None:
-        return (CreateVolume(record.pool, record.id, record.size),)
-    return (LimitVolume(record.pool, record.id, record.size),) if volume.limit != record.size else ()
+        return (steps.CreateVolume(record.pool, record.id, record.size),)
+    return (steps.LimitVolume(record.pool, record.id, record.size),) if volume.limit != record.size else ()
 
 
 def is_filled(record: StorageRecord, disk: ObservedDisk, image: str) -> bool:
@@ -280,7 +266,7 @@ def is_filled(record: StorageRecord, disk: ObservedDisk, image: str) -> bool:
 
 def leftovers(label: str, observed: ObservedPool, filling: Collection[str]) -> tuple[Step, ...]:
     """Steps that remove images whose copy a kill cut off."""
-    return tuple(DropPart(label, part) for part in sorted(observed.parts) if part not in filling)
+    return tuple(steps.DropPart(label, part) for part in sorted(observed.parts) if part not in filling)
 
 
 # Tombstones
@@ -290,11 +276,11 @@ def tombstone(name: str, record: TombstoneRecord) -> tuple[Step, ...]:
     """The step that a tombstone's phase still needs."""
     match record.phase:
         case Phase.MAKING:
-            return (MakeTombstone(record.pool, record.kind, record.id, name),)
+            return (steps.MakeTombstone(record.pool, record.kind, record.id, name),)
         case Phase.RESTORING:
-            return (RestoreTombstone(record.pool, record.kind, record.id, name),)
+            return (steps.RestoreTombstone(record.pool, record.kind, record.id, name),)
         case Phase.EXPIRED:
-            return (EraseTombstone(record.pool, record.kind, name),)
+            return (steps.EraseTombstone(record.pool, record.kind, name),)
         case Phase.KEPT:
             return ()
 
@@ -323,14 +309,14 @@ def cache(label: str, observed: ObservedPool, space: PoolSpace, unit: int) -> It
     if observed.cache is None:
         size = first_cache_size(unit, space)
         if size:
-            yield CreateCache(label, size)
-            yield MountCache(label)
+            yield steps.CreateCache(label, size)
+            yield steps.MountCache(label)
         return
     limit = cache_limit(observed.cache.limit, observed.cache.used, unit, space.free) or first_cache_size(unit, space)
     if limit != observed.cache.limit:
-        yield LimitCache(label, limit)
+        yield steps.LimitCache(label, limit)
     if not observed.cache_mounted:
-        yield MountCache(label)
+        yield steps.MountCache(label)
 
 
 def first_cache_size(unit: int, space: PoolSpace) -> int:

@@ -11,31 +11,13 @@ from typing import TypeVar, assert_never
 
 from zos.runtime import proc, threads
 from zos.runtime.threads import CallTooSlow, Threads
-from zos.storaged import plan
+from zos.storaged import plan, steps
 from zos.storaged.api.errors import DeviceRefused, DiskFull
 from zos.storaged.host import block, btrfs, image, mounts
 from zos.storaged.host.contract import Item
 from zos.storaged.host.files import Files
 from zos.storaged.model import Content, Fill, Layout, ObservedDevice, ObservedPool
-from zos.storaged.steps import (
-    CreateCache,
-    CreateDisk,
-    CreateVolume,
-    DropPart,
-    EraseTombstone,
-    FinishFill,
-    FormatDevice,
-    GrowDisk,
-    LimitCache,
-    LimitVolume,
-    MakeTombstone,
-    MeasureDevice,
-    MountCache,
-    MountPool,
-    PreparePool,
-    RestoreTombstone,
-    Step,
-)
+from zos.storaged.steps import Step
 
 T = TypeVar("T")
 
@@ -85,7 +67,7 @@ class BtrfsHost:
     async def apply(self, steps: Sequence[Step]) -> None:
         for step in steps:
             try:
-                if isinstance(step, FormatDevice):
+                if isinstance(step, steps.FormatDevice):
                     await _format(step)
                 else:
                     await self._on(step.pool, step.describe(), lambda step=step: self._apply_step(step))  # type: ignore[misc]
@@ -118,43 +100,43 @@ class BtrfsHost:
 
     def _apply_step(self, step: Step) -> None:
         files = self._files
-        if not isinstance(step, MountPool) and btrfs.label(self._layout.pool(step.pool)) != step.pool:
+        if not isinstance(step, steps.MountPool) and btrfs.label(self._layout.pool(step.pool)) != step.pool:
             raise OSError(errno.ENODEV, "the pool is not mounted")  # below is the system's own disk
         match step:
-            case MountPool(pool, device):
+            case steps.MountPool(pool, device):
                 if btrfs.label(self._layout.pool(pool)) != pool:
                     mounts.btrfs(device, self._layout.pool(pool))
-            case PreparePool(pool):
+            case steps.PreparePool(pool):
                 files.prepare(pool)
-            case MeasureDevice(pool, device, rotational):
+            case steps.MeasureDevice(pool, device, rotational):
                 speed = block.measure(device)
                 kind = plan.classify(rotational, block.is_nvme(device), speed.median)
                 files.measure(pool, kind, speed, rotational)
-            case CreateDisk(pool, id, size):
+            case steps.CreateDisk(pool, id, size):
                 files.create_disk(pool, id, size)
-            case GrowDisk(pool, id, size):
+            case steps.GrowDisk(pool, id, size):
                 files.grow_disk(pool, id, size)
-            case FinishFill(pool, id, part, size, identity):
+            case steps.FinishFill(pool, id, part, size, identity):
                 files.finish_fill(pool, id, part, size, identity)
-            case DropPart(pool, part):
+            case steps.DropPart(pool, part):
                 files.drop_part(pool, part)
-            case CreateVolume(pool, id, size):
+            case steps.CreateVolume(pool, id, size):
                 files.create_volume(pool, id, size)
-            case LimitVolume(pool, id, size):
+            case steps.LimitVolume(pool, id, size):
                 files.limit_volume(pool, id, size)
-            case MakeTombstone(pool, kind_, id, name):
+            case steps.MakeTombstone(pool, kind_, id, name):
                 files.make_tombstone(pool, kind_, id, name)
-            case RestoreTombstone(pool, kind_, id, name):
+            case steps.RestoreTombstone(pool, kind_, id, name):
                 files.restore_tombstone(pool, kind_, id, name)
-            case EraseTombstone(pool, kind_, name):
+            case steps.EraseTombstone(pool, kind_, name):
                 files.erase_tombstone(pool, kind_, name)
-            case CreateCache(pool, size):
+            case steps.CreateCache(pool, size):
                 files.create_cache(pool, size)
-            case LimitCache(pool, size):
+            case steps.LimitCache(pool, size):
                 files.limit_cache(pool, size)
-            case MountCache(pool):
+            case steps.MountCache(pool):
                 mounts.bind(self._layout.pool(pool) / "zos-cache", self._layout.cache)
-            case FormatDevice():
+            case steps.FormatDevice():
                 raise AssertionError(step)
             case _:
                 assert_never(step)
@@ -174,7 +156,7 @@ async def _signature(path: str) -> str:
     return f"it holds {', '.join(done.text.split())}" if done.text.strip() else ""
 
 
-async def _format(step: FormatDevice) -> None:
+async def _format(step: steps.FormatDevice) -> None:
     # Without --force mkfs itself refuses what libblkid knows; with it, only our own unfinished file system is there.
     # The lock on the device is mkfs' own, so that one which outlives us (kill -9) is not joined by a second.
     force = ["--force"] if step.again else []

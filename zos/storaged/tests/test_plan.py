@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zos.errors import Kind as ErrorKind
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.units import GiB, MiB, TiB
-from zos.storaged import plan
+from zos.storaged import plan, steps
 from zos.storaged.api import BadId, BadSize, DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, VolumeShrink
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
@@ -31,24 +31,7 @@ from zos.storaged.model import (
     usable,
 )
 from zos.storaged.plan import DeviceRole, PoolSpace
-from zos.storaged.steps import (
-    CreateCache,
-    CreateDisk,
-    CreateVolume,
-    DropPart,
-    EraseTombstone,
-    FormatDevice,
-    GrowDisk,
-    LimitCache,
-    LimitVolume,
-    MakeTombstone,
-    MeasureDevice,
-    MountCache,
-    MountPool,
-    PreparePool,
-    RestoreTombstone,
-    Step,
-)
+from zos.storaged.steps import Step
 
 A, B = "6f1f3c5e-3c0e-4a52-9d1f-0d6f5a3f2b11", "7a1f3c5e-3c0e-4a52-9d1f-0d6f5a3f2b22"
 EVIDENCE = Evidence(EvidenceKind.CONTRACT_CANCELLED, 7, 1234)
@@ -74,7 +57,7 @@ def surveyed(*devices: ObservedDevice, **records: PoolRecord) -> tuple[DeviceRol
 def test_a_blank_device_is_formatted_under_a_fresh_label():
     (role,) = surveyed(device(Content.BLANK))
     assert role.state is PoolState.MAKING
-    assert role.format == FormatDevice(role.label, "/dev/sda")
+    assert role.format == steps.FormatDevice(role.label, "/dev/sda")
     assert is_label(role.label)
 
 
@@ -103,7 +86,7 @@ def test_a_new_device_takes_the_path_of_a_pool_that_has_another_one_now():
 
 def test_our_own_unfinished_file_system_is_made_again_and_no_other():
     (ours,) = surveyed(device(Content.UNFINISHED, A), a=PoolRecord("/dev/sdb", GiB(100)))
-    assert ours.format == FormatDevice(A, "/dev/sda", again=True)
+    assert ours.format == steps.FormatDevice(A, "/dev/sda", again=True)
     (finished,) = [
         p for p in surveyed(device(Content.UNFINISHED, A), a=PoolRecord("/dev/sda", 1, made=True)) if not p.label
     ]
@@ -147,12 +130,12 @@ def test_a_pool_whose_device_is_gone_is_listed_once_as_missing():
 
 def test_a_pool_is_set_up_step_by_step_and_then_left_alone():
     seen = device(Content.POOL, A)
-    assert plan.set_up(A, seen, ObservedPool(), None) == (MountPool(A, "/dev/sda"),)
+    assert plan.set_up(A, seen, ObservedPool(), None) == (steps.MountPool(A, "/dev/sda"),)
     assert plan.set_up(A, seen, ObservedPool(mounted=True), None) == (
-        PreparePool(A),
-        MeasureDevice(A, "/dev/sda", False),
+        steps.PreparePool(A),
+        steps.MeasureDevice(A, "/dev/sda", False),
     )
-    assert plan.set_up(A, seen, ObservedPool(mounted=True), PoolKind.HDD) == (PreparePool(A),)
+    assert plan.set_up(A, seen, ObservedPool(mounted=True), PoolKind.HDD) == (steps.PreparePool(A),)
     assert plan.set_up(A, seen, SEEN, None) == ()
     assert plan.set_up(A, seen, ObservedPool(mounted=True, readonly=True), None) == ()
 
@@ -276,9 +259,9 @@ def test_what_is_usable_is_less_than_the_device_and_never_negative(size: int):
 
 
 def test_a_disk_is_made_grown_and_then_left_alone():
-    assert plan.item(record(), SEEN) == (CreateDisk(A, "d", GiB(10)),)
+    assert plan.item(record(), SEEN) == (steps.CreateDisk(A, "d", GiB(10)),)
     assert plan.item(record(), dataclasses.replace(SEEN, disks={"d": ObservedDisk(GiB(5))})) == (
-        GrowDisk(A, "d", GiB(10)),
+        steps.GrowDisk(A, "d", GiB(10)),
     )
     for size in (GiB(10), GiB(11)):
         assert plan.item(record(made=True), dataclasses.replace(SEEN, disks={"d": ObservedDisk(size)})) == ()
@@ -286,9 +269,9 @@ def test_a_disk_is_made_grown_and_then_left_alone():
 
 def test_a_volume_is_made_limited_and_then_left_alone():
     volume = record("v", GiB(1), Kind.VOLUME)
-    assert plan.item(volume, SEEN) == (CreateVolume(A, "v", GiB(1)),)
+    assert plan.item(volume, SEEN) == (steps.CreateVolume(A, "v", GiB(1)),)
     assert plan.item(volume, dataclasses.replace(SEEN, volumes={"v": ObservedVolume(0)})) == (
-        LimitVolume(A, "v", GiB(1)),
+        steps.LimitVolume(A, "v", GiB(1)),
     )
     assert plan.item(volume, dataclasses.replace(SEEN, volumes={"v": ObservedVolume(GiB(1))})) == ()
 
@@ -309,16 +292,15 @@ def test_an_image_goes_only_on_a_blank_disk():
 
 def test_only_images_that_nobody_copies_any_more_are_litter():
     observed = dataclasses.replace(SEEN, parts=frozenset({"a", "b"}))
-    assert plan.leftovers(A, observed, {"b"}) == (DropPart(A, "a"),)
+    assert plan.leftovers(A, observed, {"b"}) == (steps.DropPart(A, "a"),)
 
 
 def test_a_tombstones_phase_says_what_is_left_to_do():
-    steps = {phase: plan.tombstone("n", tombstone(phase)) for phase in Phase}
-    assert steps == {
-        Phase.MAKING: (MakeTombstone(A, Kind.DISK, "old", "n"),),
+    assert {phase: plan.tombstone("n", tombstone(phase)) for phase in Phase} == {
+        Phase.MAKING: (steps.MakeTombstone(A, Kind.DISK, "old", "n"),),
         Phase.KEPT: (),
-        Phase.RESTORING: (RestoreTombstone(A, Kind.DISK, "old", "n"),),
-        Phase.EXPIRED: (EraseTombstone(A, Kind.DISK, "n"),),
+        Phase.RESTORING: (steps.RestoreTombstone(A, Kind.DISK, "old", "n"),),
+        Phase.EXPIRED: (steps.EraseTombstone(A, Kind.DISK, "n"),),
     }
 
 
@@ -339,11 +321,11 @@ def cache(limit: int, used: int, mounted: bool = True) -> ObservedPool:
 
 
 def test_the_cache_is_made_and_mounted_and_on_a_small_pool_it_is_small():
-    assert tuple(plan.cache(A, SEEN, space(GiB(90)), GiB(5))) == (CreateCache(A, GiB(5)), MountCache(A))
-    assert next(plan.cache(A, SEEN, PoolSpace(PoolKind.SSD, GiB(2), 0), GiB(5))) == CreateCache(A, MiB(512))
+    assert tuple(plan.cache(A, SEEN, space(GiB(90)), GiB(5))) == (steps.CreateCache(A, GiB(5)), steps.MountCache(A))
+    assert next(plan.cache(A, SEEN, PoolSpace(PoolKind.SSD, GiB(2), 0), GiB(5))) == steps.CreateCache(A, MiB(512))
     assert tuple(plan.cache(A, SEEN, space(0), GiB(5))) == ()
-    assert tuple(plan.cache(A, cache(GiB(5), 0, mounted=False), space(0), GiB(5))) == (MountCache(A),)
-    assert tuple(plan.cache(A, cache(0, 0), space(GiB(50)), GiB(5))) == (LimitCache(A, GiB(5)),)
+    assert tuple(plan.cache(A, cache(GiB(5), 0, mounted=False), space(0), GiB(5))) == (steps.MountCache(A),)
+    assert tuple(plan.cache(A, cache(0, 0), space(GiB(50)), GiB(5))) == (steps.LimitCache(A, GiB(5)),)
 
 
 @pytest.mark.parametrize(
