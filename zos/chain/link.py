@@ -111,14 +111,12 @@ class Link:
         at = (await self.chain.finalized()).hash
         return tuple(await self.chain.query(CONTRACTS, "ActiveNodeContracts", self.node, at=at))
 
-    async def twin_of(self, id: int = 0, account: bytes = b"") -> Twin:
-        """A twin by id or account."""
-        if account:
-            id = int(await self.chain.query(GRID, "TwinIdByAccountID", account) or 0)
+    async def twin_of(self, id: int) -> Twin:
+        """A twin by its id. Raises NoSuchTwin when it was read as absent."""
         value = await self.chain.query(GRID, "Twins", id) if id else None
         if value is None or int(value["id"]) == 0:
             await self._sane((await self.chain.finalized()).hash)
-            raise NoSuchTwin(twin=id or f"of account {address(account)}")
+            raise NoSuchTwin(twin=id)
         return records.twin(value)
 
     async def farm_of(self, id: int) -> Farm:

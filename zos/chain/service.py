@@ -30,7 +30,7 @@ class ChainService(ChainServicer):
         return pb.NodeContracts(ids=await self._link.node_contracts())
 
     async def GetTwin(self, request: pb.GetTwinRequest, context: Any) -> pb.Twin:
-        return convert.encode(await self._link.twin_of(request.id, request.account), pb.Twin)
+        return convert.encode(await self._link.twin_of(request.id), pb.Twin)
 
     async def GetFarm(self, request: pb.GetFarmRequest, context: Any) -> pb.Farm:
         return convert.encode(await self._link.farm_of(request.id), pb.Farm)

@@ -41,11 +41,6 @@ class Result:
     data: Any = None
     """Per type; None when there is nothing to tell."""
 
-    @property
-    def is_okay(self) -> bool:
-        """Running or paused."""
-        return self.state in (ResultState.OK, ResultState.PAUSED)
-
 
 @dataclass(frozen=True, slots=True)
 class Workload:

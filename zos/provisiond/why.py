@@ -93,8 +93,8 @@ def sentence(record: Record, problem: str, idle: str = "") -> str:
         return f"{head} runs version {record.version}; {problem}"
     if record.refusal:
         return f"{head} runs version {record.version}; the update was refused: {record.refusal}"
-    if problem or idle:
-        return f"{head}: {problem or idle}"
+    if idle:
+        return f"{head}: {idle}"
     unchanged = next((item for item in record.items if item.unchanged), None)
     if unchanged is not None:
         return f"{head}: {of_item(unchanged)}"

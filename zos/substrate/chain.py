@@ -19,7 +19,6 @@ from zos.substrate.sending import Submitter
 
 log = logging.getLogger("zos.substrate")
 
-Call = tuple[str, str, Mapping[str, Any]]
 """Pallet, name, arguments."""
 
 
@@ -189,30 +188,12 @@ class Chain:
         It takes effect at most once, whatever happens on the way. Raises CallFailed with the runtime's error name,
         Rejected by the pool, NotIncluded when time is over (then it may still come into a block, within its era).
         """
-        return await self._submit(f"{pallet}.{call}", ((pallet, call, arguments),), key, deadline, final)
-
-    async def submit_all(
-        self, calls: Sequence[Call], key: Key, *, deadline: float = 90.0, final: bool = False
-    ) -> tuple[Included, ...]:
-        """Several calls: all or none in one extrinsic where the runtime has batches, else one after the other.
-
-        One entry per extrinsic that was made. Raises as `submit` does, for the call that failed.
-        """
-        if not calls:
-            return ()
-        if len(calls) > 1 and (await self.runtime()).can_batch:
-            name = ", ".join(f"{pallet}.{call}" for pallet, call, _ in calls)
-            return (await self._submit(name, calls, key, deadline, final),)
-        return tuple([await self._submit(f"{one[0]}.{one[1]}", (one,), key, deadline, final) for one in calls])
-
-    async def _submit(self, name: str, calls: Sequence[Call], key: Key, deadline: float, final: bool) -> Included:
+        name = f"{pallet}.{call}"
         async with self._writers[key.public]:
             try:
                 async with asyncio.timeout(deadline):
-                    runtime = await self.runtime()
-                    encoded = [runtime.call(*one) for one in calls]
-                    call = encoded[0] if len(encoded) == 1 else runtime.batch(encoded)
-                    block, text = await self._submitter.place(name, call, key)
+                    encoded = (await self.runtime()).call(pallet, call, arguments)
+                    block, text = await self._submitter.place(name, encoded, key)
                     if final:
                         block = await self._await_final(name, text, block)
                     return await self._outcome(block, text, name)

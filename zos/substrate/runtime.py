@@ -99,10 +99,6 @@ class Runtime:
         variant = self._variant(pallet, "calls", call)
         return variant is not None and any(field["name"] == argument for field in variant["fields"])
 
-    def call_arguments(self, pallet: str, call: str) -> tuple[str, ...]:
-        """The names of a call's arguments, in order."""
-        return tuple(field["name"] for field in self._call(pallet, call)["fields"])
-
     # Storage
 
     def prefix(self, pallet: str, item: str) -> bytes:
@@ -165,17 +161,6 @@ class Runtime:
                 value = b""  # what is optional today was empty bytes once
             out += self.encode(entry["type"], value, f"{pallet}.{name}.{entry['name']}")
         return out
-
-    @property
-    def can_batch(self) -> bool:
-        """Whether several calls fit into one extrinsic, all or none."""
-        return self.has_call("Utility", "batch_all")
-
-    def batch(self, calls: Sequence[bytes]) -> bytes:
-        """Encoded calls as one, all or none."""
-        variant = self._call("Utility", "batch_all")
-        head = bytes([self._pallet("Utility")["index"], variant["index"]])
-        return head + compact(len(calls)) + b"".join(calls)
 
     def _wants(self, pallet: str) -> Callable[[str], Sequence[str] | None]:
         def wants(call: str) -> Sequence[str] | None:

@@ -25,7 +25,6 @@ from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, NoSuchMach
 from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, MachineKind, MachineState
 from zos.vmd.console import Consoles
 from zos.vmd.digest import digest
-from zos.vmd.feed import MachineFeed
 from zos.vmd.host.contract import Host
 from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState
 from zos.vmd.plan import ID, check, check_alone, plan, report
@@ -71,7 +70,7 @@ class MachineManager:
         self._runs = runs
         self._clock = clock
         self._every = every
-        self._feed = MachineFeed()
+        self._infos: dict[MachineId, MachineInfo] = {}
         self._reconcilers: dict[MachineId, Reconciler] = {}
         self._added = Wake()
         self._running: set[asyncio.Task[None]] = set()
@@ -258,7 +257,7 @@ class MachineManager:
 
     def last_info(self, id: MachineId) -> MachineInfo:
         """A machine as last observed."""
-        info = self._feed.get(id)
+        info = self._infos.get(id)
         if info is None:
             raise NoSuchMachine(id=id)
         return info
@@ -282,10 +281,6 @@ class MachineManager:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_OBSERVATION):
                 await self._reconciler(id).observed_once.wait()
-
-    def watch(self) -> AsyncIterator[MachineInfo]:
-        """All machines, then each change."""
-        return self._feed.watch()
 
     def read_console(self, id: MachineId, max_bytes: int) -> bytes:
         """The console's recent past."""
@@ -328,15 +323,12 @@ class MachineManager:
         return phases
 
     def _publish(self, id: MachineId, reconciler: Reconciler) -> None:
-        """Tell the watchers how the machine is."""
         record = self._records.get(id)
         if record is None:
-            if last := self._feed.get(id):
-                self._feed.drop(dataclasses.replace(last, state=MachineState.STOPPED, pid=0, next_try=0.0, detail=""))
+            self._infos.pop(id, None)
             return
-        self._feed.put(
-            report(record, reconciler.observed, self._run(id), self._phases(id, reconciler), reconciler.problem)
-        )
+        phases = self._phases(id, reconciler)
+        self._infos[id] = report(record, reconciler.observed, self._run(id), phases, reconciler.problem)
 
     # Helpers
 

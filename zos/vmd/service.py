@@ -33,10 +33,6 @@ class VmService(VmdServicer):
         found = await self._manager.machines()
         return pb.Machines(machines=[convert.encode(machine, pb.MachineInfo) for machine in found])
 
-    async def WatchMachines(self, request: pb.WatchMachinesRequest, context: Any) -> AsyncIterator[pb.MachineInfo]:
-        async for info in self._manager.watch():
-            yield convert.encode(info, pb.MachineInfo)
-
     async def ReadConsole(self, request: pb.ReadConsoleRequest, context: Any) -> pb.ConsoleBytes:
         return pb.ConsoleBytes(data=self._manager.read_console(MachineId(request.id), request.max_bytes))
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zos/chain/api/chain.proto\x12\x0czos.chain.v1\"\x12\n\x10GetStatusRequest\"%\n\x05\x42lock\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\t\"\x9d\x01\n\x0b\x43hainStatus\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x0c\n\x04spec\x18\x03 \x01(\x04\x12&\n\tfinalized\x18\x04 \x01(\x0b\x32\x13.zos.chain.v1.Block\x12\x0c\n\x04\x66\x61rm\x18\x05 \x01(\x04\x12\x0c\n\x04twin\x18\x06 \x01(\x04\x12\x0c\n\x04node\x18\x07 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\".\n\x12GetContractRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x65st\x18\x02 \x01(\x08\"9\n\x08PublicIp\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08\x63ontract\x18\x03 \x01(\x04\"\xd9\x01\n\x0cNodeContract\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04twin\x18\x02 \x01(\x04\x12\x0c\n\x04node\x18\x03 \x01(\x04\x12\r\n\x05state\x18\x04 \x01(\t\x12\x13\n\x0bgrace_block\x18\x05 \x01(\x04\x12\x17\n\x0f\x64\x65ployment_hash\x18\x06 \x01(\t\x12\x17\n\x0f\x64\x65ployment_data\x18\x07 \x01(\x0c\x12*\n\npublic_ips\x18\x08 \x03(\x0b\x32\x16.zos.chain.v1.PublicIp\x12\x1f\n\x02\x61t\x18\t \x01(\x0b\x32\x13.zos.chain.v1.Block\"\x1a\n\x18ListNodeContractsRequest\"\x1c\n\rNodeContracts\x12\x0b\n\x03ids\x18\x01 \x03(\x04\"-\n\x0eGetTwinRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0c\">\n\x04Twin\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0c\x12\r\n\x05relay\x18\x03 \x01(\t\x12\n\n\x02pk\x18\x04 \x01(\x0c\"\x1c\n\x0eGetFarmRequest\x12\n\n\x02id\x18\x01 \x01(\x04\".\n\x04\x46\x61rm\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04twin\x18\x03 \x01(\x04\"\x18\n\x16GetPublicConfigRequest\"R\n\x0cPublicConfig\x12\x0b\n\x03ip4\x18\x01 \x01(\t\x12\x0b\n\x03gw4\x18\x02 \x01(\t\x12\x0b\n\x03ip6\x18\x03 \x01(\t\x12\x0b\n\x03gw6\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\"\x17\n\x15WatchContractsRequest\"S\n\rContractEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x04\x12\"\n\x05\x62lock\x18\x03 \x01(\x0b\x32\x13.zos.chain.v1.Block\"3\n\tInterface\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x0b\n\x03ips\x18\x03 \x03(\t\"\x80\x02\n\nNodeRecord\x12\x0c\n\x04\x66\x61rm\x18\x01 \x01(\x04\x12\x0b\n\x03\x63ru\x18\x02 \x01(\x04\x12\x0b\n\x03mru\x18\x03 \x01(\x04\x12\x0b\n\x03sru\x18\x04 \x01(\x04\x12\x0b\n\x03hru\x18\x05 \x01(\x04\x12+\n\ninterfaces\x18\x06 \x03(\x0b\x32\x17.zos.chain.v1.Interface\x12\x0c\n\x04\x63ity\x18\x07 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x08 \x01(\t\x12\x10\n\x08latitude\x18\t \x01(\t\x12\x11\n\tlongitude\x18\n \x01(\t\x12\x13\n\x0bsecure_boot\x18\x0b \x01(\x08\x12\x13\n\x0bvirtualized\x18\x0c \x01(\x08\x12\x15\n\rserial_number\x18\r \x01(\t\"%\n\x13ReportUptimeRequest\x12\x0e\n\x06uptime\x18\x01 \x01(\x04\"Y\n\x11\x43ontractResources\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x0b\n\x03\x63ru\x18\x02 \x01(\x04\x12\x0b\n\x03sru\x18\x03 \x01(\x04\x12\x0b\n\x03hru\x18\x04 \x01(\x04\x12\x0b\n\x03mru\x18\x05 \x01(\x04\"L\n\x16ReportResourcesRequest\x12\x32\n\tresources\x18\x01 \x03(\x0b\x32\x1f.zos.chain.v1.ContractResources2\xf2\x05\n\x05\x43hain\x12\x46\n\tGetStatus\x12\x1e.zos.chain.v1.GetStatusRequest\x1a\x19.zos.chain.v1.ChainStatus\x12K\n\x0bGetContract\x12 .zos.chain.v1.GetContractRequest\x1a\x1a.zos.chain.v1.NodeContract\x12X\n\x11ListNodeContracts\x12&.zos.chain.v1.ListNodeContractsRequest\x1a\x1b.zos.chain.v1.NodeContracts\x12;\n\x07GetTwin\x12\x1c.zos.chain.v1.GetTwinRequest\x1a\x12.zos.chain.v1.Twin\x12;\n\x07GetFarm\x12\x1c.zos.chain.v1.GetFarmRequest\x1a\x12.zos.chain.v1.Farm\x12S\n\x0fGetPublicConfig\x12$.zos.chain.v1.GetPublicConfigRequest\x1a\x1a.zos.chain.v1.PublicConfig\x12T\n\x0eWatchContracts\x12#.zos.chain.v1.WatchContractsRequest\x1a\x1b.zos.chain.v1.ContractEvent0\x01\x12?\n\x08Register\x12\x18.zos.chain.v1.NodeRecord\x1a\x19.zos.chain.v1.ChainStatus\x12\x46\n\x0cReportUptime\x12!.zos.chain.v1.ReportUptimeRequest\x1a\x13.zos.chain.v1.Block\x12L\n\x0fReportResources\x12$.zos.chain.v1.ReportResourcesRequest\x1a\x13.zos.chain.v1.Blockb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zos/chain/api/chain.proto\x12\x0czos.chain.v1\"\x12\n\x10GetStatusRequest\"%\n\x05\x42lock\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04hash\x18\x02 \x01(\t\"\x9d\x01\n\x0b\x43hainStatus\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x0c\n\x04spec\x18\x03 \x01(\x04\x12&\n\tfinalized\x18\x04 \x01(\x0b\x32\x13.zos.chain.v1.Block\x12\x0c\n\x04\x66\x61rm\x18\x05 \x01(\x04\x12\x0c\n\x04twin\x18\x06 \x01(\x04\x12\x0c\n\x04node\x18\x07 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\".\n\x12GetContractRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x65st\x18\x02 \x01(\x08\"9\n\x08PublicIp\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x10\n\x08\x63ontract\x18\x03 \x01(\x04\"\xd9\x01\n\x0cNodeContract\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04twin\x18\x02 \x01(\x04\x12\x0c\n\x04node\x18\x03 \x01(\x04\x12\r\n\x05state\x18\x04 \x01(\t\x12\x13\n\x0bgrace_block\x18\x05 \x01(\x04\x12\x17\n\x0f\x64\x65ployment_hash\x18\x06 \x01(\t\x12\x17\n\x0f\x64\x65ployment_data\x18\x07 \x01(\x0c\x12*\n\npublic_ips\x18\x08 \x03(\x0b\x32\x16.zos.chain.v1.PublicIp\x12\x1f\n\x02\x61t\x18\t \x01(\x0b\x32\x13.zos.chain.v1.Block\"\x1a\n\x18ListNodeContractsRequest\"\x1c\n\rNodeContracts\x12\x0b\n\x03ids\x18\x01 \x03(\x04\"\x1c\n\x0eGetTwinRequest\x12\n\n\x02id\x18\x01 \x01(\x04\">\n\x04Twin\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0c\x12\r\n\x05relay\x18\x03 \x01(\t\x12\n\n\x02pk\x18\x04 \x01(\x0c\"\x1c\n\x0eGetFarmRequest\x12\n\n\x02id\x18\x01 \x01(\x04\".\n\x04\x46\x61rm\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04twin\x18\x03 \x01(\x04\"\x18\n\x16GetPublicConfigRequest\"R\n\x0cPublicConfig\x12\x0b\n\x03ip4\x18\x01 \x01(\t\x12\x0b\n\x03gw4\x18\x02 \x01(\t\x12\x0b\n\x03ip6\x18\x03 \x01(\t\x12\x0b\n\x03gw6\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x05 \x01(\t\"\x17\n\x15WatchContractsRequest\"S\n\rContractEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x04\x12\"\n\x05\x62lock\x18\x03 \x01(\x0b\x32\x13.zos.chain.v1.Block\"3\n\tInterface\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x0b\n\x03ips\x18\x03 \x03(\t\"\x80\x02\n\nNodeRecord\x12\x0c\n\x04\x66\x61rm\x18\x01 \x01(\x04\x12\x0b\n\x03\x63ru\x18\x02 \x01(\x04\x12\x0b\n\x03mru\x18\x03 \x01(\x04\x12\x0b\n\x03sru\x18\x04 \x01(\x04\x12\x0b\n\x03hru\x18\x05 \x01(\x04\x12+\n\ninterfaces\x18\x06 \x03(\x0b\x32\x17.zos.chain.v1.Interface\x12\x0c\n\x04\x63ity\x18\x07 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x08 \x01(\t\x12\x10\n\x08latitude\x18\t \x01(\t\x12\x11\n\tlongitude\x18\n \x01(\t\x12\x13\n\x0bsecure_boot\x18\x0b \x01(\x08\x12\x13\n\x0bvirtualized\x18\x0c \x01(\x08\x12\x15\n\rserial_number\x18\r \x01(\t\"%\n\x13ReportUptimeRequest\x12\x0e\n\x06uptime\x18\x01 \x01(\x04\"Y\n\x11\x43ontractResources\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x0b\n\x03\x63ru\x18\x02 \x01(\x04\x12\x0b\n\x03sru\x18\x03 \x01(\x04\x12\x0b\n\x03hru\x18\x04 \x01(\x04\x12\x0b\n\x03mru\x18\x05 \x01(\x04\"L\n\x16ReportResourcesRequest\x12\x32\n\tresources\x18\x01 \x03(\x0b\x32\x1f.zos.chain.v1.ContractResources2\xf2\x05\n\x05\x43hain\x12\x46\n\tGetStatus\x12\x1e.zos.chain.v1.GetStatusRequest\x1a\x19.zos.chain.v1.ChainStatus\x12K\n\x0bGetContract\x12 .zos.chain.v1.GetContractRequest\x1a\x1a.zos.chain.v1.NodeContract\x12X\n\x11ListNodeContracts\x12&.zos.chain.v1.ListNodeContractsRequest\x1a\x1b.zos.chain.v1.NodeContracts\x12;\n\x07GetTwin\x12\x1c.zos.chain.v1.GetTwinRequest\x1a\x12.zos.chain.v1.Twin\x12;\n\x07GetFarm\x12\x1c.zos.chain.v1.GetFarmRequest\x1a\x12.zos.chain.v1.Farm\x12S\n\x0fGetPublicConfig\x12$.zos.chain.v1.GetPublicConfigRequest\x1a\x1a.zos.chain.v1.PublicConfig\x12T\n\x0eWatchContracts\x12#.zos.chain.v1.WatchContractsRequest\x1a\x1b.zos.chain.v1.ContractEvent0\x01\x12?\n\x08Register\x12\x18.zos.chain.v1.NodeRecord\x1a\x19.zos.chain.v1.ChainStatus\x12\x46\n\x0cReportUptime\x12!.zos.chain.v1.ReportUptimeRequest\x1a\x13.zos.chain.v1.Block\x12L\n\x0fReportResources\x12$.zos.chain.v1.ReportResourcesRequest\x1a\x13.zos.chain.v1.Blockb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,31 +48,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODECONTRACTS']._serialized_start=617
   _globals['_NODECONTRACTS']._serialized_end=645
   _globals['_GETTWINREQUEST']._serialized_start=647
-  _globals['_GETTWINREQUEST']._serialized_end=692
-  _globals['_TWIN']._serialized_start=694
-  _globals['_TWIN']._serialized_end=756
-  _globals['_GETFARMREQUEST']._serialized_start=758
-  _globals['_GETFARMREQUEST']._serialized_end=786
-  _globals['_FARM']._serialized_start=788
-  _globals['_FARM']._serialized_end=834
-  _globals['_GETPUBLICCONFIGREQUEST']._serialized_start=836
-  _globals['_GETPUBLICCONFIGREQUEST']._serialized_end=860
-  _globals['_PUBLICCONFIG']._serialized_start=862
-  _globals['_PUBLICCONFIG']._serialized_end=944
-  _globals['_WATCHCONTRACTSREQUEST']._serialized_start=946
-  _globals['_WATCHCONTRACTSREQUEST']._serialized_end=969
-  _globals['_CONTRACTEVENT']._serialized_start=971
-  _globals['_CONTRACTEVENT']._serialized_end=1054
-  _globals['_INTERFACE']._serialized_start=1056
-  _globals['_INTERFACE']._serialized_end=1107
-  _globals['_NODERECORD']._serialized_start=1110
-  _globals['_NODERECORD']._serialized_end=1366
-  _globals['_REPORTUPTIMEREQUEST']._serialized_start=1368
-  _globals['_REPORTUPTIMEREQUEST']._serialized_end=1405
-  _globals['_CONTRACTRESOURCES']._serialized_start=1407
-  _globals['_CONTRACTRESOURCES']._serialized_end=1496
-  _globals['_REPORTRESOURCESREQUEST']._serialized_start=1498
-  _globals['_REPORTRESOURCESREQUEST']._serialized_end=1574
-  _globals['_CHAIN']._serialized_start=1577
-  _globals['_CHAIN']._serialized_end=2331
+  _globals['_GETTWINREQUEST']._serialized_end=675
+  _globals['_TWIN']._serialized_start=677
+  _globals['_TWIN']._serialized_end=739
+  _globals['_GETFARMREQUEST']._serialized_start=741
+  _globals['_GETFARMREQUEST']._serialized_end=769
+  _globals['_FARM']._serialized_start=771
+  _globals['_FARM']._serialized_end=817
+  _globals['_GETPUBLICCONFIGREQUEST']._serialized_start=819
+  _globals['_GETPUBLICCONFIGREQUEST']._serialized_end=843
+  _globals['_PUBLICCONFIG']._serialized_start=845
+  _globals['_PUBLICCONFIG']._serialized_end=927
+  _globals['_WATCHCONTRACTSREQUEST']._serialized_start=929
+  _globals['_WATCHCONTRACTSREQUEST']._serialized_end=952
+  _globals['_CONTRACTEVENT']._serialized_start=954
+  _globals['_CONTRACTEVENT']._serialized_end=1037
+  _globals['_INTERFACE']._serialized_start=1039
+  _globals['_INTERFACE']._serialized_end=1090
+  _globals['_NODERECORD']._serialized_start=1093
+  _globals['_NODERECORD']._serialized_end=1349
+  _globals['_REPORTUPTIMEREQUEST']._serialized_start=1351
+  _globals['_REPORTUPTIMEREQUEST']._serialized_end=1388
+  _globals['_CONTRACTRESOURCES']._serialized_start=1390
+  _globals['_CONTRACTRESOURCES']._serialized_end=1479
+  _globals['_REPORTRESOURCESREQUEST']._serialized_start=1481
+  _globals['_REPORTRESOURCESREQUEST']._serialized_end=1557
+  _globals['_CHAIN']._serialized_start=1560
+  _globals['_CHAIN']._serialized_end=2314
 # @@protoc_insertion_point(module_scope)

@@ -90,12 +90,10 @@ class NodeContracts(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GetTwinRequest(_message.Message):
-    __slots__ = ("id", "account")
+    __slots__ = ("id",)
     ID_FIELD_NUMBER: _ClassVar[int]
-    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     id: int
-    account: bytes
-    def __init__(self, id: _Optional[int] = ..., account: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class Twin(_message.Message):
     __slots__ = ("id", "account", "relay", "pk")

@@ -48,10 +48,6 @@ class ChainClient(DaemonClient):
         """A twin by its id."""
         return convert.decode(await self.call("GetTwin", pb.GetTwinRequest(id=id), deadline=20.0), Twin)
 
-    async def twin_by_account(self, account: bytes) -> Twin:
-        """A twin by its account's public key."""
-        return convert.decode(await self.call("GetTwin", pb.GetTwinRequest(account=account), deadline=20.0), Twin)
-
     async def farm(self, id: int) -> Farm:
         """A farm by its id; NoSuchFarm when it was read as absent."""
         return convert.decode(await self.call("GetFarm", pb.GetFarmRequest(id=id), deadline=20.0), Farm)

@@ -15,7 +15,7 @@ from zos.devchain.genesis import Genesis
 from zos.devchain.node import Node
 from zos.devchain.runtime import parse
 from zos.devchain.testing import devchain
-from zos.devchain.tests.test_hostile import ALICE, BOB, NODES, RUNTIMES, ask, remark, signed
+from zos.devchain.tests.test_hostile import ALICE, BOB, NODES, RUNTIMES, ask, batch, remark, signed
 from zos.runtime.turns import Turns
 from zos.substrate.keys import address
 from zos.substrate.runtime import Era
@@ -36,10 +36,10 @@ async def test_answers_are_bounded_in_bytes() -> None:
 
 
 def test_a_block_has_a_length_and_a_weight() -> None:
-    node, runtime = Node(Genesis()), RUNTIMES["spec145"]
+    node = Node(Genesis())
     for nonce in range(8):
         node.submit(signed(node, remark(node, bytes(900_000)), nonce))
-    heavy = runtime.batch([remark(node)] * 9_000)
+    heavy = batch([remark(node)] * 9_000)
     for nonce in range(3):
         node.submit(signed(node, heavy, nonce, key=BOB))
     sizes, bodies = [], 0
@@ -51,12 +51,12 @@ def test_a_block_has_a_length_and_a_weight() -> None:
     assert max(sizes) <= 4 * 1024 * 1024
     assert bodies == 11
     with pytest.raises(Invalid, match="exhaust the block limits"):
-        node.submit(signed(node, runtime.batch([remark(node)] * 21_000), 8))
+        node.submit(signed(node, batch([remark(node)] * 21_000), 8))
 
 
 def test_a_strangers_call_is_not_decoded_before_its_signature_holds() -> None:
     node, runtime = NODES["spec145"], RUNTIMES["spec145"]
-    call, extra = runtime.batch([remark(node)] * 150_000), runtime.unsigned_part(Era(), 0)
+    call, extra = batch([remark(node)] * 150_000), runtime.unsigned_part(Era(), 0)
     raw = runtime.extrinsic(call, extra, ALICE.public, ALICE.kind, bytes(64))
     began = thread_time()
     with pytest.raises(Invalid, match="bad signature"):

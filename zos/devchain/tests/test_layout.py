@@ -31,20 +31,20 @@ def test_pallets_have_the_numbers_of_spec_145() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pallet", "call", "first"),
+    ("pallet", "call", "arguments", "first"),
     [
-        ("SmartContractModule", "create_name_contract", b"\x1a\x04"),
-        ("SmartContractModule", "bill_contract_for_block", b"\x1a\x0a"),
-        ("SmartContractModule", "set_dedicated_node_extra_fee", b"\x1a\x14"),
-        ("TFTPriceModule", "set_prices", b"\x1c\x00"),
-        ("TFKVStore", "delete", b"\x1e\x01"),
-        ("Dao", "close", b"\x2b\x03"),
+        ("SmartContractModule", "create_name_contract", {"name": b""}, b"\x1a\x04"),
+        ("SmartContractModule", "bill_contract_for_block", {"contract_id": 0}, b"\x1a\x0a"),
+        ("SmartContractModule", "set_dedicated_node_extra_fee", {"node_id": 0, "extra_fee": 0}, b"\x1a\x14"),
+        ("TFTPriceModule", "set_prices", {"price": 0, "block_number": 0}, b"\x1c\x00"),
+        ("TFKVStore", "delete", {"key": b""}, b"\x1e\x01"),
+        ("Dao", "close", {"proposal_hash": bytes(32), "proposal_index": 0}, b"\x2b\x03"),
     ],
 )
-def test_a_client_finds_the_calls_where_they_are(pallet: str, call: str, first: bytes) -> None:
+def test_a_client_finds_the_calls_where_they_are(
+    pallet: str, call: str, arguments: dict[str, object], first: bytes
+) -> None:
     runtime = Runtime(METADATA_OF[Variant.LOCK], 145, 2)
-    zeros = {"name": b"", "key": b"", "proposal_hash": bytes(32)}
-    arguments = {name: zeros.get(name, 0) for name in runtime.call_arguments(pallet, call)}
     assert runtime.call(pallet, call, arguments)[:2] == first
 
 

@@ -33,12 +33,8 @@ def test_metadata_is_v12_with_the_numbers_of_its_time(name: str) -> None:
     found = runtime(name)
     assert found.call("TfgridModule", "create_twin", {"relay": None, "pk": None})[0] == 11
     assert found.call("SmartContractModule", "cancel_contract", {"contract_id": 1})[0] == 12
-    assert found.call_arguments("SmartContractModule", "create_node_contract") == (
-        "node_id",
-        "data",
-        "deployment_hash",
-        "public_ips",
-    )
+    asked = {"node_id": 7, "deployment_data": b"da", "deployment_hash": b"ha", "public_ips": 1}
+    assert found.call("SmartContractModule", "create_node_contract", asked)[2:] == b"\7\0\0\0\x08da\x08ha\1\0\0\0"
     assert found.constant("Balances", "ExistentialDeposit") == 500
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zos.devchain.testing import Devchain, devchain, line
-from zos.substrate import CallFailed, Chain, Included, LocalKey, NotIncluded, Rejected
+from zos.substrate import Chain, Included, LocalKey, NotIncluded, Rejected
 from zos.substrate.runtime import Era
 
 ALICE = LocalKey.of_text("//Alice")
@@ -147,23 +147,3 @@ async def test_an_account_without_money_is_rejected_by_name() -> None:
     async with devchain(0.02) as dev, Chain([dev.url]) as chain:
         with pytest.raises(Rejected, match="Inability to pay some fees"):
             await chain.submit("System", "remark", {"remark": b""}, LocalKey.of_text("//Nobody"))
-
-
-async def test_calls_go_together_where_the_chain_has_batches() -> None:
-    async with devchain(0.02) as dev, Chain([dev.url]) as chain:
-        calls = [("Balances", "transfer_keep_alive", PAY)] * 3
-        (done,) = await chain.submit_all(calls, ALICE)
-        assert got(dev) == 3 * AMOUNT
-        assert sum(event.name == "ItemCompleted" for event in done.events) == 3
-        bad = ("TfgridModule", "create_twin", {"relay": None, "pk": None})
-        with pytest.raises(CallFailed, match="UserDidNotSignTermsAndConditions"):
-            await chain.submit_all([*calls, bad], ALICE)
-        assert got(dev) == 3 * AMOUNT
-
-
-async def test_calls_go_one_by_one_where_it_has_none() -> None:
-    async with devchain(0.02, generation="spec61") as dev, Chain([dev.url]) as chain:
-        calls = [("Balances", "transfer_keep_alive", PAY)] * 3
-        assert len(await chain.submit_all(calls, ALICE)) == 3
-        assert got(dev) == 3 * AMOUNT
-        assert await chain.submit_all([], ALICE) == ()

@@ -41,11 +41,6 @@ class VmdClient(DaemonClient):
         answer = await self.call("ListMachines", pb.ListMachinesRequest())
         return tuple(convert.decode(machine, MachineInfo) for machine in answer.machines)
 
-    async def watch_machines(self) -> AsyncGenerator[MachineInfo, None]:
-        """Every machine as it is now, then each change."""
-        async for message in self.stream("WatchMachines", pb.WatchMachinesRequest()):
-            yield convert.decode(message, MachineInfo)
-
     async def read_console(self, id: MachineId, max_bytes: int = PAST) -> bytes:
         """The last bytes that the guest wrote to its serial console, over all its boots."""
         answer = await self.call("ReadConsole", pb.ReadConsoleRequest(id=id, max_bytes=max_bytes))

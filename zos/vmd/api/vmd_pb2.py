@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15zos/vmd/api/vmd.proto\x12\nzos.vmd.v1\"+\n\x0bMachineDisk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"2\n\x05Share\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\"\"\n\x05Route\x12\x0c\n\x04\x64\x65st\x18\x01 \x01(\t\x12\x0b\n\x03via\x18\x02 \x01(\t\"x\n\x03Nic\x12\x0b\n\x03tap\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x0f\n\x07gateway\x18\x04 \x01(\t\x12\x10\n\x08gateway6\x18\x05 \x01(\t\x12!\n\x06routes\x18\x06 \x03(\x0b\x32\x11.zos.vmd.v1.Route\"\x96\x03\n\x07Machine\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03\x63pu\x18\x04 \x01(\x03\x12\x0e\n\x06memory\x18\x05 \x01(\x03\x12\x11\n\x04root\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06kernel\x18\x07 \x01(\t\x12\x0e\n\x06initrd\x18\x08 \x01(\t\x12&\n\x05\x64isks\x18\t \x03(\x0b\x32\x17.zos.vmd.v1.MachineDisk\x12!\n\x06shares\x18\n \x03(\x0b\x32\x11.zos.vmd.v1.Share\x12\x1d\n\x04nics\x18\x0b \x03(\x0b\x32\x0f.zos.vmd.v1.Nic\x12)\n\x03\x65nv\x18\x0c \x03(\x0b\x32\x1c.zos.vmd.v1.Machine.EnvEntry\x12\x12\n\nentrypoint\x18\r \x01(\t\x12\x10\n\x08ssh_keys\x18\x0e \x03(\t\x12\x13\n\x0bnameservers\x18\x0f \x03(\t\x12\x0e\n\x06paused\x18\x10 \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_root\"\xeb\x01\n\x0bMachineInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\x01\x12\x10\n\x08restarts\x18\x04 \x01(\x03\x12\x10\n\x08next_try\x18\x05 \x01(\x01\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0b\n\x03pid\x18\x07 \x01(\x03\x12\r\n\x05\x61\x63\x63\x65l\x18\x08 \x01(\t\x12\x33\n\x06phases\x18\t \x03(\x0b\x32#.zos.vmd.v1.MachineInfo.PhasesEntry\x1a-\n\x0bPhasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\" \n\x12\x44ropMachineRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x12\n\x10\x44ropMachineReply\"\x1f\n\x11GetMachineRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13ListMachinesRequest\"5\n\x08Machines\x12)\n\x08machines\x18\x01 \x03(\x0b\x32\x17.zos.vmd.v1.MachineInfo\"\x16\n\x14WatchMachinesRequest\"3\n\x12ReadConsoleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"4\n\x13WatchConsoleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"\x1c\n\x0c\x43onsoleBytes\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\".\n\x12SendConsoleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x12\n\x10SendConsoleReply\"\x18\n\x16GetAccelerationRequest\")\n\x0c\x41\x63\x63\x65leration\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t2\xa0\x05\n\x03Vmd\x12=\n\rEnsureMachine\x12\x13.zos.vmd.v1.Machine\x1a\x17.zos.vmd.v1.MachineInfo\x12K\n\x0b\x44ropMachine\x12\x1e.zos.vmd.v1.DropMachineRequest\x1a\x1c.zos.vmd.v1.DropMachineReply\x12\x44\n\nGetMachine\x12\x1d.zos.vmd.v1.GetMachineRequest\x1a\x17.zos.vmd.v1.MachineInfo\x12\x45\n\x0cListMachines\x12\x1f.zos.vmd.v1.ListMachinesRequest\x1a\x14.zos.vmd.v1.Machines\x12L\n\rWatchMachines\x12 .zos.vmd.v1.WatchMachinesRequest\x1a\x17.zos.vmd.v1.MachineInfo0\x01\x12G\n\x0bReadConsole\x12\x1e.zos.vmd.v1.ReadConsoleRequest\x1a\x18.zos.vmd.v1.ConsoleBytes\x12K\n\x0cWatchConsole\x12\x1f.zos.vmd.v1.WatchConsoleRequest\x1a\x18.zos.vmd.v1.ConsoleBytes0\x01\x12K\n\x0bSendConsole\x12\x1e.zos.vmd.v1.SendConsoleRequest\x1a\x1c.zos.vmd.v1.SendConsoleReply\x12O\n\x0fGetAcceleration\x12\".zos.vmd.v1.GetAccelerationRequest\x1a\x18.zos.vmd.v1.Accelerationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15zos/vmd/api/vmd.proto\x12\nzos.vmd.v1\"+\n\x0bMachineDisk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"2\n\x05Share\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\"\"\n\x05Route\x12\x0c\n\x04\x64\x65st\x18\x01 \x01(\t\x12\x0b\n\x03via\x18\x02 \x01(\t\"x\n\x03Nic\x12\x0b\n\x03tap\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x0f\n\x07gateway\x18\x04 \x01(\t\x12\x10\n\x08gateway6\x18\x05 \x01(\t\x12!\n\x06routes\x18\x06 \x03(\x0b\x32\x11.zos.vmd.v1.Route\"\x96\x03\n\x07Machine\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03\x63pu\x18\x04 \x01(\x03\x12\x0e\n\x06memory\x18\x05 \x01(\x03\x12\x11\n\x04root\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06kernel\x18\x07 \x01(\t\x12\x0e\n\x06initrd\x18\x08 \x01(\t\x12&\n\x05\x64isks\x18\t \x03(\x0b\x32\x17.zos.vmd.v1.MachineDisk\x12!\n\x06shares\x18\n \x03(\x0b\x32\x11.zos.vmd.v1.Share\x12\x1d\n\x04nics\x18\x0b \x03(\x0b\x32\x0f.zos.vmd.v1.Nic\x12)\n\x03\x65nv\x18\x0c \x03(\x0b\x32\x1c.zos.vmd.v1.Machine.EnvEntry\x12\x12\n\nentrypoint\x18\r \x01(\t\x12\x10\n\x08ssh_keys\x18\x0e \x03(\t\x12\x13\n\x0bnameservers\x18\x0f \x03(\t\x12\x0e\n\x06paused\x18\x10 \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_root\"\xeb\x01\n\x0bMachineInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05since\x18\x03 \x01(\x01\x12\x10\n\x08restarts\x18\x04 \x01(\x03\x12\x10\n\x08next_try\x18\x05 \x01(\x01\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0b\n\x03pid\x18\x07 \x01(\x03\x12\r\n\x05\x61\x63\x63\x65l\x18\x08 \x01(\t\x12\x33\n\x06phases\x18\t \x03(\x0b\x32#.zos.vmd.v1.MachineInfo.PhasesEntry\x1a-\n\x0bPhasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\" \n\x12\x44ropMachineRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x12\n\x10\x44ropMachineReply\"\x1f\n\x11GetMachineRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x15\n\x13ListMachinesRequest\"5\n\x08Machines\x12)\n\x08machines\x18\x01 \x03(\x0b\x32\x17.zos.vmd.v1.MachineInfo\"3\n\x12ReadConsoleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"4\n\x13WatchConsoleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tmax_bytes\x18\x02 \x01(\x03\"\x1c\n\x0c\x43onsoleBytes\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\".\n\x12SendConsoleRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x12\n\x10SendConsoleReply\"\x18\n\x16GetAccelerationRequest\")\n\x0c\x41\x63\x63\x65leration\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t2\xd2\x04\n\x03Vmd\x12=\n\rEnsureMachine\x12\x13.zos.vmd.v1.Machine\x1a\x17.zos.vmd.v1.MachineInfo\x12K\n\x0b\x44ropMachine\x12\x1e.zos.vmd.v1.DropMachineRequest\x1a\x1c.zos.vmd.v1.DropMachineReply\x12\x44\n\nGetMachine\x12\x1d.zos.vmd.v1.GetMachineRequest\x1a\x17.zos.vmd.v1.MachineInfo\x12\x45\n\x0cListMachines\x12\x1f.zos.vmd.v1.ListMachinesRequest\x1a\x14.zos.vmd.v1.Machines\x12G\n\x0bReadConsole\x12\x1e.zos.vmd.v1.ReadConsoleRequest\x1a\x18.zos.vmd.v1.ConsoleBytes\x12K\n\x0cWatchConsole\x12\x1f.zos.vmd.v1.WatchConsoleRequest\x1a\x18.zos.vmd.v1.ConsoleBytes0\x01\x12K\n\x0bSendConsole\x12\x1e.zos.vmd.v1.SendConsoleRequest\x1a\x1c.zos.vmd.v1.SendConsoleReply\x12O\n\x0fGetAcceleration\x12\".zos.vmd.v1.GetAccelerationRequest\x1a\x18.zos.vmd.v1.Accelerationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,22 +61,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMACHINESREQUEST']._serialized_end=1047
   _globals['_MACHINES']._serialized_start=1049
   _globals['_MACHINES']._serialized_end=1102
-  _globals['_WATCHMACHINESREQUEST']._serialized_start=1104
-  _globals['_WATCHMACHINESREQUEST']._serialized_end=1126
-  _globals['_READCONSOLEREQUEST']._serialized_start=1128
-  _globals['_READCONSOLEREQUEST']._serialized_end=1179
-  _globals['_WATCHCONSOLEREQUEST']._serialized_start=1181
-  _globals['_WATCHCONSOLEREQUEST']._serialized_end=1233
-  _globals['_CONSOLEBYTES']._serialized_start=1235
-  _globals['_CONSOLEBYTES']._serialized_end=1263
-  _globals['_SENDCONSOLEREQUEST']._serialized_start=1265
-  _globals['_SENDCONSOLEREQUEST']._serialized_end=1311
-  _globals['_SENDCONSOLEREPLY']._serialized_start=1313
-  _globals['_SENDCONSOLEREPLY']._serialized_end=1331
-  _globals['_GETACCELERATIONREQUEST']._serialized_start=1333
-  _globals['_GETACCELERATIONREQUEST']._serialized_end=1357
-  _globals['_ACCELERATION']._serialized_start=1359
-  _globals['_ACCELERATION']._serialized_end=1400
-  _globals['_VMD']._serialized_start=1403
-  _globals['_VMD']._serialized_end=2075
+  _globals['_READCONSOLEREQUEST']._serialized_start=1104
+  _globals['_READCONSOLEREQUEST']._serialized_end=1155
+  _globals['_WATCHCONSOLEREQUEST']._serialized_start=1157
+  _globals['_WATCHCONSOLEREQUEST']._serialized_end=1209
+  _globals['_CONSOLEBYTES']._serialized_start=1211
+  _globals['_CONSOLEBYTES']._serialized_end=1239
+  _globals['_SENDCONSOLEREQUEST']._serialized_start=1241
+  _globals['_SENDCONSOLEREQUEST']._serialized_end=1287
+  _globals['_SENDCONSOLEREPLY']._serialized_start=1289
+  _globals['_SENDCONSOLEREPLY']._serialized_end=1307
+  _globals['_GETACCELERATIONREQUEST']._serialized_start=1309
+  _globals['_GETACCELERATIONREQUEST']._serialized_end=1333
+  _globals['_ACCELERATION']._serialized_start=1335
+  _globals['_ACCELERATION']._serialized_end=1376
+  _globals['_VMD']._serialized_start=1379
+  _globals['_VMD']._serialized_end=1973
 # @@protoc_insertion_point(module_scope)

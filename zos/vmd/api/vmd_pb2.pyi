@@ -147,10 +147,6 @@ class Machines(_message.Message):
     machines: _containers.RepeatedCompositeFieldContainer[MachineInfo]
     def __init__(self, machines: _Optional[_Iterable[_Union[MachineInfo, _Mapping]]] = ...) -> None: ...
 
-class WatchMachinesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
 class ReadConsoleRequest(_message.Message):
     __slots__ = ("id", "max_bytes")
     ID_FIELD_NUMBER: _ClassVar[int]

@@ -55,11 +55,6 @@ class VmdStub:
                 request_serializer=zos_dot_vmd_dot_api_dot_vmd__pb2.ListMachinesRequest.SerializeToString,
                 response_deserializer=zos_dot_vmd_dot_api_dot_vmd__pb2.Machines.FromString,
                 _registered_method=True)
-        self.WatchMachines = channel.unary_stream(
-                '/zos.vmd.v1.Vmd/WatchMachines',
-                request_serializer=zos_dot_vmd_dot_api_dot_vmd__pb2.WatchMachinesRequest.SerializeToString,
-                response_deserializer=zos_dot_vmd_dot_api_dot_vmd__pb2.MachineInfo.FromString,
-                _registered_method=True)
         self.ReadConsole = channel.unary_unary(
                 '/zos.vmd.v1.Vmd/ReadConsole',
                 request_serializer=zos_dot_vmd_dot_api_dot_vmd__pb2.ReadConsoleRequest.SerializeToString,
@@ -104,12 +99,6 @@ class VmdServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListMachines(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def WatchMachines(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,11 +150,6 @@ def add_VmdServicer_to_server(servicer, server):
                     servicer.ListMachines,
                     request_deserializer=zos_dot_vmd_dot_api_dot_vmd__pb2.ListMachinesRequest.FromString,
                     response_serializer=zos_dot_vmd_dot_api_dot_vmd__pb2.Machines.SerializeToString,
-            ),
-            'WatchMachines': grpc.unary_stream_rpc_method_handler(
-                    servicer.WatchMachines,
-                    request_deserializer=zos_dot_vmd_dot_api_dot_vmd__pb2.WatchMachinesRequest.FromString,
-                    response_serializer=zos_dot_vmd_dot_api_dot_vmd__pb2.MachineInfo.SerializeToString,
             ),
             'ReadConsole': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadConsole,
@@ -296,33 +280,6 @@ class Vmd:
             '/zos.vmd.v1.Vmd/ListMachines',
             zos_dot_vmd_dot_api_dot_vmd__pb2.ListMachinesRequest.SerializeToString,
             zos_dot_vmd_dot_api_dot_vmd__pb2.Machines.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def WatchMachines(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/zos.vmd.v1.Vmd/WatchMachines',
-            zos_dot_vmd_dot_api_dot_vmd__pb2.WatchMachinesRequest.SerializeToString,
-            zos_dot_vmd_dot_api_dot_vmd__pb2.MachineInfo.FromString,
             options,
             channel_credentials,
             insecure,

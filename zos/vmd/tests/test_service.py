@@ -296,24 +296,6 @@ async def test_a_guest_that_ended_while_vmd_was_away_is_noticed(tmp_path: Path):
         assert info.detail == "the guest switched itself off"
 
 
-async def test_watchers_see_what_is_and_what_changes(tmp_path: Path):
-    host = FakeHost()
-    async with vmd(tmp_path, host, FakeClock()) as client, aclosing(client.watch_machines()) as stream:
-        await client.ensure_machine(MACHINE)
-        async with asyncio.timeout(10):
-            async for info in stream:
-                if info.state is MachineState.RUNNING and "entrypoint" in info.phases:
-                    break
-            host.end(A)
-            async for info in stream:
-                if info.state is MachineState.BACKOFF:
-                    break
-            await client.drop_machine(A)
-            async for info in stream:
-                if info.state is MachineState.STOPPED:
-                    break
-
-
 async def test_the_console_is_read_watched_and_typed_on(tmp_path: Path):
     host = FakeHost()
     async with vmd(tmp_path, host) as client:
