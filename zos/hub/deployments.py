@@ -56,8 +56,8 @@ def path(root: Path, name: str) -> Path:
     return root / "deployments" / name
 
 
-class Keeper:
-    """Keeps documents below a root, and remembers how many bytes each network left here."""
+class DocumentStore:
+    """Documents below a root; remembers how many bytes each network left here."""
 
     def __init__(self, root: Path, total: int = TOTAL) -> None:
         self._root = root
@@ -69,8 +69,8 @@ class Keeper:
                     network, _, size = line.rpartition(" ")
                     self._quota.take(network, int(size))
 
-    def keep(self, name: str, document: bytes, network: str) -> bool:
-        """Keep a document; false when it was there already."""
+    def add(self, name: str, document: bytes, network: str) -> bool:
+        """Write a document; false when it was there already. Raises BadDeployment, DeploymentTaken, HubFull."""
         place = path(self._root, name)
         _check(name, document)
         if place.exists():

@@ -66,7 +66,7 @@ async def _refusals(request: web.Request, handler: object) -> web.StreamResponse
 class _Hub:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        self._keeper = deployments.Keeper(self._root)
+        self._documents = deployments.DocumentStore(self._root)
         self._writing, self._listing, self._digesting = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._flists: tuple[float, list[str]] = (0.0, [])
         self._md5: LRUCache[tuple[str, int, int], str] = LRUCache(_REMEMBERED)
@@ -75,7 +75,7 @@ class _Hub:
         document = await request.read()
         async with self._writing:
             network = network_of(request.remote)
-            new = await asyncio.to_thread(self._keeper.keep, request.match_info["name"], document, network)
+            new = await asyncio.to_thread(self._documents.add, request.match_info["name"], document, network)
         return web.json_response({"stored": new}, status=201 if new else 200)
 
     async def get_deployment(self, request: web.Request) -> web.StreamResponse:

@@ -101,17 +101,17 @@ def test_one_network_does_not_fill_the_hub_not_even_after_a_restart(tmp_path: Pa
         text = json.dumps("x" * 10_000 + str(number)).encode()
         return hashlib.sha256(text).hexdigest(), text
 
-    def fill(keeper: deployments.Keeper, start: int) -> None:
+    def fill(store: deployments.DocumentStore, start: int) -> None:
         for number in range(start, start + 100):
-            keeper.keep(*document(number), "203.0.113.7")
+            store.add(*document(number), "203.0.113.7")
 
     for start in (0, 100):
-        keeper = deployments.Keeper(tmp_path, 400_000)
+        store = deployments.DocumentStore(tmp_path, 400_000)
         with pytest.raises(deployments.HubFull):
-            fill(keeper, start)
+            fill(store, start)
     kept = list((tmp_path / "deployments").glob("[0-9a-f]*"))
     assert len(kept) == 14, "half of it"
-    assert keeper.keep(*document(999), "2001:db8::/64")
+    assert store.add(*document(999), "2001:db8::/64")
 
 
 @pytest.mark.parametrize(
