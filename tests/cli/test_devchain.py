@@ -92,7 +92,7 @@ async def test_the_chain_misbehaves_and_behaves_again(tmp_path: Path) -> None:
         assert (await run(tmp_path, dev.url, "misbehave", "delay", "0.01"))["delay"] == 0.01
         assert (await run(tmp_path, dev.url, "misbehave", "stall"))["stalled"] is True
         assert (await run(tmp_path, dev.url, "misbehave", "lag", "2"))["lag"] == 2
-        assert (await run(tmp_path, dev.url, "misbehave", "genesis"))["stranger"] is True
+        assert (await run(tmp_path, dev.url, "misbehave", "genesis"))["wrong_genesis"] is True
         now = await run(tmp_path, dev.url, "misbehave", "behave")
         assert now == {
             "stalled": False,
@@ -100,7 +100,7 @@ async def test_the_chain_misbehaves_and_behaves_again(tmp_path: Path) -> None:
             "empty": False,
             "delay": 0.0,
             "lag": 0,
-            "stranger": False,
+            "wrong_genesis": False,
         }
 
 

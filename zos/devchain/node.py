@@ -56,7 +56,7 @@ class Faults:
     """Seconds before each answer."""
     lag: int = 0
     """Blocks that finality is behind, in addition to its usual lag."""
-    stranger: bool = False
+    wrong_genesis: bool = False
     """It reports another genesis hash."""
 
 

@@ -23,7 +23,7 @@ LONGEST = 10 * 366 * 24 * 3600
 FAIR = 50
 """Blocks that are made before others get a turn."""
 MOST_UNITS = 2**64
-FAULTS = ("stalled", "unfinal", "empty", "delay", "lag", "stranger")
+FAULTS = ("stalled", "unfinal", "empty", "delay", "lag", "wrong_genesis")
 PRUNED = "State already discarded"
 
 
@@ -96,7 +96,7 @@ class Methods:
         value = int(number, 16) if isinstance(number, str) and len(number) <= 34 else number
         if isinstance(value, bool) or not isinstance(value, int):
             raise bad_params("a block number is wanted")
-        if value == 0 and self._node.faults.stranger:
+        if value == 0 and self._node.faults.wrong_genesis:
             return text_of(hashlib.blake2b(self._node.genesis_hash, digest_size=32).digest())
         return text_of(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
 
@@ -297,7 +297,7 @@ class Methods:
         }
 
     def dev_misbehave(self, what: dict[str, Any]) -> Any:
-        """Set some of stalled, unfinal, empty, delay, lag, stranger; answers all of them."""
+        """Set some of stalled, unfinal, empty, delay, lag, wrong_genesis; answers all of them."""
         faults = self._node.faults
         if not isinstance(what, dict):
             raise bad_params("an object is wanted")

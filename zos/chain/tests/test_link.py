@@ -282,11 +282,11 @@ async def test_a_chain_that_says_it_is_another_one_is_no_word_about_a_contract()
     async with bench() as b:
         await b.link.register(RECORD)
         id = await b.contract()
-        b.dev.node.faults.stranger = True
+        b.dev.node.faults.wrong_genesis = True
         async with Chain([b.dev.url], genesis=b.dev.node.genesis_hash.hex()) as chain:
             with pytest.raises(ChainUnreachable):
                 await Link(chain, NODE, 1).contract(id)
-        b.dev.node.faults.stranger = False
+        b.dev.node.faults.wrong_genesis = False
         assert (await b.link.contract(id)).id == id
 
 

@@ -114,8 +114,8 @@ async def _misbehave(arguments: argparse.Namespace, ctx: Context) -> None:
         "stall": {"stalled": True},
         "lag": {"lag": int(amount)},
         "delay": {"delay": amount},
-        "genesis": {"stranger": True},
-        "behave": {"stalled": False, "unfinal": False, "empty": False, "delay": 0.0, "lag": 0, "stranger": False},
+        "genesis": {"wrong_genesis": True},
+        "behave": {"stalled": False, "unfinal": False, "empty": False, "delay": 0.0, "lag": 0, "wrong_genesis": False},
     }
     wanted = words.get(what, {what: True})
     now = await _ask(ctx, "dev_misbehave", wanted)
