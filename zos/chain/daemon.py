@@ -24,7 +24,7 @@ class Config:
     """URL of the service that gives a new account its first TFT; empty: somebody sends some."""
 
 
-class NodeHost:
+class ChainAccess:
     """What the daemon has of the node: its key, which is in core-0, and a way to a chain's URL."""
 
     connect: Connect = staticmethod(websocket)
@@ -50,7 +50,7 @@ class ChainDaemon(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         # core-0 serves its API before its daemons; without the node's key there is nothing to do here.
-        host = rt.host(NodeHost, rt.bus)
+        host = rt.host(ChainAccess, rt.bus)
         key = await host.key()
         chains = rt.ledger("chain", Identity, version=1)
         self._chain = Chain(rt.node.chain, genesis=(chains.get(IDENTITY) or Identity()).genesis, connect=host.connect)

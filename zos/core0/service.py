@@ -60,5 +60,5 @@ class Core0Service(Core0Servicer):
             return
         caller = self._caller(context)
         if not may_use_key(caller, use):
-            log.warning("%s asked for the node's key, for %s: refused", caller or "a stranger", use)
-            raise NotYours(use=use, caller=caller or "a stranger")
+            log.warning("%s asked for the node's key, for %s: refused", caller or "an unknown process", use)
+            raise NotYours(use=use, caller=caller or "an unknown process")

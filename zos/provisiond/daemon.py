@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zos.fetch.policy import Policy
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
 from zos.provisiond.contracts import STRANGE, ContractWatcher
-from zos.provisiond.host import NodeHost
+from zos.provisiond.host import NodeAccess
 from zos.provisiond.kyc import Kyc
 from zos.provisiond.log import DeploymentLog
 from zos.provisiond.manager import DeploymentManager
@@ -44,7 +44,7 @@ class Provisiond(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         self._host = host = rt.host(
-            NodeHost, rt.bus, Kyc(config.kyc, rt.clock), Policy.of_urls([rt.node.hub], config.allowed)
+            NodeAccess, rt.bus, Kyc(config.kyc, rt.clock), Policy.of_urls([rt.node.hub], config.allowed)
         )
         ledger = rt.ledger("deployments", Record, version=2, upgrades={1: upgrade_1})
         store, specs = DeploymentStore(ledger, DeploymentLog(rt.state_dir / "log"), rt.clock), Specs(find())

@@ -24,7 +24,7 @@ LARGEST = int(MiB(3)) // 2
 DEADLINE = 20.0
 
 
-class NodeHost:
+class NodeAccess:
     """Clients of the other daemons, and ways to fetch."""
 
     def __init__(self, bus: Bus, kyc: Kyc, policy: Policy) -> None:

@@ -24,7 +24,7 @@ from zos.provisiond.api.errors import DeploymentExists, NotYet, OtherDocument, U
 from zos.provisiond.api.types import HistoryEntry, Usage
 from zos.provisiond.contracts import STRANGE
 from zos.provisiond.executor import Executor
-from zos.provisiond.host import NodeHost
+from zos.provisiond.host import NodeAccess
 from zos.provisiond.lifecycle import Moved
 from zos.provisiond.model import LIVE, Incoming, Item, Phase, Record
 from zos.provisiond.specs import Specs
@@ -44,7 +44,7 @@ LAG = 20
 class DeploymentManager:
     """Every deployment of the node."""
 
-    def __init__(self, host: NodeHost, store: DeploymentStore, specs: Specs, every: float = 60.0) -> None:
+    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs, every: float = 60.0) -> None:
         self.store = store
         self.specs = specs
         self._host = host

@@ -85,7 +85,7 @@ class Runtime:
         self._name_caller: NameCaller | None = None
 
     def host(self, cls: Callable[..., H], *args: Any) -> H:
-        """The room that touches the kernel; tests and sim/ hand in a fake here, and only here."""
+        """The part that touches the machine; tests and sim/ hand in a fake here, and only here."""
         if self._host is not None:
             return self._host  # type: ignore[return-value]
         return cls(*args)

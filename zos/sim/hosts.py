@@ -14,7 +14,7 @@ from typing import Any
 from zos.bus import Bus
 from zos.capacityd.api.types import Inventory
 from zos.chain.api import NodeContract
-from zos.chain.daemon import NodeHost as ChainHost
+from zos.chain.daemon import ChainAccess
 from zos.errors import ZosError
 from zos.fetch.policy import Policy
 from zos.flist.info import Info
@@ -27,7 +27,7 @@ from zos.mycelium.node import Node as Router
 from zos.mycelium.tun import NoDevice
 from zos.networkd import fake as networkd_fake
 from zos.provisiond.api.errors import CannotFetch
-from zos.provisiond.host import NodeHost as ProvisiondHost
+from zos.provisiond.host import NodeAccess
 from zos.provisiond.kyc import Kyc
 from zos.provisiond.pull import Place, Web
 from zos.sim.life import Life
@@ -209,7 +209,7 @@ class Machine:
         return ""
 
 
-class Provisioning(ProvisiondHost):
+class Provisioning(NodeAccess):
     """provisiond's own host over the bus; the Web is a dictionary, the memory is the machine's."""
 
     documents: dict[str, bytes]
@@ -250,9 +250,9 @@ class Hosts:
         return Fence(host, life, self.of(life.name))
 
 
-def chain_host(bus: Bus, connect: Any) -> ChainHost:
+def chain_host(bus: Bus, connect: Any) -> ChainAccess:
     """The chain daemon's host, with another way to reach the chain."""
-    host = ChainHost(bus)
+    host = ChainAccess(bus)
     host.connect = connect
     return host
 

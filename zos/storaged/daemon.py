@@ -12,7 +12,7 @@ from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
 from zos.storaged.age import Age, AgeRecord
 from zos.storaged.api.storaged_pb2_grpc import add_StoragedServicer_to_server
-from zos.storaged.host import BtrfsHost
+from zos.storaged.host import LinuxHost
 from zos.storaged.host.contract import Host
 from zos.storaged.manager import StorageManager
 from zos.storaged.model import Layout, PoolRecord, StorageRecord, TombstoneRecord
@@ -66,7 +66,7 @@ class Storaged(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         layout = Layout(config.mounts, config.cache)
-        host: Host = rt.host(BtrfsHost, layout, config.disks)
+        host: Host = rt.host(LinuxHost, layout, config.disks)
         wake = Wake()
         # The folder is called what the first release called it.
         items = rt.ledger("wishes", StorageRecord, version=1)

@@ -9,7 +9,7 @@ from zos.runtime.daemon import Daemon, Runtime
 from zos.vmd.api.vmd_pb2_grpc import add_VmdServicer_to_server
 from zos.vmd.console import Consoles
 from zos.vmd.host.contract import Host
-from zos.vmd.host.machines import LibvirtHost
+from zos.vmd.host.machines import LinuxHost
 from zos.vmd.manager import MachineManager
 from zos.vmd.model import MachineRecord, RunState
 from zos.vmd.service import VmService
@@ -44,7 +44,7 @@ class Vmd(Daemon):
         config: Config = rt.config
         run_dir = rt.run_dir / "vmd"
         forced = config.acceleration
-        self._host = rt.host(LibvirtHost, config.uri, config.guest, forced, run_dir / "m", rt.state_dir / "machines")
+        self._host = rt.host(LinuxHost, config.uri, config.guest, forced, run_dir / "m", rt.state_dir / "machines")
         # The folder is called what the first release called it.
         records = rt.ledger("wishes", MachineRecord, version=1)
         # What was tried since the node booted; a boot begins afresh.

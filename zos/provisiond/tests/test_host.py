@@ -13,7 +13,7 @@ from zos.chain.api import Block, ContractState, NodeContract
 from zos.fetch.policy import Policy
 from zos.fetch.tests.served import reply, serving
 from zos.provisiond.api.errors import CannotFetch
-from zos.provisiond.host import LARGEST, NodeHost
+from zos.provisiond.host import LARGEST, NodeAccess
 from zos.provisiond.kyc import Kyc
 from zos.provisiond.pull import Web
 from zos.runtime.clock import FakeClock
@@ -22,9 +22,9 @@ CONTRACT = NodeContract(3, 7, 1, ContractState.CREATED, 0, "", b"", (), Block(1,
 
 
 @asynccontextmanager
-async def host(folder: Path, *allowed: str) -> AsyncIterator[NodeHost]:
+async def host(folder: Path, *allowed: str) -> AsyncIterator[NodeAccess]:
     async with Bus(folder) as bus:
-        with closing(NodeHost(bus, Kyc([], FakeClock()), Policy(allowed))) as made:
+        with closing(NodeAccess(bus, Kyc([], FakeClock()), Policy(allowed))) as made:
             yield made
 
 

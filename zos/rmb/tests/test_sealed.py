@@ -18,7 +18,7 @@ from zos.core0.identity import agree, identity_of
 from zos.fetch.policy import Policy
 from zos.model import sealed
 from zos.model.decode import Malformed
-from zos.provisiond.host import NodeHost
+from zos.provisiond.host import NodeAccess
 from zos.provisiond.kyc import Kyc
 from zos.rmb.api import NotForUs
 from zos.rmb.api.rmb_pb2_grpc import add_RmbServicer_to_server
@@ -79,7 +79,7 @@ async def test_provisiond_reads_plain_documents_and_those_that_rmb_opens(tmp_pat
     async with Bus(tmp_path) as bus:
         services = [(RmbService(peer, NODE.secret), add_RmbServicer_to_server)]
         async with listening(bus.socket("rmb"), services, Health()):
-            with closing(NodeHost(bus, Kyc([], FakeClock()), Policy())) as host:
+            with closing(NodeAccess(bus, Kyc([], FakeClock()), Policy())) as host:
                 assert await host.open(DOCUMENT) == DOCUMENT
                 assert await host.open(seal_document(NODE.secret.public, DOCUMENT).encode()) == DOCUMENT
                 for key in (OTHER.secret.public, None):

@@ -27,7 +27,7 @@ FORMAT_PATIENCE = 300.0
 """mkfs discards the whole device first."""
 
 
-class BtrfsHost:
+class LinuxHost:
     """This machine, or the namespaces that stand for one."""
 
     def __init__(self, layout: Layout, entries: Sequence[str] = ()) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zos.storaged.api import DeviceRefused
 from zos.storaged.host import block, image
-from zos.storaged.host.linux import BtrfsHost
+from zos.storaged.host.linux import LinuxHost
 from zos.storaged.model import Content, Layout
 
 
@@ -117,7 +117,7 @@ def test_a_copy_stops_when_it_is_told_and_an_image_that_ends_early_is_an_error(t
 
 
 async def test_a_device_that_does_not_answer_holds_up_its_own_callers_and_no_others():
-    stuck, host = threading.Event(), BtrfsHost(Layout())
+    stuck, host = threading.Event(), LinuxHost(Layout())
     try:
         with pytest.raises(DeviceRefused, match="could not look: the device did not answer within 0 s"):
             await host._on("a", "look", lambda: stuck.wait(10), 0.05)

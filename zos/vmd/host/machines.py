@@ -57,7 +57,7 @@ WARM = 60.0
 """Seconds that libvirt may take to examine QEMU."""
 
 
-class LibvirtHost:
+class LinuxHost:
     """The machines of this node's libvirtd."""
 
     def __init__(self, uri: str, guest: Path, forced: str, run_dir: Path, state_dir: Path) -> None:
