@@ -17,7 +17,7 @@ from zos.storaged.host import block, btrfs, image, mounts
 from zos.storaged.host.contract import Item
 from zos.storaged.host.files import Files
 from zos.storaged.model import Content, Fill, Layout, ObservedDevice, ObservedPool
-from zos.storaged.steps import Step
+from zos.storaged.steps import FormatDevice, Step
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class LinuxHost:
     async def apply(self, steps: Sequence[Step]) -> None:
         for step in steps:
             try:
-                if isinstance(step, steps.FormatDevice):
+                if isinstance(step, FormatDevice):
                     await _format(step)
                 else:
                     await self._on(step.pool, step.describe(), lambda step=step: self._apply_step(step))  # type: ignore[misc]
@@ -136,7 +136,7 @@ class LinuxHost:
                 files.limit_cache(pool, size)
             case steps.MountCache(pool):
                 mounts.bind(self._layout.pool(pool) / "zos-cache", self._layout.cache)
-            case steps.FormatDevice():
+            case FormatDevice():
                 raise AssertionError(step)
             case _:
                 assert_never(step)
@@ -156,7 +156,7 @@ async def _signature(path: str) -> str:
     return f"it holds {', '.join(done.text.split())}" if done.text.strip() else ""
 
 
-async def _format(step: steps.FormatDevice) -> None:
+async def _format(step: FormatDevice) -> None:
     # Without --force mkfs itself refuses what libblkid knows; with it, only our own unfinished file system is there.
     # The lock on the device is mkfs' own, so that one which outlives us (kill -9) is not joined by a second.
     force = ["--force"] if step.again else []
