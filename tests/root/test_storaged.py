@@ -163,7 +163,7 @@ async def test_more_than_the_pool_can_promise_is_refused_although_nothing_is_use
     pool = await the_pool(client)
     free = pool.usable - pool.promised
     await client.ensure_disk(Disk(DISK, MiB(free // MiB(1) - 1)))
-    with pytest.raises(PoolFull, match="no ssd pool has 100 MiB left; the most that one pool can still promise is"):
+    with pytest.raises(PoolFull, match="no ssd pool has 100 MiB left; the most that one pool has left is"):
         await client.ensure_disk(Disk(DiskId("more"), MiB(100)))
     with pytest.raises(PoolFull):
         await client.ensure_volume(Volume(VOLUME, MiB(100)))
@@ -470,7 +470,7 @@ async def test_an_unknown_disk_on_a_pool_is_kept_counted_and_taken_over_when_ask
     shutil.rmtree(node.folder / "state")
     client = await node.up(file)
     pool = await the_pool(client)
-    assert (pool.promised, pool.detail) == (promised, "1 of its disks and volumes belong to nobody and are kept")
+    assert (pool.promised, pool.detail) == (promised, "1 of its disks and volumes have no record here and are kept")
     assert await client.list_disks() == ()
     adopted = await client.ensure_disk(Disk(DISK, MiB(60)))
     assert (adopted.path, adopted.path.read_bytes()[:6]) == (disk.path, b"tenant")

@@ -95,7 +95,7 @@ class Methods:
             return text_of(self._node.head.hash)
         value = int(number, 16) if isinstance(number, str) and len(number) <= 34 else number
         if isinstance(value, bool) or not isinstance(value, int):
-            raise bad_params("a block number is wanted")
+            raise bad_params("the block must be a whole number")
         if value == 0 and self._node.faults.wrong_genesis:
             return text_of(hashlib.blake2b(self._node.genesis_hash, digest_size=32).digest())
         return text_of(self._node.blocks[value].hash) if 0 <= value < len(self._node.blocks) else None
@@ -170,7 +170,7 @@ class Methods:
     def state_queryStorageAt(self, keys: list[str], hash: Any = None) -> Any:
         number = self._number(hash)
         if not isinstance(keys, list) or len(keys) > MOST_KEYS:
-            raise bad_params(f"a list of at most {MOST_KEYS} keys is wanted")
+            raise bad_params(f"the keys must be a list of at most {MOST_KEYS}")
         changes, size = [], 0
         for key in keys:
             value = maybe_text(self._node.read(bytes_of(key), number))
@@ -182,7 +182,7 @@ class Methods:
 
     def state_getKeysPaged(self, prefix: str, count: int, start: Any = None, hash: Any = None) -> Any:
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_KEYS:
-            raise bad_params(f"a count of at most {MOST_KEYS} is wanted")
+            raise bad_params(f"the count must be 0 to {MOST_KEYS}")
         number, first = self._number(hash), bytes_of(start) if start else None
         if self._node.faults.empty:
             return []
@@ -191,7 +191,7 @@ class Methods:
 
     def state_subscribeStorage(self, session: Session, keys: list[str]) -> str:
         if not isinstance(keys, list) or len(keys) > MOST_KEYS:
-            raise bad_params(f"a list of at most {MOST_KEYS} keys is wanted")
+            raise bad_params(f"the keys must be a list of at most {MOST_KEYS}")
         wanted = [bytes_of(key) for key in keys]
         if sum(len(self._node.read(key, self._node.head.number) or b"") for key in wanted) > LARGEST_ANSWER // 2:
             raise too_large()
@@ -300,7 +300,7 @@ class Methods:
         """Set some of stalled, unfinal, empty, delay, lag, wrong_genesis; answers all of them."""
         faults = self._node.faults
         if not isinstance(what, dict):
-            raise bad_params("an object is wanted")
+            raise bad_params("the faults must be an object")
         for name, value in what.items():
             if name not in FAULTS or isinstance(value, str | list | dict) or value is None:
                 raise bad_params(f"`{name}` is no fault that can be set, or cannot have this value")

@@ -47,11 +47,11 @@ def maybe_text(raw: bytes | None) -> str | None:
 def bytes_of(text: Any) -> bytes:
     """Bytes from hex. Raises Invalid."""
     if not isinstance(text, str) or not text.startswith("0x"):
-        raise bad_params("hex with 0x is wanted")
+        raise bad_params("bytes must be hexadecimal after 0x")
     try:
         return bytes.fromhex(text[2:])
     except ValueError:
-        raise bad_params("it is not hexadecimal") from None
+        raise bad_params("bytes must be hexadecimal after 0x") from None
 
 
 def account_of(text: Any) -> bytes:

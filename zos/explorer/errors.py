@@ -43,7 +43,7 @@ class TooLong(ZosError):
 
     reason = "explorer.too_long"
     status = Status.UNAVAILABLE
-    text = "the question takes longer than {seconds} s to answer"
+    text = "the query takes longer than {seconds} s to answer"
     hint = "ask for less at a time"
 
 
@@ -73,4 +73,4 @@ class ImplausibleAnswer(ZosError):
 
     reason = "explorer.implausible_answer"
     status = Status.UNAVAILABLE
-    text = "what the chain at {url} says of block {block} is not believed: {problem}"
+    text = "the chain at {url} gives a doubtful answer about block {block}: {problem}"

@@ -155,5 +155,5 @@ def onward(request: Request, where: Target, answer: Answer, followed: int) -> Ta
     if request.method != "GET" and answer.status not in (307, 308):
         return None
     if followed >= request.redirects:
-        raise FetchFailed(url=shown(request.url), problem="it redirects for ever")
+        raise FetchFailed(url=shown(request.url), problem=f"it redirects more than {request.redirects} times")
     return target(urljoin(f"{where.scheme}://{where.authority}{where.path}", place))

@@ -141,7 +141,7 @@ class RelayConnection:
             if isinstance(err, TimeoutError):
                 # It does not read. The next message must not wait for that as well.
                 socket.transport.abort()
-            raise NoRelay(problem=f"{self.url} takes no message: {type(err).__name__}") from None
+            raise NoRelay(problem=f"{self.url} accepts no message: {type(err).__name__}") from None
 
 
 def _refusal(err: websockets.InvalidStatus, now: float) -> str:

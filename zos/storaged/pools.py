@@ -254,7 +254,7 @@ class PoolManager:
 
     def _pool(self, label: str) -> Pool:
         view, sums = self.views[label], self.account(label)
-        strays = f"{len(sums.strays)} of its disks and volumes belong to nobody and are kept" if sums.strays else ""
+        strays = f"{len(sums.strays)} of its disks and volumes have no record here and are kept" if sums.strays else ""
         return Pool(
             name=label,
             kind=view.kind,

@@ -49,7 +49,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     ),
     "A node from the inside": (
         Command("units", "the daemons of a node", "inside"),
-        Command("pools", "the disks of a node and how much of them is promised", "inside"),
+        Command("pools", "the disks of a node and how much of them is reserved", "inside"),
         Command("planetary", "the node in the planetary network, or why it is not there", "inside"),
         Command("mycelium", "the node and its networks in Mycelium, or why they are not there", "inside"),
         Command("tombstones", "dropped disks and volumes that are still kept", "inside"),
@@ -60,7 +60,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
         Command("devchain", "the lab's chain: time, money, faults, farmers' pay"),
         Command("relay", "carry RMB messages between twins", extra="service"),
         Command("zdb", "serve 0-db namespaces from two folders", extra="service"),
-        Command("gridproxy", "tell grid clients what is on the chain (REST, GraphQL)", extra="service"),
+        Command("gridproxy", "serve the grid proxy: REST and GraphQL about what is on the chain", extra="service"),
     ),
     "This program": (Command("completion", "completion of commands and options for your shell"),),
 }

@@ -76,7 +76,7 @@ async def _pools(arguments: argparse.Namespace, ctx: Context) -> None:
         [pool.device, pool.kind, pool.state, size(pool.size), size(pool.promised), pool.name, pool.detail]
         for pool in found
     ]
-    text = table(["device", "kind", "state", "size", "promised", "pool", "detail"], rows)
+    text = table(["device", "kind", "state", "size", "reserved", "pool", "detail"], rows)
     ctx.out.result([dataclasses.asdict(pool) for pool in found], text)
 
 

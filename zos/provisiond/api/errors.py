@@ -146,4 +146,4 @@ class CannotVerify(ZosError):
 
     reason = "provisiond.cannot_verify"
     status = Status.UNAVAILABLE
-    text = "whether twin {twin} is verified cannot be found out: {problem}"
+    text = "cannot find out whether twin {twin} is verified: {problem}"

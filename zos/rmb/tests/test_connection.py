@@ -252,7 +252,7 @@ async def test_a_relay_that_does_not_read_is_given_up_and_joined_again() -> None
             for _ in range(64):
                 await line.send(bytes(1024 * 1024))
 
-        with pytest.raises(NoRelay, match="takes no message"):
+        with pytest.raises(NoRelay, match="accepts no message"):
             await fill()
         async with asyncio.timeout(5):
             while joined < 2:

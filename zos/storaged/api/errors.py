@@ -8,7 +8,7 @@ class PoolFull(ZosError):
 
     reason = "storaged.pool_full"
     status = Status.RESOURCE_EXHAUSTED
-    text = "no {kind} pool has {need} left; the most that one pool can still promise is {gap}{kept}"
+    text = "no {kind} pool has {need} left; the most that one pool has left is {gap}{kept}"
     hint = "ask for less, delete a disk or volume, or use a node with more {kind} storage"
 
 

@@ -199,7 +199,7 @@ def test_something_new_goes_to_the_emptiest_ssd():
     }
     assert plan.choose(30, spaces) == "b"
     assert plan.choose(80, spaces) == "b"
-    with pytest.raises(PoolFull, match=r"no ssd pool has 81 B left; the most that one pool can still promise is 80 B$"):
+    with pytest.raises(PoolFull, match=r"no ssd pool has 81 B left; the most that one pool has left is 80 B$"):
         plan.choose(81, spaces)
     assert plan.choose(81, spaces, on_hdd=True) == "c"
 

@@ -548,7 +548,7 @@ async def test_strays_are_kept_counted_and_taken_over(tmp_path: Path):
         path.unlink()
     async with storaged(tmp_path, host) as client:
         (pool,) = await client.list_pools()
-        assert pool.detail == "1 of its disks and volumes belong to nobody and are kept"
+        assert pool.detail == "1 of its disks and volumes have no record here and are kept"
         assert pool.promised - pool.system == GiB(10)
         with pytest.raises(DiskShrink):
             await client.ensure_disk(Disk(DISK, GiB(1)))
