@@ -1,4 +1,4 @@
-"""The parsers of the commands: options that all of them take, verbs below a command, guesses at what was mistyped."""
+"""The parsers of the commands: options that all of them take, subcommands, guesses at what was mistyped."""
 
 from __future__ import annotations
 
@@ -64,20 +64,20 @@ def common() -> Parser:
     return parser
 
 
-Verb = Callable[..., Parser]
+AddSubcommand = Callable[..., Parser]
 
 
-def verbs(parser: Parser) -> Verb:
-    """Gives a command verbs: `verb("list", "all farms", action)` returns the parser of `zos farm list`."""
+def subcommands(parser: Parser) -> AddSubcommand:
+    """Gives a command subcommands: `add("list", "all farms", action)` returns the parser of `zos farm list`."""
     shared = common()
-    below = parser.add_subparsers(required=True, metavar="VERB", title="verbs", dest="verb")
+    below = parser.add_subparsers(required=True, metavar="SUBCOMMAND", title="subcommands", dest="subcommand")
 
-    def verb(name: str, help: str, action: Callable[..., Any]) -> Parser:
+    def add(name: str, help: str, action: Callable[..., Any]) -> Parser:
         made = below.add_parser(name, parents=[shared], help=help, description=sentence(help))
         made.set_defaults(action=action)
         return made
 
-    return verb
+    return add
 
 
 def sentence(help: str) -> str:

@@ -21,7 +21,7 @@ class Command:
     """The extra of the package that brings what the command needs beyond what all need."""
 
     def define(self, parser: Parser) -> None:
-        """Add the command's options and verbs to its parser: the module's function `define`, or `define_<command>`."""
+        """Add the command's options and subcommands to its parser, by the module's `define` or `define_<command>`."""
         module = importlib.import_module(f"{__name__}.{self.module or self.name}")
         function: Callable[[Parser], None] = getattr(module, f"define_{self.name}" if self.module else "define")
         function(parser)

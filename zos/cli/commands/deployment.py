@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zos.cli.commands.deploy import NoFile
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.model import signing
 from zos.model.challenge import deployment_challenge, deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
@@ -16,12 +16,12 @@ from zos.substrate import public_key
 
 
 def define(parser: Parser) -> None:
-    verb = verbs(parser)
-    hashing = verb("hash", "the 32 hex characters that its contract carries", _hash)
+    add = subcommands(parser)
+    hashing = add("hash", "the 32 hex characters that its contract carries", _hash)
     hashing.add_argument("--challenge", action="store_true", help="show the text that is hashed, too")
-    signing_ = verb("sign", "add your signature", _sign)
+    signing_ = add("sign", "add your signature", _sign)
     signing_.add_argument("--out", type=Path, help="where to write (default: standard output)")
-    verify = verb("verify", "check its signatures", _verify)
+    verify = add("verify", "check its signatures", _verify)
     verify.add_argument(
         "--signer", action="append", default=[], metavar="TWIN=ADDRESS", help="a signer's account; may be repeated"
     )

@@ -7,15 +7,15 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import fields, table
 
 
 def define(parser: Parser) -> None:
-    verb = verbs(parser)
-    verb("list", "all farms", _list)
-    verb("show", "one farm", _show).add_argument("id", type=int)
-    verb("create", "create a farm of yours", _create).add_argument("name")
+    add = subcommands(parser)
+    add("list", "all farms", _list)
+    add("show", "one farm", _show).add_argument("id", type=int)
+    add("create", "create a farm of yours", _create).add_argument("name")
 
 
 def plain(farm: dict[str, Any]) -> dict[str, Any]:

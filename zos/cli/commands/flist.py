@@ -8,12 +8,12 @@ from pathlib import Path
 
 from zos import hub
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import fields
 
 
 def define(parser: Parser) -> None:
-    create = verbs(parser)("create", "pack a folder or a tar", _create)
+    create = subcommands(parser)("create", "pack a folder or a tar", _create)
     create.add_argument("source", type=Path, help="the folder or tar")
     create.add_argument(
         "--out", type=Path, required=True, metavar="FILE.fl", help="the flist to write, below the hub's folder"

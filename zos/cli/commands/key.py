@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import fields
 from zos.errors import Status, ZosError
 from zos.runtime.files import write_atomic
@@ -24,10 +24,10 @@ class KeyThere(ZosError):
 
 
 def define(parser: Parser) -> None:
-    verb = verbs(parser)
-    new = verb("new", "make a key: sr25519, twelve words in a file that only you can read", _new)
+    add = subcommands(parser)
+    new = add("new", "make a key: sr25519, twelve words in a file that only you can read", _new)
     new.add_argument("file", type=Path)
-    verb("show", "the address of your key", _show)
+    add("show", "the address of your key", _show)
 
 
 async def _new(arguments: argparse.Namespace, ctx: Context) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from zos.cli.client import demo
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import table
 from zos.lab.kyc import verdicts
 from zos.lab.manager import BoxStatus, Lab, labs
@@ -26,29 +26,29 @@ STATUSES = ("VERIFIED", "UNVERIFIED", "PENDING", "REJECTED")
 
 
 def define(parser: Parser) -> None:
-    verb_of = verbs(parser)
+    add_plain = subcommands(parser)
 
-    def verb(name: str, help: str, action: Any) -> Parser:
-        made = verb_of(name, help, action)
+    def add(name: str, help: str, action: Any) -> Parser:
+        made = add_plain(name, help, action)
         made.add_argument("--name", default="", help="which of this machine's labs (or ZOS_LAB; default: lab)")
         return made
 
-    up = verb("up", "build the lab, or start what is missing of it", _up)
+    up = add("up", "build the lab, or start what is missing of it", _up)
     up.add_argument("--nodes", type=int, default=2, help="how many (default: %(default)s)")
     up.add_argument("--clients", action="store_true", help="make it usable by public grid clients, and tell how")
-    verb("env", 'the environment for public grid clients: eval "$(zos lab env)"', _env)
-    kyc = verb("kyc", "set what KYC answers for one user, or for everybody", _kyc)
+    add("env", 'the environment for public grid clients: eval "$(zos lab env)"', _env)
+    kyc = add("kyc", "set what KYC answers for one user, or for everybody", _kyc)
     kyc.add_argument("status", choices=STATUSES)
     kyc.add_argument("who", nargs="?", default="", help="an address (clients ask so) or a twin (nodes do)")
-    verb("down", "remove the lab and everything that runs in it", _down)
-    verb("status", "what runs in the lab", _status)
-    verb("list", "the labs of this machine", _list)
-    verb("off", "cut the power of boxes", _off).add_argument("box", nargs="+")
-    verb("on", "give power to boxes that are off", _on).add_argument("box", nargs="+")
-    execute = verb("exec", "run a program in a box: zos lab exec BOX -- PROGRAM ...", _exec)
+    add("down", "remove the lab and everything that runs in it", _down)
+    add("status", "what runs in the lab", _status)
+    add("list", "the labs of this machine", _list)
+    add("off", "cut the power of boxes", _off).add_argument("box", nargs="+")
+    add("on", "give power to boxes that are off", _on).add_argument("box", nargs="+")
+    execute = add("exec", "run a program in a box: zos lab exec BOX -- PROGRAM ...", _exec)
     execute.add_argument("box")
     execute.add_argument("argv", nargs=argparse.REMAINDER)
-    verb("demo", "build the lab, deploy two machines, show that they answer (make run)", _demo)
+    add("demo", "build the lab, deploy two machines, show that they answer (make run)", _demo)
 
 
 def _lab(arguments: argparse.Namespace, ctx: Context) -> Lab:

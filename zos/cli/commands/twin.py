@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import fields, table
 from zos.errors import Status, ZosError
 from zos.fetch.aio import fetch_configured
@@ -38,10 +38,10 @@ class NotActivated(ZosError):
 
 
 def define(parser: Parser) -> None:
-    verb = verbs(parser)
-    verb("list", "all twins", _list)
-    verb("show", "one twin", _show).add_argument("id", type=int)
-    create = verb("create", "create your twin (this accepts the chain's terms and conditions)", _create)
+    add = subcommands(parser)
+    add("list", "all twins", _list)
+    add("show", "one twin", _show).add_argument("id", type=int)
+    create = add("create", "create your twin (this accepts the chain's terms and conditions)", _create)
     create.add_argument("--relay", metavar="NAME", help="host name of the RMB relay by which others reach you")
     create.add_argument(
         "--activation",

@@ -7,7 +7,7 @@ import asyncio
 
 from zos.cli.client import vault
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import table
 from zos.errors import Status, ZosError
 
@@ -22,9 +22,9 @@ class Served(ZosError):
 
 
 def define(parser: Parser) -> None:
-    verb = verbs(parser)
-    verb("list", "the deployments in your vault", _list)
-    add_relay(verb("serve", "hand deployments to the nodes that ask, until you press Ctrl-C", _serve))
+    add = subcommands(parser)
+    add("list", "the deployments in your vault", _list)
+    add_relay(add("serve", "hand deployments to the nodes that ask, until you press Ctrl-C", _serve))
 
 
 def add_relay(parser: argparse.ArgumentParser) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, verbs
+from zos.cli.parsing import Parser, subcommands
 from zos.zdb import command
 
 
 def define(parser: Parser) -> None:
-    command.add_options(verbs(parser)("serve", "serve namespaces until you press Ctrl-C", _serve))
+    command.add_options(subcommands(parser)("serve", "serve namespaces until you press Ctrl-C", _serve))
 
 
 async def _serve(arguments: argparse.Namespace, ctx: Context) -> None:
