@@ -1,4 +1,4 @@
-"""Lint, types and floors are tests too: one `pytest` tells all."""
+"""Lint, types and layers are tests too: one `pytest` tells all."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ async def _abort(context: Any, err: Exception, method: str) -> None:
 
 
 class Health:
-    """What core-0 asks; a daemon is SERVING while its loops turn."""
+    """What core-0 asks; a daemon is SERVING while its loops run."""
 
     def __init__(self) -> None:
         self.servicer = HealthServicer()

@@ -36,7 +36,7 @@ class Config:
     """Where blocks of 0-fs' archives are that name no store: a URL without a password, of a public host or an `allowed`
     one. Looked at when a flist is fetched."""
     every: float = 15.0
-    """Seconds between two turns of the loop that nothing else asked for."""
+    """Seconds between two rounds of the loop that nothing else asked for."""
     tidy_every: float = 300.0
     """Seconds between two checks of the size of the cache."""
 

@@ -83,7 +83,7 @@ class MountManager:
     # Reconciling
 
     async def reconcile(self) -> None:
-        """One turn. What is fetched is mounted first, so that a node without its hub boots what it can."""
+        """One round. What is fetched is mounted first, so that a node without its hub boots what it can."""
         await self._reconcile_mounts()
         unknown = [MountId(id) for id, record in self._records.items() if self._host.known(record.flist) is None]
         if unknown:

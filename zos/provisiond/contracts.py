@@ -56,7 +56,7 @@ class ContractWatcher:
         self.wake.set()
 
     async def read_waiting(self) -> None:
-        """Read what is to be read; what cannot be read now stays for the next turn."""
+        """Read what is to be read; what cannot be read now stays for the next round."""
         failures: list[ZosError] = []
         for contract in list(self._unread):
             del self._unread[contract]

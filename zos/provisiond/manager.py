@@ -162,7 +162,7 @@ class DeploymentManager:
                 self.wake(record.contract)
 
     async def _worker(self, contract: int, wake: Wake) -> None:
-        async def turn() -> None:
+        async def reconcile() -> None:
             try:
                 await self._turn(contract)
             except ZosError as err:
@@ -170,7 +170,7 @@ class DeploymentManager:
                 raise
             self._problems.pop(contract, None)
 
-        await Loop(f"contract {contract}", turn, self._every, wake, BACKOFF).run()
+        await Loop(f"contract {contract}", reconcile, self._every, wake, BACKOFF).run()
 
     async def _turn(self, contract: int) -> None:
         problem = await self._take_in(contract)
@@ -188,7 +188,7 @@ class DeploymentManager:
             self._workers.set()
 
     async def _take_in(self, contract: int) -> ZosError | None:
-        """Fetch and compare documents. What keeps us from that keeps nothing of what runs from its turn."""
+        """Fetch and compare documents. What keeps us from that keeps nothing of what runs from its round."""
         try:
             if contract in self._to_fetch:
                 await self._fetch(contract)

@@ -1,4 +1,4 @@
-"""The one loop: a turn at start, on a wake-up and on the timer; back-off when it fails."""
+"""The one loop: a round at start, on a wake-up and on the timer; back-off when it fails."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger("zos.loop")
 
 
 class Wake:
-    """An event that starts a loop's next turn early; `set` is kept until somebody waits."""
+    """An event that starts a loop's next round early; `set` is kept until somebody waits."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Start the next turn now."""
+        """Start the next round now."""
         self._event.set()
 
     async def wait(self, timeout: float | None) -> bool:
@@ -47,7 +47,7 @@ class Loop:
         self.name = name
         self.wake = wake or Wake()
         self.failures = 0
-        self.turns = 0
+        self.rounds = 0
         self.error: str = ""
         self._action = action
         self._every = every
@@ -55,14 +55,14 @@ class Loop:
 
     async def run(self) -> None:
         while True:
-            await self._turn()
+            await self._round()
             pause = self._every
             if self.failures:
                 pause = min(self._every, self._backoff.delay(self.failures))
             await self.wake.wait(pause)
 
-    async def _turn(self) -> None:
-        self.turns += 1
+    async def _round(self) -> None:
+        self.rounds += 1
         try:
             # In a task of its own: Python 3.11.2 (Debian 12) leaves the cancellation by a failed task group inside
             # counted on the task, and the loop's next timeout would end it as if somebody had cancelled it.

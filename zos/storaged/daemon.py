@@ -1,4 +1,4 @@
-"""Wires storaged: configuration, ledgers, the first turn, the loop, the API."""
+"""Wires storaged: configuration, ledgers, the first round, the loop, the API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Config:
     ttl: float = 14 * 86400.0
     """Seconds for which a dropped disk or volume is kept."""
     every: float = 30.0
-    """Seconds between two turns of the loop that nothing else asked for."""
+    """Seconds between two rounds of the loop that nothing else asked for."""
 
 
 class Storaged(Daemon):
@@ -85,7 +85,7 @@ class Storaged(Daemon):
             async with asyncio.timeout(FIRST_TURN):
                 await manager.reconcile()
         except (ZosError, TimeoutError) as err:
-            rt.log.warning("the first turn is not complete: %s", err)
+            rt.log.warning("the first round is not complete: %s", err)
 
     async def close(self) -> None:
         if self._manager is not None:

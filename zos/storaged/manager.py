@@ -47,11 +47,11 @@ log = logging.getLogger("zos.storaged")
 SETTLED = 120.0
 """Seconds after which btrfs has surely written down that something was made (it does so every 30)."""
 START_PATIENCE = 10.0
-"""Seconds for which a call waits for the end of the first turn."""
+"""Seconds for which a call waits for the end of the first round."""
 
 
 class StorageManager:
-    """Disks, volumes, their images, and the turns of the loop."""
+    """Disks, volumes, their images, and the rounds of the loop."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class StorageManager:
     # Reconciling
 
     async def reconcile(self) -> None:
-        """One turn: devices, tombstones, disks and volumes, the cache. Raises the first error, at the end."""
+        """One round: devices, tombstones, disks and volumes, the cache. Raises the first error, at the end."""
         failures = await self._pools.reconcile()
         for kind, id in sorted(self._tombstones.unfinished()):
             async with self._locks[key(kind, id)]:

@@ -26,7 +26,7 @@ class Config:
     acceleration: str = ""
     """`kvm` or `tcg`; empty: kvm when a trial guest runs in it."""
     every: float = 15.0
-    """Seconds between two turns for a machine that nothing else asked for."""
+    """Seconds between two rounds for a machine that nothing else asked for."""
     warm: float = 300.0
     """Seconds between two questions to libvirt what QEMU can; the first one makes it find out."""
 

@@ -33,7 +33,7 @@ from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Step, Stop
 log = logging.getLogger("zos.vmd")
 
 ROUNDS = 4
-"""Steps change what is observed: a turn observes and plans at most this often."""
+"""Steps change what is observed: a round observes and plans at most this often."""
 RETRY = 1.0
 FIRST_OBSERVATION = 5.0
 BOOTING = 0.2
@@ -126,7 +126,7 @@ class MachineManager:
             try:
                 await self._reconcile(id)
             except ZosError:
-                pass  # the turn has logged and published it
+                pass  # the round has logged and published it
             except Exception:
                 log.exception("machine %s", id)
                 reconciler.problem = "a fault of vmd's, see its journal"
@@ -145,8 +145,8 @@ class MachineManager:
         return min(max(time - self._clock.time(), 0.01), self._every)
 
     async def _reconcile(self, id: MachineId) -> None:
-        """One turn, to its end even if the caller goes away: half a start helps nobody."""
-        task = asyncio.create_task(self._reconcile_locked(id), name=f"turn of {id}")
+        """One round, to its end even if the caller goes away: half a start helps nobody."""
+        task = asyncio.create_task(self._reconcile_locked(id), name=f"round of {id}")
         self._running.add(task)
         task.add_done_callback(self._ended)
         await asyncio.shield(task)

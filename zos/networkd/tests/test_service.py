@@ -225,7 +225,7 @@ async def test_lost_records_cut_no_guest_off_until_its_owner_has_asked_again(tmp
     before = len(host.steps)
     async with networkd(tmp_path, host) as client:
         await client.list_networks()
-        await asyncio.sleep(0.3)  # the turns of its start
+        await asyncio.sleep(0.3)  # the rounds of its start
         drops = (DropLinks, DropNamespace, DropTunnel)
         assert not [step for step in host.steps[before:] if isinstance(step, drops)]
         assert device in host.root.links

@@ -753,9 +753,9 @@ async def test_a_network_that_loses_its_mycelium_key_is_dropped_there_once(tmp_p
             while (await client.changes(5))[-1]["version"] != 1 or await state(client, 5, "net1") != "ok":
                 await asyncio.sleep(0.01)
         assert not host.mycelium.identities
-        turns = host.networkd.calls.count("EnsureNetwork")
+        rounds = host.networkd.calls.count("EnsureNetwork")
         async with asyncio.timeout(5):
-            while host.networkd.calls.count("EnsureNetwork") < turns + 2:
+            while host.networkd.calls.count("EnsureNetwork") < rounds + 2:
                 await asyncio.sleep(0.01)
     assert host.mycelium.calls.count("DropIdentity") == 1
 

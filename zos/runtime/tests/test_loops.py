@@ -1,4 +1,4 @@
-"""Loops turn on a wake-up and on the timer, outlive their action's failures, and back off."""
+"""Loops run on a wake-up and on the timer, outlive their action's failures, and back off."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class NotNow(ZosError):
     text = "not now"
 
 
-async def turns(loop: Loop, count: int) -> None:
+async def rounds(loop: Loop, count: int) -> None:
     task = asyncio.create_task(loop.run())
     async with asyncio.timeout(5):
-        while loop.turns < count:
+        while loop.rounds < count:
             await asyncio.sleep(0.001)
     task.cancel()
 
@@ -44,7 +44,7 @@ async def test_a_loop_turns_at_start_and_on_a_wake_up():
             wake.set()
 
     wake = Wake()
-    await turns(Loop("test", action, every=60, wake=wake), 3)
+    await rounds(Loop("test", action, every=60, wake=wake), 3)
     assert len(received) == 3
 
 
@@ -54,18 +54,18 @@ async def test_a_failing_action_is_tried_again_and_logged_once(caplog):
 
     loop = Loop("test", action, every=60, backoff=Backoff(first=0.001, cap=0.002))
     with caplog.at_level(logging.WARNING):
-        await turns(loop, 5)
+        await rounds(loop, 5)
     assert loop.failures >= 4
     assert caplog.text.count("not now") == 1
 
 
 async def test_a_bug_in_the_action_does_not_end_the_loop():
     async def action() -> None:
-        if loop.turns < 3:
+        if loop.rounds < 3:
             raise KeyError("a bug")
 
     loop = Loop("test", action, every=0.001, backoff=Backoff(first=0.001))
-    await turns(loop, 3)
+    await rounds(loop, 3)
     assert (loop.failures, loop.error) == (0, "")
 
 
@@ -84,7 +84,7 @@ async def test_a_loop_goes_on_after_a_task_group_in_it_failed() -> None:
         raise ValueError("a child failed")
 
     async def action() -> None:
-        if loop.turns == 3:
+        if loop.rounds == 3:
             turned.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(fails())

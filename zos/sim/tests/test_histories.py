@@ -48,7 +48,7 @@ async def test_a_machine_that_waits_keeps_its_memory() -> None:
         first = await node.deploy(w.network(), w.zmachine(memory=int(GiB(8))))
         (device,) = node.hosts.storaged.disks.values()
         await node.until(lambda: "rootfs-2-1-vm1" in device.observed.volumes)
-        # Its turn after the restart does not come as far as the machine.
+        # Its round after the restart does not come as far as the machine.
         node.trouble("networkd").stuck = True
         await node.restart("provisiond")
         second = await node.deploy(w.zmachine(ip="10.20.2.6", memory=int(GiB(8))))
