@@ -18,6 +18,7 @@ from zos.networkd.node import DesiredNode, Public
 from zos.networkd.place import Node
 from zos.networkd.planetary import LISTEN, listening
 from zos.networkd.planetary_manager import PlanetaryManager
+from zos.networkd.removals import Removal, Removals
 from zos.networkd.segments import SegmentManager
 from zos.networkd.service import NetworkService
 from zos.networkd.spared import SparingHost
@@ -62,14 +63,15 @@ class Networkd(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        taps = TapStore(open_ledger(rt))
+        removals = Removals(rt.ledger("removed", Removal, version=1))
+        taps = TapStore(open_ledger(rt), removals)
         records = rt.ledger("networks", NetworkRecord, version=1)
 
         def ports() -> frozenset[int]:
             return frozenset(record.network.listen_port for _, record in records.items())
 
         made: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
-        host = SparingHost(made, rt.clock, config.spare, records.keys(), taps.devices, ports)
+        host = SparingHost(made, rt.clock, config.spare, records.keys(), taps.devices, ports, removals.names())
         core0 = Core0Client(rt.bus)
         loops = {name: Wake() for name in ("reconcile", "yggdrasil", *(place.place for place in places.on_node()))}
 

@@ -242,6 +242,9 @@ class FakeHost:
     def _drop(self, links: Iterable[str]) -> None:
         for link in links:
             self.root.forget(link)
+            for port, seen in self.root.links.items():
+                if seen.master == link:
+                    self.root.links[port] = dataclasses.replace(seen, master="")
             into, peer = self.pairs.pop(link, ("", ""))
             if into in self.spaces:
                 self.spaces[into].forget(peer)

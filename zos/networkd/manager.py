@@ -81,8 +81,12 @@ class NetworkManager:
             if self._taps.of_network(id):
                 self._records.put(id, dataclasses.replace(record, leaving=True))
                 return
-            self._records.drop(id)
+            self._drop_record(id)
             await self._make(id)
+
+    def _drop_record(self, id: NetId) -> None:
+        self._taps.removals.add(id)
+        self._records.drop(id)
 
     @contextlib.asynccontextmanager
     async def _restored(self, id: NetId, before: NetworkRecord | None) -> AsyncIterator[None]:
@@ -92,7 +96,7 @@ class NetworkManager:
         except ZosError as err:
             if err.kind is not Kind.NOT_NOW:
                 if before is None:
-                    self._records.drop(id)
+                    self._drop_record(id)
                 else:
                     self._records.put(id, before)
                 self._wake()
@@ -122,7 +126,7 @@ class NetworkManager:
         """Remove the tap, and its network when that was dropped before."""
         record = self._records.get(tap.network)
         if record is not None and record.leaving and not self._taps.of_network(tap.network):
-            self._records.drop(tap.network)
+            self._drop_record(tap.network)
         await self._make(tap.network)
 
     def info(self, tap: Tap, observed: Link | None) -> TapInfo | None:
@@ -157,12 +161,14 @@ class NetworkManager:
                 await work()
             except ZosError as err:
                 failures.append(err)
-        for id in sorted({*map(NetId, self._records.keys()), *await self._host.networks()}):
+        removed = {NetId(name) for name in self._taps.removals.names() if model.is_id(name)}
+        for id in sorted({*map(NetId, self._records.keys()), *removed, *await self._host.networks()}):
             try:
                 async with self._locks[id]:
                     await self._make(id)
             except ZosError as err:
                 failures.append(err)
+        await self._forget_removed_taps()
         if failures:
             raise failures[0]
 
@@ -181,6 +187,11 @@ class NetworkManager:
         guards = await self._host.guards() - self._taps.devices()
         if guards:
             await self._host.apply((UnguardTaps(tuple(sorted(guards))),))
+
+    async def _forget_removed_taps(self) -> None:
+        removed = {name for name in self._taps.removals.names() if model.is_tap(name)}
+        if removed:
+            self._taps.removals.over(removed - ((await self._host.taps()).keys() - self._taps.devices()))
 
     async def _make(self, id: NetId) -> Observed:
         """One network as desired, or gone; returns how it stands now."""
@@ -203,6 +214,7 @@ class NetworkManager:
             self._troubles[id] = err.explain()
             raise
         self._troubles.pop(id, None)
+        self._taps.removals.over((id,))
         return observed
 
     # Views

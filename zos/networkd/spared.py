@@ -26,7 +26,7 @@ class SparingHost:
     """A host that does not show the networks and taps that had no record at the start, for so many seconds.
 
     Whoever wants one asks for it again in that time, which makes its record; it is found as it was. What nobody asked
-    for is shown then, and goes. Everything else is the host's own.
+    for is shown then, and goes. What was `removed` on purpose, and everything else, is shown at once.
     """
 
     def __init__(
@@ -37,9 +37,11 @@ class SparingHost:
         networks: Collection[str],
         recorded: Callable[[], Collection[str]],
         ports: Callable[[], Collection[int]],
+        removed: Collection[str],
     ) -> None:
         self._host = host
-        self._kept = frozenset(map(NetId, networks))
+        self._kept = frozenset(map(NetId, {*networks, *removed}))
+        self._removed = frozenset(removed)
         self._looking = asyncio.Lock()
         self._has_looked = False
         self._recorded = recorded
@@ -67,7 +69,7 @@ class SparingHost:
 
     async def _look_now(self) -> None:
         self._networks = await self._host.networks() - self._kept
-        self._taps = frozenset((await self._host.taps()).keys() - set(self._recorded()))
+        self._taps = frozenset((await self._host.taps()).keys() - set(self._recorded()) - self._removed)
         self._ports = (await self._host.observe_firewall()).ports
         if self._networks or self._taps:
             things = ", ".join(sorted([*self._networks, *self._taps]))

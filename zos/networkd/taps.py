@@ -18,6 +18,7 @@ from zos.networkd.api.types import NetId, Place, Tap, TapId, TapInfo
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Link
 from zos.networkd.place import InNetwork
+from zos.networkd.removals import Removals
 from zos.runtime.daemon import Runtime
 from zos.runtime.ledger import Ledger, Upgrade
 
@@ -49,8 +50,9 @@ def open_ledger(rt: Runtime) -> Ledger[Tap]:
 class TapStore:
     """The taps that were asked for."""
 
-    def __init__(self, ledger: Ledger[Tap]) -> None:
+    def __init__(self, ledger: Ledger[Tap], removals: Removals) -> None:
         self._ledger = ledger
+        self.removals = removals
 
     def get(self, id: TapId) -> Tap | None:
         return self._ledger.get(id)
@@ -59,7 +61,9 @@ class TapStore:
         self._ledger.put(tap.id, tap)
 
     def drop(self, id: TapId) -> None:
-        self._ledger.drop(id)
+        if id in self._ledger:
+            self.removals.add(model.tap(id))
+            self._ledger.drop(id)
 
     def all(self) -> tuple[Tap, ...]:
         return tuple(tap for _, tap in self._ledger.items())
@@ -141,6 +145,7 @@ class TapManager:
         async with owner.lock(tap):
             self._store.drop(id)
             await owner.remove(tap)
+            self._store.removals.over((model.tap(id),))
 
     async def list(self) -> tuple[TapInfo, ...]:
         """All taps whose addresses are known, with their counters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -235,6 +236,27 @@ async def test_lost_records_cut_no_guest_off_until_its_owner_has_asked_again(tmp
         assert not [step for step in host.steps[before:] if isinstance(step, drops)]
 
 
+@pytest.mark.parametrize("step", [DropLinks, DropNamespace])
+async def test_what_was_removed_on_purpose_is_not_spared_when_the_removal_was_cut_short(tmp_path: Path, step: type):
+    host = FakeHost()
+    async with networkd(tmp_path, host) as client:
+        await client.ensure_network(NETWORK)
+        await client.ensure_tap(TAP)
+        await client.ensure_network(OTHER)
+        host.broken = step
+        with contextlib.suppress(KernelRefused):
+            await client.drop_tap(TAP.id)
+        with contextlib.suppress(KernelRefused):
+            await client.drop_network(NETWORK.id)
+        assert f"n-{NETWORK.id}" in host.spaces or "t-AbE3zNtFw21Fr" in host.root.links
+    host.broken = None
+    async with networkd(tmp_path, host), asyncio.timeout(5):
+        while host.spaces.keys() != {f"n-{OTHER.id}"} or "t-AbE3zNtFw21Fr" in host.root.links:
+            await asyncio.sleep(0.01)
+        while list((tmp_path / "state/networkd/removed").iterdir()):
+            await asyncio.sleep(0.01)
+
+
 async def test_used_and_reserved_ports_are_listed(tmp_path: Path):
     host = FakeHost()
     host.busy.add(53)
@@ -308,7 +330,9 @@ async def test_an_upgraded_node_keeps_the_taps_of_all_places(tmp_path: Path, ver
         assert rt.state_dir == state
         taps = open_ledger(rt)
         assert set(taps.items()) == {(tap.id, tap) for tap in (TAP, GUEST, YGG)}
-    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == ["networks", "public", "taps"]
+    assert sorted(path.name for path in state.iterdir() if path.is_dir()) == [
+        *("networks", "public", "removed", "taps")
+    ]
 
 
 async def test_a_killed_upgrade_goes_on_where_it_was(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import subprocess
 import sys
@@ -209,3 +210,23 @@ async def test_a_twin_is_not_missing_from_a_chain_whose_state_is_empty() -> None
         document = w.signed({**body, "contract_id": contract}, node.user.key, node.user.twin)
         with pytest.raises(ChainDoubtful):
             await node.provisiond.deploy(document, node.user.twin)
+
+
+@pytest.mark.virtual
+async def test_a_tap_goes_soon_although_networkd_dies_between_its_record_and_its_link() -> None:
+    async with SimNode() as node:
+        contract = await node.deploy(w.network(), w.zmachine())
+        await node.becomes(contract, "vm1", "ok")
+        links, records = node.hosts.networkd.root.links, node.folder / "state/networkd/taps"
+        (tap,) = (name for name in links if name.startswith("t-"))
+
+        def kill_once(_: contextvars.Context) -> None:
+            if not list(records.glob("*.json")):
+                node.loop.watcher = None
+                node.kill("networkd")
+
+        await node.cancel(contract)
+        node.loop.watcher = kill_once
+        await node.until(lambda: node.units["networkd"].deaths)
+        assert tap in links
+        await node.until(lambda: tap not in links and not node.hosts.networkd.spaces, within=60)
