@@ -152,6 +152,7 @@ async def fl_node(config: str = "fill_size = 0") -> AsyncIterator[FlNode]:
             made = FlNode(here, FlistdClient(bus), config=config)
             (here.folder / "volume").mkdir()
             here.sh(f"mount -t tmpfs tmpfs {here.folder}/volume && mkdir {here.folder}/volume/root")
+            here.sh(f"mkdir {here.folder}/cache && mount --bind {here.folder}/cache {here.folder}/cache")
             made.start_hub()
             await made.start()
             try:

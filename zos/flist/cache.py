@@ -31,6 +31,8 @@ class BlockCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "blocks"
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secret = _secret(folder)
         self._full = False
 
@@ -83,7 +85,8 @@ class BlockCache:
         path = self.path(key)
         draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Not its parents: where the volume of the cache is not mounted any more, nothing is kept.
+            path.parent.mkdir(exist_ok=True, mode=0o700)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 if os.writev(descriptor, (plain, self._tag(key, plain))) != len(plain) + TAG:

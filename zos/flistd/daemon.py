@@ -25,6 +25,8 @@ class Config:
     """Where mounts are seen."""
     cache: Path = Path("/var/cache/zos")
     """Where flists and blocks are kept: storaged's cache volume."""
+    cache_mounted: bool = True
+    """Whether `cache` must be a mount of its own, as storaged makes it: until it is one, nothing is written there."""
     cache_size: int = 0
     """Bytes of blocks to keep; 0 is four fifths of the volume."""
     fill_size: int = 1 << 30
@@ -50,16 +52,16 @@ class Flistd(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         policy = StorePolicy.of_urls([rt.node.hub], config.allowed)
-        rest = (config.cache_size, config.fill_size, config.store)
+        rest = (config.cache_size, config.fill_size, config.store, config.cache_mounted)
         self._host: Host = rt.host(LinuxHost, config.mounts, rt.run_dir, config.cache, policy, *rest)
         wake = Wake()
         self._host.on_change(wake.set)
-        manager = MountManager(
-            self._host, rt.ledger("mounts", MountRecord, version=1), config.mounts, rt.node.hub, wake.set
-        )
+        records = rt.ledger("mounts", MountRecord, version=1)
+        self._manager = manager = MountManager(self._host, records, config.mounts, rt.node.hub, wake.set)
         rt.serve(FlistService(manager), add_FlistdServicer_to_server)
         rt.loop("reconcile", manager.reconcile, every=config.every, wake=wake)
         rt.loop("tidy", manager.tidy, every=config.tidy_every)
 
     async def close(self) -> None:
+        await self._manager.close()
         self._host.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from zos.errors import ZosError
@@ -23,8 +24,12 @@ class FakeHost:
     mounts: dict[MountId, tuple[ObservedMount, ...]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
+    """URLs that nobody answers at, for ever."""
     broken: type[Step] | None = None
     """Steps of this kind fail."""
+    hung: set[str] = field(default_factory=set)
+    """Mounts and trees at which no step comes back."""
     callback: Callable[[], None] = lambda: None
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -42,6 +47,8 @@ class FakeHost:
         if hash in self.kept:
             return self.kept[hash]
         self.fetched.append(url)
+        if url in self.silent:
+            await asyncio.Event().wait()
         found = self.web.get(url)
         if found is None:
             raise FlistUnreachable(url=url, problem="nobody answers")
@@ -52,8 +59,8 @@ class FakeHost:
         self.kept[found.flist] = found
         return found
 
-    def known(self, flist: str) -> Content | None:
-        return self.kept.get(flist)
+    async def known(self, flists: Collection[str]) -> Mapping[str, Content]:
+        return {flist: self.kept[flist] for flist in flists if flist in self.kept}
 
     async def tidy(self, wanted: Collection[str]) -> None:
         self.kept = {flist: content for flist, content in self.kept.items() if flist in wanted}
@@ -66,6 +73,8 @@ class FakeHost:
     async def apply(self, step: Step) -> None:
         if self.broken is not None and isinstance(step, self.broken):
             raise MountFailed(action=step.describe(), problem="the fake was told to")
+        if (step.source if isinstance(step, MountTree | DropTree) else step.id) in self.hung:
+            await asyncio.Event().wait()
         self.steps.append(step)
         match step:
             case MountTree(source):

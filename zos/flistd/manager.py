@@ -1,7 +1,7 @@
 """Owns the records of mounts and reconciles them with what is mounted: fetch, observe, plan, apply.
 
-Fetching one flist holds up no other mount; mounting is quick and done one after the other. A record keeps the content
-that it got first, whatever its URL gives later.
+Fetching and mounting one flist holds up no other mount. A record keeps the content that it got first, whatever its URL
+gives later.
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from zos.errors import Kind, ZosError
 from zos.flist.info import Info
 from zos.flistd import model
 from zos.flistd.api.types import Mount, MountId, MountInfo, MountKind
-from zos.flistd.host.contract import Host
+from zos.flistd.host.contract import Content, Host
 from zos.flistd.model import DesiredMount, MountRecord, ObservedMounts
 from zos.flistd.plan import plan
-from zos.flistd.steps import DropMount, MountTree, PutMount, Step
+from zos.flistd.steps import Step
+from zos.flistd.underway import Underway, failed_mounts, places
 from zos.runtime.ledger import Ledger
 
 log = logging.getLogger("zos.flistd")
+
+TURN = 1.0
+"""Seconds for which a turn waits for flists and mounts; what takes longer goes on beside the turns."""
 
 
 class MountManager:
@@ -37,8 +41,20 @@ class MountManager:
         self._hub = hub
         self._wake = wake
         self._locks: dict[MountId, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._applying = asyncio.Lock()
+        self._planning = asyncio.Lock()
+        self._underway = Underway(host, self._note_end)
+        self._fetching: dict[MountId, asyncio.Task[None]] = {}
+        self._contents: Mapping[str, Content] = {}
+        """The flists of the records that are here, as of the last turn."""
         self._problems: dict[MountId, ZosError] = {}
+
+    async def close(self) -> None:
+        """End what is going on; what is mounted stays."""
+        tasks = tuple(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._underway.close()
 
     # Changes
 
@@ -51,7 +67,7 @@ class MountManager:
                 self._records.put(mount.id, MountRecord(mount))
             try:
                 await self._fetch(mount.id)
-                await self._reconcile_mounts()
+                await self._settle(mount.id)
                 problem = self._problems.get(mount.id)
                 if problem is not None:
                     raise problem
@@ -65,11 +81,14 @@ class MountManager:
             return self._info(MountRecord(mount, self._flist(mount.id)))
 
     async def drop_mount(self, id: MountId) -> None:
-        """Unmount and forget; an unknown id is fine."""
+        """Unmount and forget; an unknown id is fine. Raises when it is still mounted: ask again."""
         async with self._locks[id]:
             self._records.drop(id)
             self._problems.pop(id, None)
-            await self._reconcile_mounts()
+            await self._settle(id)
+            problem = self._problems.pop(id, None)
+            if problem is not None:
+                raise problem
 
     def _restore_record(self, id: MountId, before: MountRecord | None) -> None:
         """Restore the former record after a refused change."""
@@ -84,11 +103,14 @@ class MountManager:
 
     async def reconcile(self) -> None:
         """One round. What is fetched is mounted first, so that a node without its hub boots what it can."""
-        await self._reconcile_mounts()
-        unknown = [MountId(id) for id, record in self._records.items() if self._host.known(record.flist) is None]
+        await self._start_steps()
+        await self._underway.wait_for_all(TURN)
+        unknown = [MountId(id) for id, record in self._records.items() if record.flist not in self._contents]
         if unknown:
-            await asyncio.gather(*(self._fetch_or_note(id) for id in unknown))
-            await self._reconcile_mounts()
+            fetching = [self._fetch_beside(id) for id in unknown]
+            await asyncio.wait(fetching, timeout=TURN)
+            await self._start_steps()
+            await self._underway.wait_for_all(TURN)
         problems = [err for err in self._problems.values() if err.kind is Kind.NOT_NOW]
         if problems:
             raise problems[0]
@@ -96,6 +118,23 @@ class MountManager:
     async def tidy(self) -> None:
         """Keep the cache within its bounds."""
         await self._host.tidy({record.flist for _, record in self._records.items() if record.flist})
+
+    def _fetch_beside(self, id: MountId) -> asyncio.Task[None]:
+        """Fetch in a task of its own: a store that is slow holds up no turn for long."""
+        before = self._fetching.get(id)
+        if before is not None:
+            return before
+        loop = asyncio.get_running_loop()
+        began, task = loop.time(), asyncio.create_task(self._fetch_or_note(id), name=f"fetch {id}")
+        self._fetching[id] = task
+
+        def end(_: asyncio.Task[None]) -> None:
+            del self._fetching[id]
+            if loop.time() - began >= TURN:
+                self._wake()
+
+        task.add_done_callback(end)
+        return task
 
     async def _fetch_or_note(self, id: MountId) -> None:
         async with self._locks[id]:
@@ -107,55 +146,69 @@ class MountManager:
     async def _fetch(self, id: MountId) -> None:
         """Fetch the flist of a record unless it is here, and record its hash."""
         record = self._records.get(id)
-        if record is None or self._host.known(record.flist) is not None:
+        if record is None or await self._host.known({record.flist}):
             return
         # Ids begin with the twin.
         content = await self._host.obtain(record.mount.url, record.flist or record.mount.hash, id.partition("-")[0])
         self._records.put(id, MountRecord(record.mount, content.flist))
         self._problems.pop(id, None)
 
-    async def _reconcile_mounts(self) -> None:
+    async def _settle(self, id: MountId) -> None:
+        """Take the steps for a mount as it is recorded now; returns when they are taken or have failed."""
+        while True:
+            was_busy = id in self._underway
+            observed = await self._start_steps()
+            await self._underway.wait(places(id, observed))
+            if not was_busy:
+                return
+
+    async def _start_steps(self) -> ObservedMounts:
         """Mount and unmount for the records whose flist is fetched; an error stays with its mount."""
-        async with self._applying:
+        async with self._planning:
+            await self._look_for_flists()
             desired = {
                 MountId(id): DesiredMount(record.flist, record.mount.upper)
                 for id, record in self._records.items()
-                if self._host.known(record.flist) is not None
+                if record.flist in self._contents
             }
-            observed = await self._host.observe()
-            failed: dict[Step, ZosError] = {}
-            for step in plan(desired, self._without_unfetched(observed)):
-                if isinstance(step, PutMount) and MountTree(step.source) in failed:
-                    continue
-                log.info("%s", step.describe())
-                try:
-                    await self._host.apply(step)
-                except ZosError as err:
-                    log.warning("%s", err.explain())
-                    failed[step] = err
-            for id, desired_mount in desired.items():
-                self._note_problem(id, desired_mount, failed)
+            observed = self._underway.as_if_done(await self._host.observe())
+            steps = plan(desired, self._without_unfetched(observed))
+            waited = {id for step in steps for id in failed_mounts(step, self._wanted())}
+            for id in desired.keys() - waited:
+                if id not in self._underway:
+                    self._problems.pop(id, None)
+            self._underway.start(steps, observed)
+            return observed
+
+    async def _look_for_flists(self) -> None:
+        wanted = {record.flist for _, record in self._records.items() if record.flist}
+        try:
+            self._contents = await self._host.known(wanted)
+        except ZosError as err:
+            # What stands stays as it is, and what nobody wants goes.
+            log.warning("the flists that are here cannot be read: %s", err)
+            self._contents = {}
 
     def _without_unfetched(self, observed: ObservedMounts) -> ObservedMounts:
         """Without the mounts whose flist is not here (yet, or any more): what stands there works as long as it is
         served, also under a record of something newer.
         """
-        lost = {id for id, record in self._records.items() if self._host.known(record.flist) is None}
+        lost = {id for id, record in self._records.items() if record.flist not in self._contents}
         sources = {seen.source for id in lost for seen in observed.mounts.get(MountId(id), ())}
         return ObservedMounts(
             tuple(tree for tree in observed.trees if tree.source not in sources),
             {id: stack for id, stack in observed.mounts.items() if id not in lost},
         )
 
-    def _note_problem(self, id: MountId, desired_mount: DesiredMount, failed: dict[Step, ZosError]) -> None:
-        for step, err in failed.items():
-            if isinstance(step, MountTree) and step.flist == desired_mount.flist:
-                self._problems[id] = err
-                return
-            if isinstance(step, PutMount | DropMount) and step.id == id:
-                self._problems[id] = err
-                return
-        self._problems.pop(id, None)
+    def _note_end(self, step: Step, failure: ZosError | None) -> None:
+        for id in failed_mounts(step, self._wanted()):
+            if failure is not None:
+                self._problems[id] = failure
+            else:
+                self._problems.pop(id, None)
+
+    def _wanted(self) -> Mapping[MountId, str]:
+        return {MountId(id): record.flist for id, record in self._records.items()}
 
     # Views
 
@@ -168,7 +221,7 @@ class MountManager:
         return record.flist if record else ""
 
     def _info(self, record: MountRecord) -> MountInfo:
-        mount, content = record.mount, self._host.known(record.flist)
+        mount, content = record.mount, self._contents.get(record.flist)
         info = content.info if content else Info(detail="the flist is not here yet")
         problem = self._problems.get(mount.id)
         return MountInfo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,10 +201,18 @@ def test_the_cache_drops_what_was_not_used_for_longest_and_the_wanted_last(tmp_p
 
 def test_a_full_disk_only_costs_the_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     cache = BlockCache(tmp_path)
+    cache.folder.rmdir()
     cache.folder.write_bytes(b"in the way")
     cache.keep(bytes(32), b"x")
     cache.keep(bytes(32), b"x")
     assert len(caplog.records) == 1
+
+
+def test_nothing_is_kept_below_a_volume_that_has_gone(tmp_path: Path):
+    cache = BlockCache(tmp_path)
+    shutil.rmtree(cache.folder)
+    cache.keep(bytes(32), b"x")
+    assert not cache.folder.exists()
 
 
 def test_filling_fetches_what_is_missing_and_passes_over_what_is_bad(tmp_path: Path):

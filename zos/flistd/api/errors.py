@@ -47,6 +47,15 @@ class NoRoom(ZosError):
     hint = "try again later, or take another node"
 
 
+class CacheAway(ZosError):
+    """The volume that flists are kept on is not mounted; what would be written there would lie on the system's disk."""
+
+    reason = "flistd.cache_away"
+    status = Status.UNAVAILABLE
+    text = "the cache volume is not mounted on {path}"
+    hint = "storaged mounts it with its pool; `zos pools` on the node says what keeps it"
+
+
 class MountFailed(ZosError):
     """The node itself could not do it; it is tried again."""
 

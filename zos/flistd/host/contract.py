@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,8 +34,8 @@ class Host(Protocol):
         `tenant` is whose share of the fetches at the same time it takes.
         """
 
-    def known(self, flist: str) -> Content | None:
-        """A flist that was obtained before and is still whole here."""
+    async def known(self, flists: Collection[str]) -> Mapping[str, Content]:
+        """Those of some flists that were obtained before and are still whole here."""
 
     async def observe(self) -> ObservedMounts:
         """What is mounted, and whether it is served."""

@@ -30,9 +30,9 @@ from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, ORIGINAL, Info
 from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
-from zos.flistd.api.errors import FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
+from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
-from zos.runtime import proc
+from zos.runtime import linux, proc
 from zos.runtime.files import write_atomic
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zos.flistd")
 
+FOLDERS = ("flists", "urls", "blocks")
+"""Of the cache; whoever mounts it makes them."""
 MAX_FLIST = 512 << 20
 FETCH = 60.0
 REDIRECTS = 5
@@ -67,8 +69,17 @@ class Remembered:
 class Library:
     """Flists by hash and by URL."""
 
-    def __init__(self, cache: Path, policy: StorePolicy, limit: int = 0, store: str = DEFAULT) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        policy: StorePolicy,
+        limit: int = 0,
+        store: str = DEFAULT,
+        *,
+        must_be_mounted: bool = False,
+    ) -> None:
         self.cache = cache
+        self._must_be_mounted = must_be_mounted
         self._store = store
         self._policy = policy
         self._limit = limit
@@ -82,6 +93,17 @@ class Library:
     def close(self) -> None:
         if self._fetcher is not None:
             self._fetcher.close()
+
+    def prepare(self) -> None:
+        """Make the folders; raises CacheAway while the volume is not there. Nobody else makes them: what is written
+        after it has gone fails.
+        """
+        if self._must_be_mounted:
+            place = self.cache.resolve()
+            if not any(seen.point == place for seen in linux.mounts()):
+                raise CacheAway(path=self.cache)
+        for folder in FOLDERS:
+            (self.cache / folder).mkdir(parents=not self._must_be_mounted, exist_ok=True, mode=0o700)
 
     def folder(self, flist: str) -> Path:
         """Where a flist is kept."""
@@ -115,6 +137,8 @@ class Library:
                     flist = hash if is_here else await self._fetch(url, hash, tenant)
                     found = self.known(flist) or await self._compile(flist, url)
                 except OSError as err:
+                    if not (self.cache / "flists").is_dir():
+                        raise CacheAway(path=self.cache) from None
                     if err.errno not in FULL:
                         raise
                     raise NoRoom(url=url, problem=err.strerror) from None
@@ -136,9 +160,9 @@ class Library:
             raise FlistUnreachable(url=url, problem=err.facts["problem"]) from None
 
     async def _download(self, url: str, expected: str, before: Remembered | None, tenant: str) -> str:
-        drafts = self.cache / "flists"
-        drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = drafts / f".{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.{os.getpid()}.draft"
+        draft = (
+            self.cache / "flists" / f".{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.{os.getpid()}.draft"
+        )
         digest = hashlib.blake2b(digest_size=32)
         try:
             with draft.open("wb") as file:
@@ -190,7 +214,9 @@ class Library:
         return found if found.url == url else None
 
     def _remember(self, found: Remembered) -> None:
-        write_atomic(self._url_file(found.url), json.dumps(asdict(found)).encode())
+        path = self._url_file(found.url)
+        if path.parent.is_dir():
+            write_atomic(path, json.dumps(asdict(found)).encode())
 
     async def _compile(self, flist: str, url: str) -> Content:
         """Check and index it, in a process of its own."""

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from zos.flist.index import Index
@@ -27,6 +27,8 @@ from zos.runtime.threads import Threads
 
 MOUNT = 30.0
 """Seconds for one mount or unmount; it takes milliseconds unless a file server below it hangs."""
+LOOK = 10.0
+"""Seconds to look what is there."""
 TIDY = 600.0
 """Seconds for a walk over the cache."""
 
@@ -47,11 +49,12 @@ class LinuxHost:
         limit: int = 0,
         fill: int = 0,
         store: str = DEFAULT,
+        cache_mounted: bool = False,
     ) -> None:
         self._mounts = mounts
         self._folder = run_dir / "flistd"
         self._policy = policy
-        self._library = Library(cache, policy, limit, store)
+        self._library = Library(cache, policy, limit, store, must_be_mounted=cache_mounted)
         self._fill = fill
         self._threads = Threads()
         self._watch = servers.Watch()
@@ -64,17 +67,30 @@ class LinuxHost:
         self._library.close()
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
+        await self._require_cache()
         return await self._library.obtain(url, hash, tenant)
 
-    def known(self, flist: str) -> Content | None:
-        return self._library.known(flist)
+    async def _require_cache(self) -> None:
+        await self._threads.run("cache", f"reach the cache {self._library.cache}", self._library.prepare, LOOK)
+
+    async def known(self, flists: Collection[str]) -> Mapping[str, Content]:
+        def look() -> dict[str, Content]:
+            found = {flist: self._library.known(flist) for flist in flists}
+            return {flist: content for flist, content in found.items() if content is not None}
+
+        return await self._threads.run("known", "look which flists are here", look, LOOK)
 
     async def tidy(self, wanted: Collection[str]) -> None:
         await threads.run("tidy the cache", lambda: self._library.tidy(wanted), TIDY)
 
     async def observe(self) -> ObservedMounts:
-        serving = servers.serving()
-        observed = model.observed_mounts(linux.mounts(), self._mounts, frozenset(serving))
+        def look() -> tuple[tuple[linux.Mounted, ...], Mapping[str, int]]:
+            serving = servers.serving()
+            return linux.mounts(), serving
+
+        # In a thread: the kernel lets readers of /proc wait for a process that hangs.
+        mounted, serving = await self._threads.run("observe", "look what is mounted", look, LOOK)
+        observed = model.observed_mounts(mounted, self._mounts, frozenset(serving))
         ours = {tree.source for tree in observed.trees}
         self._watch.over({source: pid for source, pid in serving.items() if source in ours})
         return observed
@@ -100,6 +116,8 @@ class LinuxHost:
         return self._mounts / model.TREES / source
 
     async def _serve(self, step: MountTree) -> None:
+        await self._require_cache()
+        await servers.end(step.source)
         point = self._tree(step.source)
         point.mkdir(parents=True, exist_ok=True, mode=0o700)
         wanted = Wanted(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from zos.flistd import serve
@@ -16,6 +18,8 @@ from zos.flistd.host.library import import_path
 from zos.runtime import proc
 
 READY = 20.0
+END = 2.0
+"""Seconds for which the end of a killed server is waited for."""
 MAX_LOG = 1 << 20
 _PROGRAM = str(Path(serve.__file__))
 # One heap for all threads, which keeps what blocks took for the next ones: asking the kernel for half a megabyte of
@@ -53,6 +57,24 @@ async def start(wanted: Wanted, log: Path) -> None:
         )
 
 
+async def end(source: str) -> None:
+    """End what serves a source that is not mounted; raises MountFailed when it hangs in the kernel."""
+    for pid in await asyncio.to_thread(_serving_pids, source):
+        try:
+            life = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            signal.pidfd_send_signal(life, signal.SIGKILL)
+            if not (await asyncio.to_thread(select.select, [life], [], [], END))[0]:
+                raise MountFailed(
+                    action=f"serve the flist {source[:12]}…",
+                    problem=f"its former server (process {pid}) hangs in the kernel",
+                )
+        finally:
+            os.close(life)
+
+
 async def _hear(reader: int, pid: int) -> str:
     """What a process wrote to the pipe; "" when it ended without a word."""
     loop = asyncio.get_running_loop()
@@ -84,12 +106,21 @@ async def _hear(reader: int, pid: int) -> str:
 def serving() -> Mapping[str, int]:
     """The sources that are served now, each with the process that answers for it (the eldest)."""
     found: dict[str, int] = {}
+    for source, pid in _servers():
+        found.setdefault(source, pid)
+    return found
+
+
+def _servers() -> Iterator[tuple[str, int]]:
     for name in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
             if len(words) > 10 and words[2].endswith(b"/zos/flistd/serve.py"):
-                found.setdefault(words[7].decode(errors="replace"), int(name))
-    return found
+                yield words[7].decode(errors="replace"), int(name)
+
+
+def _serving_pids(source: str) -> list[int]:
+    return [pid for served, pid in _servers() if served == source]
 
 
 class Watch:

@@ -14,8 +14,10 @@ from aiohttp import web
 
 from zos.flist.errors import FlistBroken
 from zos.flist.policy import StorePolicy
-from zos.flistd.api.errors import NoRoom
+from zos.flistd.api.errors import CacheAway, NoRoom
+from zos.flistd.host import LinuxHost
 from zos.flistd.host.library import Library
+from zos.flistd.steps import MountTree
 
 MIB = 1 << 20
 
@@ -43,6 +45,7 @@ def kept(library: Library) -> list[Path]:
 @pytest.mark.process
 async def test_what_is_refused_is_not_kept(tmp_path: Path) -> None:
     library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
     async with serving({f"/{number}.fl": os.urandom(MIB) for number in range(3)}) as url:
         for number in range(3):
             with pytest.raises(FlistBroken):
@@ -53,6 +56,7 @@ async def test_what_is_refused_is_not_kept(tmp_path: Path) -> None:
 
 async def test_a_flist_beyond_the_limit_is_a_refusal_that_says_what_is_missing(tmp_path: Path) -> None:
     library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 2 * MIB)
+    library.prepare()
     old = library.folder("0" * 64)
     old.mkdir(parents=True)
     (old / "flist.fl").write_bytes(bytes(MIB))
@@ -67,8 +71,35 @@ async def test_a_flist_beyond_the_limit_is_a_refusal_that_says_what_is_missing(t
     library.close()
 
 
+async def test_nothing_is_written_where_the_volume_of_the_cache_is_not_mounted(tmp_path: Path) -> None:
+    host = LinuxHost(tmp_path / "mnt", tmp_path / "run", tmp_path / "cache", StorePolicy(), cache_mounted=True)
+    (tmp_path / "cache").mkdir()
+    for _ in range(2):
+        with pytest.raises(CacheAway, match="is not mounted on"):
+            await host.obtain("http://127.0.0.1:1/a.fl", "", "1")
+        with pytest.raises(CacheAway):
+            await host.apply(MountTree(f"{'f' * 64}-1"))
+        await host.tidy(())
+        assert await host.known({"f" * 64}) == {}
+    assert not list((tmp_path / "cache").iterdir())
+    host.close()
+
+
+async def test_a_flist_whose_volume_goes_while_it_is_fetched_is_not_kept_below_it(tmp_path: Path) -> None:
+    library = Library(tmp_path / "cache", StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
+    (tmp_path / "cache").rename(tmp_path / "gone")
+    (tmp_path / "cache").mkdir()
+    async with serving({"/a.fl": b"x"}) as url:
+        with pytest.raises(CacheAway):
+            await library.obtain(f"{url}/a.fl", "", "1")
+    assert not list((tmp_path / "cache").iterdir())
+    library.close()
+
+
 async def test_a_full_disk_is_a_refusal_and_no_bug_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
 
     async def full(*_: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")

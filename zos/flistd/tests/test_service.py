@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zos.flist.info import Info
+from zos.flistd import manager
 from zos.flistd.api import (
     BadMount,
     FlistBroken,
@@ -27,7 +28,7 @@ from zos.flistd.daemon import Config, Flistd
 from zos.flistd.fake import FakeHost
 from zos.flistd.host.contract import Content
 from zos.flistd.model import MountRecord
-from zos.flistd.steps import MountTree, PutMount
+from zos.flistd.steps import DropMount, MountTree, PutMount
 from zos.runtime.config import NodeConfig
 from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
@@ -145,6 +146,54 @@ async def test_a_server_that_dies_is_replaced_by_itself(tmp_path: Path):
             return host.trees == {f"{F}-2": True} and host.mounts[A][0].source == f"{F}-2"
 
         await until(replaced)
+
+
+@pytest.mark.parametrize("step", ["mount", "tree", "drop"])
+async def test_a_disk_that_hangs_holds_up_no_other_mount(tmp_path: Path, step: str):
+    host = a_host()
+    async with flistd(tmp_path, host) as client:
+        if step == "drop":
+            await client.ensure_mount(MOUNT)
+        host.hung = {f"{F}-1" if step == "tree" else A}
+        action = client.drop_mount(A) if step == "drop" else client.ensure_mount(MOUNT)
+        hanging = asyncio.create_task(action)
+        await asyncio.sleep(0.3)  # turns of the loop pass, too
+        async with asyncio.timeout(3):
+            other = await client.ensure_mount(Mount(B, "image.fl"))
+            assert other in await client.list_mounts()
+            host.kill(f"{G}-1")
+            while host.trees.get(f"{G}-2") is not True or host.mounts[B][0].source != f"{G}-2":
+                await asyncio.sleep(0.01)
+            await client.drop_mount(B)
+        assert B not in host.mounts
+        assert not hanging.done()
+        hanging.cancel()
+
+
+async def test_a_store_that_is_slow_holds_up_no_server_that_died(tmp_path: Path):
+    host = a_host()
+    async with flistd(tmp_path, host) as client:
+        await client.ensure_mount(MOUNT)
+        host.silent.add("http://hub/image.fl")
+        waiting = asyncio.create_task(client.ensure_mount(Mount(B, "image.fl")))
+        await asyncio.sleep(0.3)  # the loop fetches it, too
+        host.kill(f"{F}-1")
+        async with asyncio.timeout(manager.TURN + 5):
+            while host.mounts[A][0].source != f"{F}-2":
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+
+
+async def test_a_mount_that_cannot_be_removed_is_not_said_to_be(tmp_path: Path):
+    host = a_host()
+    async with flistd(tmp_path, host) as client:
+        await client.ensure_mount(MOUNT)
+        host.broken = DropMount
+        with pytest.raises(MountFailed):
+            await client.drop_mount(A)
+        host.broken = None
+        await client.drop_mount(A)
+        assert A not in host.mounts
 
 
 async def test_drops_are_safe_to_repeat_and_of_the_unknown(tmp_path: Path):
