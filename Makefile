@@ -8,7 +8,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root sim matrix kills fuzz lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim matrix kills chaos fuzz lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ matrix: setup ## one fault at every await of five daemons, each in a history of 
 
 kills: setup ## a deployment while a daemon is killed, COUNT times for each daemon (50)
 	@.ci/rooted $(PY) tests/suite.py --repeat $(or $(COUNT),50) kills
+
+chaos: setup ## a lab with tenants, kills, cuts of power and lies of the chain for SECONDS (1800) from SEED (1)
+	@.ci/rooted $(PY) tests/chaos --seconds $(or $(SECONDS),1800) --seed $(or $(SEED),1)
 
 fuzz: setup ## search for inputs that cost much time or memory per byte, SECONDS_EACH for each parser (60)
 	@$(PY) tests/fuzz/costs.py --seconds $(or $(SECONDS_EACH),60)

@@ -63,7 +63,7 @@ def root(name: str, *tests: str) -> Piece:
 
 
 PIECES = (
-    Piece("pure", ("zos", "tests/contract", "tests/bus", "tests/cli"), workers=2, is_patient=True),
+    Piece("pure", ("zos", "tests/contract", "tests/bus", "tests/cli", "tests/chaos"), workers=2, is_patient=True),
     lab("clients", "lab_clients", is_online=True),
     lab("faults", "lab_faults"),
     lab("main", "lab", "lab_chain"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextvars
+import functools
 import gc
 import logging
 import os
@@ -34,6 +35,7 @@ DAEMONS = ("provisiond", "storaged", "vmd", "networkd", "flistd")
 DELAY = 45.0
 """Virtual seconds: more than the deadline of most calls."""
 SEED, ACTIONS = 3, 5
+"""Of the history, unless another is asked for."""
 
 
 class Fault(StrEnum):
@@ -68,15 +70,16 @@ class Played:
     met: bool = False
 
 
-def play(point: Point | None) -> Played:
+def play(point: Point | None, seed: int = SEED) -> Played:
     """The history with one fault, or without any."""
     played, bugs = Played(point), Bugs()
     gc.collect()
+    gc.freeze()  # what is left lives as long as the process: the next collection need not look at it
     gc.disable()
     logger = logging.getLogger("zos")
     logger.addHandler(bugs)
     try:
-        run(_story(played))
+        run(_story(played, seed))
     except Exception as err:  # noqa: BLE001 - a history that cannot be told is a finding, too
         played.violations.append(f"the history ended with {type(err).__name__}: {err}")
     finally:
@@ -86,9 +89,9 @@ def play(point: Point | None) -> Played:
     return played
 
 
-async def _story(played: Played) -> None:
-    async with SimNode(SEED) as node:
-        people = [Person(node, node.user, random.Random(SEED))]
+async def _story(played: Played, seed: int) -> None:
+    async with SimNode(seed) as node:
+        people = [Person(node, node.user, random.Random(seed))]
         watch, claims = Watch(node, people), Rest(node, people)
         looking = asyncio.create_task(look(watch))
         _Harm(node, played).arm()
@@ -151,18 +154,20 @@ class _Harm:
             await asyncio.sleep(DELAY)
 
 
-def points(base: Played, every: int) -> Iterator[Point]:
-    """Every point of the history without a fault, or each `every`-th of each kind."""
+def points(base: Played, every: int, first: int = 1) -> Iterator[Point]:
+    """Every point of the history without a fault, or each `every`-th of each kind from the `first` on."""
     for daemon in DAEMONS:
-        yield from (Point(daemon, Fault.KILL, n) for n in range(1, base.awaits.get(daemon, 0) + 1, every))
+        yield from (Point(daemon, Fault.KILL, n) for n in range(first, base.awaits.get(daemon, 0) + 1, every))
         for fault in (Fault.ERROR, Fault.DELAY):
-            yield from (Point(daemon, fault, n) for n in range(1, base.calls.get(daemon, 0) + 1, every))
+            yield from (Point(daemon, fault, n) for n in range(first, base.calls.get(daemon, 0) + 1, every))
 
 
 def main() -> int:
     """Play the matrix; 1 when an invariant did not hold."""
     parser = argparse.ArgumentParser(prog="python -m zos.sim.matrix", description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="play only each n-th point")
+    parser.add_argument("--every", type=int, default=1, help="play only each n-th point of each kind")
+    parser.add_argument("--first", type=int, default=1, help="the number of the first of them")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the history")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--point", nargs=3, metavar=("DAEMON", "FAULT", "NUMBER"), help="one point, with its journal")
     options = parser.parse_args()
@@ -172,25 +177,26 @@ def main() -> int:
     if options.point:
         logging.basicConfig(level=logging.INFO, format="  %(name)s: %(message)s", stream=sys.stdout)
         daemon, fault, number = options.point
-        played = play(Point(daemon, Fault(fault), int(number)))
+        played = play(Point(daemon, Fault(fault), int(number)), options.seed)
         sys.stdout.write("\n".join(["VIOLATIONS:", *played.violations]) + "\n")
         return 1 if played.violations else 0
     logging.disable(logging.WARNING)
-    return _play_all(options.every, options.jobs)
+    return _play_all(options.seed, options.every, options.first, options.jobs)
 
 
-def _play_all(every: int, jobs: int) -> int:
-    began, base = time.perf_counter(), play(None)
-    wanted = list(points(base, every))
+def _play_all(seed: int, every: int, first: int, jobs: int) -> int:
+    began, base = time.perf_counter(), play(None, seed)
+    wanted = list(points(base, every, first))
     bad, met = len(base.violations), 0
     _tell(base)
     with ProcessPoolExecutor(jobs) as pool:
-        for played in pool.map(play, wanted, chunksize=4):
+        for played in pool.map(functools.partial(play, seed=seed), wanted, chunksize=4):
             _tell(played)
             bad += bool(played.violations)
             met += played.met
     awaits, calls = sum(base.awaits.values()), sum(base.calls.values())
     sys.stdout.write(
+        f"seed {seed}, every {every} from {first}: "
         f"{awaits + 2 * calls} points ({awaits} awaits to be killed at, {calls} calls to fail or to hang), "
         f"{len(wanted)} histories of {base.contracts} contracts, {met} met their fault; "
         f"{bad} histories with violations; {time.perf_counter() - began:.1f} s\n"
