@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from zos.bus.client import MESSAGE_LIMIT
+from zos.bus.client import MESSAGE_LIMIT, NO_PROBES
 from zos.bus.errors import code_of, details_of, new_incident
 from zos.bus.front import Front, NameCaller
 from zos.errors import ZosError
@@ -98,6 +98,7 @@ async def listening(
     options = (
         ("grpc.max_receive_message_length", MESSAGE_LIMIT),
         ("grpc.max_send_message_length", MESSAGE_LIMIT),
+        NO_PROBES,
     )
     server = grpc.aio.server(interceptors=[Errors()], options=options)
     for servicer, add in services:

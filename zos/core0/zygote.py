@@ -19,39 +19,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zos.core0.units import Unit
+from zos.core0.units import UNITS, Unit
 from zos.runtime import privileges, walls
 
-# By name: what several daemons use, or what is slow to import. A module that is absent is no reason not to boot.
-SHARED = (
-    "zos.fetch.aio",
-    "grpc.aio",
-    "msgspec",
-    "psutil",
-    "libvirt",
-    "zos.runtime.daemon",
-    "zos.core0.api",
-    "zos.storaged.api",
-    "zos.mycelium.api",
-    "zos.networkd.api",
-    "zos.flistd.api",
-    "zos.vmd.api",
-    "zos.chain.api",
-    "zos.capacityd.api",
-    "zos.provisiond.api",
-)
+# By name: core-0 knows no sibling. All of them, because a page that one process wrote while it imported is its own:
+# what each daemon imported for itself took half of the memory of an idle node.
+SHARED = ("zos.core0.daemon", "zos.fetch.aio", *(f"zos.{unit.name}.daemon" for unit in UNITS))
 LIMIT = 4096
 
 
 def spawn(modules: Sequence[str] = SHARED) -> tuple[int, socket.socket]:
     """Import, fork the zygote, and return its pid and our end of the socket pair. Call before any thread exists."""
+    gc.disable()
     for name in modules:
         try:
             importlib.import_module(name)
-        except ImportError as err:
-            sys.stderr.write(f"core0: {name} is not shared between daemons: {err}\n")
+        except Exception as err:  # noqa: BLE001 - a daemon that cannot be imported is no reason not to boot the others
+            sys.stderr.write(f"core0: {name} is not shared between daemons: {type(err).__name__}: {err}\n")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # A collection would write to every object, and so copy what is shared.
     gc.freeze()
+    gc.enable()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()

@@ -36,7 +36,10 @@ Connect = Callable[[str, float], Awaitable[Connection]]
 
 async def websocket(url: str, deadline: float) -> Connection:
     """A WebSocket. The environment's proxy is for web pages; a chain is named by its own URL."""
-    return await connect(url, max_size=LARGEST, open_timeout=deadline, ping_interval=20, proxy=None)
+    # Compression would cost more than the calls themselves: they are small, and Substrate's nodes do not offer it.
+    return await connect(
+        url, max_size=LARGEST, open_timeout=deadline, ping_interval=20, proxy=None, compression=None
+    )
 
 
 class Rpc:
