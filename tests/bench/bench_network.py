@@ -33,7 +33,7 @@ from zos.bus import Unreachable
 from zos.model import names
 from zos.networkd import layout, model
 from zos.networkd.api import NetId, Network, NetworkdClient, Peer
-from zos.networkd.check import public_key
+from zos.networkd.api.check import public_key
 from zos.networkd.model import NetworkRecord
 
 PEER = base64.b64encode(bytes(range(32))).decode()

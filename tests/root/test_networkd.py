@@ -25,7 +25,7 @@ from zos.bus import Unreachable
 from zos.core0.units import UNITS
 from zos.model import names
 from zos.networkd.api import Backend, KernelRefused, NetId, Network, NetworkdClient, Peer, Place, PortTaken, Tap, TapId
-from zos.networkd.check import public_key
+from zos.networkd.api.check import public_key
 
 OPEN = """\
 open = ["192.0.2.0/24", "2001:db8::/64"]

@@ -36,7 +36,7 @@ from zos.networkd.api import (
     TapId,
     TapRoute,
 )
-from zos.networkd.check import public_key
+from zos.networkd.api.check import public_key
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
 from zos.runtime.daemon import Daemon, Runtime

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zos.flistd.api.check import url_problem
 from zos.flistd.api.errors import BadMount
 from zos.flistd.api.types import Mount, MountId
 from zos.runtime.linux import Mounted
@@ -92,8 +93,8 @@ def canonical(asked: Mount, hub: str) -> Mount:
         if not hub or not url:
             raise BadMount(mount=asked.id, field="the URL", problem="names no host, and this node has no hub")
         url = f"{hub.rstrip('/')}/{url.lstrip('/')}"
-    if len(url) > 2048 or any(ord(letter) <= 32 or ord(letter) > 126 for letter in url):
-        raise BadMount(mount=asked.id, field="the URL", problem="must be at most 2048 printable letters")
+    if problem := url_problem(url):
+        raise BadMount(mount=asked.id, field="the URL", problem=problem)
     upper = asked.upper
     if upper is not None and (not upper.is_absolute() or set(str(upper)) & set(",:\\\n")):
         raise BadMount(mount=asked.id, field="upper", problem="must be an absolute path without , : and \\")

@@ -1,171 +1,25 @@
-"""Checks of what callers ask for, and its canonical form. Pure.
-
-The grid's own clients write non-canonical subnets (10.20.2.5/24), so host bits are masked, not refused.
-"""
+"""Checks of taps, of conflicts with what is there, and of the configuration. Pure. For networks see `api/check.py`."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 import re
 from collections.abc import Collection, Iterable
-from ipaddress import (
-    AddressValueError,
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_interface,
-    ip_network,
-)
-
-from nacl.bindings import crypto_scalarmult_base
+from ipaddress import ip_address, ip_interface, ip_network
 
 from zos.networkd import model, places
-from zos.networkd.api.errors import (
-    BadNetwork,
-    BadPublicConfig,
-    BadTap,
-    NoRoomForNetworks,
-    PortTaken,
-    SubnetOutside,
-)
-from zos.networkd.api.types import Network, Peer, PublicConfig, Tap
+from zos.networkd.api.check import is_id
+from zos.networkd.api.errors import BadPublicConfig, BadTap, NoRoomForNetworks, PortTaken
+from zos.networkd.api.types import Network, PublicConfig, Tap
 from zos.runtime.config import BadConfig
 
-_FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _PORTS = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?")
-_PREFIXES = range(8, 31)
-_MAX_PEERS = 1024
-
-
-def public_key(private: str) -> str:
-    """The public half of a WireGuard key, both base64."""
-    return base64.b64encode(crypto_scalarmult_base(base64.b64decode(private))).decode()
-
-
-def canonical(network: Network) -> Network:
-    """The network with masked prefixes and normalised texts; raises what is wrong with it."""
-    if not model.is_id(network.id):
-        raise BadNetwork(network=network.id, field="id", problem="is not 13 characters of base58")
-    ip_range = _subnet(network, "ip_range", network.ip_range)
-    subnet = _subnet(network, "subnet", network.subnet)
-    if not subnet.subnet_of(ip_range):
-        raise SubnetOutside(network=network.id, subnet=subnet, ip_range=ip_range)
-    if any(ip_range.overlaps(other) for other in _FORBIDDEN):
-        raise BadNetwork(network=network.id, field="ip_range", problem=f"{ip_range} is not for user networks")
-    private = _key(network, "wireguard_private_key", network.private_key)
-    if not 0 < network.listen_port < 65536:
-        problem = f"{network.listen_port} is not a port"
-        raise BadNetwork(network=network.id, field="wireguard_listen_port", problem=problem)
-    if network.listen_port in model.RESERVED_PORTS:
-        raise PortTaken(port=network.listen_port, user="the node itself")
-    return dataclasses.replace(
-        network,
-        ip_range=str(ip_range),
-        subnet=str(subnet),
-        private_key=private,
-        peers=_peers(network, public_key(private)),
-        mycelium=_overlay(network),
-    )
-
-
-def _subnet(network: Network, field: str, text: str) -> IPv4Network:
-    try:
-        found = ip_interface(text).network
-    except ValueError:
-        raise BadNetwork(network=network.id, field=field, problem=f"{text!r} is not a subnet") from None
-    if not isinstance(found, IPv4Network):
-        raise BadNetwork(network=network.id, field=field, problem=f"{text} is not IPv4")
-    if "/" not in text or found.prefixlen not in _PREFIXES:
-        raise BadNetwork(network=network.id, field=field, problem=f"{text} needs a prefix of /8 to /30")
-    return found
-
-
-def _overlay(network: Network) -> str:
-    if not network.mycelium:
-        return ""
-    try:
-        found = IPv6Network(network.mycelium)
-    except ValueError:
-        raise BadNetwork(
-            network=network.id, field="mycelium", problem=f"{network.mycelium!r} is not a subnet"
-        ) from None
-    if found.prefixlen != 64 or not found.subnet_of(IPv6Network(model.MYCELIUM_NET)):
-        raise BadNetwork(network=network.id, field="mycelium", problem=f"{found} is no /64 of {model.MYCELIUM_NET}")
-    return str(found)
-
-
-def _key(network: Network, field: str, text: str) -> str:
-    """A key, without its value in the error."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != 32:
-        raise BadNetwork(network=network.id, field=field, problem="is not a WireGuard key (32 bytes in base64)")
-    return base64.b64encode(raw).decode()
-
-
-def _peers(network: Network, own: str) -> tuple[Peer, ...]:
-    if len(network.peers) > _MAX_PEERS:
-        raise BadNetwork(network=network.id, field="peers", problem=f"has more than {_MAX_PEERS} entries")
-    seen = {own}
-    found: list[Peer] = []
-    for number, peer in enumerate(network.peers):
-        where = f"peers[{number}]"
-        key = _key(network, f"{where}.wireguard_public_key", peer.public_key)
-        if key in seen:
-            problem = "is this node's own key" if key == own else "is there twice"
-            raise BadNetwork(network=network.id, field=f"{where}.wireguard_public_key", problem=problem)
-        seen.add(key)
-        subnet = _prefix(network, f"{where}.subnet", peer.subnet)
-        allowed = tuple(_prefix(network, f"{where}.allowed_ips", text) for text in peer.allowed_ips)
-        if not allowed:
-            raise BadNetwork(network=network.id, field=f"{where}.allowed_ips", problem="is empty")
-        endpoint = _endpoint(network, f"{where}.endpoint", peer.endpoint)
-        found.append(Peer(subnet, key, endpoint, tuple(dict.fromkeys(allowed))))
-    return _last_wins(found)
-
-
-def _last_wins(peers: list[Peer]) -> tuple[Peer, ...]:
-    """A prefix belongs to one peer; WireGuard gives it to the last that names it, and so do we, but once."""
-    holder = {prefix: peer.public_key for peer in peers for prefix in peer.allowed_ips}
-    return tuple(
-        dataclasses.replace(
-            peer, allowed_ips=tuple(prefix for prefix in peer.allowed_ips if holder[prefix] == peer.public_key)
-        )
-        for peer in peers
-    )
-
-
-def _prefix(network: Network, field: str, text: str) -> str:
-    try:
-        return str(ip_interface(text).network)
-    except ValueError:
-        raise BadNetwork(network=network.id, field=field, problem=f"{text!r} is not a subnet") from None
-
-
-def _endpoint(network: Network, field: str, text: str) -> str:
-    if not text:
-        return ""
-    host, _, port = text.rpartition(":")
-    try:
-        bracketed = host.startswith("[") and host.endswith("]")
-        host = f"[{IPv6Address(host[1:-1])}]" if bracketed else str(IPv4Address(host))
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise ValueError
-    except (AddressValueError, ValueError):
-        raise BadNetwork(network=network.id, field=field, problem=f"{text!r} is not address:port") from None
-    return f"{host}:{int(port)}"
 
 
 def canonical_tap(tap: Tap) -> Tap:
     """The tap in canonical form; raises what is wrong with it by itself."""
-    if not model.is_id(tap.id):
+    if not is_id(tap.id):
         raise BadTap(tap=tap.id, field="id", problem="is not 13 characters of base58")
     place = places.found()[tap.place]
     for name, unset in (("network", ""), ("ip", ""), ("seed", b"")):

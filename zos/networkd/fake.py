@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
-from zos.networkd import check, model, nft, planetary
+from zos.networkd import model, nft, planetary
+from zos.networkd.api.check import public_key
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.firewall import ObservedFirewall
@@ -336,5 +337,5 @@ def _configured(tunnel: ObservedTunnel, step: ConfigureTunnel) -> ObservedTunnel
         peers[put.public_key] = ObservedPeer(
             put.public_key, endpoint, frozenset(put.allowed_ips), model.KEEPALIVE, configured_endpoint=configured
         )
-    key = check.public_key(step.private_key) if step.private_key else tunnel.public_key
+    key = public_key(step.private_key) if step.private_key else tunnel.public_key
     return ObservedTunnel(tunnel.backend, key, step.listen_port or tunnel.listen_port, peers)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from zos.model import names
-from zos.networkd import check, model, nft, places
+from zos.networkd import model, nft, places
+from zos.networkd.api.check import public_key
 from zos.networkd.api.types import Network, Place, Tap
 from zos.networkd.guard import Guard
 from zos.networkd.model import (
@@ -108,4 +109,4 @@ def _tunnel(network: Network) -> DesiredTunnel:
         peer.public_key: DesiredPeer(peer.public_key, peer.endpoint, frozenset(peer.allowed_ips))
         for peer in network.peers
     }
-    return DesiredTunnel(network.private_key, check.public_key(network.private_key), network.listen_port, peers)
+    return DesiredTunnel(network.private_key, public_key(network.private_key), network.listen_port, peers)

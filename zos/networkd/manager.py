@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 from zos.errors import Kind, ZosError
 from zos.networkd import check, layout, model, node, places
+from zos.networkd.api.check import RESERVED_PORTS, canonical, public_key
 from zos.networkd.api.errors import NoSuchNetwork
 from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
 from zos.networkd.firewall_manager import Firewall
@@ -62,7 +63,7 @@ class NetworkManager:
 
     async def ensure_network(self, asked: Network) -> NetworkInfo:
         """Accept a network and make it."""
-        network = check.canonical(asked)
+        network = canonical(asked)
         async with self._locks[network.id]:
             check.admit(network, self._all(), self._taps.all())
             before = self._records.get(network.id)
@@ -237,7 +238,7 @@ class NetworkManager:
     async def wg_ports(self) -> tuple[int, ...]:
         """Ports that a new network cannot have."""
         busy = (await self._host.observe_node()).busy
-        return tuple(sorted({*model.RESERVED_PORTS, *busy, *(record.network.listen_port for record in self._all())}))
+        return tuple(sorted({*RESERVED_PORTS, *busy, *(record.network.listen_port for record in self._all())}))
 
     def _info(self, network: Network, observed: Observed) -> NetworkInfo:
         tunnel = observed.tunnel
@@ -249,7 +250,7 @@ class NetworkManager:
             subnet=network.subnet,
             namespace=model.namespace(network.id),
             bridge=model.bridge(network.id),
-            public_key=check.public_key(network.private_key),
+            public_key=public_key(network.private_key),
             listen_port=tunnel.listen_port if tunnel else 0,
             backend=tunnel.backend if tunnel else Backend.KERNEL,
             peers=tuple(peer.info() for peer in tunnel.peers.values()) if tunnel else (),

@@ -30,7 +30,6 @@ PLANETARY_LINK = "ygg0"
 """Yggdrasil's own link."""
 MYCELIUM_LAN = "br-my"
 """The network's own link to the bridge of machines in the Mycelium overlay."""
-MYCELIUM_NET = "400::/7"
 MYCELIUM_MTU = 1400
 OUT = "public"
 """The network resource's end of the pair that leads out."""
@@ -42,17 +41,9 @@ WG_NET = IPv4Network("100.64.0.0/16")
 WG_MTU = 1420
 KEEPALIVE = 20
 """Seconds; every peer gets it, as on every node of the grid."""
-RESERVED_PORTS = (80, 443, 300, 8082, 9651, 9943, 9944, 9945)
-"""Ports that every node of the grid reserves for itself."""
 
-_ID = re.compile(r"[1-9A-HJ-NP-Za-km-z]{13}")
 _OURS = re.compile(r"([bmvwxy])-([1-9A-HJ-NP-Za-km-z]{13})")
 _OUR_TAP = re.compile(r"t-[1-9A-HJ-NP-Za-km-z]{13}")
-
-
-def is_id(text: str) -> bool:
-    """Networks' and taps' ids become part of link and file names, so only base58 of this length is one."""
-    return _ID.fullmatch(text) is not None
 
 
 def namespace(id: NetId) -> str:

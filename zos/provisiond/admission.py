@@ -10,7 +10,7 @@ from zos.chain.api.types import ContractState, NodeContract
 from zos.model import signing
 from zos.model.challenge import GRID_TYPES, Challenge, hashes
 from zos.model.decode import Malformed
-from zos.model.deployment import Deployment, SignatureRequirement, check_structure, decode
+from zos.model.deployment import Deployment, ResultState, SignatureRequirement, check_structure, decode
 from zos.model.signing import BadSignature
 from zos.model.units import MiB
 from zos.provisiond import pull
@@ -29,6 +29,7 @@ from zos.provisiond.lifecycle import RUNNING
 from zos.provisiond.model import Incoming, Phase, Record
 from zos.provisiond.plan import Types
 from zos.provisiond.specs import Specs
+from zos.verbs.primitive import Facts, Sibling
 
 MOST_BYTES = int(MiB(1))
 """Of a document: its record is written whole with each step that one of its workloads takes."""
@@ -71,11 +72,13 @@ def read(document: bytes, specs: Specs) -> Deployment:
     if max(len(requirement.requests), len(requirement.signatures)) > MOST_SIGNERS:
         raise Malformed(path="signature_requirement", problem=f"a deployment has at most {MOST_SIGNERS} signers")
     check_structure(deployment, types)
-    kinds = {workload.name: types[workload.type] for workload in deployment.workloads}
-    for index, workload in enumerate(deployment.workloads):
-        one = types[workload.type]
-        spec = specs.of(workload.type, workload.data, f"workloads[{index}].data")
-        one.check(spec, f"workloads[{index}]", kinds)
+    siblings = {
+        one.name: Sibling(types[one.type], specs.of(one.type, one.data, f"workloads[{index}].data"), ResultState.INIT)
+        for index, one in enumerate(deployment.workloads)
+    }
+    for index, (name, one) in enumerate(siblings.items()):
+        facts = Facts(deployment.twin_id, deployment.contract_id, name, siblings, processors=specs.processors)
+        one.type.check(one.spec, f"workloads[{index}]", facts)
     return deployment
 
 

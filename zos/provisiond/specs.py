@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,10 @@ LIMIT = 20_000
 class Specs:
     """The workload types that are offered here, and the specs parsed by them."""
 
-    def __init__(self, types: Mapping[str, Primitive[Any]]) -> None:
+    def __init__(self, types: Mapping[str, Primitive[Any]], processors: int = 0) -> None:
         self.types = types
+        self.processors = processors or os.cpu_count() or 1
+        """Of the node: what vmd can give to one machine."""
         # By the identity of the data, which records hand on unchanged; holding the data keeps its identity from reuse.
         self._parsed: LRUCache[int, tuple[Mapping[str, Any], Any]] = LRUCache(LIMIT)
 

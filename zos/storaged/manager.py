@@ -21,6 +21,8 @@ from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
+from zos.storaged.api.check import check as check_item
+from zos.storaged.api.check import check_id, promised
 from zos.storaged.api.errors import NoCache, NoPool, NoSuchDisk, PoolFull, Starting
 from zos.storaged.api.types import (
     CACHE,
@@ -36,8 +38,7 @@ from zos.storaged.api.types import (
 )
 from zos.storaged.fills import Fills
 from zos.storaged.host.contract import Host
-from zos.storaged.model import Fill, Layout, ObservedDisk, ObservedPool, ObservedVolume, StorageRecord, check_id, key
-from zos.storaged.model import check as check_item
+from zos.storaged.model import Fill, Layout, ObservedDisk, ObservedPool, ObservedVolume, StorageRecord, key
 from zos.storaged.pools import PoolManager
 from zos.storaged.steps import FinishFill
 from zos.storaged.tombstones import TombstoneManager, check_evidence
@@ -92,6 +93,7 @@ class StorageManager:
 
     async def _ensure(self, kind: Kind, id: str, size: int) -> tuple[StorageRecord, ObservedPool]:
         check_item(kind, id, size)
+        size = promised(kind, size)
         await self._started()
         name = key(kind, id)
         async with self._locks[name]:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from pathlib import Path
 
 from zos.model.evidence import Evidence
 from zos.model.units import GiB, MiB
-from zos.storaged.api.errors import BadId, BadSize
-from zos.storaged.api.types import CACHE, Kind, PoolKind
+from zos.storaged.api.types import Kind, PoolKind
 
 DISKS, VOLUMES, TOMBSTONES = "vdisks", "volumes", "tombstones"
 PART = ".part-"
@@ -31,10 +29,6 @@ DEVICE_FILE = ".zos-device.json"
 IMAGE_ATTRIBUTE = "user.zos.image"
 
 SMALLEST_DEVICE = MiB(256)
-LARGEST = 1 << 60
-"""More than any device; keeps sums far from the wire's 63 bits."""
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._@+-]{0,159}")
 
 
 class Content(StrEnum):
@@ -209,22 +203,6 @@ def is_label(text: str) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
-
-
-def check(kind: Kind, id: str, size: int) -> None:
-    """Refuse what can be no disk or volume."""
-    check_id(kind, id)
-    if not 0 < size <= LARGEST:
-        problem = "less than nothing" if size < 0 else "nothing" if size == 0 else "more than any device has"
-        raise BadSize(kind=kind, id=id, size=size, problem=problem)
-
-
-def check_id(kind: Kind, id: str) -> None:
-    """Refuse what cannot be a file's name, or is the node's own."""
-    if not _ID.fullmatch(id):
-        raise BadId(kind=kind, id=id, problem="use up to 160 letters, digits and `:._@+-`, a letter or digit first")
-    if id == CACHE:
-        raise BadId(kind=kind, id=id, problem="it is the node's own")
 
 
 def usable(size: int) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 from zos.bus import convert
 from zos.model.evidence import Evidence
 from zos.storaged.api import storaged_pb2 as pb
+from zos.storaged.api.check import check_id
 from zos.storaged.api.errors import NoEvidence
 from zos.storaged.api.storaged_pb2_grpc import StoragedServicer
 from zos.storaged.api.types import Disk, DiskId, Kind, Volume
 from zos.storaged.manager import StorageManager
-from zos.storaged.model import check_id
 from zos.storaged.tombstones import check_evidence
 from zos.storaged.witness import Witness
 

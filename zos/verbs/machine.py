@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
 from zos.flistd.api.types import MountKind
+from zos.model.names import unique
 from zos.networkd.api.types import TapInfo
 from zos.verbs.primitive import Mountable
 from zos.verbs.step import Answers
+from zos.vmd.api.check import is_tag, is_target
+from zos.vmd.api.keys import split_keys
 from zos.vmd.api.types import Machine, MachineDisk, MachineKind, Nic, Route, Share
 
 if TYPE_CHECKING:
-    from zos.verbs.vmd import EnsureMachine
+    from zos.verbs.vmd import Attached, EnsureMachine
 
 SSH_KEY = "SSH_KEY"
 """The variable whose value is written to the guest's authorized_keys."""
@@ -33,12 +37,12 @@ def build(step: EnsureMachine, answers: Answers) -> Machine:
         root=None if is_image else mount.path,
         kernel="" if is_image else mount.kernel,
         initrd="" if is_image or not mount.kernel else mount.initrd,
-        disks=tuple(MachineDisk(answers[one.source].path, "" if is_image else one.target) for one in disks),
-        shares=tuple(Share(one.name, answers[one.source].path, one.target) for one in folders),
+        disks=tuple(MachineDisk(answers[one.source].path, "" if is_image else target(one.target)) for one in disks),
+        shares=tuple(Share(tag(one.name), answers[one.source].path, _share_target(one, is_image)) for one in folders),
         nics=tuple(nic(answers[tap]) for tap in step.nics),
         env=env,
         entrypoint="" if is_image else step.entrypoint or mount.entrypoint,
-        ssh_keys=ssh_keys(env.get(SSH_KEY, "")),
+        ssh_keys=split_keys(env.get(SSH_KEY, "")),
         nameservers=step.nameservers,
         paused=step.paused,
     )
@@ -50,6 +54,17 @@ def nic(tap: TapInfo) -> Nic:
     return Nic(tap.device, tap.mac, tap.addresses, tap.gateway, tap.gateway6, routes)
 
 
-def ssh_keys(text: str) -> tuple[str, ...]:
-    """The keys of an SSH_KEY variable, which newlines or commas separate."""
-    return tuple(key.strip() for key in text.replace(",", "\n").splitlines() if key.strip())
+def target(text: str) -> str:
+    """Where a mountpoint leads, as the grid reads it: from the root, without `..`; what can stand as it is stays."""
+    return text if is_target(text) else posixpath.normpath(f"/{text}").replace("//", "/")
+
+
+def _share_target(one: Attached, is_image: bool) -> str:
+    """An image reads no mountpoints; a folder that would hide its whole tree is there by its tag only."""
+    found = target(one.target)
+    return "" if is_image and found == "/" else found
+
+
+def tag(name: str) -> str:
+    """The tag of a volume's share: its name, or one that follows from it when it can be none."""
+    return name if is_tag(name) else f"v-{unique(name, 'tag')}"

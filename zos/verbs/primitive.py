@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -46,6 +47,15 @@ class Waiting(ZosError):
     reason = "workload.waiting"
     status = Status.UNAVAILABLE
     text = "waiting for {what}"
+
+
+@contextlib.contextmanager
+def refused_at(path: str) -> Iterator[None]:
+    """Tell a daemon's refusal by where in the document it is about; daemons know other names for things."""
+    try:
+        yield
+    except ZosError as err:
+        raise BadWorkload(path=path, problem=err.facts.get("problem") or err.explain()) from None
 
 
 class Unchanged(ZosError):
@@ -108,6 +118,8 @@ class Facts:
     paused: bool = False
     evidence: Evidence | None = None
     """Set when something is to be dropped."""
+    processors: int = 0
+    """The node's; set where a document is checked."""
 
     def proof(self) -> Evidence:
         """The evidence, which a plan that drops data must have."""
@@ -143,8 +155,11 @@ class Primitive(Generic[S]):
         """The type's piece of the signed text; those of the grid's own types stand in the model."""
         return GRID_TYPES[self.wire_type]
 
-    def check(self, spec: S, path: str, siblings: Mapping[str, Primitive[Any]]) -> None:
-        """Refuse what only shows beside the deployment's other workloads (types by name)."""
+    def check(self, spec: S, path: str, facts: Facts) -> None:
+        """Refuse what only shows beside the deployment's other workloads, and whatever a daemon would refuse for good.
+
+        Called before the document is accepted: every sibling is there, and none has a result.
+        """
 
     def capacity(self, spec: S) -> Capacity:
         """What it takes of the node."""

@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.vmd.api.check import ROOT_TAG
 from zos.vmd.api.types import Accelerator, Machine, MachineId, MachineKind, Nic, Share
 from zos.vmd.digest import digest
-from zos.vmd.plan import ROOT_TAG
 from zos.vmd.seed import INIT, disk_name, words_of
 
 NAMESPACE = "https://zos/vmd/1"

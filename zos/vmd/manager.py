@@ -21,13 +21,14 @@ from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.runtime.loops import Wake
 from zos.vmd import model, seed, trace
+from zos.vmd.api.check import ID, check
 from zos.vmd.api.errors import LibvirtUnreachable, MachineNotRunning, NoSuchMachine, PartsMissing
 from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, MachineKind, MachineState
 from zos.vmd.console import Consoles
 from zos.vmd.digest import digest
 from zos.vmd.host.contract import Host
 from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState
-from zos.vmd.plan import ID, check, check_alone, plan, report
+from zos.vmd.plan import check_alone, plan, report
 from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Step, Stop
 
 log = logging.getLogger("zos.vmd")

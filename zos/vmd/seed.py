@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
-from zos.errors import ZosError
 from zos.runtime import cpio
 from zos.vmd import fat
 from zos.vmd.api.errors import BadMachine
+from zos.vmd.api.keys import split_keys
 from zos.vmd.api.types import Machine, MachineKind, Nic
 
 SEED = "zos/seed"
 LABEL = "cidata"
 INIT = "/sbin/init"
+SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def words_of(machine: Machine) -> list[str]:
     """The entrypoint as words, split as a shell would."""
-    try:
-        return shlex.split(machine.entrypoint) or [INIT]
-    except ValueError as err:
-        raise BadMachine(id=machine.id, problem=f"the entrypoint cannot be read: {err}") from None
+    return shlex.split(machine.entrypoint) or [INIT]
 
 
 def keys_of(machine: Machine) -> tuple[str, ...]:
-    """The machine's keys and those in its environment's SSH_KEY, as the grid's clients send them.
-
-    One a line or with commas between; a key itself holds neither newline nor comma.
-    """
+    """The machine's keys and those in its environment's SSH_KEY, as the grid's clients send them."""
     texts = (*machine.ssh_keys, machine.env.get("SSH_KEY", ""))
-    found = [key.strip() for text in texts for line in text.splitlines() for key in line.split(",")]
-    return tuple(dict.fromkeys(key for key in found if key))
+    return tuple(dict.fromkeys(key for text in texts for key in split_keys(text)))
+
+
+def _mounted(machine: Machine) -> list[tuple[str, ...]]:
+    """What is mounted, parents before what is below them: a parent that came later would hide its child."""
+    disks = [("disk", disk_name(index), disk.target) for index, disk in enumerate(machine.disks)]
+    found = [*disks, *(("share", share.tag, share.target) for share in machine.shares)]
+    return sorted((one for one in found if one[2]), key=lambda one: Path(one[2]).parts)
 
 
 def script(machine: Machine) -> str:
@@ -52,11 +55,7 @@ def _lines(machine: Machine) -> Iterator[list[str]]:
                 yield ["gateway", gateway]
     for server in machine.nameservers:
         yield ["nameserver", server]
-    for index, disk in enumerate(machine.disks):
-        if disk.target:
-            yield ["disk", disk_name(index), disk.target]
-    for share in machine.shares:
-        yield ["share", share.tag, share.target]
+    yield from map(list, _mounted(machine))
     for key in keys_of(machine):
         yield ["authorize", key]
     yield ["host_key"]
@@ -68,7 +67,7 @@ def _last_line(machine: Machine) -> str:
     environment = {"PATH": PATH, "HOME": "/root", "TERM": "vt220", **machine.env}
     told = shlex.join(f"{name}={value}" for name, value in environment.items())
     arguments = shlex.join(words_of(machine)[1:])
-    return f'exec /bin/env -i {told} /bin/switch_root /root "$program" {arguments}'.rstrip() + "\n"
+    return f'exec /bin/env -i -- {told} /bin/switch_root /root "$program" {arguments}'.rstrip() + "\n"
 
 
 def disk_name(index: int) -> str:
@@ -135,14 +134,17 @@ def _user(machine: Machine) -> dict[str, object]:
     told: dict[str, object] = {"disable_root": False, "ssh_pwauth": False}
     if keys := keys_of(machine):
         told["users"] = [{"name": "root", "ssh_authorized_keys": list(keys)}]
-    if machine.shares:
-        told["mounts"] = [[s.tag, s.target, "virtiofs", "defaults,nofail", "0", "0"] for s in machine.shares]
+    shares = [one for one in _mounted(machine) if one[0] == "share"]
+    if shares:
+        told["mounts"] = [[tag, target, "virtiofs", "defaults,nofail", "0", "0"] for _, tag, target in shares]
     return told
 
 
 def _zosrc(machine: Machine) -> str:
     program, *arguments = words_of(machine)
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in machine.env.items()]
+    # A shell stops at a name that it cannot export.
+    exported = {name: value for name, value in machine.env.items() if SHELL_NAME.fullmatch(name)}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in exported.items()]
     lines.append(f"init={shlex.quote(program)}")
     if arguments:
         lines.append(f"set -- {shlex.join(arguments)}")
@@ -152,10 +154,6 @@ def _zosrc(machine: Machine) -> str:
 def check(machine: Machine) -> None:
     """Refuse a machine whose guest could not be told what it must know."""
     try:
-        if machine.kind is MachineKind.CONTAINER:
-            words_of(machine)
         disk(machine)
-    except ZosError:
-        raise
     except ValueError as err:
         raise BadMachine(id=machine.id, problem=str(err)) from None

@@ -7,9 +7,10 @@ from ipaddress import IPv6Network
 
 from zos.model import mycelium, names
 from zos.networkd import model
+from zos.networkd.api.check import MYCELIUM_NET
 from zos.networkd.api.errors import BadNetwork, BadTap, NoMyceliumKey
 from zos.networkd.api.types import MYCELIUM_DEVICE, NetId, Network, Place, Tap, TapInfo, TapRoute
-from zos.networkd.model import MYCELIUM_LAN, MYCELIUM_MTU, MYCELIUM_NET, Address, Link, LinkKind, Route, Space
+from zos.networkd.model import MYCELIUM_LAN, MYCELIUM_MTU, Address, Link, LinkKind, Route, Space
 from zos.networkd.nft import TCP6_HEADERS
 from zos.networkd.place import InNetwork, Part, describe_tap, refuse_taken
 

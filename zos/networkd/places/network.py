@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from zos.model import names
 from zos.networkd import model
-from zos.networkd.api.errors import AddressOutsideSubnet, AddressReserved, BadTap
+from zos.networkd.api.check import check_address
+from zos.networkd.api.errors import BadTap
 from zos.networkd.api.types import NetId, Network, Place, Tap, TapInfo, TapRoute
 from zos.networkd.model import LINK_LOCAL_GATEWAY, WG_NET, Address, Link, LinkKind, Space
 from zos.networkd.place import InNetwork, Part, describe_tap, refuse_taken
@@ -69,16 +70,7 @@ class UserNetwork(InNetwork):
 
 
 def _inside(tap: Tap, network: Network) -> None:
-    subnet, ip = IPv4Network(network.subnet), IPv4Address(tap.ip)
-    if ip not in subnet:
-        raise AddressOutsideSubnet(ip=ip, subnet=subnet)
-    uses = {
-        subnet.network_address: "network address",
-        subnet.network_address + 1: "gateway",
-        subnet.broadcast_address: "broadcast address",
-    }
-    if ip in uses:
-        raise AddressReserved(ip=ip, use=uses[ip], subnet=subnet)
+    check_address(IPv4Address(tap.ip), IPv4Network(network.subnet))
 
 
 PLACE = UserNetwork()

@@ -26,6 +26,7 @@ from zos.networkd.api import (
     Tap,
     TapId,
 )
+from zos.networkd.api.check import canonical, public_key
 from zos.networkd.model import NetworkRecord
 from zos.networkd.places.network import PLACE
 
@@ -50,28 +51,28 @@ def test_a_public_key_is_the_one_that_wireguard_computes():
     # RFC 7748, section 6.1: Alice's keys.
     private = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
     public = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
-    assert check.public_key(base64.b64encode(private).decode()) == base64.b64encode(public).decode()
+    assert public_key(base64.b64encode(private).decode()) == base64.b64encode(public).decode()
 
 
 def test_a_canonical_network_stays_as_it_is():
-    assert check.canonical(NETWORK) == NETWORK
+    assert canonical(NETWORK) == NETWORK
 
 
 def test_host_bits_are_masked_since_clients_write_them():
     asked = changed(ip_range="10.20.5.0/16", subnet="10.20.2.5/24")
-    assert check.canonical(asked) == NETWORK
+    assert canonical(asked) == NETWORK
 
 
 def test_peers_are_brought_to_one_form():
     asked = with_peer(allowed_ips=("10.20.3.7/24", "10.20.3.0/24", "100.64.20.3/32"))
-    assert check.canonical(asked) == NETWORK
+    assert canonical(asked) == NETWORK
     six = with_peer(endpoint="[2001:DB8:0::1]:04000")
-    assert check.canonical(six).peers[0].endpoint == "[2001:db8::1]:4000"
+    assert canonical(six).peers[0].endpoint == "[2001:db8::1]:4000"
 
 
 def test_a_prefix_that_two_peers_claim_goes_to_the_last_as_in_wireguard():
     second = Peer("10.20.4.0/24", THIRD, "", ("10.20.3.0/24", "10.20.4.0/24"))
-    first, last = check.canonical(changed(peers=(PEER, second))).peers
+    first, last = canonical(changed(peers=(PEER, second))).peers
     assert first.allowed_ips == ("100.64.20.3/32",)
     assert last.allowed_ips == ("10.20.3.0/24", "10.20.4.0/24")
 
@@ -94,7 +95,7 @@ def test_a_prefix_that_two_peers_claim_goes_to_the_last_as_in_wireguard():
         (changed(listen_port=65536), BadNetwork, "65536 is not a port"),
         (changed(listen_port=9651), PortTaken, "UDP port 9651 is taken by the node itself"),
         (with_peer(public_key="x"), BadNetwork, r"peers\[0\].wireguard_public_key"),
-        (with_peer(public_key=check.public_key(KEY)), BadNetwork, "this node's own key"),
+        (with_peer(public_key=public_key(KEY)), BadNetwork, "this node's own key"),
         (changed(peers=(PEER, PEER)), BadNetwork, r"peers\[1\].wireguard_public_key is there twice"),
         (with_peer(allowed_ips=()), BadNetwork, r"peers\[0\].allowed_ips is empty"),
         (with_peer(allowed_ips=("all",)), BadNetwork, "'all' is not a subnet"),
@@ -108,12 +109,12 @@ def test_a_prefix_that_two_peers_claim_goes_to_the_last_as_in_wireguard():
 )
 def test_what_cannot_be_a_network_is_refused_by_field(asked: Network, refusal: type[ZosError], says: str):
     with pytest.raises(refusal, match=says):
-        check.canonical(asked)
+        canonical(asked)
 
 
 def test_a_refused_key_is_not_repeated_in_the_error():
     with pytest.raises(BadNetwork) as caught:
-        check.canonical(changed(private_key="c2VjcmV0"))
+        canonical(changed(private_key="c2VjcmV0"))
     assert "c2VjcmV0" not in caught.value.explain()
     assert KEY not in repr(NETWORK)
 
@@ -190,17 +191,17 @@ def test_any_text_is_accepted_or_refused_but_never_a_bug(
         changed(id=key),
     ):
         try:
-            accepted = check.canonical(asked)
+            accepted = canonical(asked)
         except ZosError:
             continue
-        assert check.canonical(accepted) == accepted
+        assert canonical(accepted) == accepted
 
 
 @given(octets=st.tuples(st.integers(1, 223), *[st.integers(0, 255)] * 3), length=st.integers(8, 30))
 def test_an_accepted_network_is_canonical_and_inside_its_range(octets: tuple[int, ...], length: int):
     text = f"{'.'.join(map(str, octets))}/{length}"
     try:
-        accepted = check.canonical(changed(ip_range=text, subnet=text))
+        accepted = canonical(changed(ip_range=text, subnet=text))
     except BadNetwork:
         return
-    assert check.canonical(accepted) == accepted
+    assert canonical(accepted) == accepted

@@ -8,11 +8,12 @@ from zos.model.decode import Fields
 from zos.model.mycelium import public_key, subnet
 from zos.model.names import WorkloadId, net_id
 from zos.mycelium.api.types import IdentityId
+from zos.networkd.api.check import canonical
 from zos.networkd.api.types import NetId, Network, Peer
 from zos.primitives.network.spec import NetworkSpec, parse
 from zos.verbs.mycelium import DropIdentity, EnsureIdentity
 from zos.verbs.networkd import DropNetwork, EnsureNetwork
-from zos.verbs.primitive import Facts, Primitive
+from zos.verbs.primitive import Facts, Primitive, refused_at
 from zos.verbs.step import Step
 
 
@@ -25,6 +26,10 @@ class UserNetwork(Primitive[NetworkSpec]):
 
     def parse(self, data: Fields) -> NetworkSpec:
         return parse(data)
+
+    def check(self, spec: NetworkSpec, path: str, facts: Facts) -> None:
+        with refused_at(f"{path}.data"):
+            canonical(_network(NetId(net_id(facts.twin, facts.name)), spec, facts))
 
     def make(
         self, id: WorkloadId, spec: NetworkSpec, facts: Facts, previous: NetworkSpec | None = None

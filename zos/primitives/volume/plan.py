@@ -6,10 +6,11 @@ from typing import Any
 
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
-from zos.model.names import WorkloadId
+from zos.model.names import WorkloadId, workload_id
 from zos.primitives.volume.spec import VolumeSpec, parse
-from zos.storaged.api.types import VolumeId
-from zos.verbs.primitive import Facts, Mountable, Primitive, Source, Unchanged
+from zos.storaged.api.check import check
+from zos.storaged.api.types import Kind, VolumeId
+from zos.verbs.primitive import Facts, Mountable, Primitive, Source, Unchanged, refused_at
 from zos.verbs.step import Answers, Step
 from zos.verbs.storaged import DropVolume, EnsureVolume, FindVolume
 
@@ -22,6 +23,10 @@ class Volume(Primitive[VolumeSpec]):
 
     def parse(self, data: Fields) -> VolumeSpec:
         return parse(data)
+
+    def check(self, spec: VolumeSpec, path: str, facts: Facts) -> None:
+        with refused_at(f"{path}.data.size"):
+            check(Kind.VOLUME, workload_id(facts.twin, facts.contract, facts.name), spec.size)
 
     def capacity(self, spec: VolumeSpec) -> Capacity:
         return Capacity(sru=spec.size)

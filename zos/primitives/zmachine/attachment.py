@@ -10,7 +10,7 @@ from zos.model.decode import Fields
 from zos.model.names import WorkloadId, unique
 from zos.networkd.api.types import Tap, TapId, TapInfo
 from zos.verbs.networkd import EnsureTap
-from zos.verbs.primitive import Facts, Need, Primitive
+from zos.verbs.primitive import Facts, Need, Sibling
 from zos.verbs.step import Step
 
 NOT_NETWORKS = ("ygg", "pub", "mycelium")
@@ -36,7 +36,7 @@ class Attachment:
         """Part of the tap's id, as the grid derives it."""
         raise NotImplementedError
 
-    def check(self, path: str, siblings: Mapping[str, Primitive[Any]]) -> None:
+    def check(self, path: str, siblings: Mapping[str, Sibling]) -> None:
         """Refuse what only shows beside the deployment's other workloads."""
 
     def needs(self) -> tuple[Need, ...]:

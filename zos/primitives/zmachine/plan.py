@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from zos.flistd.api.types import MountId
 from zos.model.capacity import Capacity, total
 from zos.model.decode import Fields
 from zos.model.names import WorkloadId, workload_id
-from zos.primitives.zmachine import attachments
+from zos.primitives.zmachine import attachments, door
 from zos.primitives.zmachine.spec import MountSpec, ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.flistd import DropMount, EnsureMount, FillDisk
@@ -37,18 +36,19 @@ class Zmachine(Primitive[ZmachineSpec]):
     def parse(self, data: Fields) -> ZmachineSpec:
         return parse(data)
 
-    def check(self, spec: ZmachineSpec, path: str, siblings: Mapping[str, Primitive[Any]]) -> None:
+    def check(self, spec: ZmachineSpec, path: str, facts: Facts) -> None:
         seen: set[str] = set()
         for index, mount in enumerate(spec.mounts):
             where = f"{path}.data.mounts[{index}]"
-            sibling = siblings.get(mount.name)
-            if sibling is None or sibling.mountable is None:
+            sibling = facts.siblings.get(mount.name)
+            if sibling is None or sibling.type.mountable is None:
                 raise BadWorkload(path=f"{where}.name", problem=f"the deployment has no disk `{mount.name}`")
             if mount.name in seen:
                 raise BadWorkload(path=f"{where}.name", problem=f"`{mount.name}` is mounted twice")
             seen.add(mount.name)
         for one in spec.attachments:
-            one.check(path, siblings)
+            one.check(path, facts.siblings)
+        door.check(self._machine(workload_id(facts.twin, facts.contract, facts.name), spec, facts), facts, path)
 
     def needs(self, spec: ZmachineSpec) -> tuple[Need, ...]:
         networks = [need for one in spec.attachments for need in one.needs()]
@@ -61,31 +61,32 @@ class Zmachine(Primitive[ZmachineSpec]):
     def make(
         self, id: WorkloadId, spec: ZmachineSpec, facts: Facts, previous: ZmachineSpec | None = None
     ) -> tuple[Step[Any], ...]:
-        attached = tuple(_attached(one, facts) for one in spec.mounts)
-        boot = next((one.name for one in attached if one.kind is Mountable.DISK), None)
-        root = EnsureVolume(_root(id), spec.root)
-        mount = EnsureMount(MountId(id), spec.flist, root)
-        machine = EnsureMachine(
+        machine = self._machine(id, spec, facts)
+        boot = next((one.name for one in machine.attached if one.kind is Mountable.DISK), None)
+        disk = DiskId(workload_id(facts.twin, facts.contract, boot)) if boot else None
+        return (
+            # The overlays first, so that a node that is not in them refuses before anything is made.
+            *(step for one in reversed(spec.attachments) for step in (*one.before(facts), one.step(id, facts))),
+            *((machine.mount.upper,) if machine.mount.upper else ()),
+            machine.mount,
+            *(one.source for one in machine.attached),
+            *((FillDisk(disk, machine.mount),) if disk else ()),
+            machine,
+        )
+
+    def _machine(self, id: WorkloadId, spec: ZmachineSpec, facts: Facts) -> EnsureMachine:
+        return EnsureMachine(
             id=MachineId(id),
             hostname=re.sub(r"[^A-Za-z0-9-]", "-", facts.name).strip("-") or "vm",
             cpu=spec.cpu,
             memory=spec.memory,
-            mount=mount,
+            mount=EnsureMount(MountId(id), spec.flist, EnsureVolume(_root(id), spec.root)),
             nics=tuple(one.step(id, facts) for one in spec.attachments),
-            attached=attached,
+            attached=tuple(_attached(one, facts) for one in spec.mounts),
             env=spec.env,
             entrypoint=spec.entrypoint,
             nameservers=NAMESERVERS,
             paused=facts.paused,
-        )
-        return (
-            # The overlays first, so that a node that is not in them refuses before anything is made.
-            *(step for one in reversed(spec.attachments) for step in (*one.before(facts), one.step(id, facts))),
-            root,
-            mount,
-            *(one.source for one in attached),
-            *((FillDisk(DiskId(workload_id(facts.twin, facts.contract, boot)), mount),) if boot else ()),
-            machine,
         )
 
     def drop(self, id: WorkloadId, spec: ZmachineSpec, facts: Facts) -> tuple[Step[Any], ...]:

@@ -6,10 +6,11 @@ from typing import Any
 
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
-from zos.model.names import WorkloadId
+from zos.model.names import WorkloadId, workload_id
 from zos.primitives.zmount.spec import ZmountSpec, parse
-from zos.storaged.api.types import DiskId
-from zos.verbs.primitive import Facts, Mountable, Primitive, Source, Unchanged
+from zos.storaged.api.check import check
+from zos.storaged.api.types import DiskId, Kind
+from zos.verbs.primitive import Facts, Mountable, Primitive, Source, Unchanged, refused_at
 from zos.verbs.step import Answers, Step
 from zos.verbs.storaged import DropDisk, EnsureDisk, FindDisk
 
@@ -22,6 +23,10 @@ class Zmount(Primitive[ZmountSpec]):
 
     def parse(self, data: Fields) -> ZmountSpec:
         return parse(data)
+
+    def check(self, spec: ZmountSpec, path: str, facts: Facts) -> None:
+        with refused_at(f"{path}.data.size"):
+            check(Kind.DISK, workload_id(facts.twin, facts.contract, facts.name), spec.size)
 
     def capacity(self, spec: ZmountSpec) -> Capacity:
         return Capacity(sru=spec.size)

@@ -15,6 +15,7 @@ from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.units import GiB, MiB, TiB
 from zos.storaged import plan, steps
 from zos.storaged.api import BadId, BadSize, DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, VolumeShrink
+from zos.storaged.api.check import check
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
     Content,
@@ -26,7 +27,6 @@ from zos.storaged.model import (
     PoolRecord,
     StorageRecord,
     TombstoneRecord,
-    check,
     is_label,
     usable,
 )

@@ -595,11 +595,11 @@ async def test_an_image_is_copied_once_and_remembered(tmp_path: Path, tree: Path
 async def test_an_image_that_cannot_be_is_refused_and_the_disk_stays_blank(tmp_path: Path, tree: Path):
     (tree / "link").symlink_to("/etc/passwd")
     async with storaged(tmp_path, FakeHost()) as client:
-        await client.ensure_disk(Disk(DISK, Bytes(4096)))
+        await client.ensure_disk(Disk(DISK, MiB(1)))
         for source in ("/nothing", "link", "../tree/image.raw/x"):
             with pytest.raises(BadImage):
                 await client.fill_disk(DISK, tree, source, "x")
-        (tree / "big").write_bytes(bytes(4097))
+        (tree / "big").write_bytes(bytes(MiB(1) + 1))
         with pytest.raises(ImageTooLarge):
             await client.fill_disk(DISK, tree, "big", "x")
         assert (await client.fill_disk(DISK, tree, "image.raw", "x")).image == "x"

@@ -13,12 +13,13 @@ from zos.model.units import MiB
 from zos.networkd.api.types import NetId, Place, Tap, TapId, TapInfo, TapRoute
 from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.flistd import EnsureMount
-from zos.verbs.machine import build, ssh_keys
+from zos.verbs.machine import build
 from zos.verbs.networkd import EnsureTap
 from zos.verbs.primitive import Mountable, Primitive, Source, ordered
 from zos.verbs.step import Answers
 from zos.verbs.storaged import FindDisk, FindVolume
 from zos.verbs.vmd import Attached, EnsureMachine
+from zos.vmd.api.keys import split_keys
 from zos.vmd.api.types import MachineId, MachineKind, Nic, Route
 
 
@@ -114,5 +115,5 @@ def test_an_equal_step_finds_the_answer_of_the_one_that_was_performed() -> None:
 
 
 def test_keys_are_parted_by_lines_or_commas() -> None:
-    assert ssh_keys("a b, c d\n\ne") == ("a b", "c d", "e")
+    assert split_keys("a b, c d\n\ne") == ("a b", "c d", "e")
     assert build(STEP, answers(MountKind.CONTAINER)).ssh_keys == ("ssh-ed25519 A", "ssh-ed25519 B")

@@ -20,6 +20,7 @@ from zos.errors import ZosError
 from zos.runtime import linux, proc
 from zos.runtime.threads import Threads
 from zos.vmd import domain, seed
+from zos.vmd.api.check import ROOT_TAG
 from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRunning, StartFailed
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineDisk, MachineId, MachineKind
 from zos.vmd.host import kvm
@@ -27,7 +28,6 @@ from zos.vmd.host.connection import Connection
 from zos.vmd.host.contract import OnChange
 from zos.vmd.host.files import BootFiles, format_disk
 from zos.vmd.model import GuestState, ObservedGuest
-from zos.vmd.plan import ROOT_TAG
 
 log = logging.getLogger("zos.vmd")
 

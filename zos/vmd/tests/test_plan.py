@@ -21,9 +21,10 @@ from zos.vmd.api import (
     Route,
     Share,
 )
+from zos.vmd.api.check import check
 from zos.vmd.digest import digest
 from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, after_end, after_start
-from zos.vmd.plan import check, check_alone, plan, report
+from zos.vmd.plan import check_alone, plan, report
 from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Stop
 
 ID = MachineId("1-2-vm")

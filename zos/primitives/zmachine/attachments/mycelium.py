@@ -12,7 +12,7 @@ from zos.mycelium.api.types import IdentityId
 from zos.networkd.api.types import NetId, Place, Tap, TapId, TapInfo
 from zos.primitives.zmachine.attachment import Attachment, network_name
 from zos.verbs.mycelium import NeedIdentity
-from zos.verbs.primitive import Facts, Need
+from zos.verbs.primitive import BadWorkload, Facts, Need, Sibling
 from zos.verbs.step import Step
 
 SEED = 6
@@ -43,6 +43,12 @@ class Mycelium(Attachment):
     @property
     def label(self) -> str:
         return "mycelium"
+
+    def check(self, path: str, siblings: Mapping[str, Sibling]) -> None:
+        network = siblings.get(self.network)
+        if network is not None and network.type.sharable and not getattr(network.spec, "mycelium_key", b"?"):
+            problem = f"the network `{self.network}` has no mycelium key: give it `mycelium.hex_key`"
+            raise BadWorkload(path=f"{path}.data.network.mycelium.network", problem=problem)
 
     def needs(self) -> tuple[Need, ...]:
         return (Need(self.network, shared=True),)

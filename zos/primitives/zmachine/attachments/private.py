@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Self
 
 from zos.model.decode import Fields
 from zos.model.names import mac, net_id
+from zos.networkd.api.check import check_address
 from zos.networkd.api.types import NetId, Place, Tap, TapId, TapInfo
 from zos.primitives.zmachine.attachment import Attachment, network_name
-from zos.verbs.primitive import Facts, Need
+from zos.verbs.primitive import Facts, Need, Sibling, refused_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Private(Attachment):
 
     def needs(self) -> tuple[Need, ...]:
         return (Need(self.network, shared=True),)
+
+    def check(self, path: str, siblings: Mapping[str, Sibling]) -> None:
+        network = siblings.get(self.network)
+        subnet = getattr(network.spec, "subnet", "") if network is not None and network.type.sharable else ""
+        if subnet:
+            with refused_at(f"{path}.data.network.interfaces[0].ip"):
+                check_address(IPv4Address(self.ip), IPv4Network(subnet, strict=False))
 
     def tap(self, id: TapId, facts: Facts) -> Tap:
         return Tap(id, Place.NETWORK, mac(id), NetId(net_id(facts.twin, self.network)), ip=self.ip)
