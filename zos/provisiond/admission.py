@@ -118,6 +118,8 @@ def admit_update(
             continue
         if type != workload.type and deployment.version == since + 1:
             raise BadUpdate(problem=f"cannot change workload type '{workload.name}'")
+        if item is not None and (item.is_failed() or item.data == workload.data):
+            continue  # there is nothing that would have to be changed in its place
         is_changed = workload.version > (record.version if item else since)
         if type == workload.type and is_changed and not types[workload.type].updatable:
             raise BadUpdate(problem=f"workload '{workload.type}' does not support upgrade")
@@ -145,7 +147,9 @@ def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types
         for other in others:
             if other.phase is Phase.REFUSED and other.incoming is None:
                 continue  # nothing of it was made, and nothing will be
-            taken = other.item(workload.name) or other.leaving(workload.name)
+            taken = other.item(workload.name)
+            if other.phase is Phase.ENDING:
+                continue  # it is being removed, which is waited for
             if other.twin == deployment.twin_id and taken is not None and types[taken.type].sharable:
                 raise NameTaken(name=workload.name, contract=other.contract)
 

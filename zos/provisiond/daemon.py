@@ -12,6 +12,7 @@ from zos.provisiond.kyc import Kyc
 from zos.provisiond.log import DeploymentLog
 from zos.provisiond.manager import DeploymentManager
 from zos.provisiond.model import Record, upgrade_1
+from zos.provisiond.reporter import Reporter
 from zos.provisiond.service import ProvisionService
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
@@ -49,15 +50,16 @@ class Provisiond(Daemon):
         ledger = rt.ledger("deployments", Record, version=2, upgrades={1: upgrade_1})
         store, specs = DeploymentStore(ledger, DeploymentLog(rt.state_dir / "log"), rt.clock), Specs(find())
         manager = DeploymentManager(host, store, specs, config.every)
+        reporter = Reporter(host, store, specs)
         contracts = ContractWatcher(host.chain, store, specs.types, manager.wake)
-        rt.serve(ProvisionService(manager, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
+        rt.serve(ProvisionService(manager, reporter, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
         rt.task("work", manager.work)
         rt.task("follow", contracts.follow)
         rt.loop("contracts", contracts.read_waiting, every=config.every, wake=contracts.wake)
         rt.loop("refused", contracts.read_refused, every=config.every)
         rt.loop("audit", contracts.audit, every=config.audit)
         rt.loop("strange", contracts.forget_strange, every=STRANGE / 4)
-        rt.loop("report", manager.report, every=3600.0, wake=store.reports.wake)
+        rt.loop("report", reporter.report, every=3600.0, wake=store.reports.wake)
 
     async def close(self) -> None:
         self._host.close()

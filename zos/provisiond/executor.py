@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zos.errors import Kind, ZosError
+from zos.flistd.api import FlistUnreachable
 from zos.model.capacity import machine_memory
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
@@ -26,6 +27,9 @@ from zos.verbs.step import Answers, Clients, Step
 
 log = logging.getLogger("zos.provisiond")
 
+PATIENCE = 60.0
+"""Seconds for which a first making tries to reach its flist; then it is an error, as its user waits for an answer."""
+
 
 class Executor:
     """`memory` tells the node's total and reserved bytes."""
@@ -37,6 +41,8 @@ class Executor:
         self._memory = memory
         self._store = store
         self._specs = specs
+        self._since: dict[tuple[int, str], tuple[int, float]] = {}
+        """Since when the first making of a workload's version cannot reach its flist, on the monotonic clock."""
 
     async def apply(self, record: Record) -> bool:
         """Do all that can be done now; False when the deployment is gone. Raises what is to be tried again."""
@@ -89,7 +95,7 @@ class Executor:
         spec = self._specs.of(item.type, item.data, f"{item.name}.data")
         previous = self._specs.in_force(item) if item.applied is not None else None
         facts = self._facts(record, item)
-        if record.leaving(item.name) is not None:
+        if record.leaving(item.name) is not None or (one.sharable and self._is_leaving_elsewhere(record, item)):
             raise Waiting(what=f"the removal of the `{item.name}` before")
         if do is Do.CHANGE:
             one.change(spec, previous, facts)
@@ -131,11 +137,10 @@ class Executor:
         if op.do is Do.MAKE and needs.is_passing(err, record.twin, self._store.all(), self._specs.types):
             err = _later(err)
         now, text = self._store.now(), err.explain()
-        if err.kind is Kind.NOT_NOW:
+        if err.kind is Kind.NOT_NOW and not self._is_hopeless(contract, op, item, err):
             if item.state is ResultState.INIT and item.message != text:
                 told = dataclasses.replace(item, message=text)
-                self._store.change(contract, lambda record: record.with_item(told))
-                self._store.publish(progress(contract, told))
+                self._store.publish(progress(self._store.change(contract, lambda now: now.with_item(told)), told))
             raise err
         if op.do is Do.KEEP:
             self._tell(contract, item, text)
@@ -148,13 +153,42 @@ class Executor:
         if op.do is Do.CHANGE and not isinstance(err, Unchanged):
             log.warning("contract %d: %s stays as it was: %s", contract, op.name, text)
 
+    def _is_leaving_elsewhere(self, record: Record, item: Item) -> bool:
+        """A name that is the twin's on this node is free once the other deployment's is gone."""
+        return any(
+            other.contract != record.contract and old.name == item.name and self._is_sharable(old)
+            for other in self._store.all(record.twin)
+            for old in other.items
+            if old.leaving or other.phase is Phase.ENDING
+        )
+
+    def _is_sharable(self, item: Item) -> bool:
+        one = self._specs.types.get(item.type)
+        return one is not None and one.sharable
+
+    def _is_hopeless(self, contract: int, op: Op, item: Item, err: ZosError) -> bool:
+        """Whether a first making has long enough tried what only its user can mend; what runs is never given up."""
+        key = (contract, item.name)
+        tried = op.do is Do.MAKE and any(isinstance(one, FlistUnreachable) for one in err.chain())
+        if not tried:
+            self._since.pop(key, None)
+            return False
+        now = self._store.uptime()
+        version, since = self._since.get(key, (item.version, now))
+        if version != item.version:
+            since = now
+        self._since[key] = item.version, since
+        if now - since < PATIENCE:
+            return False
+        del self._since[key]
+        return True
+
     def _tell(self, contract: int, item: Item, problem: str) -> None:
         """An ok workload stays ok for its clients, and says what it lacks, until it is healed."""
         if item.state is not ResultState.OK or item.message == problem:
             return
         told = dataclasses.replace(item, message=problem)
-        self._store.change(contract, lambda now: now.with_item(told))
-        self._store.publish(progress(contract, told))
+        self._store.publish(progress(self._store.change(contract, lambda now: now.with_item(told)), told))
 
     def _grant_memory(self, record: Record, item: Item, need: int) -> None:
         """Without an await, so that two machines at once cannot both get the last of it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from zos.model.deployment import Deployment, ResultState, encode
 from zos.model.evidence import Evidence
-from zos.provisiond.model import Incoming, Item, Phase, Record, item_of
+from zos.provisiond.model import LIVE, Incoming, Item, Phase, Record, item_of
 
 RUNNING = (Phase.ACTIVE, Phase.PAUSED)
 
@@ -71,16 +71,18 @@ def accepted(record: Record, deployment: Deployment, *, hash: str, block: int, p
         requirement=encode(deployment)["signature_requirement"],
         incoming=None,
         refusal="",
+        refused_version=-1,
         hash=hash,
         block=block,
     )
-    return Moved(merged, tuple(item for item in merged.items if _is_new(record, item)))
+    changed = tuple(item for item in merged.items if _is_new(record, item) or _is_reworded(record, item))
+    return Moved(merged, changed)
 
 
 def refused(record: Record, deployment: Deployment, reason: str, now: int) -> Moved:
     """The contract does not carry the document: nothing of it is made, and what is in force stays so."""
     _demand(record, Phase.WAITING, Phase.REFUSED, *RUNNING)
-    answered = dataclasses.replace(record, incoming=None, refusal=reason)
+    answered = dataclasses.replace(record, incoming=None, refusal=reason, refused_version=deployment.version)
     if record.phase in RUNNING:
         changed = [one for one in deployment.workloads if one.version == deployment.version]
         return Moved(answered, tuple(item_of(one, now).settled(ResultState.UNCHANGED, now, reason) for one in changed))
@@ -137,7 +139,13 @@ def _merged(record: Record, deployment: Deployment, now: int) -> Record:
         if old is not None and old.type == workload.type:
             # A version between this and the one in force may never have been compared: its changes are in this one.
             is_changed = workload.version > record.version
-            wanted.append(_reworded(old, item_of(workload, now)) if is_changed else old)
+            new = item_of(workload, now)
+            if is_changed and old.is_failed() and record.leaving(old.name) is None:
+                # Whatever was made of it goes first: the new one is made as if there had been none.
+                removed.append(dataclasses.replace(old, leaving=True))
+                wanted.append(new)
+            else:
+                wanted.append(_reworded(old, new, now) if is_changed else old)
         else:
             wanted.append(item_of(workload, now))
     kept_items = {item.name: item.type for item in wanted}
@@ -153,7 +161,13 @@ def _same_or_new(old: Item | None, new: Item) -> Item:
     return old if old is not None and is_same else new
 
 
-def _reworded(old: Item, new: Item) -> Item:
+def _reworded(old: Item, new: Item, now: int) -> Item:
+    if old.applied == new.data and old.state in LIVE:
+        # Only its words changed: there is nothing to make, and nothing to wait for.
+        same = dataclasses.replace(old, metadata=new.metadata, description=new.description, data=new.data)
+        return dataclasses.replace(
+            same, version=new.version, applied_version=new.version, unchanged="", created=now, message=old.message
+        )
     return dataclasses.replace(
         old,
         version=new.version,
@@ -164,6 +178,12 @@ def _reworded(old: Item, new: Item) -> Item:
         message="",
         unchanged="",
     )
+
+
+def _is_reworded(before: Record, item: Item) -> bool:
+    """It is as it was, under another version: clients wait for an answer to that one."""
+    old = before.item(item.name)
+    return item.state in LIVE and not item.leaving and old is not None and old.version != item.version
 
 
 def _is_new(before: Record, item: Item) -> bool:

@@ -12,21 +12,22 @@ import dataclasses
 import logging
 import time
 
-from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin, NotRegistered
-from zos.chain.api.types import ContractResources, ContractState
-from zos.errors import ZosError
-from zos.model.capacity import total
+from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin
+from zos.chain.api.types import ContractState
+from zos.errors import Kind, ZosError
+from zos.model.decode import Malformed
 from zos.model.deployment import Deployment, ResultState, decode
 from zos.model.signing import BadSignature, signers
-from zos.provisiond import admission, lifecycle, pull
+from zos.provisiond import admission, lifecycle, pull, store
 from zos.provisiond.admission import Document
 from zos.provisiond.api.errors import DeploymentExists, NotYet, OtherDocument, Unproven, WrongContract
-from zos.provisiond.api.types import HistoryEntry, Usage
+from zos.provisiond.api.types import HistoryEntry, Progress
 from zos.provisiond.contracts import STRANGE
 from zos.provisiond.executor import Executor
 from zos.provisiond.host import NodeAccess
 from zos.provisiond.lifecycle import Moved
-from zos.provisiond.model import LIVE, Incoming, Item, Phase, Record
+from zos.provisiond.model import Incoming, Item, Phase, Record
+from zos.provisiond.reporter import registered
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 from zos.runtime.backoff import Backoff
@@ -71,7 +72,30 @@ class DeploymentManager:
         self._create(read, self._accepted(deployment), signed=True)
 
     async def update(self, document: bytes, sender: int | None) -> None:
-        """Accept the next version."""
+        """Accept the next version. Its contract carries it already, so a refusal is kept for whoever asks why."""
+        try:
+            await self._update(document, sender)
+        except ZosError as err:
+            if err.kind in (Kind.REFUSED, Kind.NO_ROOM):
+                self._note_refused(document, sender, err)
+            raise
+
+    def _note_refused(self, document: bytes, sender: int | None, err: ZosError) -> None:
+        try:
+            asked = decode(document)
+        except Malformed:
+            return
+        record = self.store.get(asked.contract_id)
+        if record is None or record.phase not in lifecycle.RUNNING or sender not in (None, record.twin):
+            return
+        text, version = err.explain(), asked.version
+        entry = self.store.entry("admission", f"version {version} was sent and refused: {text}")
+        noted = self.store.change(
+            record.contract, lambda now: dataclasses.replace(now, refusal=text, refused_version=version).noted(entry)
+        )
+        self.store.publish(store.refused(noted))
+
+    async def _update(self, document: bytes, sender: int | None) -> None:
         read = await self._admitted(document, sender)
         deployment = read.deployment
         record = self.store.record(deployment.contract_id, sender)
@@ -108,24 +132,19 @@ class DeploymentManager:
             self._documents[record.contract] = record.incoming, read
         self.wake(record.contract)
 
+    async def difference(self, record: Record) -> str:
+        """How what the contract carries differs from what runs, in words; empty when it does not, or nobody can say."""
+        if not record.hash or record.incoming is not None or record.phase not in lifecycle.RUNNING:
+            return ""
+        try:
+            carried = (await self._host.chain.contract(record.contract)).deployment_hash
+        except ZosError:
+            return ""
+        return "" if carried == record.hash else f"its contract carries another document ({carried}, not {record.hash})"
+
     def problem(self, contract: int) -> str:
         """What a contract's worker waits for; empty when nothing."""
         return self._problems.get(contract, "")
-
-    def usage(self) -> Usage:
-        """What live workloads take."""
-        live = [(record, item) for record in self.store.all() for item in record.items if item.state in LIVE]
-        used = total(self.specs.capacity(item) for _, item in live)
-        return Usage(
-            used.cru,
-            used.sru,
-            used.hru,
-            used.mru,
-            used.ipv4u,
-            deployments=len({record.contract for record, _ in live}),
-            workloads=len(live),
-            last_deployment=max((item.created for _, item in live), default=0),
-        )
 
     # Workers
 
@@ -167,10 +186,16 @@ class DeploymentManager:
                 await self._turn(contract)
             except ZosError as err:
                 self._problems[contract] = err.explain()
+                self.store.publish(self._trouble(contract, err))
                 raise
             self._problems.pop(contract, None)
 
         await Loop(f"contract {contract}", reconcile, self._every, wake, BACKOFF).run()
+
+    def _trouble(self, contract: int, err: ZosError) -> Progress:
+        """What watchers are told of a contract whose document cannot be taken in, or waits."""
+        state = ResultState.INIT if err.kind is Kind.NOT_NOW else ResultState.ERROR
+        return Progress(contract, "", "", state, err.explain(), float(self.store.now()))
 
     async def _turn(self, contract: int) -> None:
         problem = await self._take_in(contract)
@@ -306,7 +331,9 @@ class DeploymentManager:
             moved = lifecycle.refused(now, deployment, text, self.store.now())
             return Moved(moved.record.noted(entry), moved.log)
 
-        return self.store.change(contract, refused)
+        record = self.store.change(contract, refused)
+        self.store.publish(store.refused(record))
+        return record
 
     def _document(self, contract: int, incoming: Incoming) -> Document:
         known = self._documents.get(contract)
@@ -367,23 +394,4 @@ class DeploymentManager:
         admission.signed(read, keys, stored)
 
     async def _node(self) -> int:
-        node = (await self._host.chain.status()).node
-        if not node:
-            raise NotRegistered()
-        return node
-
-    # Reports
-
-    async def report(self) -> None:
-        """Tell the chain what contracts use, when that changed."""
-        waiting = self.store.reports.waiting()
-        records = (self.store.get(contract) for contract in sorted(waiting))
-        listed = [self._resources(record) for record in records if record is not None and record.is_ours()]
-        if listed:
-            await self._node()
-            await self._host.chain.report_resources(tuple(listed))
-        self.store.reports.done(waiting)
-
-    def _resources(self, record: Record) -> ContractResources:
-        used = total(self.specs.capacity(item) for item in record.items if item.state in LIVE)
-        return ContractResources(record.contract, used.cru, used.sru, used.hru, used.mru)
+        return await registered(self._host.chain)

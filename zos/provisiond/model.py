@@ -61,8 +61,13 @@ class Item:
 
     def workload(self) -> Workload:
         """As clients read it."""
-        result = Result(self.created, self.state, self.message, self.result)
+        refused = f"its change was refused: {self.unchanged}" if self.unchanged else ""
+        result = Result(self.created, self.state, self.message or refused, self.result)
         return Workload(self.version, self.name, self.type, self.data, self.metadata, self.description, result)
+
+    def is_failed(self) -> bool:
+        """It could not be made, and nothing of it was ever in force."""
+        return self.state is ResultState.ERROR and self.applied is None
 
     def settled(self, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
         """The same workload with another state and its result; `now` in Unix seconds."""
@@ -101,6 +106,8 @@ class Record:
     """ENDING: the proof that the contract is over."""
     refusal: str = ""
     """Why the last document was refused; empty once one is in force."""
+    refused_version: int = -1
+    """Of that document."""
     hash: str = ""
     """By which the contract carries the document in force."""
     block: int = 0

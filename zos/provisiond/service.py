@@ -12,14 +12,16 @@ from zos.provisiond import why
 from zos.provisiond.api import provisiond_pb2 as pb
 from zos.provisiond.api.provisiond_pb2_grpc import ProvisiondServicer
 from zos.provisiond.manager import DeploymentManager
+from zos.provisiond.reporter import Reporter
 from zos.vmd.api import VmdClient
 
 
 class ProvisionService(ProvisiondServicer):
     """Deployments, their results and histories."""
 
-    def __init__(self, manager: DeploymentManager, vmd: VmdClient) -> None:
+    def __init__(self, manager: DeploymentManager, reporter: Reporter, vmd: VmdClient) -> None:
         self._manager = manager
+        self._reporter = reporter
         self._store = manager.store
         self._vmd = vmd
 
@@ -43,7 +45,7 @@ class ProvisionService(ProvisiondServicer):
         return _document(self._store.changes(request.contract, _optional(request, "twin")))
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.Usage:
-        return convert.encode(self._manager.usage(), pb.Usage)
+        return convert.encode(self._reporter.usage(), pb.Usage)
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.Why:
         return convert.encode(await why.why(self._manager, self._vmd, request.contract, request.workload), pb.Why)

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
+from zos.model.deployment import ResultState
 from zos.provisiond.api.errors import NoSuchDeployment
 from zos.provisiond.api.types import HistoryEntry, Progress
 from zos.provisiond.lifecycle import Moved
@@ -129,6 +130,10 @@ class DeploymentStore:
     def now(self) -> int:
         return int(self._clock.time())
 
+    def uptime(self) -> float:
+        """Seconds on a clock that nobody sets."""
+        return self._clock.monotonic()
+
     # Watching
 
     async def watch(self, contract: int) -> AsyncGenerator[Progress, None]:
@@ -137,9 +142,12 @@ class DeploymentStore:
         self._watchers.setdefault(contract, set()).add(queue)
         try:
             record = self.get(contract)
-            for item in record.items if record else ():
-                if not item.leaving:
-                    yield progress(contract, item)
+            if record is not None:
+                if record.refusal:
+                    yield refused(record)
+                for item in record.items:
+                    if not item.leaving:
+                        yield progress(record, item)
             while True:
                 yield await queue.get()
         finally:
@@ -152,7 +160,7 @@ class DeploymentStore:
         log.info(
             "contract %d: %s is %s%s", contract, item.name, item.state, f" ({item.message})" if item.message else ""
         )
-        self.publish(progress(contract, item))
+        self.publish(progress(self.record(contract), item))
         self.reports.mark(contract)
         self.on_settled(contract, item)
 
@@ -163,6 +171,15 @@ class DeploymentStore:
                 queue.put_nowait(progress)
 
 
-def progress(contract: int, item: Item) -> Progress:
+def progress(record: Record, item: Item) -> Progress:
     """What watchers are told of a workload."""
-    return Progress(contract, item.name, item.type, item.state, item.message, float(item.created))
+    told = item.workload().result
+    return Progress(
+        record.contract, item.name, item.type, told.state, told.message, float(told.created), record.version
+    )
+
+
+def refused(record: Record) -> Progress:
+    """What watchers are told of a deployment whose last document was refused."""
+    since = float(max((item.created for item in record.items), default=0))
+    return Progress(record.contract, "", "", ResultState.ERROR, record.refusal, since, record.refused_version)

@@ -25,7 +25,8 @@ async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workloa
             raise
         return Why(f"contract {contract} has no deployment here yet: {problem}", ())
     if not workload:
-        return Why(sentence(record, problem, await _idle(manager, vmd, record)), record.history)
+        idle, difference = await _idle(manager, vmd, record), await manager.difference(record)
+        return Why(sentence(record, problem, idle, difference), record.history)
     item = record.item(workload) or record.leaving(workload)
     if item is None:
         raise NoSuchWorkload(contract=contract, workload=workload)
@@ -71,8 +72,8 @@ async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list
     return machine, [*seen, *(HistoryEntry("console", line.rstrip(), 0.0) for line in console[-LINES:])]
 
 
-def sentence(record: Record, problem: str, idle: str = "") -> str:
-    """A deployment in one sentence; `idle` says which machine does not run."""
+def sentence(record: Record, problem: str, idle: str = "", difference: str = "") -> str:
+    """A deployment in one sentence; `idle` says which machine does not run, `difference` how the chain differs."""
     head = f"contract {record.contract}"
     if record.ending is not None:
         return f"{head} is being removed: {record.ending.detail}"
@@ -89,10 +90,9 @@ def sentence(record: Record, problem: str, idle: str = "") -> str:
         return f"{head}: {of_item(lacking)}"
     if record.phase is Phase.PAUSED:
         return f"{head} is paused: it is not paid"
-    if problem:
-        return f"{head} runs version {record.version}; {problem}"
-    if record.refusal:
-        return f"{head} runs version {record.version}; the update was refused: {record.refusal}"
+    refusal = f"the update was refused: {record.refusal}" if record.refusal else ""
+    if notes := [note for note in (problem, difference, refusal) if note]:
+        return f"{head} runs version {record.version}; {'; '.join(notes)}"
     if idle:
         return f"{head}: {idle}"
     unchanged = next((item for item in record.items if item.unchanged), None)

@@ -100,17 +100,19 @@ class WatchRequest(_message.Message):
     def __init__(self, contract: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("contract", "workload", "type", "state", "message", "at")
+    __slots__ = ("contract", "workload", "type", "state", "message", "at", "version")
     CONTRACT_FIELD_NUMBER: _ClassVar[int]
     WORKLOAD_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     contract: int
     workload: str
     type: str
     state: str
     message: str
     at: float
-    def __init__(self, contract: _Optional[int] = ..., workload: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[float] = ...) -> None: ...
+    version: int
+    def __init__(self, contract: _Optional[int] = ..., workload: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[float] = ..., version: _Optional[int] = ...) -> None: ...

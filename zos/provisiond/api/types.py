@@ -35,8 +35,11 @@ class Progress:
     workload: str
     type: str
     state: str
+    """Of the deployment: `error` when a document was refused, `init` while it is waited for, `deleted` at its end."""
     message: str
     at: float
+    version: int = -1
+    """Of the deployment that this is about; -1: of none that the node has taken in."""
 
 
 @dataclass(frozen=True, slots=True)
