@@ -22,7 +22,7 @@ from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 
 
 class NoChain(ZosError):
@@ -178,38 +178,53 @@ class Context:
             return Path(self.state_given).expanduser()
         return self.layout.records if self.lab else Path(STATE_DEFAULT).expanduser()
 
-    def remember(self, name: str, record: dict[str, Any]) -> None:
+    def remember(self, record: dict[str, Any]) -> None:
         """Write the record of a deployment, readable by the user only: it holds private keys."""
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        text = json.dumps({"version": RECORD_VERSION, **record}, indent=1)
-        write_atomic(self.state / f"{name}.json", text.encode())
+        text = json.dumps({**record, "version": RECORD_VERSION}, indent=1)
+        write_atomic(self._record(record), text.encode())
+        self._drop_former(record)
 
-    def records(self) -> dict[str, dict[str, Any]]:
-        """All records, by the deployment's name."""
-        found = {}
+    def records(self) -> tuple[dict[str, Any], ...]:
+        """All records, of whatever twin."""
+        found = []
         for path in sorted(self.state.glob("*.json")):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                found[path.stem] = current(json.loads(path.read_text()))
-        return found
+                found.append(current(json.loads(path.read_text())))
+        return tuple(found)
+
+    def record_named(self, name: str, twin: int) -> dict[str, Any]:
+        """A twin's record of the deployment of this name; empty when there is none. Another twin's is none of its."""
+        return next((one for one in self.records() if (one["name"], one["twin"]) == (name, twin)), {})
+
+    def _record(self, record: dict[str, Any]) -> Path:
+        return self.state / f"{record['name']}@{record['twin']}.json"
+
+    def _drop_former(self, record: dict[str, Any]) -> None:
+        """Earlier releases named the file by the deployment alone."""
+        former = self.state / f"{record['name']}.json"
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            if current(json.loads(former.read_text()))["twin"] == record["twin"]:
+                former.unlink()
 
     def record_of(self, contract: int) -> dict[str, Any] | None:
         """The record that a contract belongs to."""
-        for record in self.records().values():
-            if contract in record["contracts"].values():
-                return record
-        return None
+        return next((one for one in self.records() if contract in one["contracts"].values()), None)
 
-    def forget(self, name: str) -> None:
+    def forget(self, record: dict[str, Any]) -> None:
         """Remove the record of a deployment that has ended."""
-        (self.state / f"{name}.json").unlink(missing_ok=True)
+        self._record(record).unlink(missing_ok=True)
+        self._drop_former(record)
 
 
 def current(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as this version writes it. Pure. Those of the first had no version and other names."""
-    if "version" in record:
-        return record
-    first = {**record, "networks": record["meshes"], "version": RECORD_VERSION}
-    del first["meshes"]
-    for plan in first["networks"].values():
-        plan["user"] = plan.pop("way_in")
-    return first
+    """A record as this version writes it. Pure. Those of the first had no version and other names; 2 named no twin."""
+    if "version" not in record:
+        record = {**record, "networks": record["meshes"], "version": 2}
+        del record["meshes"]
+        for plan in record["networks"].values():
+            plan["user"] = plan.pop("way_in")
+    if record["version"] < RECORD_VERSION:
+        twin = next((int(one["twin_id"]) for one in record["deployments"].values()), 0)
+        record = {**record, "twin": twin, "version": RECORD_VERSION}
+    return record

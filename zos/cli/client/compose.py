@@ -90,8 +90,12 @@ def compose(
     old: Mapping[str, NetworkPlan] | None = None,
     earlier: Mapping[int, Deployment] | None = None,
     addresses: Mapping[str, str] | None = None,
+    failed: Mapping[int, frozenset[str]] | None = None,
 ) -> Composed:
-    """The deployments of a spec whose machines have nodes. `old`, `earlier`, `addresses`: of the run to update."""
+    """The deployments of a spec whose machines have nodes. `old`, `earlier`, `addresses`: of the run to update.
+
+    `failed`: the workloads that a node could not make, which are to be made again.
+    """
     networks: dict[str, NetworkPlan] = {}
     for network in spec.networks:
         networks[network.name] = plan_network(
@@ -106,7 +110,12 @@ def compose(
     given = _addresses(spec, networks, addresses or {})
     nodes = sorted({member.node for plan in networks.values() for member in plan.members})
     deployments = {
-        node: _updated(_deployment(spec, twin, node, networks, given), (earlier or {}).get(node)) for node in nodes
+        node: _updated(
+            _deployment(spec, twin, node, networks, given),
+            (earlier or {}).get(node),
+            (failed or {}).get(node, frozenset()),
+        )
+        for node in nodes
     }
     return Composed(deployments, tuple(networks.values()), given)
 
@@ -236,15 +245,15 @@ def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:
     )
 
 
-def _updated(new: Deployment, old: Deployment | None) -> Deployment:
-    """The next version of an earlier deployment. Workloads that did not change keep their version."""
+def _updated(new: Deployment, old: Deployment | None, failed: frozenset[str]) -> Deployment:
+    """The next version of an earlier deployment. Workloads that did not change, and are there, keep their version."""
     if old is None:
         return new
     version = old.version + 1
 
     def versioned(workload: Workload) -> Workload:
         before = old.workload(workload.name)
-        if before is not None and _same(before, workload):
+        if before is not None and _same(before, workload) and workload.name not in failed:
             return dataclasses.replace(workload, version=before.version)
         return dataclasses.replace(workload, version=version)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zos import hub
-from zos.cli.client import deploy, spec
+from zos.cli.client import deploy, spec, waiting
 from zos.cli.client.deploy import Deployed
 from zos.cli.client.network import wg_quick
 from zos.cli.context import Context
@@ -89,7 +89,7 @@ async def run(ctx: Context) -> Demonstration:
         deployed = await deploy.deploy(ctx, wanted)
         times["contracts"] = step.seconds()
     with ctx.out.step("waiting for the nodes to fetch, check and build") as step:
-        await deploy.wait(ctx, deployed.contracts, step)
+        await waiting.wait(ctx, deployed, step)
         times["workloads ok"] = step.seconds()
     with ctx.out.step("asking the machines through WireGuard") as step:
         proofs = await prove(lab, deployed, step.at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import hashlib
@@ -15,13 +14,11 @@ from typing import Any
 
 import msgspec
 
-from zos.bus.client import Bus
 from zos.cli.client import compose
 from zos.cli.client.network import Candidate, NetworkPlan, reachable
 from zos.cli.client.spec import Spec
 from zos.cli.client.vault import VaultStore, store
 from zos.cli.context import Context
-from zos.cli.out import Step
 from zos.errors import Status, ZosError
 from zos.fetch.aio import fetch_configured
 from zos.fetch.exchange import Request
@@ -54,24 +51,6 @@ class HubRefused(ZosError):
     text = "the hub at {url} did not accept the deployment: {problem}"
 
 
-class WorkloadFailed(ZosError):
-    """A workload ended in error."""
-
-    reason = "cli.workload_failed"
-    status = Status.FAILED_PRECONDITION
-    text = "{workload} of contract {contract} failed: {problem}"
-    hint = "zos why {contract}"
-
-
-class StillWaiting(ZosError):
-    """The deadline has passed; the nodes continue."""
-
-    reason = "cli.still_waiting"
-    status = Status.DEADLINE_EXCEEDED
-    text = "not everything is ok after {deadline} s; still waiting for {what}"
-    hint = "the nodes continue by themselves: zos status {contract}, zos why {contract}"
-
-
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """What a file was deployed as."""
@@ -82,6 +61,8 @@ class Deployed:
     addresses: Mapping[str, str]
     """Private address by machine."""
     networks: tuple[NetworkPlan, ...]
+    deployments: Mapping[int, Deployment]
+    """By node: what its contract carries."""
     blocks: Mapping[int, float] = field(default_factory=dict)
     """When each contract was in a block (Unix seconds)."""
 
@@ -94,35 +75,77 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
     chain, key, twin = ctx.chain(), ctx.key(), await ctx.twin()
     if vault is None and not ctx.hub_url:
         raise NoHub()
-    old = ctx.records().get(spec.name, {})
-    contracts = await _alive(ctx, {int(node): id for node, id in old.get("contracts", {}).items()})
+    record = await _settled(ctx, ctx.record_named(spec.name, twin))
+    contracts = await _alive(ctx, {int(node): id for node, id in record.get("contracts", {}).items()})
     nodes = {int(one["id"]): one for one in await chain.entries("TfgridModule", "Nodes")}
     spec = compose.assign(spec, sorted(nodes))
-    networks = {name: msgspec.convert(plan, NetworkPlan) for name, plan in old.get("networks", {}).items()}
-    documents = {int(node): document for node, document in old.get("deployments", {}).items()}
+    networks = {name: msgspec.convert(plan, NetworkPlan) for name, plan in record.get("networks", {}).items()}
+    documents = {int(node): document for node, document in record.get("deployments", {}).items()}
     earlier = {node: decode(document) for node, document in documents.items() if node in contracts}
     wanted = {node for network in spec.networks for node in compose.members(spec, network)}
     candidates = {node: await _candidate(ctx, node, nodes[node]) for node in wanted if node in nodes}
     composed = compose.compose(
-        spec, twin, candidates, pick=random.choice, old=networks, earlier=earlier, addresses=old.get("addresses")
+        spec,
+        twin,
+        candidates,
+        pick=random.choice,
+        old=networks,
+        earlier=earlier,
+        addresses=record.get("addresses"),
+        failed={node: await _failed(ctx, node, contract) for node, contract in contracts.items()},
     )
     signed = {node: sign(deployment, key) for node, deployment in composed.deployments.items()}
+    changed = [node for node in signed if node not in contracts or compose.is_changed(signed[node], earlier.get(node))]
+    carried = {node: earlier[node] for node in contracts if node in earlier}
     blocks: dict[int, float] = {}
-    for node, deployment in signed.items():
-        if node in contracts and not compose.is_changed(deployment, earlier.get(node)):
-            continue
+    for node in changed:
+        deployment = signed[node]
         if vault is not None:
             document = vault.put(int(nodes[node]["twin_id"]), deployment)
             pull = {"rmb": SESSION, "sha256": hashlib.sha256(document).hexdigest()}
         else:
             pull = await _publish(ctx.hub_url, await _sealed(ctx, node, int(nodes[node]["twin_id"]), deployment))
         data = compose.contract_data(spec.name, pull)
+        # Written before the chain hears of it: whoever is cut off behind that line finds the contract by its hash.
+        _remember(ctx, spec.name, twin, contracts, composed, carried, {node: deployment})
         contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
         blocks[contracts[node]] = time.time()
-        _remember(ctx, spec.name, contracts, composed, signed)
+        carried[node] = deployment
+        _remember(ctx, spec.name, twin, contracts, composed, carried)
         if node in earlier:
             store(ctx).drop(earlier[node])
-    return Deployed(spec.name, contracts, composed.addresses, composed.networks, blocks)
+    return Deployed(spec.name, contracts, composed.addresses, composed.networks, carried, blocks)
+
+
+async def _settled(ctx: Context, record: dict[str, Any]) -> dict[str, Any]:
+    """The record, with what an earlier run submitted and did not live to write down."""
+    for node, document in record.get("pending", {}).items():
+        signed = decode(document)
+        carried = deployment_hash(signed).hex()
+        id = record["contracts"].get(node) or await ctx.chain().query(
+            CONTRACTS, "ContractIDByNodeIDAndHash", int(node), carried.encode()
+        )
+        contract = await ctx.chain().query(CONTRACTS, "Contracts", int(id)) if id else None
+        if contract is not None and _is_ours(contract, signed.twin_id) and _hash(contract) == carried:
+            record["contracts"][node], record["deployments"][node] = int(id), document
+            ctx.out.note(f"contract {id} on node {node} was made by an earlier run that was cut off; it is used")
+    return record
+
+
+def _hash(contract: Mapping[str, Any]) -> str:
+    kind = contract["contract_type"]
+    node = kind.get("NodeContract", {}) if isinstance(kind, dict) else {}
+    found = node.get("deployment_hash", b"")
+    return found.decode() if isinstance(found, bytes) else str(found)
+
+
+async def _failed(ctx: Context, node: int, contract: int) -> frozenset[str]:
+    """The workloads that could not be made, as far as the node can be asked: they are tried again."""
+    try:
+        found = await ProvisiondClient(await ctx.node(node)).get(contract)
+    except ZosError:
+        return frozenset()
+    return frozenset(one["name"] for one in found["workloads"] if one["result"]["state"] == "error")
 
 
 async def _alive(ctx: Context, contracts: Mapping[int, int]) -> dict[int, int]:
@@ -187,51 +210,22 @@ async def _contract(ctx: Context, key: LocalKey, node: int, id: int | None, depl
 
 
 def _remember(
-    ctx: Context, name: str, contracts: Mapping[int, int], composed: compose.Composed, signed: Mapping[int, Deployment]
+    ctx: Context,
+    name: str,
+    twin: int,
+    contracts: Mapping[int, int],
+    composed: compose.Composed,
+    carried: Mapping[int, Deployment],
+    pending: Mapping[int, Deployment] | None = None,
 ) -> None:
     ctx.remember(
-        name,
         {
             "name": name,
-            "contracts": dict(contracts),
+            "twin": twin,
+            "contracts": {str(node): id for node, id in contracts.items()},
             "addresses": dict(composed.addresses),
             "networks": {plan.name: dataclasses.asdict(plan) for plan in composed.networks},
-            "deployments": {node: encode(one) for node, one in signed.items() if node in contracts},
+            "deployments": {str(node): encode(one) for node, one in carried.items() if node in contracts},
+            "pending": {str(node): encode(one) for node, one in (pending or {}).items()},
         },
     )
-
-
-async def wait(ctx: Context, contracts: Mapping[int, int], step: Step, deadline: float = 180.0) -> None:
-    """Wait until every workload of the contracts is ok; raises WorkloadFailed for the first that ends in error."""
-    states: dict[str, str] = {}
-
-    async def one(node: int, contract: int) -> None:
-        bus = await ctx.node(node)
-        await _one_contract(bus, contract, states, step)
-
-    tasks = [asyncio.create_task(one(node, contract)) for node, contract in contracts.items()]
-    try:
-        async with asyncio.timeout(deadline):
-            await asyncio.gather(*tasks)
-    except TimeoutError:
-        what = ", ".join(f"{name} ({state})" for name, state in states.items() if state != "ok") or "the nodes"
-        first = next(iter(contracts.values()))
-        raise StillWaiting(deadline=round(deadline), what=what, contract=first) from None
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _one_contract(bus: Bus, contract: int, states: dict[str, str], step: Step) -> None:
-    provisiond = ProvisiondClient(bus)
-    async for progress in provisiond.watch(contract):
-        if not progress.workload:
-            continue
-        states[progress.workload] = progress.state
-        step.at(", ".join(f"{name} {state}" for name, state in states.items()))
-        if progress.state == "error":
-            raise WorkloadFailed(workload=progress.workload, contract=contract, problem=progress.message)
-        found = (await provisiond.get(contract))["workloads"]
-        if all(workload["result"]["state"] == "ok" for workload in found):
-            return

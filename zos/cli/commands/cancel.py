@@ -41,7 +41,7 @@ async def _end(ctx: Context, contract: int, key: LocalKey) -> None:
 
 
 def _forget(ctx: Context, contract: int) -> None:
-    for name, record in ctx.records().items():
+    for record in ctx.records():
         left = {node: id for node, id in record["contracts"].items() if id != contract}
         if len(left) == len(record["contracts"]):
             continue
@@ -50,6 +50,6 @@ def _forget(ctx: Context, contract: int) -> None:
                 store(ctx).drop(decode(record["deployments"][node]))
         if left:
             deployments = {node: one for node, one in record["deployments"].items() if node in left}
-            ctx.remember(name, {**record, "contracts": left, "deployments": deployments})
+            ctx.remember({**record, "contracts": left, "deployments": deployments})
         else:
-            ctx.forget(name)
+            ctx.forget(record)

@@ -6,7 +6,7 @@ import argparse
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from zos.cli.client import deploy, spec, vault
+from zos.cli.client import deploy, spec, vault, waiting
 from zos.cli.commands.vault import add_relay
 from zos.cli.context import Context
 from zos.cli.parsing import Parser
@@ -55,7 +55,7 @@ async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
                 await store.wait_until_fetched(arguments.timeout)
         if not arguments.no_wait:
             with ctx.out.step("waiting for the nodes to fetch, check and build") as step:
-                await deploy.wait(ctx, deployed.contracts, step, arguments.timeout)
+                await waiting.wait(ctx, deployed, step, arguments.timeout)
     body = {
         "name": deployed.name,
         "contracts": dict(deployed.contracts),

@@ -34,12 +34,24 @@ def test_a_record_of_an_earlier_version_is_read_and_written_as_todays(file: Path
     assert plan.member(2).subnet == "10.20.4.0/24"
     assert decode(record["deployments"]["1"]).twin_id == 7
     assert "PrivateKey = cJtpbWmaW8DlsVr+QqsHx1iFhARGX1uPimZ43Mg37GY=" in configuration(ctx, 11)
-    ctx.remember("demo", record)
-    assert json.loads((tmp_path / "demo.json").read_text())["version"] == RECORD_VERSION
-    assert ctx.records() == {"demo": record}
+    ctx.remember(record)
+    assert [path.name for path in tmp_path.glob("*.json")] == ["demo@7.json"]
+    assert json.loads((tmp_path / "demo@7.json").read_text())["version"] == RECORD_VERSION
+    assert ctx.records() == (record,)
+
+
+def test_a_record_is_its_twins_and_nobody_elses(tmp_path: Path) -> None:
+    (tmp_path / "demo.json").write_text(FILES[0].read_text())
+    ctx = context(tmp_path)
+    assert ctx.record_named("demo", 8) == {}
+    ctx.remember({**ctx.record_named("demo", 7), "twin": 8, "contracts": {"1": 99}})
+    assert ctx.record_named("demo", 7)["contracts"] != ctx.record_named("demo", 8)["contracts"]
+    ctx.forget(ctx.record_named("demo", 8))
+    assert ctx.record_of(99) is None
+    assert ctx.record_of(12) is not None
 
 
 def test_a_file_that_is_no_record_is_left_alone(tmp_path: Path) -> None:
     for name, text in (("list", "[]"), ("text", "x"), ("other", "{}")):
         (tmp_path / f"{name}.json").write_text(text)
-    assert context(tmp_path).records() == {}
+    assert context(tmp_path).records() == ()

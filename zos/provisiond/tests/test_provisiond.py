@@ -478,7 +478,8 @@ async def test_updates_that_do_not_follow_are_refused(tmp_path: Path) -> None:
             await client.deploy(u.signed(body), u.TWIN)
         with pytest.raises(BadUpdate, match="expecting deployment version 1, got 2"):
             await client.update(u.signed(u.document(5, *VM, version=2)), u.TWIN)
-        changed = u.document(5, VM[0], VM[1], {**VM[2], "version": 1}, version=1)
+        larger = u.zmachine(mounts=[("disk1", "/data")], entrypoint="/sbin/other")
+        changed = u.document(5, VM[0], VM[1], {**larger, "version": 1}, version=1)
         with pytest.raises(BadUpdate, match="does not support upgrade"):
             await client.update(u.signed(changed), u.TWIN)
 
