@@ -18,6 +18,7 @@ from zos.rmb import token
 from zos.rmb.envelope import FRAME, Signer
 from zos.rmb.errors import NoRelay
 from zos.runtime.clock import Clock
+from zos.runtime.websocket import Socket
 
 log = logging.getLogger("zos.rmb")
 
@@ -87,6 +88,7 @@ class RelayConnection:
             text = await token.make(self.twin, self._signer, self._clock.time(), self._session)
             async with _Connect(
                 f"{self.url.rstrip('/')}/?{text}",
+                create_connection=Socket,
                 max_size=FRAME,
                 max_queue=READ_AHEAD,
                 open_timeout=self.timeout,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import websockets
 from websockets.asyncio.client import connect
 
+from zos.runtime.websocket import Socket
 from zos.substrate.errors import ChainUnreachable, RpcFailed, StatePruned
 
 LARGEST = 32 * 1024 * 1024
@@ -38,7 +39,13 @@ async def websocket(url: str, deadline: float) -> Connection:
     """A WebSocket. The environment's proxy is for web pages; a chain is named by its own URL."""
     # Compression would cost more than the calls themselves: they are small, and Substrate's nodes do not offer it.
     return await connect(
-        url, max_size=LARGEST, open_timeout=deadline, ping_interval=20, proxy=None, compression=None
+        url,
+        create_connection=Socket,
+        max_size=LARGEST,
+        open_timeout=deadline,
+        ping_interval=20,
+        proxy=None,
+        compression=None,
     )
 
 
