@@ -277,16 +277,16 @@ async def _end(pid: int) -> None:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
+    loop = asyncio.get_running_loop()
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
         loop.add_reader(descriptor, gone.set)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILL_DEADLINE):
                 await gone.wait()
-        loop.remove_reader(descriptor)
     except ProcessLookupError:
         return
     finally:
+        loop.remove_reader(descriptor)
         os.close(descriptor)
