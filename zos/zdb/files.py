@@ -6,9 +6,10 @@ it is taken to be synced.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from zos.runtime import linux
@@ -19,6 +20,10 @@ MOST_OPEN = 64
 """Descriptors kept open for each kind of file; those with unsynced writes stay open beyond it."""
 _READ_AHEAD = fmt.ITEM + fmt.MAX_KEY
 _CHUNK = 1 << 18
+Written = tuple[tuple[int, ...], tuple[int, ...]]
+"""Numbers of data files and of index files."""
+Place = tuple[int, int, int, int, int]
+"""See `Files.place`."""
 
 
 class Descriptors:
@@ -84,11 +89,15 @@ class Descriptors:
             linux.punch_hole(self.get(number), start, end)
             self.unsynced.add(number)
 
-    def take_unsynced(self) -> list[int]:
-        """Descriptors of its own for whoever syncs what was written so far; he closes them."""
-        taken = [os.dup(self.get(number)) for number in self.unsynced]
+    def take_unsynced(self) -> tuple[int, ...]:
+        """The files that were written to since it was asked for the last time."""
+        taken = tuple(self.unsynced)
         self.unsynced.clear()
         return taken
+
+    def again(self, numbers: Iterable[int]) -> list[int]:
+        """Descriptors of their own for whoever syncs these files; he closes them."""
+        return [os.dup(self.get(number)) for number in numbers]
 
     def close(self) -> None:
         while self._open:
@@ -114,6 +123,18 @@ class Files:
         self.data.create(number, fmt.data_header(number))
         self.number = number
         self.index_end, self.data_end = fmt.INDEX_HEADER, fmt.DATA_HEADER
+
+    def place(self) -> Place:
+        """Where the next entry and item go to."""
+        return self.number, self.data_end, self.last_entry, self.index_end, self.last_item
+
+    def take_back(self, place: Place) -> None:
+        """Forget what was appended since to the same files: it could not be written whole."""
+        if place[0] == self.number:
+            _, self.data_end, self.last_entry, self.index_end, self.last_item = place
+            for kind, end in ((self.data, self.data_end), (self.index, self.index_end)):
+                with contextlib.suppress(OSError):
+                    os.ftruncate(kind.get(self.number), end)
 
     def append_entry(self, key: bytes, payload: bytes, crc: int, flags: int, timestamp: int) -> int:
         """Write an entry; returns its offset in the current data file."""
@@ -214,9 +235,14 @@ class Files:
                 return number
         return -1
 
-    def take_unsynced(self) -> list[int]:
+    def take_unsynced(self) -> Written:
+        """The data and index files that were written to since it was asked for the last time."""
+        return self.data.take_unsynced(), self.index.take_unsynced()
+
+    def again(self, written: Written) -> list[int]:
         """What `sync` needs. Data first: an item on the disk never points at an entry that is not."""
-        return [*self.data.take_unsynced(), *self.index.take_unsynced()]
+        data, index = written
+        return [*self.data.again(data), *self.index.again(index)]
 
     def close(self) -> None:
         self.index.close()

@@ -7,6 +7,7 @@ moment leaves the old one or the new one. `commit` does all of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zos.zdb import format as fmt
-from zos.zdb.files import Files, sync
+from zos.zdb.files import Files, Written, sync
 from zos.zdb.format import Cursor, Item, Located, Settings
 from zos.zdb.keys import KeyTable
 
@@ -37,8 +38,10 @@ class Batch:
     """Writes on their way to the disk."""
 
     descriptors: list[int]
+    written: Written
     replaced: dict[tuple[int, int], Item | None]
     """Places to be changed in place afterwards: None marks the item there as deleted, an item is written over it."""
+    is_settled: bool = False
 
 
 @dataclass
@@ -85,6 +88,8 @@ class Namespace:
         """What the next batch changes in place; see Batch."""
         self._under_way: dict[tuple[int, int], Item | None] = {}
         """The same of the batch that is being synced."""
+        self._batch: Batch | None = None
+        """That batch."""
 
     # Reading
 
@@ -184,6 +189,21 @@ class Namespace:
             self.jump()
         if not key:
             key = self.next_id.to_bytes(fmt.SEQUENTIAL_KEY, "little")
+        with self._whole():
+            self._write(key, payload, crc, timestamp, old)
+        return key
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What cannot be written to its end (the disk is full) is taken back."""
+        place = self.files.place()
+        try:
+            yield
+        except OSError:
+            self.files.take_back(place)
+            raise
+
+    def _write(self, key: bytes, payload: bytes, crc: int, timestamp: int, old: Located | None) -> None:
         offset = self.files.append_entry(key, payload, crc, 0, timestamp)
         # As 0-db writes it: in user mode only a newer version says where its data is.
         data_file = self.files.number if self.is_sequential or old is not None else 0
@@ -192,7 +212,6 @@ class Namespace:
             self._update_in_place(old, item)
         else:
             self._append(item, old)
-        return key
 
     def _check_room(self, new: int, old: int) -> None:
         limit = self.settings.max_size
@@ -248,7 +267,8 @@ class Namespace:
         if self.settings.is_worm:
             raise Refused("Namespace is protected by worm mode")
         place = (at.file, at.offset)
-        self.files.append_entry(key, b"", 0, fmt.DELETED, timestamp)
+        with self._whole():
+            self.files.append_entry(key, b"", 0, fmt.DELETED, timestamp)
         if place in self._replaced or place in self._under_way:
             # Its newest version is not written in place yet; the flag comes with it.
             self._replaced[place] = at.item._replace(flags=at.item.flags | fmt.DELETED)
@@ -269,11 +289,16 @@ class Namespace:
         """What was written so far; the batch before must be settled."""
         assert not self._under_way, "one batch at a time"
         self._under_way, self._replaced = self._replaced, {}
-        return Batch(self.files.take_unsynced(), self._under_way)
+        written = self.files.take_unsynced()
+        self._batch = Batch(self.files.again(written), written, self._under_way)
+        return self._batch
 
     def settle(self, batch: Batch) -> bool:
         """Change in place what newer versions replaced; True when that must be synced before it is acknowledged."""
         must_sync = False
+        if batch.is_settled:
+            return must_sync
+        batch.is_settled, self._batch = True, None
         for (file, offset), item in batch.replaced.items():
             if item is None:
                 # Should this be lost, the newer item still says whose place it took.
@@ -293,6 +318,10 @@ class Namespace:
 
     def commit(self) -> None:
         """Bring everything to the disk. Blocking."""
+        if self._batch is not None:
+            # Somebody syncs it in another thread just now; who wants the namespace whole does not wait for that.
+            sync(self.files.again(self._batch.written))
+            self.settle(self._batch)
         while True:
             batch = self.take_batch()
             sync(batch.descriptors)
@@ -387,15 +416,22 @@ class Namespace:
         self.data_path.mkdir(parents=True, exist_ok=True)
         self.files = Files(self.index_path, self.data_path)
         self.files.begin(0, self.is_sequential)
+        self._abandon()
         self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()
         self.entries = self.live_bytes = self.index_bytes = self.next_id = self.told_id = 0
         self.first_ids = [(0, 0)]
 
     def destroy(self) -> None:
         """Erase it with its folders."""
+        self._abandon()
         self.files.close()
         shutil.rmtree(self.index_path, ignore_errors=True)
         shutil.rmtree(self.data_path, ignore_errors=True)
+
+    def _abandon(self) -> None:
+        """Nothing is changed in place any more by a batch that is still being synced."""
+        if self._batch is not None:
+            self._batch.is_settled, self._batch = True, None
 
     def close(self) -> None:
         """Bring everything to the disk and close."""

@@ -49,6 +49,8 @@ class Server:
         """The number of the batch that is being filled."""
         self._syncing = False
         self._scheduled = False
+        self._again = False
+        """Something was written during a sync."""
         self._idle = asyncio.Event()
         """No write waits for the disk."""
         self._idle.set()
@@ -152,7 +154,9 @@ class Server:
 
     def wrote(self) -> int:
         """Something was written: the batch whose sync makes it safe, 0 when nobody waits for that."""
-        if not self._scheduled and not self._syncing:
+        if self._syncing:
+            self._again = True
+        elif not self._scheduled:
             self._scheduled = True
             self._idle.clear()
             asyncio.get_running_loop().call_soon(self._begin)
@@ -188,7 +192,9 @@ class Server:
         self._syncing = False
         for connection in list(self.connections):
             connection.release(batch)
-        if any(space.is_unsynced for space in self.world.store.spaces.values()):
+        # Not what is unsynced by now: a FLUSH may have brought it to the disk, and answers still wait for their batch.
+        again, self._again = self._again, False
+        if again:
             self.wrote()
         else:
             self._idle.set()

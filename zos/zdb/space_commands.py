@@ -69,7 +69,7 @@ def nsset(world: World, session: Session, words: list[bytes]) -> bytes:
     session.need_admin()
     name = _name(words, 4)
     key, value = words[2], words[3]
-    if len(key) > MAX_WORD or len(value) > MAX_WORD:
+    if len(key) > MAX_WORD or len(value) > fmt.MAX_PASSWORD:
         raise Refused("Argument too long")
     space = world.store.get(name)
     is_on = value[:1] == b"1"
@@ -86,8 +86,6 @@ def nsset(world: World, session: Session, words: list[bytes]) -> bytes:
         case b"maxsize":
             space.change(max_size=resp.number(value) % _U64)
         case b"password":
-            if len(value) > fmt.MAX_PASSWORD:
-                raise Refused("Argument too long")
             space.change(password=b"" if value == b"*" else value)
         case b"public":
             space.change(is_public=is_on)
