@@ -31,6 +31,7 @@ from zos.storaged.api.types import (
     DiskInfo,
     Kind,
     Pool,
+    PoolKind,
     Tombstone,
     Volume,
     VolumeId,
@@ -88,10 +89,12 @@ class StorageManager:
 
     async def ensure_volume(self, volume: Volume) -> VolumeInfo:
         """Accept a volume, then create it or set its limit."""
-        record, observed = await self._ensure(Kind.VOLUME, volume.id, volume.size)
+        record, observed = await self._ensure(Kind.VOLUME, volume.id, volume.size, volume.kind)
         return self._volume(record, observed.volumes.get(record.id))
 
-    async def _ensure(self, kind: Kind, id: str, size: int) -> tuple[StorageRecord, ObservedPool]:
+    async def _ensure(
+        self, kind: Kind, id: str, size: int, pool_kind: PoolKind = PoolKind.SSD
+    ) -> tuple[StorageRecord, ObservedPool]:
         check_item(kind, id, size)
         size = promised(kind, size)
         await self._started()
@@ -103,14 +106,18 @@ class StorageManager:
             if known is not None:
                 self._pools.require(known.pool, kind, id)
             try:
-                record = plan.admit(kind, id, size, known, self._pools.spaces(), on_hdd=self._on_hdd)
+                record = plan.admit(kind, id, size, known, self._pools.spaces(), self._kinds(pool_kind))
             except (NoPool, PoolFull) as err:
                 if known is None:
-                    self._pools.require_answers(kind, id, size, err)
+                    self._pools.require_answers(kind, id, size, self._kinds(pool_kind), err)
                 raise
             async with self._restoring_on_refusal(name, before):
                 self._items.put(name, record)
                 return record, await self._make(record)
+
+    def _kinds(self, kind: PoolKind) -> tuple[PoolKind, ...]:
+        """The kinds of pools that something new may be made on, the better one first."""
+        return (kind, PoolKind.HDD) if kind is PoolKind.SSD and self._on_hdd else (kind,)
 
     async def _adopt(self, kind: Kind, id: str) -> StorageRecord | None:
         """A record for what lies on a pool under this id without one: the ledger was lost, or the pool is older."""

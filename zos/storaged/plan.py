@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,8 +197,7 @@ def admit(
     size: int,
     known: StorageRecord | None,
     spaces: Mapping[str, PoolSpace],
-    *,
-    on_hdd: bool = False,
+    kinds: Sequence[PoolKind] = (PoolKind.SSD,),
 ) -> StorageRecord:
     """The record of an accepted disk or volume, with its pool; `known` is its record so far. Refuses to shrink."""
     if known is not None:
@@ -208,7 +207,7 @@ def admit(
         if size > known.size:
             require(size - known.size, known.pool, spaces)
         return dataclasses.replace(known, size=size)
-    return StorageRecord(kind, id, size, choose(size, spaces, on_hdd=on_hdd))
+    return StorageRecord(kind, id, size, choose(size, spaces, kinds))
 
 
 def require(need: int, pool: str, spaces: Mapping[str, PoolSpace]) -> None:
@@ -218,16 +217,17 @@ def require(need: int, pool: str, spaces: Mapping[str, PoolSpace]) -> None:
         raise _full(need, (space,), space.kind)
 
 
-def choose(size: int, spaces: Mapping[str, PoolSpace], *, on_hdd: bool = False) -> str:
-    """The pool for something new: the emptiest, so that load spreads; HDDs only when that is configured."""
-    for kind in (PoolKind.SSD, PoolKind.HDD) if on_hdd else (PoolKind.SSD,):
+def choose(size: int, spaces: Mapping[str, PoolSpace], kinds: Sequence[PoolKind] = (PoolKind.SSD,)) -> str:
+    """The pool for something new, of the first kind that has room: the emptiest, so that load spreads."""
+    for kind in kinds:
         fitting = {label: space for label, space in spaces.items() if space.kind is kind and space.free >= size}
         if fitting:
             return min(fitting, key=lambda label: (-fitting[label].free, label))
-    offered = [space for space in spaces.values() if on_hdd or space.kind is PoolKind.SSD]
+    offered = [space for space in spaces.values() if space.kind in kinds]
     if not offered:
-        raise NoPool(kind=PoolKind.SSD, detail="" if not spaces else "; it has only hard disks")
-    raise _full(size, offered, PoolKind.SSD)
+        other = {PoolKind.SSD: "hard disks", PoolKind.HDD: "SSDs"}[kinds[0]]
+        raise NoPool(kind=kinds[0], detail="" if not spaces else f"; it has only {other}")
+    raise _full(size, offered, kinds[0])
 
 
 def _full(need: int, spaces: Collection[PoolSpace], kind: PoolKind) -> PoolFull:

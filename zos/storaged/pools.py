@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from zos.errors import ZosError
@@ -217,11 +217,11 @@ class PoolManager:
         detail = f" ({view.detail})" if view and view.detail else ""
         raise PoolGone(kind=kind, id=id, pool=label, state=state, detail=detail)
 
-    def require_answers(self, kind: Kind, id: str, size: int, refusal: ZosError) -> None:
+    def require_answers(self, kind: Kind, id: str, size: int, kinds: Collection[PoolKind], refusal: ZosError) -> None:
         """Raise PoolAway when a pool that may have room cannot be used just now: `refusal` is no last word then."""
         for label, view in self.views.items():
             is_away = view.state in (PoolState.MAKING, PoolState.BROKEN)
-            is_offered = view.kind is PoolKind.SSD or self._settings.on_hdd
+            is_offered = view.kind in kinds
             if is_away and is_offered and usable(view.device.size) >= size:
                 detail = f" ({view.detail})" if view.detail else ""
                 raise PoolAway(kind=kind, id=id, pool=label, state=view.state, detail=detail) from refusal

@@ -11,7 +11,7 @@ from zos.storaged.api import storaged_pb2 as pb
 from zos.storaged.api.check import check_id
 from zos.storaged.api.errors import NoEvidence
 from zos.storaged.api.storaged_pb2_grpc import StoragedServicer
-from zos.storaged.api.types import Disk, DiskId, Kind, Volume
+from zos.storaged.api.types import Disk, DiskId, Kind, PoolKind, Volume
 from zos.storaged.manager import StorageManager
 from zos.storaged.tombstones import check_evidence
 from zos.storaged.witness import Witness
@@ -28,6 +28,7 @@ class StorageService(StoragedServicer):
         return convert.encode(await self._manager.ensure_disk(convert.decode(request, Disk)), pb.DiskInfo)
 
     async def EnsureVolume(self, request: pb.Volume, context: Any) -> pb.VolumeInfo:
+        request.kind = request.kind or PoolKind.SSD  # callers of the release before name none
         return convert.encode(await self._manager.ensure_volume(convert.decode(request, Volume)), pb.VolumeInfo)
 
     async def FillDisk(self, request: pb.FillDiskRequest, context: Any) -> pb.DiskInfo:

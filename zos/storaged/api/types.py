@@ -80,6 +80,8 @@ class Volume:
 
     id: VolumeId
     size: Bytes
+    kind: PoolKind = PoolKind.SSD
+    """Of the pool that a new one is made on."""
 
 
 @dataclass(frozen=True, slots=True)

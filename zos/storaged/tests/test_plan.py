@@ -201,7 +201,8 @@ def test_something_new_goes_to_the_emptiest_ssd():
     assert plan.choose(80, spaces) == "b"
     with pytest.raises(PoolFull, match=r"no ssd pool has 81 B left; the most that one pool has left is 80 B$"):
         plan.choose(81, spaces)
-    assert plan.choose(81, spaces, on_hdd=True) == "c"
+    assert plan.choose(81, spaces, (PoolKind.SSD, PoolKind.HDD)) == "c"
+    assert plan.choose(1, spaces, (PoolKind.HDD,)) == "c"
 
 
 def test_a_refusal_says_what_deleted_data_still_holds():
