@@ -45,7 +45,7 @@ UNITS = (
         "networkd",
         (),
         (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap"),
-        calls=("core0",),
+        calls=("core0", "mycelium"),
         key_uses=(KeyUse.PLANETARY,),
     ),
     # It enters the networks' namespaces for their devices.

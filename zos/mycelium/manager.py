@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address
@@ -16,6 +17,7 @@ from zos.mycelium.host import LinuxHost
 from zos.mycelium.links import Endpoint
 from zos.mycelium.node import Node
 from zos.mycelium.tun import NoDevice
+from zos.networkd.api.types import MYCELIUM_NODE_DEVICE
 from zos.runtime.ledger import Ledger
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -108,7 +110,10 @@ class IdentityManager:
             node.close()
 
     async def reconcile(self) -> None:
-        """Attach each identity whose device appeared, or belongs to another namespace now."""
+        """Attach each identity whose device appeared, or belongs to another namespace now, and the node itself."""
+        if self._node is not None:
+            with contextlib.suppress(NoDevice):  # networkd makes it when it has heard the address
+                self._node.attach(self._node.own.prefix, MYCELIUM_NODE_DEVICE, "")
         for _, record in self._records.items():
             self._attach(record)
 

@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from zos.core0.api import Core0Client, KeyUse
+from zos.mycelium.api import MyceliumClient
 from zos.networkd import check, places
 from zos.networkd.api.networkd_pb2_grpc import add_NetworkdServicer_to_server
 from zos.networkd.firewall import Openings
@@ -15,6 +16,7 @@ from zos.networkd.host.contract import Host
 from zos.networkd.manager import NetworkManager
 from zos.networkd.model import NetworkRecord
 from zos.networkd.node import DesiredNode, Public
+from zos.networkd.overlay_manager import OverlayManager
 from zos.networkd.place import Node
 from zos.networkd.planetary import LISTEN, listening
 from zos.networkd.planetary_manager import PlanetaryManager
@@ -72,7 +74,7 @@ class Networkd(Daemon):
 
         made: Host = rt.host(LinuxHost, rt.run_dir, config.backend)
         host = SparingHost(made, rt.clock, config.spare, records.keys(), taps.devices, ports, removals.names())
-        core0 = Core0Client(rt.bus)
+        core0, mycelium = Core0Client(rt.bus), MyceliumClient(rt.bus)
         loops = {name: Wake() for name in ("reconcile", "yggdrasil", *(place.place for place in places.on_node()))}
 
         def wake() -> None:
@@ -99,6 +101,7 @@ class Networkd(Daemon):
             wake,
         )
         segments = SegmentManager(host, taps, Node(planetary), firewall)
+        node_overlay = OverlayManager(host, lambda: _overlay_address(mycelium))
         host.on_change(wake)
         rt.serve(
             NetworkService(networks, TapManager(host, taps, networks, segments, wake), segments, planetary),
@@ -107,6 +110,11 @@ class Networkd(Daemon):
         # Loops of their own: what waits for core-0 keeps nothing else waiting.
         rt.loop("reconcile", networks.reconcile, every=config.every, wake=loops["reconcile"])
         rt.loop("yggdrasil", planetary.reconcile, every=config.every, wake=loops["yggdrasil"])
+        rt.loop("overlay", node_overlay.reconcile, every=config.every)
         for place in places.on_node():
             action = functools.partial(segments.reconcile, place)
             rt.loop(place.place, action, every=config.every, wake=loops[place.place])
+
+
+async def _overlay_address(mycelium: MyceliumClient) -> str:
+    return (await mycelium.overlay()).address

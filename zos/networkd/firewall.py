@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from zos.networkd import nft, places
+from zos.networkd import nft, overlay, places
+from zos.networkd.api.types import SERVICE_PORTS
 from zos.networkd.guard import Guard
 from zos.networkd.model import EXIT6_NET, EXIT_GATEWAY, EXIT_NET, UPLINK_BRIDGE, Link
 from zos.networkd.node import DesiredNode, ObservedNode, choose_or_none
@@ -20,8 +21,9 @@ WIREGUARD = "wireguard"
 """The set of tenants' WireGuard ports."""
 FORMER = frozenset({"zos-planetary"})
 """Tables of the bridge family that earlier releases had; guards are in `zos` now."""
-PORTS = ("tcp/9651", "udp/9650", "tcp/9945", "udp/9001")
-"""Where the node's own daemons are reached from outside: Mycelium (peers, beacons), Yggdrasil (neighbours, beacons)."""
+PORTS = ("tcp/9651", "udp/9650", "tcp/9945", "udp/9001", f"tcp/{SERVICE_PORTS}")
+"""Where the node's own daemons are reached from outside: Mycelium (peers, beacons), Yggdrasil (neighbours, beacons),
+0-dbs."""
 
 _CLOSED4 = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
@@ -141,7 +143,8 @@ def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Ope
     no address of a family, tenants reach nothing by it: what is near is not known yet.
     """
     lines = [place.root_rules() for place in places.on_node()]
-    inputs, forwards = "".join(one for one, _ in lines), "".join(one for _, one in lines)
+    inputs = overlay.input_rules() + "".join(one for one, _ in lines)
+    forwards = "".join(one for _, one in lines)
     outside = ", ".join(f'"{name}"' for name in (UPLINK_BRIDGE, card) if name)
     near = {ip_network(prefix, strict=False) for prefix in prefixes}
     four = {*_CLOSED4, *(str(net) for net in near if isinstance(net, IPv4Network))}

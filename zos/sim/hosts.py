@@ -171,7 +171,7 @@ class _Router(Router):
             self.links.is_open = False
 
     def attach(self, prefix: bytes, device: str, namespace: str) -> None:
-        space = self._network.spaces.get(namespace)
+        space = self._network.spaces.get(namespace) if namespace else self._network.root
         if space is None or device not in space.links:
             raise NoDevice(device=device, namespace=namespace, problem="it does not exist")
         self.tuns[prefix] = _Tun(namespace)  # type: ignore[assignment]

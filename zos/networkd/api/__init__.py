@@ -22,6 +22,8 @@ from zos.networkd.api.errors import (
 )
 from zos.networkd.api.types import (
     MYCELIUM_DEVICE,
+    MYCELIUM_NODE_DEVICE,
+    SERVICE_PORTS,
     Backend,
     NetId,
     Network,
@@ -40,6 +42,8 @@ from zos.networkd.api.types import (
 
 __all__ = [
     "MYCELIUM_DEVICE",
+    "MYCELIUM_NODE_DEVICE",
+    "SERVICE_PORTS",
     "AddressOutsideSubnet",
     "AddressReserved",
     "AddressTaken",

@@ -51,6 +51,23 @@ class Network:
 
 MYCELIUM_DEVICE = "my"
 """The TUN in a network's namespace that leads to the overlay; the mycelium daemon attaches to it."""
+MYCELIUM_NODE_DEVICE = "my0"
+"""The TUN in the root namespace by which the node itself is in the overlay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """A range of ports, both ends included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+SERVICE_PORTS = Ports(9900, 9931)
+"""TCP ports of the node's 0-dbs, one for each disk: open on the planetary, Mycelium and public addresses."""
 
 
 @dataclass(frozen=True, slots=True)

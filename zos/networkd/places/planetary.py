@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from zos.model import names
 from zos.networkd.api.errors import NoPlanetary
-from zos.networkd.api.types import Place, Tap, TapInfo, TapRoute
+from zos.networkd.api.types import SERVICE_PORTS, Place, Tap, TapInfo, TapRoute
 from zos.networkd.model import PLANETARY_BRIDGE, PLANETARY_LINK, Address, Link, LinkKind
 from zos.networkd.place import Node, OnNode, Segment, describe_tap, guard, refuse_taken
 from zos.networkd.planetary import RANGE, PlanetaryIdentity
@@ -66,6 +66,7 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
         own = f"{{ {RANGE}, fe80::/10, ff02::/16 }}"
         input = f"""\
     iifname {{ {both} }} meta l4proto ipv6-icmp ip6 daddr {own} accept
+    iifname {{ {both} }} ip6 daddr {RANGE} tcp dport {SERVICE_PORTS} accept
     iifname {{ {both} }} counter drop
 """
         return input, forward
