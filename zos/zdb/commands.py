@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zos.zdb import data_commands as data
 from zos.zdb import resp
 from zos.zdb import space_commands as spaces
-from zos.zdb.namespace import Refused
+from zos.zdb.parts import Refused
 from zos.zdb.session import NAME, SHA1_HEX, Session, World
 
 Handler = Callable[[World, Session, list[bytes]], "bytes | None"]

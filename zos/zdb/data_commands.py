@@ -7,7 +7,8 @@ import time
 from zos.zdb import format as fmt
 from zos.zdb import resp
 from zos.zdb.format import Cursor, Located
-from zos.zdb.namespace import Namespace, Refused
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import Refused
 from zos.zdb.resp import number
 from zos.zdb.session import Session, World
 

@@ -12,52 +12,21 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from zos.zdb import format as fmt
-from zos.zdb.files import Files, Written, sync
+from zos.zdb.files import Files, sync
 from zos.zdb.format import Cursor, Item, Located, Settings
 from zos.zdb.keys import KeyTable
+from zos.zdb.parts import Batch, Refused, Statistics, write_settings
 
-RECORD = "zdb-namespace"
 ENTRY_COST = 64
 """What NSINFO's index size counts for each entry beside its key, as 0-db does."""
 SCAN_ITEMS = 512
 """Keys in one answer to SCAN."""
 FLUSHED_IN_PLACE = 100_000
 """Items that are marked one by one; more are erased with their file."""
-
-
-class Refused(Exception):
-    """A command that is answered by an error; the text is 0-db's."""
-
-
-@dataclass
-class Batch:
-    """Writes on their way to the disk."""
-
-    descriptors: list[int]
-    written: Written
-    replaced: dict[tuple[int, int], Item | None]
-    """Places to be changed in place afterwards: None marks the item there as deleted, an item is written over it."""
-    is_settled: bool = False
-
-
-@dataclass
-class Statistics:
-    """What NSINFO tells of trouble."""
-
-    index_errors: int = 0
-    index_error_last: int = 0
-    index_faults: int = 0
-    data_errors: int = 0
-    data_error_last: int = 0
-    data_faults: int = 0
-    data_read: int = 0
-    data_written: int = 0
-    index_read: int = 0
-    index_written: int = 0
 
 
 class Namespace:
@@ -83,6 +52,8 @@ class Namespace:
         self.keys = KeyTable()
         self.on_jump: Callable[[int, int], None] = lambda old, new: None
         """Told the numbers of the files before and after."""
+        self.locks: list[int] = []
+        """Descriptors that keep other processes out; closed with it."""
         self._data_size = data_size
         self._replaced: dict[tuple[int, int], Item | None] = {}
         """What the next batch changes in place; see Batch."""
@@ -435,16 +406,9 @@ class Namespace:
 
     def close(self) -> None:
         """Bring everything to the disk and close."""
-        self.commit()
-        self.files.close()
-
-
-def write_settings(folder: Path, settings: Settings) -> None:
-    """Keep a namespace's record. Written in place, as 0-db does: a few bytes within one sector."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.pwrite(descriptor, fmt.pack_settings(settings), 0)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            self.commit()
+        finally:
+            self.files.close()
+            while self.locks:
+                os.close(self.locks.pop())

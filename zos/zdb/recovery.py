@@ -14,7 +14,8 @@ from pathlib import Path
 
 from zos.zdb import format as fmt
 from zos.zdb.format import BadFile, Entry, Item, Settings
-from zos.zdb.namespace import RECORD, Namespace, write_settings
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import RECORD, write_settings
 
 log = logging.getLogger("zos.zdb")
 

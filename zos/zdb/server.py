@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
+from zos.runtime.quota import FairQuota, network_of
 from zos.zdb import commands, resp
 from zos.zdb.files import sync
 from zos.zdb.hooks import Hooks
-from zos.zdb.namespace import Namespace, Refused
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import Refused
 from zos.zdb.session import Gone, Session, Settings, World
 from zos.zdb.store import DEFAULT, Store
 
@@ -32,6 +34,8 @@ PAUSED = 1 << 20
 MOST_BUFFERED = 512 << 20
 """Bytes of requests that are not whole yet, over all connections."""
 BACKLOG = 1024
+IP_FREEBIND = 15
+"""ip(7); it holds for IPv6 too."""
 Held = list[tuple[int, bytes]]
 
 
@@ -43,6 +47,8 @@ class Server:
         self.failed = asyncio.Event()
         self.connections: set[Connection] = set()
         self.buffered = 0
+        self.quota: FairQuota[str] = FairQuota(MOST_CONNECTIONS, MOST_CONNECTIONS)
+        """Of connections, by the client's network."""
         self.waiting: dict[Connection, tuple[str, asyncio.TimerHandle]] = {}
         self.mirrors: set[Connection] = set()
         self.batch = 1
@@ -66,6 +72,27 @@ class Server:
         )
         self._listeners.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    async def listen_ahead(self, address: str, port: int) -> asyncio.Server:
+        """Accept connections on an IPv6 address, whether this machine has it yet or not."""
+        opened = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+            opened.bind((address, port))
+            server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self), sock=opened, backlog=BACKLOG
+            )
+        except BaseException:
+            opened.close()
+            raise
+        self._listeners.append(server)
+        return server
+
+    def stop_listening(self, server: asyncio.Server) -> None:
+        """Accept no more on an address."""
+        self._listeners.remove(server)
+        server.close()
 
     async def listen_unix(self, path: Path) -> None:
         """Accept connections on a unix socket."""
@@ -103,7 +130,13 @@ class Server:
             self.world.hooks.spawn(told())
             self.world.hooks.tell("jump-data", str(space.files.data.path(old)), str(space.files.data.path(new)))
 
-    def detach(self, space: Namespace, by: Session) -> None:
+    def release(self, name: bytes) -> None:
+        """Serve a namespace no longer; its files stay."""
+        space = self.world.store.spaces[name]
+        self.detach(space)
+        self.world.store.release(name)
+
+    def detach(self, space: Namespace) -> None:
         """End the use of a removed namespace."""
         for connection in self.connections:
             if connection.session.space is space:
@@ -214,6 +247,7 @@ class Connection(asyncio.Protocol):
         """Answers that wait for a batch, with its number."""
         self._is_paused = False
         self._ends = False
+        self._network = ""
         self._buffered = 0
         Connection._numbers += 1
         self.number = Connection._numbers
@@ -224,10 +258,13 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         server = self._server
-        if len(server.connections) >= MOST_CONNECTIONS:
+        remote = self._transport.get_extra_info("peername")
+        network = network_of(remote[0]) if isinstance(remote, tuple) else "unix"
+        if not server.quota.take(network):
             self._transport.write(resp.error("Too many clients"))
             self._transport.close()
             return
+        self._network = network
         server.connections.add(self)
         self._world.counters.clients += 1
         self._transport.set_write_buffer_limits(high=PAUSED)
@@ -240,7 +277,9 @@ class Connection(asyncio.Protocol):
                 opened.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        if self in self._server.connections:
+            self._server.connections.discard(self)
+            self._server.quota.release(self._network)
         self._server.mirrors.discard(self)
         self._server.stop_waiting(self)
         self._server.buffered -= self._buffered

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from zos.zdb.hooks import Hooks
-from zos.zdb.namespace import Namespace, Refused
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import Refused
 from zos.zdb.store import Store
 
 NAME = "0-db (zdb)"
@@ -26,6 +27,8 @@ class Settings:
     """Only the administrator writes to the default namespace."""
     sync: bool = True
     """Acknowledge a write when it is on the disk."""
+    is_shared: bool = False
+    """Its users do not know each other: a namespace is shown to who may read it, and to the administrator."""
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Counters:
 class Peers(Protocol):
     """The other connections, as commands need them."""
 
-    def detach(self, space: Namespace, by: Session) -> None:
+    def detach(self, space: Namespace) -> None:
         """End the use of a removed namespace by others."""
 
     def replace(self, old: Namespace, new: Namespace) -> None:
@@ -113,6 +116,11 @@ class Session:
         # SHA-1 is what the protocol says.
         wanted = hashlib.sha1(self.nonce.encode() + b":" + password, usedforsecurity=False).hexdigest()
         return hmac.compare_digest(given.lower(), wanted.encode())
+
+    def sees(self, space: Namespace, settings: Settings) -> bool:
+        """Whether this connection is told of a namespace that it did not select."""
+        is_open = space.settings.is_public or not space.settings.password
+        return not settings.is_shared or self.is_admin or is_open or space is self.space
 
     def need_admin(self) -> None:
         """Raise Refused for anybody but the administrator."""

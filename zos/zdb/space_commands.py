@@ -7,7 +7,8 @@ import os
 
 from zos.zdb import format as fmt
 from zos.zdb import resp
-from zos.zdb.namespace import Namespace, Refused
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import Refused
 from zos.zdb.session import Session, World
 from zos.zdb.store import DEFAULT
 
@@ -50,13 +51,14 @@ def nsdel(world: World, session: Session, words: list[bytes]) -> bytes:
     name = _name(words)
     if name != DEFAULT and session.active() is world.store.spaces.get(name):
         raise Refused("Cannot remove namespace you're currently using.")
-    world.peers.detach(world.store.remove(name), session)
+    world.peers.detach(world.store.remove(name))
     world.hooks.tell("namespace-deleted", name)
     return resp.OK
 
 
 def nslist(world: World, session: Session, words: list[bytes]) -> bytes:
-    return resp.array([resp.bulk(name) for name in world.store.spaces])
+    spaces = world.store.spaces.items()
+    return resp.array([resp.bulk(name) for name, space in spaces if session.sees(space, world.settings)])
 
 
 def nsjump(world: World, session: Session, words: list[bytes]) -> bytes:
@@ -107,6 +109,8 @@ def _set_mode(world: World, space: Namespace, value: bytes) -> None:
 
 def nsinfo(world: World, session: Session, words: list[bytes]) -> bytes:
     space = world.store.get(_name(words))
+    if not session.sees(space, world.settings):
+        raise Refused("Permission denied")
     settings, statistics = space.settings, space.statistics
     lines = [
         "# namespace",

@@ -10,7 +10,8 @@ from pathlib import Path
 from zos.errors import Status, ZosError
 from zos.zdb import format as fmt
 from zos.zdb.command import DATA_SIZE
-from zos.zdb.namespace import RECORD, Namespace, Refused
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import RECORD, Refused
 from zos.zdb.recovery import open_namespace
 
 log = logging.getLogger("zos.zdb")
@@ -26,6 +27,38 @@ class InUse(ZosError):
     status = Status.FAILED_PRECONDITION
     text = "{folder} is in use by another process"
     hint = "stop it, or choose another folder"
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor that keeps other processes out of a folder."""
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InUse(folder=folder) from None
+    return handle
+
+
+def open_apart(name: bytes, folder: Path, *, is_sequential: bool, data_size: int = DATA_SIZE) -> Namespace:
+    """A namespace in a folder of its own, which any 0-db can serve by itself: it has `index` and `data` in it.
+
+    Blocking, in any thread. The folder must be there; raises InUse, BadFile and OSError.
+    """
+    roots = folder / "index", folder / "data"
+    locks: list[int] = []
+    try:
+        for root in roots:
+            root.mkdir(exist_ok=True)
+            locks.append(_lock(root))
+        index, data = (root / os.fsdecode(name) for root in roots)
+        space = open_namespace(name, index, data, is_sequential=is_sequential, data_size=data_size)
+    except BaseException:
+        while locks:
+            os.close(locks.pop())
+        raise
+    space.locks = locks
+    return space
 
 
 class Store:
@@ -45,19 +78,11 @@ class Store:
         """Lock the folders and open what is there; raises InUse and BadFile."""
         for folder in (self.index, self.data):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock(folder)
+            self._locks.append(_lock(folder))
         self._open(DEFAULT)
         for name in sorted(os.listdir(os.fsencode(self.index))):
             if name != DEFAULT and (self.index / os.fsdecode(name) / RECORD).is_file():
                 self._open(name)
-
-    def _lock(self, folder: Path) -> None:
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._locks.append(handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InUse(folder=folder) from None
 
     def _open(self, name: bytes) -> Namespace:
         folder = os.fsdecode(name)
@@ -70,6 +95,14 @@ class Store:
         )
         self.spaces[name] = space
         return space
+
+    def adopt(self, space: Namespace) -> None:
+        """Serve a namespace that `open_apart` opened."""
+        self.spaces[space.settings.name] = space
+
+    def release(self, name: bytes) -> None:
+        """Close a namespace, and serve it no longer; its files stay."""
+        self.spaces.pop(name).close()
 
     def get(self, name: bytes) -> Namespace:
         """A namespace; raises Refused."""

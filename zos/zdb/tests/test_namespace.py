@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zos.zdb import format as fmt
-from zos.zdb.namespace import Namespace, Refused
+from zos.zdb.namespace import Namespace
+from zos.zdb.parts import Refused
 from zos.zdb.recovery import open_namespace
 from zos.zdb.store import InUse, Store
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.zdb import resp
+from zos.zdb import resp, server
 from zos.zdb.tests.replay import Client, running
 
 
@@ -89,3 +89,17 @@ async def test_a_client_that_never_reads_is_held_up_alone(tmp_path: Path) -> Non
             assert await good.command(b"PING") == b"+PONG\r\n"
         await deaf.close()
         await good.close()
+
+
+async def test_a_stranger_who_takes_every_connection_leaves_half_of_them_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 16)
+    async with running(tmp_path, "--socket " + str(tmp_path / "s")) as port:
+        greedy = [await Client.to(port) for _ in range(12)]
+        answers = [await client.command(b"PING") for client in greedy]
+        assert answers == [b"+PONG\r\n"] * 8 + [b"-Too many clients\r\n"] * 4
+        other = Client(*await asyncio.open_unix_connection(str(tmp_path / "s")))
+        assert await other.command(b"PING") == b"+PONG\r\n"
+        for client in (*greedy, other):
+            await client.close()
