@@ -13,20 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zos.bus import Bus, Unreachable
-from zos.core0.units import UNITS
 from zos.model.units import GiB
 from zos.storaged.api import StoragedClient
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# As core-0's zygote does: the daemon runs with what its unit may keep, and nothing else.
-_START = """
-import runpy, sys
-from zos.runtime import privileges
-privileges.keep_only(sys.argv[1].split(","))
-sys.argv = ["zos-storaged"]
-runpy.run_module("zos.storaged", run_name="__main__", alter_sys=True)
-"""
+UNIT = Path(__file__).with_name("unit.py")
 
 
 def sh(*argv: str | Path) -> str:
@@ -70,10 +62,9 @@ class Node:
             f'[node]\nrun_dir = "{self.folder}/run"\nstate_dir = "{self.folder}/state"\n[storaged]\ndisks = {entries}\n'
             f'mounts = "{self.folder}/mnt"\ncache = "{self.folder}/cache"\n{self.config}\n'
         )
-        (unit,) = [unit for unit in UNITS if unit.name == "storaged"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, ",".join(unit.capabilities)],
+                [sys.executable, UNIT, "storaged", self.folder / "run", self.folder / "state"],
                 env={**os.environ, "ZOS_CONFIG": str(self.folder / "zos.toml")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -14,7 +14,6 @@ from pathlib import Path
 from netns import Node, node, until
 
 from zos.bus import Unreachable
-from zos.core0.units import UNITS
 from zos.flist.tests.archives import Archive
 from zos.flistd.api import FlistdClient, Mount, MountId, MountInfo
 from zos.hub import Built, build
@@ -23,14 +22,7 @@ HUB = "http://127.0.0.1:8080"
 STORE = "zdb://127.0.0.1:9900"
 A, B = MountId("26-7-a"), MountId("26-7-b")
 
-# As core-0's zygote does: the daemon runs with what its unit may keep, and nothing else.
-START = """
-import runpy, sys
-from zos.runtime import privileges
-privileges.keep_only(sys.argv[1].split(","))
-sys.argv = ["zos-flistd"]
-runpy.run_module("zos.flistd", run_name="__main__", alter_sys=True)
-"""
+UNIT = Path(__file__).with_name("unit.py")
 
 
 @dataclass
@@ -102,11 +94,8 @@ class FlNode:
             f'[node]\nrun_dir = "{self.node.run_dir}"\nstate_dir = "{self.folder}/state"\nhub = "{HUB}"\n'
             f'[flistd]\nmounts = "{self.folder}/mnt"\ncache = "{self.folder}/cache"\nevery = 5.0\n{self.config}\n'
         )
-        (unit,) = [unit for unit in UNITS if unit.name == "flistd"]
-        powers = ",".join(unit.capabilities)
-        self.daemon = self.node.start(
-            "env", f"ZOS_CONFIG={file}", sys.executable, "-c", START, powers, log="flistd.log"
-        )
+        words = (str(UNIT), "flistd", str(self.node.run_dir), f"{self.folder}/state")
+        self.daemon = self.node.start("env", f"ZOS_CONFIG={file}", sys.executable, *words, log="flistd.log")
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(Unreachable):

@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from netns import Node, join, node, until
 
 from zos.bus import Unreachable
-from zos.core0.units import UNITS
 from zos.model import names
 from zos.networkd.api import Backend, KernelRefused, NetId, Network, NetworkdClient, Peer, Place, PortTaken, Tap, TapId
 from zos.networkd.api.check import public_key
@@ -406,12 +405,8 @@ async def test_a_tunnel_that_hangs_is_ended_all_the_same():
 async def test_the_powers_that_its_unit_keeps_are_enough(plain_pair: tuple[Node, Node]):
     a, b = plain_pair
     a.sh("ip addr add 192.0.2.1/24 dev eth0")
-    (unit,) = (unit for unit in UNITS if unit.name == "networkd")
-    program = (
-        "import runpy; from zos.runtime.privileges import keep_only;"
-        f"keep_only({unit.capabilities!r}); runpy.run_module('zos.networkd', run_name='__main__')"
-    )
-    a.networkd(program=("-c", program))
+    unit = Path(__file__).with_name("unit.py")
+    a.networkd(program=(str(unit), "networkd", str(a.run_dir), f"{a.folder}/state"))
     async with a.bus() as bus:
         side = Side(a, "192.0.2.1", NetworkdClient(bus))
         await side.ready()

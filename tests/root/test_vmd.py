@@ -22,7 +22,6 @@ from netns import until
 from vmnode import VmNode, tree, vm_node
 
 from zos.bus import Unreachable
-from zos.core0.units import UNITS
 from zos.images import guest
 from zos.model.units import GiB, MiB
 from zos.runtime import cpio
@@ -311,16 +310,13 @@ async def test_what_cannot_start_says_why_and_is_tried_again(here: VmNode):
 
 
 async def test_the_capabilities_of_its_unit_are_enough(here: VmNode):
-    (unit,) = (unit for unit in UNITS if unit.name == "vmd")
-    program = (
-        "import runpy; from zos.runtime.privileges import keep_only;"
-        f"keep_only({unit.capabilities!r}); runpy.run_module('zos.vmd', run_name='__main__')"
-    )
+    unit = Path(__file__).with_name("unit.py")
+    words = (str(unit), "vmd", str(here.node.run_dir), f"{here.folder}/state")
     disk = here.folder / "disk"
     disk.touch()
     os.truncate(disk, MiB(64))
     machine = container(here, disks=(MachineDisk(disk, "/data"),))
-    here.vmd(program=("-c", program))
+    here.vmd(program=words)
     async with client_of(here) as client:
         await client.ensure_machine(machine)
         await says(client, "ready")

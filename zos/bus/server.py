@@ -22,7 +22,8 @@ log = logging.getLogger("zos.bus")
 
 Add = Callable[[Any, grpc.aio.Server], None]
 STOP_GRACE = 1.0
-MODE = 0o600
+MODE = 0o660
+"""Whoever is in the group of a daemon's socket may call it (`zos/core0/units.py`)."""
 
 
 class Errors(grpc.aio.ServerInterceptor):
@@ -88,7 +89,7 @@ class Health:
 async def listening(
     path: Path, services: list[tuple[Any, Add]], health: Health, name_caller: NameCaller | None = None
 ) -> AsyncIterator[None]:
-    """Serve the services on a unix socket (mode 0600) until the block ends.
+    """Serve the services on a unix socket (mode 0660) until the block ends.
 
     With `name_caller`, the services learn who calls by `front.caller_of`. A socket file left by a killed predecessor
     is replaced: whoever starts a daemon twice is core-0, which does not.

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from zos.bus.front import caller_of
 from zos.core0 import identity
@@ -16,6 +17,7 @@ from zos.core0.host import Processes
 from zos.core0.plan import ObservedProcess, next_try, plan, waiting_for
 from zos.core0.service import Core0Service
 from zos.core0.units import UNITS, Unit, chosen
+from zos.runtime import folders, users
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
 
@@ -41,9 +43,8 @@ class Core0(Daemon):
         key = identity.open_key(rt.state_dir / KEY_FILE)
         self._rt = rt
         # All of them, before any starts: a folder that is made later could not be hidden from who is there already.
-        for unit in UNITS:
-            for folder in (rt.node.state_dir, rt.run_dir):
-                (folder / unit.name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.geteuid() == 0:
+            hand_over_folders(rt.node.state_dir, rt.run_dir)
         self._units = chosen(rt.config.units)
         self._began = rt.clock.monotonic()
         self._wake = Wake()
@@ -102,4 +103,17 @@ class Core0(Daemon):
             state = UnitState.WAITING
             detail = f"waits for {', '.join(waiting_for(unit, self._units, processes.observed)) or 'its turn'}"
         since = processes.changed.get(name, 0.0)
-        return UnitInfo(name, state, seen.pid, processes.restarts.get(name, 0), since, planned, detail)
+        user = unit.id if os.geteuid() == 0 else os.geteuid()
+        return UnitInfo(name, state, seen.pid, processes.restarts.get(name, 0), since, planned, detail, user)
+
+
+def hand_over_folders(state_dir: Path, run_dir: Path) -> None:
+    """Make the daemons' folders theirs; takes root."""
+    for folder in (state_dir, run_dir):
+        folders.shared(folder)
+    for unit in UNITS:
+        passage = 0o001 if unit.guests_pass else 0
+        folders.hand_over(state_dir / unit.name, unit.id, unit.id, folders.PRIVATE | passage)
+        # Its callers pass, and its socket becomes its group's whoever makes it.
+        folders.hand_over(run_dir / unit.name, unit.id, unit.id, 0o2710 | passage)
+    folders.hand_over(run_dir / "core0", 0, users.CORE0, 0o2710)

@@ -21,7 +21,7 @@ from zos.bus.client import Bus
 from zos.bus.front import Credentials
 from zos.core0.plan import ObservedProcess, failures_after
 from zos.core0.steps import Kill, Start, Step
-from zos.core0.units import Unit
+from zos.core0.units import UNITS, Unit
 from zos.core0.zygote import LIMIT, order
 from zos.errors import Status, ZosError
 from zos.runtime.clock import Clock
@@ -107,7 +107,9 @@ class Processes:
 
     def name_of(self, caller: Credentials) -> str:
         """The unit whose process a caller is; empty for whoever is none of them."""
-        return self._names.get(caller.pid, "")
+        name = self._names.get(caller.pid, "")
+        user = next((unit.id for unit in UNITS if unit.name == name), None)
+        return name if os.geteuid() != 0 or caller.uid == user else ""
 
     def pause_before_probe(self, name: str) -> float:
         """Seconds until the next health question: short while a unit starts."""

@@ -1,4 +1,4 @@
-"""The daemons that core-0 supervises: their order, and what each may keep of root's powers. Pure.
+"""The daemons that core-0 supervises: their order, their users, and what each may keep of root's powers. Pure.
 
 A stage is what `after` says: a unit waits until those are ready, but not for ever (a broken sibling must not keep
 the rest of the node down; every daemon copes with an absent one).
@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zos.core0.api.types import KeyUse, Purpose
+from zos.runtime import users
 
-_FILES = ("chown", "dac_override", "fowner", "fsetid", "kill")
+_FILES = ("chown", "dac_override", "fowner", "fsetid")
 _NETWORK = ("net_admin", "net_raw", "net_bind_service")
 
 
@@ -19,6 +20,8 @@ class Unit:
     """One daemon, started as `python -m zos.<name>`."""
 
     name: str
+    id: int = 0
+    """Its user and its group (`runtime/users.py`)."""
     after: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     """What it keeps (capabilities(7) in lower case without `cap_`)."""
@@ -26,6 +29,8 @@ class Unit:
     """The daemons whose API it uses."""
     key_uses: tuple[Purpose | KeyUse, ...] = ()
     """What core-0 does for it with the node's key; nothing else for this daemon, and nothing of it for another."""
+    guests_pass: bool = False
+    """Whether guests' processes, each with a user of its own, come through its folders (to files of their own)."""
 
     @property
     def walled(self) -> bool:
@@ -36,6 +41,7 @@ class Unit:
 UNITS = (
     Unit(
         "storaged",
+        users.STORAGED,
         (),
         (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap"),
         calls=("chain",),
@@ -43,41 +49,57 @@ UNITS = (
     # The last three let it start yggdrasil as a user that can do nothing else.
     Unit(
         "networkd",
+        users.NETWORKD,
         (),
-        (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "setgid", "setuid", "setpcap"),
+        (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "kill", "setgid", "setuid", "setpcap"),
         calls=("core0", "mycelium"),
         key_uses=(KeyUse.PLANETARY,),
     ),
     # It enters the networks' namespaces for their devices.
     Unit(
         "mycelium",
+        users.MYCELIUM,
         ("networkd",),
         ("sys_admin", "net_admin", "dac_override"),
         calls=("core0",),
         key_uses=(KeyUse.MYCELIUM,),
     ),
-    Unit("chain", calls=("core0",), key_uses=(Purpose.CHAIN,)),
+    Unit("chain", users.CHAIN, calls=("core0",), key_uses=(Purpose.CHAIN,)),
     # The last three let it parse untrusted files as a user that can do nothing else.
-    Unit("flistd", ("storaged",), (*_FILES, "sys_admin", "mknod", "setfcap", "setgid", "setuid", "sys_chroot")),
-    Unit("vmd", ("storaged", "networkd"), ("dac_override",)),
+    Unit(
+        "flistd",
+        users.FLISTD,
+        ("storaged",),
+        (*_FILES, "sys_admin", "mknod", "setfcap", "kill", "setgid", "setuid", "sys_chroot"),
+    ),
+    Unit("vmd", users.VMD, ("storaged", "networkd"), ("dac_override",), guests_pass=True),
     Unit(
         "provisiond",
+        users.PROVISIOND,
         ("storaged", "networkd", "mycelium", "flistd", "vmd"),
         calls=("storaged", "networkd", "mycelium", "flistd", "vmd", "chain", "rmb"),
     ),
     Unit(
         "capacityd",
+        users.CAPACITYD,
         ("storaged", "chain"),
         ("dac_read_search",),
         calls=("storaged", "networkd", "chain", "provisiond"),
     ),
     Unit(
         "rmb",
+        users.RMB,
         ("chain", "provisiond"),
         calls=("core0", "chain", "storaged", "networkd", "mycelium", "vmd", "provisiond", "capacityd"),
         key_uses=(Purpose.RMB, Purpose.AGREE),
     ),
 )
+
+
+def groups_of(unit: Unit) -> tuple[int, ...]:
+    """The groups that let a unit connect to those that it calls."""
+    ids = {other.name: other.id for other in UNITS} | {"core0": users.CORE0}
+    return tuple(ids[name] for name in unit.calls)
 
 
 def may_use_key(caller: str, use: Purpose | KeyUse) -> bool:

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zos.core0.units import UNITS, Unit
-from zos.runtime import privileges, walls
+from zos.core0.units import UNITS, Unit, groups_of
+from zos.runtime import linux, privileges, walls
 
 # By name: core-0 knows no sibling. All of them, because a page that one process wrote while it imported is its own:
 # what each daemon imported for itself took half of the memory of an idle node.
@@ -111,13 +111,14 @@ def _become(request: dict[str, Any], parent: int) -> None:
     status = 1
     try:
         os.setsid()
-        privileges.die_with_parent(signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it ended before the kernel knew of the call above
         for variable in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             os.environ.pop(variable, None)
         if os.geteuid() == 0:
             confine(request)
+        # Now, since the kernel forgets it when a process becomes somebody else.
+        privileges.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # it ended before the kernel knew of the call above
         sys.argv = [f"zos-{name}"]
         runpy.run_module(f"zos.{name}", run_name="__main__", alter_sys=True)
         status = 0
@@ -133,22 +134,35 @@ def _become(request: dict[str, Any], parent: int) -> None:
 
 def order(unit: Unit, run_dir: Path, state_dir: Path) -> dict[str, Any]:
     """What the zygote is sent to start a unit."""
-    walled = {"run_dir": str(run_dir), "state_dir": str(state_dir), "calls": list(unit.calls)}
     return {
         "name": unit.name,
-        "capabilities": list(unit.capabilities),
-        "walls": walled if unit.walled else None,
+        "user": unit.id,
+        "groups": groups_of(unit),
+        "capabilities": unit.capabilities,
+        "walled": unit.walled,
+        "calls": unit.calls,
+        "run_dir": str(run_dir),
+        "state_dir": str(state_dir),
     }
 
 
 def confine(request: dict[str, Any]) -> None:
     """Leave this process, which is root's, what the ordered unit may have."""
-    name, behind = request["name"], request["walls"]
-    if behind:
+    name, run_dir, state_dir = request["name"], Path(request["run_dir"]), Path(request["state_dir"])
+    code = walls.program()
+    if request["walled"]:
         try:
-            walls.build(name, Path(behind["run_dir"]), Path(behind["state_dir"]), behind["calls"])
+            walls.build(name, run_dir, state_dir, request["calls"], reach=code)
         except OSError as err:
             sys.stderr.write(f"zos-{name}: the kernel refuses it a view of files of its own: {err}\n")
-    privileges.keep_only(str(capability) for capability in request["capabilities"])
-    if behind:
+    os.environ["HOME"] = str(state_dir / name)
+    privileges.become(request["user"], request["groups"], request["capabilities"])
+    for folder in code:
+        if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+            sys.stderr.write(
+                f"zos-{name}: its user {request['user']} cannot read {folder}; open it: chmod -R o+rX {folder}\n"
+            )
+    if request["walled"]:
         walls.close_up()
+    else:
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)

@@ -15,7 +15,8 @@ MS_BIND, MS_REC, MS_SLAVE, MS_SHARED = 0x1000, 0x4000, 1 << 19, 1 << 20
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x08000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 24, 38, 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 
 _SYS_OPENAT2 = 437
 """The same on every architecture, as for all calls from 424 on."""
@@ -123,13 +124,14 @@ def punch_hole(descriptor: int, start: int, end: int) -> None:
 # Processes
 
 
-def prctl(option: int, argument: int) -> None:
-    """prctl(2) with one argument."""
-    _check(_LIBC.prctl(option, argument, 0, 0, 0), f"prctl({option}, {argument})")
+def prctl(option: int, argument: int, second: int = 0) -> None:
+    """prctl(2) with one or two arguments."""
+    _check(_LIBC.prctl(option, argument, second, 0, 0), f"prctl({option}, {argument})")
 
 
-def capset(mask: int) -> None:
-    """Set this thread's effective and permitted capabilities (bits by number); the inheritable ones become none."""
+def capset(mask: int, inheritable: int = 0) -> None:
+    """Set this thread's effective and permitted capabilities (bits by number), and the inheritable ones."""
     low, high = mask & 0xFFFFFFFF, mask >> 32
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
-    _check(_LIBC.capset(header, struct.pack("<6I", low, low, 0, high, high, 0)), "capset")
+    words = (low, low, inheritable & 0xFFFFFFFF, high, high, inheritable >> 32)
+    _check(_LIBC.capset(header, struct.pack("<6I", *words)), "capset")

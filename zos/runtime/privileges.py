@@ -1,8 +1,9 @@
-"""Giving up what a daemon does not need: capabilities leave its bounding, permitted and effective sets for good."""
+"""Giving up what a daemon does not need: uid 0, and capabilities, which leave all its sets for good."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from zos.runtime import linux
@@ -40,15 +41,38 @@ def last_capability() -> int:
     return int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
-def keep_only(names: Iterable[str]) -> None:
-    """Drop every capability but these from all sets of this process; cannot be undone."""
+def become(user: int, groups: Collection[int], names: Iterable[str]) -> None:
+    """Turn this process, which is root's, into the user's (and his group's), with these capabilities alone, for good.
+
+    Programs that it starts have them too. The kernel forgets who wanted a signal of the parent's end.
+    """
     keep = {CAPABILITIES[name] for name in names}
+    mask = sum(1 << number for number in keep)
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
     for number in range(last_capability() + 1):
         if number not in keep:
             linux.prctl(linux.PR_CAPBSET_DROP, number)
-    # Nothing is inheritable: programs that a daemon runs get what the bounding set leaves a root user.
-    linux.capset(sum(1 << number for number in keep))
+    linux.prctl(linux.PR_SET_KEEPCAPS, 1)
+    os.setgroups(sorted(groups))
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    linux.prctl(linux.PR_SET_KEEPCAPS, 0)
+    linux.capset(mask, mask)
+    for number in keep:
+        linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_RAISE, number)
+
+
+def holds(*names: str) -> bool:
+    """Whether this process has these capabilities in effect."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:")]
+    mask = int(line.split()[1], 16)
+    return all(mask >> CAPABILITIES[name] & 1 for name in names)
+
+
+def drop_all() -> None:
+    """Keep no capability. Who was never root does not lose them by becoming somebody else."""
+    linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
+    linux.capset(0)
 
 
 def die_with_parent(signal: int) -> None:

@@ -139,7 +139,9 @@ async def spawn(
     by a middle process that exits at once, so that no restart, signal or wait of ours reaches it.
     """
     words = [str(word) for word in argv]
-    if shutil.which(words[0]) is None:
+    # With the capabilities that are in effect: who has some without being root passes where plain access(2) does not.
+    is_here = os.access(words[0], os.X_OK, effective_ids=True) if "/" in words[0] else shutil.which(words[0])
+    if not is_here:
         raise ProgramMissing(program=words[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

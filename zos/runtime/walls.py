@@ -1,13 +1,15 @@
 """Walls around a program that does not administer the machine: its own view of the files, and fewer system calls.
 
-They hold although it is uid 0, if it has no capability to undo them: the node's key and the siblings' folders are not
-there, the system is read-only, only sockets of daemons that it calls can be reached, and nobody without capabilities
-can look into it. They are put up before the capabilities go.
+Beside its user, whom the siblings' files do not belong to: the node's key and the siblings' folders are not there, the
+system is read-only, only sockets of daemons that it calls can be reached, and nobody without capabilities can look
+into it. They are put up before uid 0 and the capabilities go.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -27,15 +29,30 @@ FORBIDDEN = (
 )
 
 
-def build(name: str, run_dir: Path, state_dir: Path, calls: Collection[str], writable: Collection[Path] = ()) -> None:
+def program() -> tuple[Path, ...]:
+    """The folders of the interpreter and of the code of this process, none of them inside of another."""
+    found = {Path(one).resolve() for one in (sys.prefix, sys.base_prefix, Path(__file__).parents[2])}
+    return tuple(sorted(one for one in found if not any(one != other and one.is_relative_to(other) for other in found)))
+
+
+def build(
+    name: str,
+    run_dir: Path,
+    state_dir: Path,
+    calls: Collection[str],
+    writable: Collection[Path] = (),
+    reach: Collection[Path] = (),
+) -> None:
     """Show this process the folders of the daemon `name` and no sibling's, for good; takes CAP_SYS_ADMIN.
 
     Of `run_dir` it also sees, read-only, the folders of those that it `calls`. The root's file system and `SYSTEM` are
-    read-only but for the folders in `writable`.
+    read-only but for the folders in `writable`. Any user can get to the folders of `reach`, wherever they are.
     """
     linux.unshare(linux.CLONE_NEWNS)
     # What storaged and flistd mount later still comes in; nothing goes out.
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+    for folder in reach:
+        _open_way(folder)
     for folder in writable:
         linux.mount(folder, folder, flags=linux.MS_BIND | linux.MS_REC)
     _leave_only(state_dir, {name})
@@ -53,6 +70,29 @@ def close_up() -> None:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if seccomp.available():
         seccomp.forbid(FORBIDDEN)
+
+
+def _open_way(folder: Path) -> None:
+    """Cover what shuts others out of a folder, as root's home does, by an empty one that has the folder alone."""
+    for part in (*reversed(folder.parents), folder):
+        if not part.stat().st_mode & stat.S_IXOTH:
+            inside = sorted(part.iterdir()) if part == folder else [folder]
+            _cover(part, [path for path in inside if not path.is_symlink()])
+
+
+def _cover(folder: Path, kept: Collection[Path]) -> None:
+    handles = {path: os.open(path, os.O_PATH) for path in kept}
+    linux.mount("none", folder, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=755")
+    for path, handle in handles.items():
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        for made in (*reversed(path.parents), path):
+            if made.is_relative_to(folder) and not made.exists():
+                made.mkdir() if is_folder or made != path else made.touch()
+                made.chmod(0o755)
+        linux.mount(f"/proc/self/fd/{handle}", path, flags=linux.MS_BIND | linux.MS_REC)
+        os.close(handle)
+        _read_only(path)
+    _read_only(folder)
 
 
 def _leave_only(folder: Path, names: Collection[str]) -> None:

@@ -10,12 +10,16 @@ of the daemons or their sockets, and what belongs to the system is read-only.
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import os
+import pwd
 import sys
+import tempfile
 from pathlib import Path
 
 from zos.runtime import config as configuration
-from zos.runtime import walls
+from zos.runtime import linux, users, walls
 from zos.runtime.config import NodeConfig, Sources
 from zos.runtime.files import write_atomic
 
@@ -45,6 +49,12 @@ LIBVIRTD = """\
 # Written by zos.vmd.libvirtd at each start.
 # vmd uses one connection for all machines, and a call that hangs in one of them must not use up the turns of the
 # others (the default is five).
+# Only vmd, which has a user of its own, and root may call.
+unix_sock_group = "+{user}"
+unix_sock_rw_perms = "0770"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+unix_sock_ro_perms = "0770"
 max_workers = 64
 max_client_requests = 64
 # A node that is a set of namespaces lacks D-Bus, udev's data and cgroups; libvirt's complaints of that are no errors.
@@ -57,7 +67,7 @@ def configure(etc: Path = ETC) -> None:
     """Write the configuration; networks of libvirt's own are not started (networkd makes the node's)."""
     etc.mkdir(parents=True, exist_ok=True)
     write_atomic(etc / "qemu.conf", QEMU.encode())
-    write_atomic(etc / "libvirtd.conf", LIBVIRTD.encode(), mode=0o644)
+    write_atomic(etc / "libvirtd.conf", LIBVIRTD.format(user=users.VMD).encode(), mode=0o644)
     for link in (etc / "qemu" / "networks" / "autostart").glob("*.xml"):
         link.unlink()
 
@@ -72,8 +82,25 @@ def wall_off(node: NodeConfig) -> None:
         for folder in (node.run_dir / "vmd", node.state_dir / "vmd"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         walls.build("vmd", node.run_dir, node.state_dir, (), [Path(one) for one in WRITES if Path(one).is_dir()])
+        name_user(users.VMD, "zos-vmd")
     except OSError as err:
         sys.stderr.write(f"libvirtd: the kernel refuses it a view of files of its own: {err}\n")
+
+
+def name_user(id: int, name: str) -> None:
+    """Give a user without a name one, in this view of files alone: libvirtd refuses callers that have none."""
+    with contextlib.suppress(KeyError):
+        pwd.getpwuid(id), grp.getgrgid(id)
+        return
+    lines = {"passwd": f"{name}:x:{id}:{id}::/nonexistent:/usr/sbin/nologin\n", "group": f"{name}:x:{id}:\n"}
+    for file, line in lines.items():
+        known = Path("/etc", file)
+        with tempfile.NamedTemporaryFile(dir="/run", prefix=f"{file}.") as more:
+            more.write(known.read_bytes() + line.encode())
+            more.flush()
+            os.fchmod(more.fileno(), 0o644)
+            # The mount keeps the file, which loses its name.
+            linux.mount(more.name, known.resolve(), flags=linux.MS_BIND)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import pwd
 import time
 from collections.abc import Awaitable, Callable
 
@@ -62,11 +63,26 @@ async def _units(arguments: argparse.Namespace, ctx: Context) -> None:
     async with await _bus(ctx, arguments.node) as bus:
         found = await Core0Client(bus).units()
     rows = [
-        [unit.name, unit.state, unit.pid or None, unit.restarts, since(time.time() - unit.since), unit.detail]
+        [
+            unit.name,
+            unit.state,
+            _name_of(unit.user),
+            unit.pid or None,
+            unit.restarts,
+            since(time.time() - unit.since),
+            unit.detail,
+        ]
         for unit in found
     ]
-    text = table(["unit", "state", "pid", "restarts", "since", "detail"], rows)
+    text = table(["unit", "state", "user", "pid", "restarts", "since", "detail"], rows)
     ctx.out.result([dataclasses.asdict(unit) for unit in found], text)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 async def _pools(arguments: argparse.Namespace, ctx: Context) -> None:

@@ -70,7 +70,7 @@ class Units(_message.Message):
     def __init__(self, units: _Optional[_Iterable[_Union[UnitInfo, _Mapping]]] = ...) -> None: ...
 
 class UnitInfo(_message.Message):
-    __slots__ = ("name", "state", "pid", "restarts", "since", "next_try", "detail")
+    __slots__ = ("name", "state", "pid", "restarts", "since", "next_try", "detail", "user")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class UnitInfo(_message.Message):
     SINCE_FIELD_NUMBER: _ClassVar[int]
     NEXT_TRY_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: str
     pid: int
@@ -85,4 +86,5 @@ class UnitInfo(_message.Message):
     since: float
     next_try: float
     detail: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., since: _Optional[float] = ..., next_try: _Optional[float] = ..., detail: _Optional[str] = ...) -> None: ...
+    user: int
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., since: _Optional[float] = ..., next_try: _Optional[float] = ..., detail: _Optional[str] = ..., user: _Optional[int] = ...) -> None: ...

@@ -67,3 +67,5 @@ class UnitInfo:
     next_try: float
     """Unix seconds, 0 when none is planned."""
     detail: str
+    user: int = 0
+    """The id of the system's user that it is."""

@@ -32,7 +32,7 @@ from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
-from zos.runtime import linux, proc
+from zos.runtime import folders, linux, proc
 from zos.runtime.files import write_atomic
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class Library:
         async with self._working[url]:
             found = self.known(hash)
             if found is None:
+                await asyncio.to_thread(self._claim)
                 is_here = bool(hash) and (self.folder(hash) / ORIGINAL).exists()
                 try:
                     flist = hash if is_here else await self._fetch(url, hash, tenant)
@@ -144,6 +145,11 @@ class Library:
                     raise NoRoom(url=url, problem=err.strerror) from None
             self._used[found.flist] = time.time()
             return found
+
+    def _claim(self) -> None:
+        """Own the cache, which storaged makes: who prepares a flist may do no more than its user."""
+        if self.cache.is_dir() and self.cache.stat().st_uid != os.geteuid():
+            folders.hand_over(self.cache, os.geteuid(), os.getegid(), folders.PRIVATE)
 
     async def _fetch(self, url: str, expected: str, tenant: str) -> str:
         """Bring the flist here; returns its hash. With the hub gone, what the URL gave last must do."""

@@ -156,6 +156,8 @@ class Files:
         btrfs.create_subvolume(fresh)
         # Other users inside a guest must pass; on the node the folder above keeps them out.
         fresh.chmod(0o755)
+        # It is a guest's folder, and in guests root is root.
+        os.chown(fresh, 0, 0)
         btrfs.set_limit(fresh, size)
         fresh.rename(path)
 
