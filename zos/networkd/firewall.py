@@ -93,8 +93,13 @@ def bridge_table(card: str = "") -> str:
     """The table of the bridge family.
 
     Only ports of the node's own bridges exchange frames with the node: the uplink's card, and taps that are on a bridge
-    of the node.
+    of the node (the set `near`).
     """
+    # `taps` leads from a tap to the chain that is its guard; a tap that is not in it sends nothing. Every guard jumps
+    # to `sound` first: what no guest may send from whatever address. That is other protocols and tags, the queries and
+    # advertisements of a router or querier, the answers of a DHCP server, and IPv6 extension headers that hide what
+    # follows (routing 43, options 60, 135 and above). Reports of multicast listeners must have one (hop-by-hop, 0), so
+    # it goes to `multicast`, which lets them alone pass.
     own = f'    {{0}}ifname "{card}" accept\n' if card else ""
     return nft.table(
         f"""\
@@ -142,10 +147,20 @@ def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Ope
     `prefixes` are the networks that the node is in. Tenants reach none of them, and no private one. While the node has
     no address of a family, tenants reach nothing by it: what is near is not known yet.
     """
-    lines = [place.root_rules() for place in places.on_node()]
-    inputs = overlay.input_rules() + "".join(one for one, _ in lines)
-    forwards = "".join(one for _, one in lines)
+    rules = [place.root_rules() for place in places.on_node()]
+    inputs = overlay.input_rules() + "".join(one for one, _ in rules)
+    forwards = "".join(one for _, one in rules)
     outside = ", ".join(f'"{name}"' for name in (UPLINK_BRIDGE, card) if name)
+    return nft.table(
+        _destinations(prefixes, openings.open)
+        + _SOURCES
+        + _to_the_node(inputs, "".join(map(_accept, openings.accept)), outside)
+        + _through_the_node(forwards)
+    )
+
+
+def _destinations(prefixes: Iterable[str], openings: Iterable[str]) -> str:
+    """Sets: tenants' WireGuard ports, and what tenants reach (open) and do not reach (closed) through the node."""
     near = {ip_network(prefix, strict=False) for prefix in prefixes}
     four = {*_CLOSED4, *(str(net) for net in near if isinstance(net, IPv4Network))}
     six = {*_CLOSED6, *(str(net) for net in near if isinstance(net, IPv6Network))}
@@ -153,29 +168,41 @@ def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Ope
         four = {"0.0.0.0/0"}
     if not any(isinstance(net, IPv6Network) and net.subnet_of(IPv6Network("2000::/3")) for net in near):
         six = {"::/0"}
-    opened = [ip_network(text, strict=False) for text in openings.open]
-    return nft.table(f"""\
+    opened = [ip_network(text, strict=False) for text in openings]
+    return f"""\
   set {WIREGUARD} {{
     type inet_service
   }}
 {_set("open4", "ipv4_addr", (str(net) for net in opened if net.version == 4))}\
 {_set("open6", "ipv6_addr", (str(net) for net in opened if net.version == 6))}\
 {_set("closed4", "ipv4_addr", four)}\
-{_set("closed6", "ipv6_addr", six)}\
-  chain prerouting {{
+{_set("closed6", "ipv6_addr", six)}"""
+
+
+# Packets of tenants enter by `x-*`, the pair of each network resource, and by no other link of theirs. `fib` drops a
+# source to which no route leads back; neighbour discovery speaks from the unspecified and link-local addresses.
+_SOURCES = """\
+  chain prerouting {
     type filter hook prerouting priority raw; policy accept;
-    iifname {{ "b-*", "m-*", "t-*", "v-*", "w-*", "y-*" }} counter drop
+    iifname { "b-*", "m-*", "t-*", "v-*", "w-*", "y-*" } counter drop
     iifname != "x-*" accept
-    ip6 saddr {{ ::, fe80::/10 }} accept
+    ip6 saddr { ::, fe80::/10 } accept
     fib saddr . iif oif missing counter drop
-  }}
+  }
+"""
+
+
+def _to_the_node(inputs: str, accepts: str, outside: str) -> str:
+    """What the node itself takes: by rules of places, of tenants, of the farmer (`accepts`), and from everybody."""
+    # Tenants' rules come first and end in a drop, so that what the farmer opens is not open to tenants.
+    return f"""\
   chain input {{
     type filter hook input priority filter; policy drop;
     ct state established,related accept
     ct state invalid drop
     iifname "lo" accept
 {inputs}    iifname "x-*" goto tenants
-{"".join(_accept(port) for port in openings.accept)}    iifname {{ {outside} }} goto outside
+{accepts}    iifname {{ {outside} }} goto outside
   }}
   chain tenants {{
     icmp type echo-request ip daddr {EXIT_GATEWAY} accept
@@ -186,9 +213,16 @@ def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Ope
     meta l4proto {{ icmp, ipv6-icmp }} accept
     udp sport 67 udp dport 68 accept
     udp dport @{WIREGUARD} accept
-{"".join(_accept(port) for port in PORTS)}\
+{"".join(map(_accept, PORTS))}\
     counter drop
   }}
+"""
+
+
+def _through_the_node(forwards: str) -> str:
+    """What the node forwards: rules of places, tenants' packets to the uplink (`out`), and the answers to those."""
+    # The root namespace translates a second time, so that these rules are the same whoever comes and goes (0001).
+    return f"""\
   chain forward {{
     type filter hook forward priority filter; policy drop;
 {forwards}    iifname "x-*" oifname "{UPLINK_BRIDGE}" goto out
@@ -208,7 +242,7 @@ def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Ope
     oifname "{UPLINK_BRIDGE}" ip saddr {EXIT_NET} masquerade random,fully-random
     oifname "{UPLINK_BRIDGE}" ip6 saddr {EXIT6_NET} masquerade random,fully-random
   }}
-""")
+"""
 
 
 def _accept(port: str) -> str:
