@@ -112,7 +112,7 @@ class Tenant:
                 continue
 
     async def act(self) -> None:
-        """One thing."""
+        """Deploys when the tenant has nothing; else grows, adds to, repeats or cancels what it has."""
         if self.wish is None:
             self.number += 1
             self.wish = Wish(f"{self.name}{self.number}", self.chance.choice(self.nodes))
