@@ -40,14 +40,14 @@ FIRST_OBSERVATION = 5.0
 BOOTING = 0.2
 
 
-class Reconciler:
-    """The loop of one machine, and what it found last."""
+class MachineLoop:
+    """The loop of one machine: its task, what wakes it, and what it saw last."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.wake = Wake()
         self.observed_once = asyncio.Event()
-        self.loop: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.problem = ""
         self.observed: ObservedGuest | None = None
         self.phases: tuple[int, dict[str, float]] = (0, {})
@@ -72,7 +72,7 @@ class MachineManager:
         self._clock = clock
         self._every = every
         self._infos: dict[MachineId, MachineInfo] = {}
-        self._reconcilers: dict[MachineId, Reconciler] = {}
+        self._loops: dict[MachineId, MachineLoop] = {}
         self._added = Wake()
         self._running: set[asyncio.Task[None]] = set()
         host.on_change(self._on_change)
@@ -112,17 +112,17 @@ class MachineManager:
         try:
             while True:
                 for id in map(MachineId, self._records.keys()):
-                    reconciler = self._reconciler(id)
-                    if reconciler.loop is None or reconciler.loop.done():
-                        reconciler.loop = asyncio.create_task(self._run_loop(id, reconciler), name=f"machine {id}")
+                    loop = self._loop(id)
+                    if loop.task is None or loop.task.done():
+                        loop.task = asyncio.create_task(self._run_loop(id, loop), name=f"machine {id}")
                 await self._added.wait(self._every)
         finally:
-            loops = [reconciler.loop for reconciler in self._reconcilers.values() if reconciler.loop is not None]
-            for task in (*loops, *self._running):
+            tasks = [loop.task for loop in self._loops.values() if loop.task is not None]
+            for task in (*tasks, *self._running):
                 task.cancel()
-            await asyncio.gather(*loops, *self._running, return_exceptions=True)
+            await asyncio.gather(*tasks, *self._running, return_exceptions=True)
 
-    async def _run_loop(self, id: MachineId, reconciler: Reconciler) -> None:
+    async def _run_loop(self, id: MachineId, loop: MachineLoop) -> None:
         while id in self._records:
             try:
                 await self._reconcile(id)
@@ -130,15 +130,15 @@ class MachineManager:
                 pass  # the round has logged and published it
             except Exception:
                 log.exception("machine %s", id)
-                reconciler.problem = "a fault of vmd's, see its journal"
-            await reconciler.wake.wait(self._pause(id, reconciler))
+                loop.problem = "a fault of vmd's, see its journal"
+            await loop.wake.wait(self._pause(id, loop))
 
-    def _pause(self, id: MachineId, reconciler: Reconciler) -> float:
-        if reconciler.problem:
+    def _pause(self, id: MachineId, loop: MachineLoop) -> float:
+        if loop.problem:
             return RETRY
-        if reconciler.observed is None and id in self._records:
+        if loop.observed is None and id in self._records:
             return self._until(self._run(id).next_try)
-        if reconciler.observed is not None and reconciler.observed.state is GuestState.STALLED:
+        if loop.observed is not None and loop.observed.state is GuestState.STALLED:
             return self._until(self._run(id).next_resume)
         return self._every
 
@@ -158,34 +158,34 @@ class MachineManager:
             task.exception()  # asyncio would complain of it when the caller went away
 
     async def _reconcile_locked(self, id: MachineId) -> None:
-        reconciler = self._reconciler(id)
-        async with reconciler.lock:
+        loop = self._loop(id)
+        async with loop.lock:
             try:
-                await self._apply_until_done(id, reconciler)
+                await self._apply_until_done(id, loop)
             except ZosError as err:
-                self._note_problem(id, reconciler, err)
+                self._note_problem(id, loop, err)
                 raise
             else:
-                reconciler.problem = ""
+                loop.problem = ""
             finally:
-                self._publish(id, reconciler)
-                reconciler.observed_once.set()
+                self._publish(id, loop)
+                loop.observed_once.set()
 
-    def _note_problem(self, id: MachineId, reconciler: Reconciler, err: ZosError) -> None:
+    def _note_problem(self, id: MachineId, loop: MachineLoop, err: ZosError) -> None:
         text = err.explain()
         # A failed start is the run's reason already, and has its own time.
-        reconciler.problem = "" if text == self._run(id).reason else text
-        if text != reconciler.problem or not reconciler.observed_once.is_set():
+        loop.problem = "" if text == self._run(id).reason else text
+        if text != loop.problem or not loop.observed_once.is_set():
             log.warning("machine %s: %s", id, text)
 
-    async def _apply_until_done(self, id: MachineId, reconciler: Reconciler) -> None:
+    async def _apply_until_done(self, id: MachineId, loop: MachineLoop) -> None:
         for _ in range(ROUNDS):
             record = self._records.get(id)
             if record is None:
                 return
-            reconciler.observed = await self._host.observe(record.machine)
-            self._record_changes(id, reconciler.observed)
-            steps = plan(record, reconciler.observed, self._run(id), self._clock.time())
+            loop.observed = await self._host.observe(record.machine)
+            self._record_changes(id, loop.observed)
+            steps = plan(record, loop.observed, self._run(id), self._clock.time())
             for step in steps:
                 await self._apply(step, record.machine)
                 log.info("done: %s", step.describe())
@@ -252,7 +252,7 @@ class MachineManager:
         self._consoles.drop(id)
         self._runs.drop(id)
         self._records.drop(id)
-        self._reconciler(id).phases = (0, {})
+        self._loop(id).phases = (0, {})
 
     # Views
 
@@ -268,7 +268,7 @@ class MachineManager:
         if id not in self._records:
             raise NoSuchMachine(id=id)
         await self._wait_observed(id)
-        self._publish(id, self._reconciler(id))
+        self._publish(id, self._loop(id))
         return self.last_info(id)
 
     async def machines(self) -> tuple[MachineInfo, ...]:
@@ -281,7 +281,7 @@ class MachineManager:
     async def _wait_observed(self, id: MachineId) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_OBSERVATION):
-                await self._reconciler(id).observed_once.wait()
+                await self._loop(id).observed_once.wait()
 
     def read_console(self, id: MachineId, max_bytes: int) -> bytes:
         """The console's recent past."""
@@ -309,27 +309,27 @@ class MachineManager:
             booting = False
             for id in map(MachineId, self._records.keys()):
                 self._consoles.trim(id)
-                reconciler = self._reconciler(id)
-                if reconciler.observed is not None and "entrypoint" not in self._phases(id, reconciler):
+                loop = self._loop(id)
+                if loop.observed is not None and "entrypoint" not in self._phases(id, loop):
                     booting = True
-                    self._publish(id, reconciler)
+                    self._publish(id, loop)
             await asyncio.sleep(BOOTING if booting else RETRY)
 
-    def _phases(self, id: MachineId, reconciler: Reconciler) -> dict[str, float]:
-        offset, phases = reconciler.phases
+    def _phases(self, id: MachineId, loop: MachineLoop) -> dict[str, float]:
+        offset, phases = loop.phases
         run = self._run(id)
         if offset != run.offset or "entrypoint" not in phases:
             phases = trace.phases(self._consoles.boot(id, run.offset)) if run.started else {}
-            reconciler.phases = run.offset, phases
+            loop.phases = run.offset, phases
         return phases
 
-    def _publish(self, id: MachineId, reconciler: Reconciler) -> None:
+    def _publish(self, id: MachineId, loop: MachineLoop) -> None:
         record = self._records.get(id)
         if record is None:
             self._infos.pop(id, None)
             return
-        phases = self._phases(id, reconciler)
-        self._infos[id] = report(record, reconciler.observed, self._run(id), phases, reconciler.problem)
+        phases = self._phases(id, loop)
+        self._infos[id] = report(record, loop.observed, self._run(id), phases, loop.problem)
 
     # Helpers
 
@@ -337,15 +337,15 @@ class MachineManager:
         if id not in self._records:
             raise NoSuchMachine(id=id)
 
-    def _reconciler(self, id: MachineId) -> Reconciler:
-        if id not in self._reconcilers:
-            self._reconcilers[id] = Reconciler()
-        return self._reconcilers[id]
+    def _loop(self, id: MachineId) -> MachineLoop:
+        if id not in self._loops:
+            self._loops[id] = MachineLoop()
+        return self._loops[id]
 
     def _on_change(self, id: MachineId | None) -> None:
-        for each in list(self._reconcilers) if id is None else [id]:
-            if each in self._reconcilers:
-                self._reconcilers[each].wake.set()
+        for each in list(self._loops) if id is None else [id]:
+            if each in self._loops:
+                self._loops[each].wake.set()
 
     def _run(self, id: MachineId) -> RunState:
         return self._runs.get(id) or RunState()
