@@ -58,9 +58,9 @@ class MountManager:
 
     # Changes
 
-    async def ensure_mount(self, requested: Mount) -> MountInfo:
+    async def ensure_mount(self, desired: Mount) -> MountInfo:
         """Accept a mount, fetch its flist and mount it."""
-        mount = model.canonical(requested, self._hub)
+        mount = model.canonical(desired, self._hub)
         async with self._locks[mount.id]:
             before = self._records.get(mount.id)
             if before is None or before.mount != mount:

@@ -56,20 +56,20 @@ class IdentityManager:
 
     # Identities
 
-    def ensure(self, identity: Identity) -> IdentityInfo:
+    def ensure(self, desired: Identity) -> IdentityInfo:
         """Accept an identity and answer for it."""
-        _check(identity)
-        own = _prefix(identity)
+        _check(desired)
+        own = _prefix(desired)
         for id, other in self._records.items():
-            if id != identity.id and _prefix(other) == own:
-                raise KeyTaken(identity=identity.id, other=id)
-        before = self._records.get(identity.id)
-        if before != identity:
-            self._records.put(identity.id, identity)
+            if id != desired.id and _prefix(other) == own:
+                raise KeyTaken(identity=desired.id, other=id)
+        before = self._records.get(desired.id)
+        if before != desired:
+            self._records.put(desired.id, desired)
         if before is not None and self._node is not None and _prefix(before) != own:
             self._node.drop(_prefix(before))
-        self._attach(identity)
-        return self._info(identity)
+        self._attach(desired)
+        return self._info(desired)
 
     def drop(self, id: IdentityId) -> None:
         """Forget an identity; an unknown id is fine."""

@@ -61,9 +61,9 @@ class NetworkManager:
 
     # Networks
 
-    async def ensure_network(self, asked: Network) -> NetworkInfo:
+    async def ensure_network(self, desired: Network) -> NetworkInfo:
         """Accept a network and make it."""
-        network = canonical(asked)
+        network = canonical(desired)
         async with self._locks[network.id]:
             check.admit(network, self._all(), self._taps.all())
             before = self._records.get(network.id)
@@ -137,9 +137,9 @@ class NetworkManager:
 
     # The node's public addresses
 
-    async def set_public(self, asked: PublicConfig) -> PublicConfig:
+    async def set_public(self, desired: PublicConfig) -> PublicConfig:
         """Accept the node's public addresses and add them to the uplink."""
-        config = check.canonical_public(asked)
+        config = check.canonical_public(desired)
         before = self.public()
         if config != before.config:
             # Those of before are remembered until they are gone: nothing else tells them from the node's own.

@@ -109,12 +109,12 @@ class TapManager:
         self._segments = segments
         self._wake = wake
 
-    async def ensure(self, asked: Tap) -> TapInfo:
+    async def ensure(self, desired: Tap) -> TapInfo:
         """Accept a tap and make it.
 
         A tap that is refused leaves the former one in force; one that only failed for now is made later.
         """
-        tap = check.canonical_tap(asked)
+        tap = check.canonical_tap(desired)
         owner = self._owner(tap)
         async with owner.lock(tap):
             before = self._store.get(tap.id)

@@ -82,14 +82,14 @@ class StorageManager:
 
     # Changes
 
-    async def ensure_disk(self, disk: Disk) -> DiskInfo:
+    async def ensure_disk(self, desired: Disk) -> DiskInfo:
         """Accept a disk, then create or grow it."""
-        record, observed = await self._ensure(Kind.DISK, disk.id, disk.size)
+        record, observed = await self._ensure(Kind.DISK, desired.id, desired.size)
         return self._disk(record, observed.disks.get(record.id))
 
-    async def ensure_volume(self, volume: Volume) -> VolumeInfo:
+    async def ensure_volume(self, desired: Volume) -> VolumeInfo:
         """Accept a volume, then create it or set its limit."""
-        record, observed = await self._ensure(Kind.VOLUME, volume.id, volume.size, volume.kind)
+        record, observed = await self._ensure(Kind.VOLUME, desired.id, desired.size, desired.kind)
         return self._volume(record, observed.volumes.get(record.id))
 
     async def _ensure(

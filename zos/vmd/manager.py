@@ -79,19 +79,19 @@ class MachineManager:
 
     # Changes
 
-    async def ensure(self, machine: Machine) -> MachineInfo:
+    async def ensure(self, desired: Machine) -> MachineInfo:
         """Accept a machine and start it, or restart it when its definition changed."""
-        check(machine, self._host.processors)
-        seed.check(machine)
-        check_alone(machine, [record.machine for _, record in self._records.items()])
-        before = self._records.get(machine.id)
-        self._records.put(machine.id, MachineRecord(machine))
+        check(desired, self._host.processors)
+        seed.check(desired)
+        check_alone(desired, [record.machine for _, record in self._records.items()])
+        before = self._records.get(desired.id)
+        self._records.put(desired.id, MachineRecord(desired))
         self._added.set()
-        if before is None or digest(before.machine) != digest(machine):
+        if before is None or digest(before.machine) != digest(desired):
             # A new definition deserves a try at once, whatever became of the old one.
-            self._put_run(machine.id, dataclasses.replace(self._run(machine.id), next_try=0.0))
-        await self._reconcile(machine.id)
-        return self.last_info(machine.id)
+            self._put_run(desired.id, dataclasses.replace(self._run(desired.id), next_try=0.0))
+        await self._reconcile(desired.id)
+        return self.last_info(desired.id)
 
     async def drop(self, id: MachineId) -> None:
         """End a machine for good; its disks and directories are not ours to touch."""
