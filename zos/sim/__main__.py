@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from zos.sim.history import Told, play
+from zos.sim.history import Result, play
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--tell", action="store_true", help="tell what happened in one history, with its journal")
     options = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # Sets of texts are walked in an order that depends on it: the same seed must tell the same story.
+        # Sets of texts are walked in an order that depends on it: the same seed must tell the same history.
         again = [sys.executable, "-m", "zos.sim", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - this program again
     if options.tell:
@@ -33,7 +33,7 @@ def main() -> int:
     return report(_all(seeds, options.jobs), began)
 
 
-def _all(seeds: range, jobs: int) -> Iterator[Told]:
+def _all(seeds: range, jobs: int) -> Iterator[Result]:
     if jobs == 1:
         yield from map(play, seeds)
         return
@@ -41,18 +41,18 @@ def _all(seeds: range, jobs: int) -> Iterator[Told]:
         yield from pool.map(play, seeds, chunksize=4)
 
 
-def report(histories: Iterable[Told], began: float) -> int:
+def report(histories: Iterable[Result], began: float) -> int:
     """Tell each violation as it comes, then the sums."""
-    told = []
+    done: list[Result] = []
     for one in histories:
-        told.append(one)
+        done.append(one)
         for violation in one.violations:
             _say(f"seed {one.seed}: {violation}")
-    bad = [one.seed for one in told if one.violations]
+    bad = [one.seed for one in done if one.violations]
     _say(
-        f"{len(told)} histories (seeds {told[0].seed}-{told[-1].seed}), {sum(one.contracts for one in told)} contracts "
-        f"({sum(one.unclear for one in told)} without a claim), {sum(one.steps for one in told)} interruption points, "
-        f"{sum(one.kills for one in told)} kills, {sum(one.virtual for one in told) / 3600:.1f} virtual hours; "
+        f"{len(done)} histories (seeds {done[0].seed}-{done[-1].seed}), {sum(one.contracts for one in done)} contracts "
+        f"({sum(one.unclear for one in done)} without a claim), {sum(one.steps for one in done)} interruption points, "
+        f"{sum(one.kills for one in done)} kills, {sum(one.virtual for one in done) / 3600:.1f} virtual hours; "
         f"{len(bad)} histories with violations; {time.perf_counter() - began:.1f} s"
     )
     if bad:
@@ -63,12 +63,12 @@ def report(histories: Iterable[Told], began: float) -> int:
 def _tell(seed: int) -> int:
     logging.basicConfig(level=logging.INFO, format="          %(name)s: %(message)s", stream=sys.stdout)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    told = play(seed)
-    _say("\n".join(told.lines))
-    for violation in told.violations:
+    result = play(seed)
+    _say("\n".join(result.lines))
+    for violation in result.violations:
         _say(f"VIOLATION {violation}")
-    _say(f"{told.steps} steps, {told.virtual:.0f} virtual seconds, {told.seconds:.2f} s")
-    return 1 if told.violations else 0
+    _say(f"{result.steps} steps, {result.virtual:.0f} virtual seconds, {result.seconds:.2f} s")
+    return 1 if result.violations else 0
 
 
 def _say(text: str) -> None:

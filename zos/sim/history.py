@@ -1,4 +1,4 @@
-"""One random history from its seed: users at work, a demon beside them, then rest, then the end of everything."""
+"""One random history from its seed: tenants at work, faults beside them, then rest, then the end of everything."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from zos.devchain.genesis import Genesis
-from zos.sim.demon import Demon
+from zos.sim.faults import FaultInjector
 from zos.sim.invariants import Bugs, Rest, Watch
 from zos.sim.loop import run
 from zos.sim.node import SimNode
-from zos.sim.people import Person
+from zos.sim.tenants import Tenant
 
 BILLING = 10
 """Blocks between two bills: a user without money is in grace within a minute."""
@@ -25,13 +25,13 @@ LOOK = 1.0
 
 
 @dataclass
-class Told:
-    """What became of a history."""
+class Result:
+    """What one history came to."""
 
     seed: int
     violations: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    """What users and demon did, in order."""
+    """What tenants and faults did, in order."""
     steps: int = 0
     """Steps of the event loop: between any two of them a daemon may have been killed."""
     kills: int = 0
@@ -41,50 +41,50 @@ class Told:
     seconds: float = 0.0
 
 
-def play(seed: int, actions: int = 5, deeds: int = 6) -> Told:
-    told, bugs, began = Told(seed), Bugs(), time.perf_counter()
+def play(seed: int, actions: int = 5, faults: int = 6) -> Result:
+    result, bugs, began = Result(seed), Bugs(), time.perf_counter()
     # A collection would come at any moment, and takes as long as a third of a history.
     gc.collect()
     gc.disable()
     logger = logging.getLogger("zos")
     logger.addHandler(bugs)
     try:
-        run(_story(told, actions, deeds))
-    except Exception as err:  # noqa: BLE001 - a history that cannot be told is a finding, too
-        told.violations.append(f"the history ended with {type(err).__name__}: {err}")
+        run(_run_history(result, actions, faults))
+    except Exception as err:  # noqa: BLE001 - a history that breaks off is a finding, too
+        result.violations.append(f"the history ended with {type(err).__name__}: {err}")
     finally:
         logger.removeHandler(bugs)
         gc.enable()
-    told.violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
-    told.seconds = time.perf_counter() - began
-    return told
+    result.violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
+    result.seconds = time.perf_counter() - began
+    return result
 
 
-async def _story(told: Told, actions: int, deeds: int) -> None:
-    chance = random.Random(told.seed)
+async def _run_history(result: Result, actions: int, faults: int) -> None:
+    chance = random.Random(result.seed)
     genesis = Genesis(billing_frequency=BILLING)
-    async with SimNode(told.seed, users=2, jitter=0.05, lag=chance.randint(1, 3), genesis=genesis) as node:
-        people = [Person(node, user, random.Random(f"{told.seed}/{user.name}")) for user in node.users]
-        demon = Demon(node, random.Random(f"{told.seed}/demon"))
-        watch, claims = Watch(node, people), Rest(node, people)
+    async with SimNode(result.seed, users=2, jitter=0.05, lag=chance.randint(1, 3), genesis=genesis) as node:
+        tenants = [Tenant(node, user, random.Random(f"{result.seed}/{user.name}")) for user in node.users]
+        injector = FaultInjector(node, random.Random(f"{result.seed}/faults"))
+        watch, claims = Watch(node, tenants), Rest(node, tenants)
         looking = asyncio.create_task(look(watch))
-        haunting = asyncio.create_task(demon.haunt(deeds))
-        await asyncio.gather(*(person.live(actions) for person in people))
-        await haunting
-        demon.end()
-        await asyncio.gather(*(person.pay() for person in people))
-        told.violations += await rest(node, claims.problems)
-        told.unclear = claims.unclear
-        told.contracts = sum(len(person.deals) for person in people)
-        if not told.violations:
-            await _cancel_all(people)
-            told.violations += await rest(node, claims.empty)
+        injecting = asyncio.create_task(injector.inject(faults))
+        await asyncio.gather(*(tenant.live(actions) for tenant in tenants))
+        await injecting
+        injector.end()
+        await asyncio.gather(*(tenant.pay() for tenant in tenants))
+        result.violations += await rest(node, claims.problems)
+        result.unclear = claims.unclear
+        result.contracts = sum(len(tenant.leases) for tenant in tenants)
+        if not result.violations:
+            await _cancel_all(tenants)
+            result.violations += await rest(node, claims.empty)
         if looking.done():
             looking.result()
         looking.cancel()
-        told.violations += watch.violations
-        told.lines = sorted([*demon.done, *(line for person in people for line in person.done)])
-        told.steps, told.kills, told.virtual = node.loop.steps, demon.kills, node.loop.time()
+        result.violations += watch.violations
+        result.lines = sorted([*injector.done, *(line for tenant in tenants for line in tenant.done)])
+        result.steps, result.kills, result.virtual = node.loop.steps, injector.kills, node.loop.time()
 
 
 async def look(watch: Watch) -> None:
@@ -94,9 +94,9 @@ async def look(watch: Watch) -> None:
         await asyncio.sleep(LOOK)
 
 
-async def _cancel_all(people: list[Person]) -> None:
-    open_deals = [(person, deal) for person in people for deal in person.deals if not deal.cancelled]
-    await asyncio.gather(*(person.cancel(deal) for person, deal in open_deals), return_exceptions=True)
+async def _cancel_all(tenants: list[Tenant]) -> None:
+    open_leases = [(tenant, lease) for tenant in tenants for lease in tenant.leases if not lease.cancelled]
+    await asyncio.gather(*(tenant.cancel(lease) for tenant, lease in open_leases), return_exceptions=True)
 
 
 async def rest(node: SimNode, problems: Callable[[], Awaitable[list[str]]]) -> list[str]:

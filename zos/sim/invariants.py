@@ -11,7 +11,7 @@ from zos.model.names import split_workload_id
 from zos.provisiond.api.errors import NoSuchDeployment
 from zos.sim.hosts import MEMORY
 from zos.sim.node import SimNode
-from zos.sim.people import Deal, Person
+from zos.sim.tenants import Lease, Tenant
 from zos.storaged.model import ObservedPool
 from zos.storaged.steps import MakeTombstone
 
@@ -38,9 +38,9 @@ class Bugs(logging.Handler):
 class Watch:
     """Looks every second: what was taken away, and whether there is too much of anything."""
 
-    def __init__(self, node: SimNode, people: list[Person]) -> None:
+    def __init__(self, node: SimNode, tenants: list[Tenant]) -> None:
         self.node = node
-        self.people = people
+        self.tenants = tenants
         self.violations: list[str] = []
         self.looks = 0
         self._buried = 0
@@ -64,8 +64,8 @@ class Watch:
     def _evidence(self, id: str) -> None:
         """A disk or volume went: its contract is over at a final block, or its owner signed a version without it."""
         _, contract, name = split_workload_id(id.removeprefix("rootfs-"))
-        deal = next((deal for person in self.people for deal in person.deals if deal.contract == contract), None)
-        if deal is not None and (self._over(contract) or any(name not in one.names for one in deal.versions)):
+        lease = next((lease for tenant in self.tenants for lease in tenant.leases if lease.contract == contract), None)
+        if lease is not None and (self._over(contract) or any(name not in one.names for one in lease.versions)):
             return
         self._wrong(f"{id} was removed without evidence")
 
@@ -77,10 +77,10 @@ class Watch:
     def _memory(self) -> None:
         """Guests together never have more than the node can give."""
         sizes = {
-            f"{deal.user.twin}-{deal.contract}-{name}": int(one["data"]["compute_capacity"]["memory"])
-            for person in self.people
-            for deal in person.deals
-            for version in deal.versions
+            f"{lease.user.twin}-{lease.contract}-{name}": int(one["data"]["compute_capacity"]["memory"])
+            for tenant in self.tenants
+            for lease in tenant.leases
+            for version in lease.versions
             for name, one in version.names.items()
             if one["type"] == "zmachine"
         }
@@ -98,9 +98,9 @@ class Watch:
 class Rest:
     """What a node at rest must look like, from the chain's word and from what users signed."""
 
-    def __init__(self, node: SimNode, people: list[Person]) -> None:
+    def __init__(self, node: SimNode, tenants: list[Tenant]) -> None:
         self.node = node
-        self.people = people
+        self.tenants = tenants
         self.unclear = 0
 
     async def problems(self) -> list[str]:
@@ -111,14 +111,14 @@ class Rest:
         except (Unreachable, TooSlow, NoSuchDeployment) as err:
             return [str(err)]
         found: list[str] = []
-        self.unclear, deals = 0, {deal.contract: deal for person in self.people for deal in person.deals}
+        self.unclear, leases = 0, {lease.contract: lease for tenant in self.tenants for lease in tenant.leases}
         for contract in range(1, int(self.node.chain.get("SmartContractModule.ContractID")) + 1):
             on_chain = self.node.chain.get("SmartContractModule.Contracts", contract)
             if on_chain is None or not _is_open(on_chain):
                 found += self._gone(contract, documents)
-            elif contract in deals:
-                found += self._there(deals[contract], on_chain, documents.get(contract))
-                found += self._waited(deals[contract], on_chain, changes.get(contract, []))
+            elif contract in leases:
+                found += self._there(leases[contract], on_chain, documents.get(contract))
+                found += self._waited(leases[contract], on_chain, changes.get(contract, []))
         return found
 
     def _gone(self, contract: int, documents: dict[int, Any]) -> Iterator[str]:
@@ -139,23 +139,23 @@ class Rest:
         yield from self.node.hosts.vmd.guests
         yield from self.node.hosts.flistd.mounts
 
-    def _is_clear(self, deal: Deal, on_chain: Any) -> bool:
+    def _is_clear(self, lease: Lease, on_chain: Any) -> bool:
         """Whether the chain carries what the node was given; else no claim can be made of what runs."""
         carried = bytes(on_chain["contract_type"]["NodeContract"]["deployment_hash"]).decode()
-        return deal.last.accepted and deal.last.hash == carried
+        return lease.last.accepted and lease.last.hash == carried
 
-    def _waited(self, deal: Deal, on_chain: Any, changes: Iterable[Any]) -> Iterator[str]:
+    def _waited(self, lease: Lease, on_chain: Any, changes: Iterable[Any]) -> Iterator[str]:
         """No workload had a final error for what only had to wait."""
-        if self._is_clear(deal, on_chain):
-            for error in finals(changes, int(deal.last.body["version"])):
-                yield f"contract {deal.contract} had the final error of {error}"
+        if self._is_clear(lease, on_chain):
+            for error in finals(changes, int(lease.last.body["version"])):
+                yield f"contract {lease.contract} had the final error of {error}"
 
-    def _there(self, deal: Deal, on_chain: Any, document: Any) -> Iterator[str]:
-        last = deal.last
-        if not self._is_clear(deal, on_chain):
+    def _there(self, lease: Lease, on_chain: Any, document: Any) -> Iterator[str]:
+        last = lease.last
+        if not self._is_clear(lease, on_chain):
             self.unclear += 1
             return
-        where = f"contract {deal.contract} version {last.body['version']}"
+        where = f"contract {lease.contract} version {last.body['version']}"
         if document is None:
             yield f"{where} was accepted and is not listed"
             return
@@ -169,27 +169,27 @@ class Rest:
         for name, result in results.items():
             if result["state"] != "ok" and not _is_full(results, result):
                 yield f"{where}: {name} is {result['state']} ({result['message']})"
-        yield from self._runs(deal, last.names, live, where)
-        yield from self._billed(deal, last.names, live, where)
+        yield from self._runs(lease, last.names, live, where)
+        yield from self._billed(lease, last.names, live, where)
 
-    def _runs(self, deal: Deal, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
+    def _runs(self, lease: Lease, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
         things = set(self._things())
         for name in live:
-            id = f"{deal.user.twin}-{deal.contract}-{name}"
+            id = f"{lease.user.twin}-{lease.contract}-{name}"
             if wanted[name]["type"] != "network" and id not in things:
                 yield f"{where}: {name} is ok and not there"
-        for id in self._left(deal.contract):
+        for id in self._left(lease.contract):
             name = split_workload_id(id.removeprefix("rootfs-"))[2]
             if name not in wanted:
                 yield f"{where} has no {name}, and {id} is there"
 
-    def _billed(self, deal: Deal, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
-        told = self.node.chain.get("SmartContractModule.NodeContractResources", deal.contract)["used"]
+    def _billed(self, lease: Lease, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
+        told = self.node.chain.get("SmartContractModule.NodeContractResources", lease.contract)["used"]
         machines = [wanted[name]["data"]["compute_capacity"] for name in live if wanted[name]["type"] == "zmachine"]
         used = {
             "cru": sum(one["cpu"] for one in machines),
             "mru": sum(one["memory"] for one in machines),
-            "sru": sum(self._sizes(deal.contract)),
+            "sru": sum(self._sizes(lease.contract)),
         }
         for unit, count in used.items():
             if told[unit] != count:

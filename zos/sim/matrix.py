@@ -23,13 +23,13 @@ from enum import StrEnum
 import grpc
 
 from zos.sim.bus import Failed
-from zos.sim.demon import REFUSALS
+from zos.sim.faults import REFUSALS
 from zos.sim.history import look, rest
 from zos.sim.invariants import Bugs, Rest, Watch
 from zos.sim.life import owner_in
 from zos.sim.loop import run
 from zos.sim.node import SimNode
-from zos.sim.people import Person
+from zos.sim.tenants import Tenant
 
 DAEMONS = ("provisiond", "storaged", "vmd", "networkd", "flistd")
 DELAY = 45.0
@@ -79,8 +79,8 @@ def play(point: Point | None, seed: int = SEED) -> Played:
     logger = logging.getLogger("zos")
     logger.addHandler(bugs)
     try:
-        run(_story(played, seed))
-    except Exception as err:  # noqa: BLE001 - a history that cannot be told is a finding, too
+        run(_run_history(played, seed))
+    except Exception as err:  # noqa: BLE001 - a history that breaks off is a finding, too
         played.violations.append(f"the history ended with {type(err).__name__}: {err}")
     finally:
         logger.removeHandler(bugs)
@@ -89,22 +89,22 @@ def play(point: Point | None, seed: int = SEED) -> Played:
     return played
 
 
-async def _story(played: Played, seed: int) -> None:
+async def _run_history(played: Played, seed: int) -> None:
     async with SimNode(seed) as node:
-        people = [Person(node, node.user, random.Random(seed))]
-        watch, claims = Watch(node, people), Rest(node, people)
+        tenants = [Tenant(node, node.user, random.Random(seed))]
+        watch, claims = Watch(node, tenants), Rest(node, tenants)
         looking = asyncio.create_task(look(watch))
         _Harm(node, played).arm()
-        await people[0].live(ACTIONS)
+        await tenants[0].live(ACTIONS)
         played.violations += await rest(node, claims.problems)
         if not played.violations:
-            for deal in people[0].deals:
-                if not deal.cancelled:
-                    await people[0].cancel(deal)
+            for lease in tenants[0].leases:
+                if not lease.cancelled:
+                    await tenants[0].cancel(lease)
             played.violations += await rest(node, claims.empty)
         looking.cancel()
         played.violations += watch.violations
-        played.contracts = len(people[0].deals)
+        played.contracts = len(tenants[0].leases)
 
 
 class _Harm:

@@ -43,7 +43,7 @@ class Version:
 
 
 @dataclass
-class Deal:
+class Lease:
     """A contract with all that was deployed on it."""
 
     user: User
@@ -57,13 +57,13 @@ class Deal:
         return next((one for one in reversed(self.versions) if one.accepted), self.versions[0])
 
 
-class Person:
+class Tenant:
     """One user at work; everything that he does is drawn from his own chance."""
 
     def __init__(self, node: SimNode, user: User, chance: random.Random) -> None:
         self.node = node
         self.user = user
-        self.deals: list[Deal] = []
+        self.leases: list[Lease] = []
         self.done: list[str] = []
         self.is_broke = False
         self._chance = chance
@@ -79,7 +79,7 @@ class Person:
                 self._note(f"refused by the chain: {err}")
 
     async def _act(self) -> None:
-        alive = [deal for deal in self.deals if not deal.cancelled]
+        alive = [lease for lease in self.leases if not lease.cancelled]
         if self.is_broke:
             await self.pay()
             return
@@ -93,10 +93,10 @@ class Person:
         elif what == "starve":
             await self.starve()
         elif alive:
-            deal = self._chance.choice(alive)
-            await self.update(deal)
+            lease = self._chance.choice(alive)
+            await self.update(lease)
             if what == "twice":
-                await self.update(deal)
+                await self.update(lease)
 
     def _note(self, text: str) -> None:
         self.done.append(f"{self.node.loop.time():8.1f} {self.user.name} {text}")
@@ -105,7 +105,7 @@ class Person:
 
     def _network(self) -> dict[str, Any] | None:
         """A network under a name that none of his other deployments has."""
-        taken = {name for deal in self.deals if not deal.cancelled for one in deal.versions for name in one.names}
+        taken = {name for lease in self.leases if not lease.cancelled for one in lease.versions for name in one.names}
         free = [number for number in range(3) if f"net{number}" not in taken]
         if not free:
             return None
@@ -182,24 +182,24 @@ class Person:
         body = w.document(self.user.twin, 0, self._wanted())
         contract = await self.node.contract(body, self.user)
         body["contract_id"] = contract
-        deal = Deal(self.user, contract, [Version(body)])
-        self.deals.append(deal)
-        self._note(f"deploys {contract}: {', '.join(deal.versions[0].names)}")
-        await self._push(deal, deal.versions[0])
+        lease = Lease(self.user, contract, [Version(body)])
+        self.leases.append(lease)
+        self._note(f"deploys {contract}: {', '.join(lease.versions[0].names)}")
+        await self._push(lease, lease.versions[0])
 
-    async def update(self, deal: Deal) -> None:
+    async def update(self, lease: Lease) -> None:
         """The contract's hash, then the next version."""
-        if not deal.last.accepted:
+        if not lease.last.accepted:
             return
-        version = int(deal.last.body["version"]) + 1
-        body = w.document(self.user.twin, deal.contract, self._changed(deal.last, version), version)
+        version = int(lease.last.body["version"]) + 1
+        body = w.document(self.user.twin, lease.contract, self._changed(lease.last, version), version)
         new = Version(body)
-        deal.versions.append(new)
-        self._note(f"updates {deal.contract} to version {version}: {', '.join(new.names)}")
-        await self.node.set_hash(deal.contract, body, self.user)
-        await self._push(deal, new)
+        lease.versions.append(new)
+        self._note(f"updates {lease.contract} to version {version}: {', '.join(new.names)}")
+        await self.node.set_hash(lease.contract, body, self.user)
+        await self._push(lease, new)
 
-    async def _push(self, deal: Deal, version: Version) -> None:
+    async def _push(self, lease: Lease, version: Version) -> None:
         """As clients do: again while the node cannot, and an accepted one whose answer was lost is recognised."""
         document = w.signed(version.body, self.user.key, self.user.twin)
         client = self.node.provisiond
@@ -211,31 +211,31 @@ class Person:
                 version.accepted = True
             except (Unreachable, TooSlow, NameTaken) as err:
                 version.refusal = err.explain()
-                if await self._has(deal, version):
+                if await self._has(lease, version):
                     version.accepted = True
                 elif self.node.loop.time() < end:
                     await asyncio.sleep(1.0)
                     continue
             except DeploymentExists:
-                version.accepted = await self._has(deal, version)
+                version.accepted = await self._has(lease, version)
             except Incident as err:
                 version.refusal = f"BUG {err.explain()}"
             except ZosError as err:
                 version.refusal = err.explain()
-                if await self._has(deal, version):
+                if await self._has(lease, version):
                     version.accepted = True
                 elif err.kind is Kind.NOT_NOW and self.node.loop.time() < end:
                     await asyncio.sleep(1.0)
                     continue
             verdict = "accepted" if version.accepted else f"refused: {version.refusal}"
-            self._note(f"version {version.body['version']} of {deal.contract} is {verdict}")
+            self._note(f"version {version.body['version']} of {lease.contract} is {verdict}")
             return
 
-    async def _has(self, deal: Deal, version: Version) -> bool:
+    async def _has(self, lease: Lease, version: Version) -> bool:
         """Whether the node knows this version already."""
         try:
-            changes = await self.node.provisiond.changes(deal.contract)
-            found = await self.node.provisiond.get(deal.contract)
+            changes = await self.node.provisiond.changes(lease.contract)
+            found = await self.node.provisiond.get(lease.contract)
         except ZosError:
             return False
         wanted = int(version.body["version"])
@@ -243,11 +243,11 @@ class Person:
             return {one["name"] for one in found["workloads"]} == version.names.keys()
         return int(found["version"]) == wanted or any(int(one["version"]) == wanted for one in changes)
 
-    async def cancel(self, deal: Deal) -> None:
+    async def cancel(self, lease: Lease) -> None:
         """The end of a contract."""
-        self._note(f"cancels {deal.contract}")
-        await self.node.cancel(deal.contract, self.user)
-        deal.cancelled = True
+        self._note(f"cancels {lease.contract}")
+        await self.node.cancel(lease.contract, self.user)
+        lease.cancelled = True
 
     async def starve(self) -> None:
         """All his money goes away; the next bill puts his contracts into grace."""

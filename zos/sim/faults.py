@@ -14,22 +14,22 @@ from zos.storaged.api.errors import DeviceRefused
 from zos.vmd.api.errors import LibvirtUnreachable, StartFailed
 
 REFUSALS: dict[str, tuple[Callable[[], ZosError], ...]] = {
-    "storaged": (lambda: DeviceRefused(action="take a step", problem="the demon says so"),),
-    "networkd": (lambda: KernelRefused(action="take a step", problem="the demon says so"),),
+    "storaged": (lambda: DeviceRefused(action="take a step", problem="an injected fault"),),
+    "networkd": (lambda: KernelRefused(action="take a step", problem="an injected fault"),),
     "flistd": (
-        lambda: MountFailed(action="take a step", problem="the demon says so"),
-        lambda: FlistUnreachable(url="http://hub/vm.fl", problem="the demon says so"),
+        lambda: MountFailed(action="take a step", problem="an injected fault"),
+        lambda: FlistUnreachable(url="http://hub/vm.fl", problem="an injected fault"),
     ),
     "vmd": (
-        lambda: LibvirtUnreachable(uri="sim", problem="the demon says so"),
-        lambda: StartFailed(id="some", problem="the demon says so"),
+        lambda: LibvirtUnreachable(uri="sim", problem="an injected fault"),
+        lambda: StartFailed(id="some", problem="an injected fault"),
     ),
 }
 """Errors that pass; whoever meets one has to wait, and never to give up."""
 
 
-class Demon:
-    """Does harm, and ends all of it."""
+class FaultInjector:
+    """Injects faults into a node, its hosts and the chain, and ends all of them."""
 
     def __init__(self, node: SimNode, chance: random.Random) -> None:
         self.node = node
@@ -39,9 +39,9 @@ class Demon:
         self._chance = chance
         self._pending: list[asyncio.TimerHandle] = []
 
-    async def haunt(self, deeds: int) -> None:
-        """Do so many bad things."""
-        deeds_of = (
+    async def inject(self, count: int) -> None:
+        """Inject that many faults, up to 16 virtual seconds apart."""
+        faults = (
             (self._kill, 5.0),
             (self._refuse, 2.0),
             (self._slow, 1.0),
@@ -50,10 +50,10 @@ class Demon:
             (self._reorganise, 1.0),
             (self._misbehave, 1.5),
         )
-        for _ in range(deeds):
+        for _ in range(count):
             await asyncio.sleep(self._chance.random() * 16.0)
-            deed = self._chance.choices([one for one, _ in deeds_of], [weight for _, weight in deeds_of])[0]
-            deed()
+            fault = self._chance.choices([one for one, _ in faults], [weight for _, weight in faults])[0]
+            fault()
 
     def end(self) -> None:
         """Everything works again from now on."""
@@ -69,7 +69,7 @@ class Demon:
             trouble.delay = None
 
     def _note(self, text: str) -> None:
-        self.done.append(f"{self.node.loop.time():8.1f} demon {text}")
+        self.done.append(f"{self.node.loop.time():8.1f} fault: {text}")
 
     def _later(self, undo: Callable[[], None], most: float) -> None:
         self._pending.append(self.node.loop.call_later(self._chance.random() * most, undo))
