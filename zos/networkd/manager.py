@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 from zos.errors import Kind, ZosError
 from zos.networkd import check, layout, model, node, places
-from zos.networkd.api.check import RESERVED_PORTS, canonical, public_key
+from zos.networkd.api.check import RESERVED_PORTS, canonical, is_id, public_key
 from zos.networkd.api.errors import NoSuchNetwork
 from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
 from zos.networkd.firewall_manager import Firewall
@@ -162,7 +162,7 @@ class NetworkManager:
                 await work()
             except ZosError as err:
                 failures.append(err)
-        removed = {NetId(name) for name in self._taps.removals.names() if model.is_id(name)}
+        removed = {NetId(name) for name in self._taps.removals.names() if is_id(name)}
         for id in sorted({*map(NetId, self._records.keys()), *removed, *await self._host.networks()}):
             try:
                 async with self._locks[id]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from zos.networkd.api.check import MYCELIUM_NET
 from zos.networkd.api.types import MYCELIUM_NODE_DEVICE, SERVICE_PORTS
-from zos.networkd.model import MYCELIUM_MTU, MYCELIUM_NET, Address, Route
+from zos.networkd.model import MYCELIUM_MTU, Address, Route
 from zos.networkd.node import Nic
 from zos.networkd.steps import ROOT, AddAddress, CreateTun, DropAddress, PutRoute, SetMtu, SetUp, Step
 

@@ -6,7 +6,7 @@ from zos.chain.api import ChainClient, NotRegistered
 from zos.chain.api.types import ContractResources
 from zos.model.capacity import total
 from zos.provisiond.api.types import Usage
-from zos.provisiond.host import NodeHost
+from zos.provisiond.host import NodeAccess
 from zos.provisiond.model import LIVE, Record
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
@@ -23,7 +23,7 @@ async def registered(chain: ChainClient) -> int:
 class Reporter:
     """Adds up what the deployments take."""
 
-    def __init__(self, host: NodeHost, store: DeploymentStore, specs: Specs) -> None:
+    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs) -> None:
         self._host = host
         self._store = store
         self._specs = specs
