@@ -91,7 +91,8 @@ class Chaos:
             tenant = Tenant(name.lower(), self._folder / name, key, flist, (1, 2), chance)
             await tenant.join()
             self._tenants.append(tenant)
-        await asyncio.gather(*(tenant.act() for tenant in self._tenants))
+        await asyncio.gather(*(tenant.begin() for tenant in self._tenants))
+        self.say(f"{len(self._tenants)} tenants have a machine each")
 
     async def _harm(self, actor: Actor) -> None:
         end = time.monotonic() + self.seconds

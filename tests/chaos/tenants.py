@@ -48,7 +48,6 @@ class Wish:
             "node": self.node,
             "flist": flist,
             "memory": "256MiB",
-            "root": "256MiB",
             "entrypoint": "/sbin/keeper",
             "env": {"KEEP": "/data /share", "PATH": "/bin"},
             "disks": {f"{own}d": {"size": f"{self.size}MiB", "at": "/data"}},
@@ -100,6 +99,16 @@ class Tenant:
         if code:
             raise RuntimeError(f"{self.name} has no twin: {err[-500:]}")
 
+    async def begin(self) -> None:
+        """The first deployment, while nothing goes wrong."""
+        self._want()
+        if problem := await self.deploy("deploy", wait=True):
+            raise RuntimeError(f"{self.name} gets no machine in a lab without faults: {problem[-500:]}")
+
+    def _want(self) -> None:
+        self.number += 1
+        self.wish = Wish(f"{self.name}{self.number}", self.chance.choice(self.nodes))
+
     async def live(self, end: asyncio.Event) -> None:
         """Do one thing after another until the end."""
         while not end.is_set():
@@ -114,8 +123,7 @@ class Tenant:
     async def act(self) -> None:
         """Deploys when the tenant has nothing; else grows, adds to, repeats or cancels what it has."""
         if self.wish is None:
-            self.number += 1
-            self.wish = Wish(f"{self.name}{self.number}", self.chance.choice(self.nodes))
+            self._want()
             await self.deploy("deploy")
             return
         deed = self.chance.choices(("grow", "add", "again", "cancel"), (4, 3, 2, 2))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -37,9 +38,9 @@ class Underway:
         for place, wanted in fresh.items():
             self._steps[place] = wanted
             self._tasks[place] = asyncio.create_task(self._take(wanted, observed), name=f"mount {place}")
-            self._tasks[place].add_done_callback(lambda _, place=place: self._end(place))
+            self._tasks[place].add_done_callback(functools.partial(self._end, place))
 
-    def _end(self, place: str) -> None:
+    def _end(self, place: str, _: object) -> None:
         del self._tasks[place], self._steps[place]
 
     async def _take(self, steps: Iterable[Step], observed: ObservedMounts) -> ZosError | None:
