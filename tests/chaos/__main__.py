@@ -19,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1800.0, help="for which faults go on")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--skip", type=int, default=0, help="rounds of the seed: a long run in parts")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     sys.path.extend(str(folder) for folder in (HERE.parent, HERE.parent / "lab", HERE.parents[1]))
@@ -32,7 +33,7 @@ def main() -> int:
     from story import Chaos
 
     with tempfile.TemporaryDirectory(prefix="zos-chaos-") as folder:
-        return 0 if asyncio.run(Chaos(options.seed, options.seconds, Path(folder)).run()) else 1
+        return 0 if asyncio.run(Chaos(options.seed, options.seconds, options.skip, Path(folder)).run()) else 1
 
 
 if __name__ == "__main__":

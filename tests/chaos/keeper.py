@@ -34,6 +34,8 @@ list() {{
   done
 }}
 list
+sleep 1
+list
 number=0
 while :; do
   for folder in $KEEP; do

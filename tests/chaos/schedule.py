@@ -43,8 +43,8 @@ WEIGHTS = {
     Kind.STOP: 4,
     Kind.KILL_GUEST: 2,
     Kind.STOP_GUEST: 1,
-    Kind.CUT: 2,
-    Kind.LIE: 3,
+    Kind.CUT: 4,
+    Kind.LIE: 4,
     Kind.DOWN: 2,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import statistics
 import time
@@ -28,9 +29,10 @@ SHOWN = 150.0
 class Chaos:
     """One run."""
 
-    def __init__(self, seed: int, seconds: float, folder: Path) -> None:
+    def __init__(self, seed: int, seconds: float, skip: int, folder: Path) -> None:
         self.seed = seed
         self.seconds = seconds
+        self.skip = skip
         self.state = folder / "admin"
         self.violations: list[str] = []
         self.faults: Counter[str] = Counter()
@@ -87,7 +89,7 @@ class Chaos:
         for name in PEOPLE:
             key = self._folder / f"{name}.key"
             key.write_text(f"//{name}\n")
-            chance = random.Random(f"{self.seed}/{name}")
+            chance = random.Random(f"{self.seed}/{self.skip}/{name}")
             tenant = Tenant(name.lower(), self._folder / name, key, flist, (1, 2), chance)
             await tenant.join()
             self._tenants.append(tenant)
@@ -96,7 +98,7 @@ class Chaos:
 
     async def _harm(self, actor: Actor) -> None:
         end = time.monotonic() + self.seconds
-        for number, one in enumerate(rounds(self.seed, BOXES)):
+        for number, one in itertools.islice(enumerate(rounds(self.seed, BOXES)), self.skip, None):
             if time.monotonic() > end:
                 return
             await asyncio.sleep(one.pause)
