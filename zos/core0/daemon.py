@@ -13,7 +13,7 @@ from zos.bus.front import caller_of
 from zos.core0 import identity
 from zos.core0.api import core0_pb2_grpc
 from zos.core0.api.types import UnitInfo, UnitState
-from zos.core0.host import Processes
+from zos.core0.host import HEALTH_EVERY, Processes
 from zos.core0.plan import ObservedProcess, next_try, plan, waiting_for
 from zos.core0.service import Core0Service
 from zos.core0.units import UNITS, Unit, chosen
@@ -48,11 +48,12 @@ class Core0(Daemon):
         self._units = chosen(rt.config.units)
         self._began = rt.clock.monotonic()
         self._wake = Wake()
+        self._ring: asyncio.TimerHandle | None = None
         lost = asyncio.Event()
         self._processes = Processes(self.control, rt.bus, rt.node.state_dir, rt.clock, self._wake, lost)
         rt.know_callers(self._processes.name_of)
         rt.serve(Core0Service(key, self._report, caller_of), core0_pb2_grpc.add_Core0Servicer_to_server)
-        rt.loop("supervise", self._supervise, every=1.0, wake=self._wake)
+        rt.loop("supervise", self._supervise, every=HEALTH_EVERY, wake=self._wake)
         for unit in self._units:
             rt.task(f"health.{unit.name}", lambda name=unit.name: self._probe(name))  # type: ignore[misc]
         rt.task("zygote", lambda: self._end_with(lost))
@@ -67,13 +68,17 @@ class Core0(Daemon):
         now = self._rt.clock.monotonic()
         for step in plan(self._units, self._processes.observed, self._began, now):
             await self._processes.apply(step)
-        self._ring_at_next_try()
+        self._ring_while_one_is_down()
 
-    def _ring_at_next_try(self) -> None:
+    def _ring_while_one_is_down(self) -> None:
+        """Look again when the next may start, and every second while one waits for others."""
         now = self._rt.clock.monotonic()
-        due = [next_try(seen) - now for seen in self._processes.observed.values() if not seen.pid]
-        if due:
-            asyncio.get_running_loop().call_later(max(0.01, min(due)), self._wake.set)
+        seen = [self._processes.observed.get(unit.name, ObservedProcess()) for unit in self._units]
+        due = [next_try(one) - now if one.started else 1.0 for one in seen if not one.pid]
+        if self._ring is not None:
+            self._ring.cancel()
+        loop = asyncio.get_running_loop()
+        self._ring = loop.call_later(max(0.01, min(due)), self._wake.set) if due else None
 
     async def _probe(self, name: str) -> None:
         while True:

@@ -30,6 +30,7 @@ LIMIT = 4096
 
 def spawn(modules: Sequence[str] = SHARED) -> tuple[int, socket.socket]:
     """Import, fork the zygote, and return its pid and our end of the socket pair. Call before any thread exists."""
+    linux.keep_one_heap()
     gc.disable()
     for name in modules:
         try:
