@@ -275,7 +275,8 @@ class Link:
 
     async def _call(self, pallet: str, name: str, arguments: dict[str, Any]) -> Block:
         done = await self.chain.submit(pallet, name, arguments, self._key)
-        log.info("%s.%s is in block %d", pallet, name, done.block.number)
+        called = (await self.chain.runtime()).call_name(pallet, name)
+        log.info("%s.%s is in block %d", pallet, called, done.block.number)
         return Block(done.block.number, done.block.hash)
 
 

@@ -27,6 +27,8 @@ class Reporter:
         self._host = host
         self._store = store
         self._specs = specs
+        self._told: dict[int, ContractResources] = {}
+        """What the chain was told last, as far as it was this process."""
 
     def usage(self) -> Usage:
         """What live workloads take."""
@@ -48,10 +50,19 @@ class Reporter:
         waiting = self._store.reports.waiting()
         records = (self._store.get(contract) for contract in sorted(waiting))
         listed = [self._resources(record) for record in records if record is not None and record.is_ours()]
+        # Each report costs a fee, and a new contract begins with nothing anyway.
+        listed = [one for one in listed if one != self._before(one.contract)]
         if listed:
             await registered(self._host.chain)
             await self._host.chain.report_resources(tuple(listed))
+            self._told |= {one.contract: one for one in listed}
+        self._told = {id: told for id, told in self._told.items() if self._store.get(id) is not None}
         self._store.reports.done(waiting)
+
+    def _before(self, contract: int) -> ContractResources | None:
+        if contract in self._told or contract in self._store.reports.former:
+            return self._told.get(contract)
+        return ContractResources(contract, 0, 0, 0, 0)
 
     def _resources(self, record: Record) -> ContractResources:
         used = total(self._specs.capacity(item) for item in record.items if item.state in LIVE)

@@ -29,6 +29,8 @@ class Reports:
 
     def __init__(self, contracts: Iterable[int]) -> None:
         self._changes = dict.fromkeys(contracts, 1)
+        self.former = frozenset(self._changes)
+        """Contracts of which this process does not know what the chain was told last."""
         self.wake = Wake()
 
     def mark(self, contract: int) -> None:

@@ -68,6 +68,14 @@ class Rejected(ZosError):
     text = "the chain did not take {call}: {problem}"
 
 
+class CannotPay(Rejected):
+    """The account has not enough for the call's fee."""
+
+    reason = "substrate.cannot_pay"
+    text = "the account {address} cannot pay for {call}: {problem}"
+    hint = "it needs TFT: `zos devchain fund {address} 100` in a lab, `zos twin create --activation URL` for its first"
+
+
 class NotIncluded(ZosError):
     """An extrinsic was taken and is in no block yet; whether it will be is open."""
 

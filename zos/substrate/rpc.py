@@ -90,6 +90,8 @@ class Rpc:
             raise ChainUnreachable(url=self.url, problem=err) from None
         finally:
             self._waiting.pop(number, None)
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # the reader may have given up while this was still being sent
         if "error" in message:
             error = message["error"]
             problem = error.get("data") or error.get("message") or ""

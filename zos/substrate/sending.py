@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zos.substrate.endpoints import Block, Endpoints
-from zos.substrate.errors import ChainUnreachable, Rejected, RpcFailed
+from zos.substrate.errors import CannotPay, ChainUnreachable, Rejected, RpcFailed
 from zos.substrate.keys import Key, address
 from zos.substrate.rpc import Rpc
 from zos.substrate.runtime import Era
@@ -185,5 +185,7 @@ class Submitter:
             signed.refused = problem
         elif code == INVALID and "bad signature" in problem.lower() and await self._endpoints.refresh_runtime(rpc):
             signed.refused = "the runtime was upgraded"
+        elif "inability to pay" in problem.lower():
+            raise CannotPay(call=signed.name, problem=problem, address=address(signed.account)) from None
         else:
             raise Rejected(call=signed.name, problem=problem) from None

@@ -5,8 +5,8 @@ today's form, `calls` finds how a call is spelled here, `values` gives stored va
 data file `tfchain.json` knows numbers of specs, because metadata before V14 does not describe its types.
 """
 
-from zos.substrate.compat.calls import Spelled, refit, spell
+from zos.substrate.compat.calls import OTHERWISE, Spelled, refit, spell
 from zos.substrate.compat.lift import lift
 from zos.substrate.compat.values import modern_event, modern_value
 
-__all__ = ["Spelled", "lift", "modern_event", "modern_value", "refit", "spell"]
+__all__ = ["OTHERWISE", "Spelled", "lift", "modern_event", "modern_value", "refit", "spell"]

@@ -14,6 +14,9 @@ Arguments = Mapping[str, Any]
 Change = Callable[[Any], Any]
 FARM_KINDS = {"NotCertified": "Diy", "Gold": "Certified"}
 
+NO_RELAY = b"::1"
+"""What a twin without relay has where twins have an address."""
+
 OTHERWISE: Mapping[tuple[str, str], str] = {
     ("TfgridModule", "report_uptime_v2"): "report_uptime",
     ("Balances", "transfer_allow_death"): "transfer",
@@ -22,7 +25,7 @@ OTHERWISE: Mapping[tuple[str, str], str] = {
 """The older call that does what a missing one does."""
 
 SOURCES: Mapping[str, tuple[tuple[str, Change], ...]] = {
-    "ip": (("relay", lambda relay: relay or b"::1"),),
+    "ip": (("relay", lambda relay: relay or NO_RELAY),),
     "id": tuple(
         (name, lambda id: id)
         for name in ("farm_id", "node_id", "pricing_policy_id", "farming_policy_id", "solution_provider_id")

@@ -7,8 +7,9 @@ None here, as newer ones say it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from typing import Any
+
+from zos.substrate.compat.calls import NO_RELAY
 
 Value = dict[str, Any]
 Modern = Callable[[Any], Any]
@@ -46,7 +47,7 @@ def twin(value: Value) -> Value | None:
     if "relay" in value:
         return value
     text = bytes(value["ip"])
-    return {**value, "relay": None if _is_address(text) else text, "pk": None}
+    return {**value, "relay": None if text == NO_RELAY else text, "pk": None}
 
 
 def farm(value: Value) -> Value | None:
@@ -102,14 +103,6 @@ def lock(value: Value) -> Value:
 
 def _configured(fields: Any) -> Any:
     return (fields[0], public_config(fields[1]))
-
-
-def _is_address(text: bytes) -> bool:
-    try:
-        ip_address(text.decode())
-    except ValueError:
-        return False
-    return True
 
 
 GRID, CONTRACTS = "TfgridModule", "SmartContractModule"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from zos.devchain.testing import Devchain, devchain, line
-from zos.substrate import Chain, Included, LocalKey, NotIncluded, Rejected
+from zos.substrate import Chain, Included, LocalKey, NotIncluded, address
+from zos.substrate.errors import CannotPay
 from zos.substrate.runtime import Era
 
 ALICE = LocalKey.of_text("//Alice")
@@ -145,5 +146,6 @@ async def test_time_over_says_that_it_is_open() -> None:
 
 async def test_an_account_without_money_is_rejected_by_name() -> None:
     async with devchain(0.02) as dev, Chain([dev.url]) as chain:
-        with pytest.raises(Rejected, match="Inability to pay some fees"):
+        with pytest.raises(CannotPay, match="Inability to pay some fees") as refused:
             await chain.submit("System", "remark", {"remark": b""}, LocalKey.of_text("//Nobody"))
+        assert f"zos devchain fund {address(LocalKey.of_text('//Nobody').public)}" in refused.value.advice()
