@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -32,6 +32,7 @@ from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.service import Core0Service
 from zos.relay.federation import Outcome
 from zos.relay.server import Relay, serving
+from zos.relay.spool import Disk
 from zos.rmb import envelope as env
 from zos.rmb.cipher import seal, unseal
 from zos.rmb.limits import RateLimiter
@@ -148,16 +149,47 @@ async def abreast(call: Callable[[], Awaitable[object]], calls: int, destination
     return calls / (time.perf_counter() - began), 1000 * (time.thread_time() - spent) / calls
 
 
+@asynccontextmanager
+async def kept_on_disk() -> AsyncIterator[Disk]:
+    """Where a relay keeps what waits."""
+    with tempfile.TemporaryDirectory() as folder:
+        disk = Disk(Path(folder))
+        async with disk.running():
+            yield disk
+
+
+async def queued(chain: Chain, count: int = 4000) -> dict[str, float]:
+    """Messages for a twin that is away, until all are on disk."""
+    fast: RateLimiter[int] = RateLimiter(SystemClock(), 1e6, 1e6)
+    async with kept_on_disk() as disk:
+        relay = Relay(
+            TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nowhere(), pace=fast, spool=disk
+        )
+        async with serving(relay, "127.0.0.1", 0) as port, joined(USER, chain, f"ws://127.0.0.1:{port}") as me:
+            made = env.request("x", Address(twin=1), 3, "x", time.time(), 60)
+            made.plain = BODY
+            frame = (await env.signed(made, USER.key)).SerializeToString()
+            began = time.perf_counter()
+            for _ in range(count):
+                await me.connections[0].send(frame)
+            while disk.saved < count:
+                await asyncio.sleep(0.001)
+            return {"messages/s to disk": count / (time.perf_counter() - began)}
+
+
 def asking(me: Peer) -> Callable[[], Awaitable[object]]:
     return lambda: me.call(3, "x", BODY)
 
 
 async def throughput(chain: Chain, calls: int) -> dict[str, float]:
-    """Round trips, with the node's keys in this process and in core-0."""
+    """Round trips, with the node's keys in this process and in core-0; what waits is kept on disk."""
     fast: RateLimiter[int] = RateLimiter(SystemClock(), 1e6, 1e6)
-    relay = Relay(TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nowhere(), pace=fast)
     result: dict[str, float] = {}
-    async with serving(relay, "127.0.0.1", 0) as port:
+    async with kept_on_disk() as disk, AsyncExitStack() as stack:
+        relay = Relay(
+            TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nowhere(), pace=fast, spool=disk
+        )
+        port = await stack.enter_async_context(serving(relay, "127.0.0.1", 0))
         url = f"ws://127.0.0.1:{port}"
         async with joined(USER, chain, url, session="bench") as me:
             async with joined(NODE, chain, url, handler=handler, rate=fast.times(1)):
@@ -226,6 +258,7 @@ async def main() -> None:
     result |= await throughput(chain, calls)
     floor = bare + result["in process CPU ms"]
     result["p50 against bare and in process"] = result["p50 ms"] / floor
+    result |= await queued(chain)
     result |= await flooded(chain)
     print(json.dumps({name: round(value, 2) for name, value in result.items()}, indent=1))
 

@@ -29,7 +29,8 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
         case Kind.RELAY:
             ports = ["--listen", f"{box.address}:{WEB_PORT}", "--listen-tls", f"{box.address}:{TLS_PORT}"]
             grid = ["--chain", addresses.chain_url, "--domain", addresses.relay_domain, "--allow", addresses.net]
-            return {"relay.service": _unit("zos.relay", [*grid, *ports, *_files(layout)])}
+            files = [*_files(layout), "--data", str(state / "data")]
+            return {"relay.service": _unit("zos.relay", [*grid, *ports, *files])}
         case Kind.GRIDPROXY:
             grid = ["--chain", addresses.chain_url, "--relay", addresses.relay_url, "--key", str(layout.proxy_key)]
             proxy = [*grid, "--listen", f"{box.address}:{WEB_PORT}", "--database", str(state / "grid.sqlite")]

@@ -4,6 +4,7 @@ every command."""
 from __future__ import annotations
 
 import argparse
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,10 @@ class Settings:
     """Messages and bytes per twin and minute."""
     allowed: tuple[str, ...] = ()
     """Networks, addresses and host names of other relays that are not public."""
+    data: Path | None = None
+    """The folder that keeps what waits; without one that is lost with the process."""
+    proxies: tuple[str, ...] = ()
+    """Networks and addresses of reverse proxies in front of the relay."""
 
 
 class BadOptions(ZosError):
@@ -54,6 +59,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NETWORK",
         help="other relays may be in this network (or be this host) although it is not public; may be repeated",
     )
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="keeps what waits through restarts (default: memory only)"
+    )
+    parser.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="a reverse proxy in front of the relay, whose X-Forwarded-For is believed; may be repeated",
+    )
 
 
 def settings(chain: Sequence[str], wanted: argparse.Namespace) -> Settings:
@@ -70,6 +85,8 @@ def settings(chain: Sequence[str], wanted: argparse.Namespace) -> Settings:
         wanted.domain or listen[0],
         _limit(wanted.limit) if wanted.limit else None,
         tuple(wanted.allow),
+        wanted.data,
+        tuple(map(_network, wanted.proxy)),
     )
 
 
@@ -78,6 +95,13 @@ def _address(option: str, text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65535:
         raise BadOptions(problem=f"{option} must be address:port, not {text}")
     return host.strip("[]"), int(port)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as err:
+        raise BadOptions(problem=f"--proxy must be an address or a network: {err}") from None
 
 
 def _limit(text: str) -> tuple[int, int]:

@@ -36,6 +36,8 @@ RELAYS = 4
 HOUR = 3600.0
 MEMORY = 1000
 ACCEPTED = 202
+LATER = (408, 429)
+"""Refusals that are not final."""
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?")
 
 
@@ -98,7 +100,7 @@ class Federation:
     async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
         """Deliver it to one of the relays within so many seconds.
 
-        A relay's 4xx is final, everything else is tried again until then.
+        A relay's 4xx is final unless it says that it is too early, everything else is tried again until then.
         """
         known = tuple(sorted({one for one in domains if _DOMAIN.fullmatch(one)}))[:RELAYS]
         if not known:
@@ -136,7 +138,7 @@ class Federation:
                 if status == ACCEPTED:
                     self._count("success", domain)
                     return Outcome.TAKEN
-                if 400 <= status < 500:
+                if 400 <= status < 500 and status not in LATER:
                     return Outcome.REFUSED
                 self._failed(domain)
             if number < len(PAUSES):

@@ -17,6 +17,7 @@ HELP = {
     "relay_session_evictions_total": ("counter", "connections that were ended, by reason"),
     "relay_messages_total": ("counter", "messages by what was done with them"),
     "relay_waiting_bytes": ("gauge", "bytes that wait for a twin"),
+    "relay_saved_messages": ("gauge", "messages that wait on disk"),
     "federation_message_success": ("counter", "messages that another relay took"),
     "federation_message_error": ("counter", "messages that none of the twin's relays took"),
 }
@@ -52,7 +53,12 @@ LABELS = {
 
 
 def relay_values(
-    counts: Counter[str], ended: Counter[str], connections: int, waiting: int, federation: Mapping[str, Counter[str]]
+    counts: Counter[str],
+    ended: Counter[str],
+    connections: int,
+    waiting: int,
+    saved: int,
+    federation: Mapping[str, Counter[str]],
 ) -> str:
     """A relay's metrics page."""
     plain = {name: counts[name] for name in HELP if name.startswith("relay_message_")}
@@ -64,6 +70,7 @@ def relay_values(
             "relay_session_evictions_total": ended,
             "relay_messages_total": others,
             "relay_waiting_bytes": waiting,
+            "relay_saved_messages": saved,
             **{f"federation_message_{what}": by_relay for what, by_relay in federation.items()},
         },
         LABELS,

@@ -8,42 +8,36 @@ import logging
 import re
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from zos.errors import ZosError
 from zos.relay import metrics
+from zos.relay.connection import PONGS, STALLED, Connection
 from zos.relay.federation import Away, Outcome
 from zos.relay.quota import Limit, MinuteQuota
-from zos.relay.sessions import MIB, Address, Message, Session, Sessions
+from zos.relay.sessions import KEEP, MIB, Address, Session, Sessions
+from zos.relay.spool import Kept, Memory, Spool, Way
 from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.envelope import FRAME, LARGEST, TwinRecord
-from zos.rmb.errors import ProtocolError, WrongSignature
+from zos.rmb.errors import Malformed, ProtocolError, WrongSignature
 from zos.rmb.limits import MessageQuota, RateLimiter
 from zos.rmb.replays import ReplayMemory, Seen
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
-from zos.runtime.ingress import Ingress, Limits, abort, taken
-from zos.runtime.quota import FairQuota, network_of
+from zos.runtime.ingress import Ingress, Limits, abort
+from zos.runtime.proxies import Proxies
+from zos.runtime.quota import FairQuota
 
 log = logging.getLogger("zos.relay")
 
-STALLED = 60.0
-"""Seconds that a connection may take for one message before it is let go."""
-CLOSE, HEARTBEAT = 2.0, 30.0
-PONGS = 10.0
-"""Seconds between pongs that nobody asked for. Go's peer hears a pong only while it waits for one, on the same machine
-ours comes sooner than that now and then, and after one that it did not hear it gives the relay up."""
-PACE, PACE_BURST = 500.0, 2000.0
+HEARTBEAT = 30.0
+HANDSHAKE = 10.0
+PACE, PACE_BURST = 1200.0, 2400.0
 """Messages per second that are read from one twin, a large one counting for several; it is slowed down, not cut."""
-PACE_BYTES = 16 * 1024
-PAUSE = 0.01
-"""Seconds that it is ahead before it waits: a few messages at a time cost less than one by one."""
-TURN = 16
-"""Messages of one connection after which others have a turn."""
 LOOKUPS, LOOKUPS_BURST = 50.0, 1000.0
 """Destinations per second that one twin may have looked up on the chain."""
 UNVERIFIED, UNVERIFIED_BURST = 20.0, 200.0
@@ -54,17 +48,19 @@ ROUTING_BYTES = 32 * MIB
 POSTS = 64
 """Messages of other relays that are read at the same time."""
 READ = 10.0
+LATER = 5.0
+"""Seconds after which a message that waited through a restart asks a silent chain again."""
 TOO_LARGE = f"the message is larger than {LARGEST >> 20} MiB"
 LIMITS = Limits(total=8192, each=2048)
 _SPLIT = re.compile(r"[,\s]+")
 
 
 class _Undeliverable(Exception):
-    """Its text goes to the sender; `later` says that a retry may succeed."""
+    """Its text goes to the sender, its HTTP status to another relay: below 500 a retry cannot help, but for 429."""
 
-    def __init__(self, text: str, later: bool = False) -> None:
+    def __init__(self, text: str, status: int = 404) -> None:
         super().__init__(text)
-        self.later = later
+        self.status = status
 
 
 class Relay:
@@ -78,6 +74,8 @@ class Relay:
         away: Away,
         limit: Limit | None = None,
         pace: RateLimiter[int] | None = None,
+        spool: Spool | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._twins = twins
         self._domain = domain
@@ -95,17 +93,20 @@ class Relay:
         self._replays = ReplayMemory(clock)
         self.stalled = STALLED
         self.pongs = PONGS
-        self.sessions = Sessions(clock)
-        self.ingress = Ingress(LIMITS)
+        self._spool = spool or Memory()
+        self.sessions = Sessions(clock, spool=self._spool)
+        self._proxies = proxies or Proxies()
+        self.ingress = Ingress(LIMITS, self._proxies)
         self.counts: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
 
     def application(self) -> web.Application:
         """The routes: `/` by WebSocket for twins, by POST for other relays; `/metrics`."""
         app = web.Application(client_max_size=LARGEST)
-        app.router.add_get("/", self._join)
-        app.router.add_post("/", self._federated)
         app.router.add_get("/metrics", self._metrics)
+        # Clients keep the path of the URL that they were given.
+        app.router.add_get("/{path:.*}", self._join)
+        app.router.add_post("/{path:.*}", self._federated)
         app.on_cleanup.append(self._stop)
         return app
 
@@ -132,21 +133,30 @@ class Relay:
             return web.Response(status=500, text=f"{err}\n")
         if not socket.can_prepare(request).ok:
             return web.Response(status=400, text="this is a relay; join it by WebSocket\n")
-        session = self.sessions.join((seen.twin, seen.session))
         try:
-            await socket.prepare(request)
-            self.counts["joined"] += 1
-            await self._serve(request, socket, session)
+            async with asyncio.timeout(HANDSHAKE):
+                await socket.prepare(request)
+        except (ConnectionError, TimeoutError):
+            # It is gone; a session of its address that lives stays.
+            abort(request.transport)
+            return socket
+        self.counts["joined"] += 1
+        session = self.sessions.join((seen.twin, seen.session))
+        connection = Connection(
+            *(request, socket, session, self.sessions, self.counts, self.ended), stalled=self.stalled, pongs=self.pongs
+        )
+        try:
+            await connection.serve(self._take, self._pace)
         finally:
             self.sessions.leave(session)
         return socket
 
     async def _claimed_twin(self, twin: int, request: web.Request) -> TwinRecord | None:
         """The twin that a client claims to be, not verified yet."""
-        if self._twins.knows(twin) or self._unverified.take(network_of(request.remote)):
+        if self._twins.answers(twin) or self._unverified.take(self._proxies.client(request)):
             return await self._look(twin)
         if (known := self._twins.known(twin)) is None:
-            raise _Undeliverable("too many unknown twins; try again in a moment", later=True)
+            raise _Undeliverable("too many unknown twins; try again in a moment", status=429)
         return known
 
     async def _look(self, twin: int) -> TwinRecord | None:
@@ -154,86 +164,7 @@ class Relay:
             return await self._twins.twin(twin)
         except ZosError as err:
             log.warning("twin lookup: %s", err.explain())
-            raise _Undeliverable("twins cannot be looked up at the moment", later=True) from None
-
-    async def _serve(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
-        writing = asyncio.create_task(self._write(request, socket, session))
-        # What was cancelled before it began would not close anything; and a newer connection may have come by now.
-        await asyncio.sleep(0)
-        session.stop = writing.cancel
-        if session.ended:
-            writing.cancel()
-        beating = asyncio.create_task(self._beat(socket))
-        try:
-            with contextlib.suppress(ConnectionError):  # it hung up while its ping was answered
-                await self._read(request, socket, session)
-        finally:
-            self.sessions.leave(session)
-            beating.cancel()
-            await asyncio.gather(writing, beating, return_exceptions=True)
-
-    async def _beat(self, socket: web.WebSocketResponse) -> None:
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(self.pongs)
-                await socket.pong()
-
-    async def _read(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
-        twin, count = session.address[0], 0
-        while True:
-            message = await socket.receive()
-            taken(request)
-            match message.type:
-                case WSMsgType.BINARY:
-                    self._take(message.data, session)
-                case WSMsgType.PING:
-                    await socket.pong(message.data)
-                case WSMsgType.PONG:
-                    pass
-                case _:
-                    # Text is no envelope; the protocol's answer is to hang up, as at the end of the connection.
-                    await socket.close()
-                    return
-            count += 1
-            # Pings cost a turn like any message.
-            wait = self._pace.wait(twin, max(1.0, len(message.data) / PACE_BYTES))
-            if wait > PAUSE or not count % TURN:
-                await asyncio.sleep(wait if wait > PAUSE else 0)
-
-    async def _write(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
-        """Write queued messages until the session ends; then close the connection, which ends its reader too."""
-        transport = request.transport  # aiohttp forgets it when it begins to close
-        try:
-            while True:
-                await self._give(socket, session, await self.sessions.next(session))
-        except ConnectionError:
-            self.ended["closed"] += 1
-        except TimeoutError:
-            self.ended["back_pressure_timeout"] += 1
-        except asyncio.CancelledError:
-            # By its reader, or because a newer connection took its place.
-            self.ended["closed" if socket.closed else "cancelled"] += 1
-        finally:
-            try:
-                with contextlib.suppress(ConnectionError, TimeoutError):
-                    async with asyncio.timeout(CLOSE):
-                        await socket.close()
-            finally:
-                # Also when its reader cancels this. What a deaf peer leaves in our buffer outlives the socket's close.
-                if transport is not None and (not socket.closed or transport.get_write_buffer_size()):
-                    abort(transport)
-
-    async def _give(self, socket: web.WebSocketResponse, session: Session, message: Message) -> None:
-        given = False
-        try:
-            async with asyncio.timeout(self.stalled):
-                await socket.send_bytes(message.frame)
-            given = True
-        finally:
-            if not given:
-                self.sessions.again(session, message)
-        self.counts["relay_message_tx"] += 1
-        self.counts["relay_message_tx_bytes"] += len(message.frame)
+            raise _Undeliverable("twins cannot be looked up at the moment", status=503) from None
 
     # Routing
 
@@ -241,11 +172,17 @@ class Relay:
         self.counts["relay_message_rx"] += 1
         self.counts["relay_message_rx_bytes"] += len(data)
         try:
-            seen = env.decode(data, FRAME)
+            seen = env.parse(data, FRAME)
         except ProtocolError:
             self.counts["malformed"] += 1
             return
         sender = session.address[0]
+        try:
+            env.check_names(seen)
+        except ProtocolError as err:
+            self.counts["malformed"] += 1
+            self._tell(session.address, seen, str(err))
+            return
         if (seen.source.twin, seen.source.connection) != session.address:
             self._tell(session.address, seen, "message wrong source")
         elif len(data) > LARGEST and seen.WhichOneof("message") != "response":
@@ -255,6 +192,8 @@ class Relay:
             self._tell(session.address, seen, "exceeded rate limits, dropping message")
         elif seen.WhichOneof("message") == "ping":
             self._pong(session.address, seen)
+        elif not seen.destination.twin:
+            self._tell(session.address, seen, "message with missing destination")
         elif self.sessions.get(_to(seen)) is not None:
             self._put(data, seen, session.address)
         elif not self._may_look(seen, sender):
@@ -263,61 +202,105 @@ class Relay:
             self._tell(session.address, seen, "too many messages to other relays; try again in a moment")
         else:
             # A lookup or another relay must not hold up this sender's other messages.
-            task = asyncio.create_task(self._route(data, seen, session.address))
-            self._tasks.add(task)
-            task.add_done_callback(self._routed)
+            kept = Kept(Way.ROUTED, _to(seen), session.address, self._until(seen), data)
+            self._start(self._route(kept, seen, self._spool.add(kept)))
 
     def _may_look(self, seen: Envelope, sender: int) -> bool:
-        return self._twins.knows(seen.destination.twin) or self._lookups.take(sender)
+        return self._twins.answers(seen.destination.twin) or self._lookups.take(sender)
 
     def _put(self, data: bytes, seen: Envelope, sender: Address) -> None:
         try:
-            self._keep(data, seen, sender[0])
+            self._keep(Kept(Way.HERE, _to(seen), sender, self._until(seen), data), None)
         except _Undeliverable as err:
             self._tell(sender, seen, str(err))
 
-    def _keep(self, data: bytes, seen: Envelope, sender: int) -> None:
-        if not self.sessions.put(_to(seen), sender, data, env.span(seen)):
+    def _until(self, seen: Envelope) -> float:
+        return self._clock.time() + min(env.span(seen), KEEP)
+
+    def _keep(self, kept: Kept, ticket: int | None) -> int:
+        made = self.sessions.keep(kept, ticket)
+        if made is None:
             self.counts["full"] += 1
-            raise _Undeliverable("the queue of this twin is full", later=True)
+            raise _Undeliverable("the queue of this twin is full", status=503)
+        return made
+
+    def restore(self, saved: Sequence[tuple[int, Kept]]) -> None:
+        """Go on with what waited when the relay ended; call it once, before anybody joins."""
+        for ticket, kept in saved:
+            if kept.until <= self._clock.time():
+                self._spool.drop(ticket)
+                continue
+            seen = Envelope.FromString(kept.frame)
+            if kept.way is Way.ROUTED and self._routing.take(kept.sender[0], len(kept.frame)):
+                self._start(self._route(kept, seen, ticket, insists=True))
+            elif kept.way is Way.ROUTED or self.sessions.keep(kept, ticket) is None:
+                self._spool.drop(ticket)
+                self._tell(kept.sender, seen, "the queue of this twin is full")
+            elif kept.way is Way.POSTED:
+                with self._replays.once(kept.sender[0], env.challenge(seen), seen.timestamp, env.ends(seen)):
+                    self.counts["restored"] += 1
+
+    def _start(self, routing: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(routing)
+        self._tasks.add(task)
+        task.add_done_callback(self._routed)
 
     def _routed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (err := task.exception()) is not None:
             log.error("routing: %s", err, exc_info=err)
 
-    async def _route(self, data: bytes, seen: Envelope, sender: Address) -> None:
+    async def _route(self, kept: Kept, seen: Envelope, ticket: int, insists: bool = False) -> None:
+        """Bring it to its queue or another relay; a kill or the relay's end leaves it on disk."""
+        queued = False
         try:
-            domains = await self._local(data, seen, sender[0])
+            domains = await self._local(kept, seen, ticket, insists)
+            queued = not domains
             if domains:
                 self.counts["federated"] += 1
-                outcome = await self._away.send(domains, data, env.span(seen))
+                outcome = await self._away.send(domains, kept.frame, max(0.0, kept.until - self._clock.time()))
                 if outcome is not Outcome.TAKEN:
                     raise _Undeliverable(outcome)
         except _Undeliverable as err:
-            self._tell(sender, seen, str(err))
+            self._tell(kept.sender, seen, str(err))
+        except asyncio.CancelledError:
+            queued = True
+            raise
         finally:
-            self._routing.release(sender[0], len(data))
+            self._routing.release(kept.sender[0], len(kept.frame))
+            if not queued:
+                self._spool.drop(ticket)
 
-    async def _local(self, data: bytes, seen: Envelope, sender: int) -> list[str]:
+    async def _local(self, kept: Kept, seen: Envelope, ticket: int | None, insists: bool = False) -> list[str]:
         """Deliver it to its session or queue; returns the other relays to which it belongs, if not here."""
-        address = _to(seen)
-        if self.sessions.get(address) is not None:
-            self._keep(data, seen, sender)
-            return []
-        twin = await self._look(address[0])
+        if self.sessions.get(kept.to) is None:
+            twin = await self._destination(kept, insists)
+            domains = twin.relay.split("_")
+            if self._domain not in domains:
+                return domains
+            if "fail-fast" in _SPLIT.split(seen.tags):
+                raise _Undeliverable("destination offline")
+            self.counts["queued"] += 1
+        ticket = self._keep(kept, ticket)
+        if kept.way is Way.POSTED:
+            await self._spool.kept(ticket)
+        return []
+
+    async def _destination(self, kept: Kept, insists: bool) -> TwinRecord:
+        """The twin that it is for; while the chain is silent, who insists waits."""
+        while True:
+            try:
+                twin = await self._look(kept.to[0])
+                break
+            except _Undeliverable:
+                if not insists or self._clock.time() + LATER >= kept.until:
+                    raise
+                await asyncio.sleep(LATER)
         if twin is None:
             raise _Undeliverable("unknown twin destination")
         if not twin.relay:
             raise _Undeliverable("relay info is not set for this twin")
-        domains = twin.relay.split("_")
-        if self._domain not in domains:
-            return domains
-        if "fail-fast" in _SPLIT.split(seen.tags):
-            raise _Undeliverable("destination twin is not connected")
-        self.counts["queued"] += 1
-        self._keep(data, seen, sender)
-        return []
+        return twin
 
     def _pong(self, sender: Address, seen: Envelope) -> None:
         back = Envelope(uid=seen.uid, timestamp=seen.timestamp, expiration=seen.expiration, plain=b"hello world")
@@ -338,7 +321,7 @@ class Relay:
     # Other relays, and metrics
 
     async def _federated(self, request: web.Request) -> web.Response:
-        remote = network_of(request.remote)
+        remote = self._proxies.client(request)
         if not self._posts.take(remote):
             return web.Response(status=503, text="too many at once\n")
         try:
@@ -350,7 +333,7 @@ class Relay:
         except TimeoutError:
             return web.Response(status=408, text="too slow\n")
         except _Undeliverable as err:
-            return web.Response(status=503 if err.later else 404, text=f"{err}\n")
+            return web.Response(status=err.status, text=f"{err}\n")
         finally:
             self._posts.release(remote)
         return web.Response(status=202)
@@ -362,6 +345,8 @@ class Relay:
         sender = await self._claimed_twin(seen.source.twin, request) if seen.source.twin else None
         if sender is None:
             raise WrongSignature(twin=seen.source.twin)
+        if not seen.destination.twin:
+            raise Malformed(problem="message with missing destination")
         env.check_signature(seen, sender)
         env.check_time(seen, self._clock.time())
         # What was captured once must not fill a queue in its sender's name, here or elsewhere, under whatever name.
@@ -370,18 +355,21 @@ class Relay:
                 self.counts["repeated"] += 1
                 return
             if verdict is not Seen.NEW:
-                raise _Undeliverable("it is or was being delivered", later=verdict is Seen.PENDING)
+                raise _Undeliverable("it is or was being delivered", status=503 if verdict is Seen.PENDING else 404)
             if not self._quota.take(sender.id, len(data)):
                 self.counts["limited"] += 1
-                raise _Undeliverable("exceeded rate limits, dropping message")
+                raise _Undeliverable("exceeded rate limits, dropping message", status=429)
             if not self._may_look(seen, sender.id):
-                raise _Undeliverable("too many unknown destinations", later=True)
-            if await self._local(data, seen, sender.id):
+                raise _Undeliverable("too many unknown destinations", status=429)
+            until = min(env.ends(seen), self._clock.time() + KEEP)
+            kept = Kept(Way.POSTED, _to(seen), (sender.id, seen.source.connection), until, data)
+            if await self._local(kept, seen, None):
                 raise _Undeliverable("this relay is not one of the twin's")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = metrics.relay_values(
-            self.counts, self.ended, len(self.sessions), self.sessions.waiting, self._away.counts
+            *(self.counts, self.ended, len(self.sessions), self.sessions.waiting, self._spool.saved),
+            federation=self._away.counts,
         )
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 

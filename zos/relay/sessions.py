@@ -2,15 +2,19 @@
 
 A message is always put into the queue of its address first, and a connection takes from its queue: so nothing is lost
 between two connections, and a slow reader is the same as an absent one. In a queue the senders take turns.
+
+What had to wait so long that it is on disk is kept until its reader has confirmed it by a pong; what a connection
+leaves unconfirmed is given to the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from zos.relay.spool import Kept, Memory, Spool, Way
 from zos.runtime.clock import Clock
 from zos.runtime.quota import FairQuota
 
@@ -20,8 +24,8 @@ Address = tuple[int, str]
 KEEP = 3600.0
 """Seconds that a message waits at most."""
 MIB = 1024 * 1024
-OVERHEAD = 2048
-"""Bytes that a waiting message costs besides its own, with a queue of its own."""
+OVERHEAD, QUEUE = 512, 1792
+"""Bytes that a waiting message costs besides its own (measured: 230, and its ticket), and a sender's queue of them."""
 TOTAL = 64 * MIB
 PER_TWIN = 16 * MIB
 """Bytes that wait for all twins together, and for one: no sender has more than half of either."""
@@ -40,6 +44,10 @@ class Session:
     ended: bool = False
     stop: Callable[[], object] = lambda: None
     """Stops its writer, even in the middle of a message that is not read."""
+    sent: deque[Message] = field(default_factory=deque)
+    """What was written to it from the disk and is not confirmed."""
+    confirmed: int = 0
+    """Messages that it has confirmed."""
 
     def end(self) -> None:
         """End it and stop its writer."""
@@ -47,7 +55,7 @@ class Session:
         self.stop()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Message:
     """A frame in a queue."""
 
@@ -55,11 +63,19 @@ class Message:
     sender: int
     """The twin whose share of the quota it takes."""
     until: float
+    ticket: int = 0
+    opens: bool = False
+    """Whether its queue counts with it; each queue counts with one of its messages."""
 
     @property
     def size(self) -> int:
         """Bytes that it counts for."""
-        return len(self.frame) + OVERHEAD
+        return len(self.frame) + OVERHEAD + (QUEUE if self.opens else 0)
+
+    def pass_on(self, others: Sequence[Message]) -> None:
+        """Leave the queue to one of the others, which stay in it."""
+        if self.opens and others and not others[0].opens:
+            self.opens, others[0].opens = False, True
 
 
 _Queue = OrderedDict[int, deque[Message]]
@@ -68,9 +84,10 @@ _Queue = OrderedDict[int, deque[Message]]
 class Sessions:
     """All sessions by address, and the messages queued for them."""
 
-    def __init__(self, clock: Clock, total: int = TOTAL, per_twin: int = PER_TWIN) -> None:
+    def __init__(self, clock: Clock, total: int = TOTAL, per_twin: int = PER_TWIN, spool: Spool | None = None) -> None:
         self._clock = clock
         self._per_twin = per_twin
+        self._spool = spool or Memory()
         self._here: dict[Address, Session] = {}
         self._of_twin: dict[int, OrderedDict[Address, Session]] = {}
         self._queues: dict[Address, _Queue] = {}
@@ -102,8 +119,10 @@ class Sessions:
         return session
 
     def leave(self, session: Session) -> None:
-        """Remove a session; its queue stays."""
+        """Remove a session; its queue stays, and what it has not confirmed joins it again."""
         session.end()
+        while session.sent:
+            self.again(session, session.sent.pop())
         if self._here.get(session.address) is not session:
             return
         del self._here[session.address]
@@ -114,39 +133,75 @@ class Sessions:
 
     def put(self, address: Address, sender: int, frame: bytes, span: float) -> bool:
         """Let a message wait for so many seconds; False when its sender has used up its quota."""
-        message = Message(frame, sender, self._clock.time() + min(span, KEEP))
+        until = self._clock.time() + min(span, KEEP)
+        return self.keep(Kept(Way.HERE, address, (sender, ""), until, frame), None) is not None
+
+    def keep(self, kept: Kept, ticket: int | None) -> int | None:
+        """Let a message wait that may have a ticket already; its ticket, or None as above."""
+        (twin, _), (sender, _) = kept.to, kept.sender
         now = self._clock.monotonic()
         if now - self._swept >= SWEEP:
             self._swept = now
             self._sweep()
-        quota = self._quotas.setdefault(address[0], FairQuota(self._per_twin, self._per_twin))
-        if not self._all.fits(sender, message.size) or not quota.take(sender, message.size):
+        queue = self._queues.get(kept.to)
+        message = Message(kept.frame, sender, kept.until, ticket or 0, queue is None or sender not in queue)
+        size = message.size
+        quota = self._quotas.setdefault(twin, FairQuota(self._per_twin, self._per_twin))
+        if not self._all.fits(sender, size) or not quota.take(sender, size):
             if not quota.used:
-                del self._quotas[address[0]]
-            return False
-        self._all.take(sender, message.size)
-        self._queues.setdefault(address, OrderedDict()).setdefault(sender, deque()).append(message)
-        session = self._here.get(address)
-        if session is not None:
+                del self._quotas[twin]
+            return None
+        self._all.take(sender, size)
+        if ticket is None:
+            message.ticket = self._spool.add(kept)
+        self._queue(kept.to, sender).append(message)
+        self._wake(kept.to)
+        return message.ticket
+
+    def _queue(self, address: Address, sender: int) -> deque[Message]:
+        return self._queues.setdefault(address, OrderedDict()).setdefault(sender, deque())
+
+    def _wake(self, address: Address) -> None:
+        if (session := self._here.get(address)) is not None:
             session.wake.set()
-        return True
 
     async def next(self, session: Session) -> Message:
-        """The next message for a connection, its senders in turn."""
+        """The next message for a connection, its senders in turn; `done` or `again` must follow."""
         while (message := self._take(session.address)) is None:
             session.wake.clear()
             await session.wake.wait()
         return message
 
+    def is_empty(self, address: Address) -> bool:
+        """Whether nothing is queued for a session."""
+        return address not in self._queues
+
     def again(self, session: Session, message: Message) -> None:
         """Put a message back that could not be written, before the others of its sender."""
-        address = session.address
-        quota = self._quotas.setdefault(address[0], FairQuota(self._per_twin, self._per_twin))
-        if quota.take(message.sender, message.size):
-            if self._all.take(message.sender, message.size):
-                self._queues.setdefault(address, OrderedDict()).setdefault(message.sender, deque()).appendleft(message)
-            else:
-                quota.release(message.sender, message.size)
+        self._queue(session.address, message.sender).appendleft(message)
+        self._wake(session.address)
+
+    def written(self, session: Session, message: Message) -> None:
+        """It was written to a connection: what is on disk stays there until that is confirmed."""
+        if not self._spool.holds(message.ticket):
+            self.done(session.address, message)
+        elif session.ended:
+            self.again(session, message)
+        else:
+            session.sent.append(message)
+
+    def confirm(self, session: Session, total: int) -> None:
+        """A connection has read so many messages of those that were to be confirmed."""
+        while session.sent and session.confirmed < total:
+            session.confirmed += 1
+            self.done(session.address, session.sent.popleft())
+
+    def done(self, address: Address, message: Message) -> None:
+        """Nobody waits for it any more."""
+        self._spool.drop(message.ticket)
+        self._all.release(message.sender, message.size)
+        quota = self._quotas[address[0]]
+        quota.release(message.sender, message.size)
         if not quota.used:
             del self._quotas[address[0]]
 
@@ -155,13 +210,14 @@ class Sessions:
         while queue:
             sender, messages = next(iter(queue.items()))
             message = messages.popleft()
-            self._give_back(address[0], message)
+            message.pass_on(messages)
             if messages:
                 queue.move_to_end(sender)
             else:
                 del queue[sender]
             if message.until > self._clock.time():
                 break
+            self.done(address, message)
         else:
             self._queues.pop(address, None)
             return None
@@ -169,21 +225,15 @@ class Sessions:
             del self._queues[address]
         return message
 
-    def _give_back(self, twin: int, message: Message) -> None:
-        self._all.release(message.sender, message.size)
-        quota = self._quotas[twin]
-        quota.release(message.sender, message.size)
-        if not quota.used:
-            del self._quotas[twin]
-
     def _sweep(self) -> None:
         now = self._clock.time()
         for address, queue in list(self._queues.items()):
             for sender, messages in list(queue.items()):
+                kept = deque(message for message in messages if message.until > now)
                 for message in messages:
                     if message.until <= now:
-                        self._give_back(address[0], message)
-                kept = deque(message for message in messages if message.until > now)
+                        message.pass_on(kept)
+                        self.done(address, message)
                 if kept:
                     queue[sender] = kept
                 else:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Sequence
 from typing import Any
 
+from zos.errors import ZosError
 from zos.rmb.cipher import LocalSecret
 from zos.rmb.envelope import TwinRecord
 from zos.rmb.peer import Handler, Peer
 from zos.rmb.twins import Look, TwinCache
+from zos.runtime.backoff import Backoff
 from zos.runtime.clock import Clock, SystemClock
 from zos.substrate import Chain, LocalKey
+from zos.substrate.runtime import Event
+
+log = logging.getLogger("zos.rmb")
 
 GRID = "TfgridModule"
+FOLLOWED = 32
+"""Blocks that may be missed between two heads and are read then; after more of them every twin is asked for again."""
 TERMS = {"document_link": "http://zos.tf/terms/v0.1", "document_hash": "9021d4dee05a661e2cb6838152c67f25"}
 
 
@@ -26,6 +36,37 @@ def chain_twins(chain: Chain) -> Look:
         return TwinRecord(int(value["id"]), bytes(value["account_id"]), bytes(value.get("pk") or b""), relay)
 
     return look
+
+
+async def follow_twins(chain: Chain, twins: TwinCache) -> None:
+    """Have the cache ask again for each twin that a block of the best chain makes or changes, until cancelled."""
+    backoff, failures = Backoff(), 0
+    while True:
+        # What happened before is not known.
+        twins.any_changed()
+        try:
+            last = 0
+            async for head in chain.best_heads():
+                failures = 0
+                if last and head.number - last > FOLLOWED:
+                    twins.any_changed()
+                for number in range(max(last, head.number - FOLLOWED) + 1 if last else head.number, head.number):
+                    if (hash := await chain.block_hash(number)) is not None:
+                        _changes(await chain.events(hash), twins)
+                _changes(await chain.events(head.hash), twins)
+                last = head.number
+        except ZosError as err:
+            log.info("twins are not followed at the moment: %s", err.explain())
+        except (LookupError, TypeError, ValueError):
+            log.exception("a block's events cannot be read")
+        failures += 1
+        await asyncio.sleep(backoff.delay(failures))
+
+
+def _changes(events: Sequence[Event], twins: TwinCache) -> None:
+    for event in events:
+        if event.pallet == GRID and event.name in ("TwinStored", "TwinUpdated"):
+            twins.changed(int(event.fields["id"]))
 
 
 async def ensure_twin(chain: Chain, key: LocalKey, relay: str | None = None, pk: bytes | None = None) -> int:

@@ -29,7 +29,10 @@ WORD = 256
 RELAYS = 16
 """Relays that a message may name; a twin has four at most."""
 DEFAULT_EXPIRATION = 300
-LONGEST_EXPIRATION = 1800
+LONGEST_EXPIRATION = 24 * 3600
+"""Seconds after which no message is good, whatever its sender says."""
+AHEAD = 1800
+"""Seconds that a sender's clock may be ahead of ours."""
 PAYLOADS = (13, 14)
 """Numbers of the fields `plain` and `cipher`."""
 PREFIX = {KeyKind.ED25519: b"e", KeyKind.SR25519: b"s"}
@@ -63,20 +66,32 @@ class TwinRecord:
 
 
 def decode(data: bytes, limit: int = LARGEST) -> Envelope:
-    """The envelope in a frame."""
+    """The envelope in a frame, its names no longer than they may be."""
+    seen = parse(data, limit)
+    check_names(seen)
+    return seen
+
+
+def parse(data: bytes, limit: int = LARGEST) -> Envelope:
+    """The envelope in a frame; its names may be of any length."""
     if len(data) > limit:
         raise Malformed(problem=f"{len(data)} bytes are more than {limit}")
     if len(data) > LARGEST:
         _check_shape(data)
     try:
-        seen = Envelope.FromString(data)
+        return Envelope.FromString(data)
     except (DecodeError, UnicodeDecodeError) as err:
         raise Malformed(problem=err) from None
-    # What is kept or looked through for each message must not be as long as its sender likes.
-    names = (seen.uid, seen.source.connection, seen.destination.connection)
-    if max(map(len, names)) > WORD or len(seen.relays) > RELAYS:
-        raise Malformed(problem="its name or addresses are too long")
-    return seen
+
+
+def check_names(seen: Envelope) -> None:
+    """Refuse long names: what is kept or looked through for each message must not be as long as its sender likes."""
+    names = {"uid": seen.uid, "source": seen.source.connection, "destination": seen.destination.connection}
+    for name, text in names.items():
+        if len(text) > WORD:
+            raise Malformed(problem=f"its {name} has {len(text)} characters, more than {WORD}")
+    if len(seen.relays) > RELAYS:
+        raise Malformed(problem=f"it names {len(seen.relays)} relays, more than {RELAYS}")
 
 
 def _check_shape(data: bytes) -> None:
@@ -169,7 +184,7 @@ def check_time(envelope: Envelope, now: float) -> None:
     """Refuse what is too late; what comes from the future beyond any expiration is refused as well."""
     if ends(envelope) <= now:
         raise Expired(ago=round(now - ends(envelope)))
-    if envelope.timestamp > now + LONGEST_EXPIRATION:
+    if envelope.timestamp > now + AHEAD:
         raise ProtocolError(problem="the message comes from the future; check the clock of the sender")
 
 

@@ -25,6 +25,7 @@ from zos.rmb.errors import (
     NoRelay,
     ProtocolError,
     Refused,
+    Undecipherable,
     UnknownTwin,
     WrongSchema,
     WrongSignature,
@@ -209,6 +210,28 @@ class Peer:
             raise NoEncryptionKey(twin=other.id)
         return unseal(await self._secret.shared(other.pk), seen.cipher)
 
+    async def _opened(self, seen: Envelope, other: TwinRecord) -> tuple[TwinRecord, bytes]:
+        """A request's body, and its twin as it is now: the key to which the answer is sealed may be a new one."""
+        try:
+            if seen.WhichOneof("payload") == "cipher" or not other.pk:
+                return other, await self._open(seen, other)
+            # Only what is sealed shows that the key is the sender's still.
+            other = await self._again(other)
+        except (Undecipherable, NoEncryptionKey):
+            changed = await self._again(other)
+            if changed == other:
+                raise
+            other = changed
+        return other, await self._open(seen, other)
+
+    async def _again(self, known: TwinRecord) -> TwinRecord:
+        """The twin as the chain has it now; as it was known while the chain does not say."""
+        self._twins.forget(known.id)
+        try:
+            return await self._twins.twin(known.id) or known
+        except ZosError:
+            return known
+
     # Incoming frames. Nothing here waits: a message that needs time gets a task, or is dropped.
 
     def _receive(self, frame: bytes, connection: RelayConnection) -> None:
@@ -286,7 +309,7 @@ class Peer:
                 env.check_time(seen, self._clock.time())
                 if self._is_private and (keyless := await self._keyless(connection.twin, other)):
                     raise NeedsKey(twin=keyless)
-                body = await self._open(seen, other)
+                other, body = await self._opened(seen, other)
                 assert self._handler is not None
                 text = await self._handler(other.id, seen.request.command, body)
             made = env.answer(seen, self._me(connection.twin), self._clock.time())

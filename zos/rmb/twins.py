@@ -38,6 +38,8 @@ class TwinCache:
         self._missing = missing
         self._known: LRUCache[int, _Entry] = LRUCache(LIMIT)
         self._queries: dict[int, asyncio.Future[ZosError | None]] = {}
+        self._changed: set[int] = set()
+        """Twins that have changed while the chain was asked for them."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -46,6 +48,10 @@ class TwinCache:
         """Whether `known` is fresh, so that the chain need not be asked."""
         entry = self._known.get(id)
         return entry is not None and entry.until > self._clock.monotonic()
+
+    def answers(self, id: int) -> bool:
+        """Whether `twin` needs no query of its own: the record is fresh, or somebody is asking for it already."""
+        return self.knows(id) or id in self._queries
 
     def known(self, id: int) -> TwinRecord | None:
         """The last record of a twin, however old; None when there is none."""
@@ -68,7 +74,8 @@ class TwinCache:
         try:
             found = await self._look(id)
             now = self._clock.monotonic()
-            self._known[id] = _Entry(found, now, now + (self._keep if found else self._missing))
+            keep = 0.0 if id in self._changed else self._keep if found else self._missing
+            self._known[id] = _Entry(found, now, now + keep)
         except ZosError as err:
             entry, now = self._known.get(id), self._clock.monotonic()
             if entry is None or entry.record is None or now - entry.at > STALE:
@@ -78,7 +85,20 @@ class TwinCache:
             entry.until = now + self._missing
         finally:
             del self._queries[id]
+            self._changed.discard(id)
             done.set_result(problem)
+
+    def changed(self, id: int) -> None:
+        """The chain has said that a twin is another now, or new."""
+        if id in self._queries:
+            self._changed.add(id)
+        if (entry := self._known.get(id)) is not None:
+            entry.until = 0.0
+
+    def any_changed(self) -> None:
+        """Nobody knows which twins are others now."""
+        for id in (*self._known, *self._queries):
+            self.changed(id)
 
     def may_have_changed(self, id: int) -> bool:
         """Whether a wrong signature is a reason to look the twin up again: it may have a new key.

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from aiohttp import web, web_response
 
+from zos.runtime.proxies import Proxies
 from zos.runtime.quota import FairQuota, network_of
 
 SLICE = 16 * 1024
@@ -104,6 +105,9 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         real = cast(asyncio.Transport, transport)
         self._network = network_of((real.get_extra_info("peername") or ("",))[0])
+        if self._ingress.proxies.trusts(self._network):
+            # Behind it are many clients: its connections are bounded one by one, and all together.
+            self._network += f" {id(self):x}"
         if not self._ingress.shares.take(self._network):
             self._network = ""
             real.abort()
@@ -214,8 +218,9 @@ def abort(transport: asyncio.BaseTransport | None) -> None:
 class Ingress:
     """All connections of one server."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, proxies: Proxies | None = None) -> None:
         self.limits = limits
+        self.proxies = proxies or Proxies()
         self.shares: FairQuota[str] = FairQuota(limits.total, limits.each)
         self.memory: FairQuota[str] = FairQuota(limits.memory, limits.memory)
         self.connections: set[_Connection] = set()

@@ -13,7 +13,7 @@ from typing import Any
 from zos.substrate.endpoints import Block, Endpoints
 from zos.substrate.errors import CallFailed, ChainUnreachable, NotIncluded
 from zos.substrate.keys import Key
-from zos.substrate.rpc import Connect, websocket
+from zos.substrate.rpc import Connect, Rpc, websocket
 from zos.substrate.runtime import Event, Runtime
 from zos.substrate.sending import Submitter
 
@@ -154,14 +154,25 @@ class Chain:
         """
         rpc = await self._endpoints.rpc()
         yield await self.finalized()
-        async with rpc.subscribed("chain_subscribeFinalizedHeads", end="chain_unsubscribeFinalizedHeads") as queue:
+        async for block in self._heads(rpc, "FinalizedHeads", "final "):
+            yield block
+
+    async def best_heads(self) -> AsyncIterator[Block]:
+        """Best blocks as they come, forks among them; else as `finalized_heads`."""
+        rpc = await self._endpoints.rpc()
+        yield await self.head()
+        async for block in self._heads(rpc, "NewHeads", ""):
+            yield block
+
+    async def _heads(self, rpc: Rpc, what: str, kind: str) -> AsyncIterator[Block]:
+        async with rpc.subscribed(f"chain_subscribe{what}", end=f"chain_unsubscribe{what}") as queue:
             while True:
                 try:
                     # Not wait_for: Python 3.11's swallows a cancellation that comes together with a header.
                     async with asyncio.timeout(self._patience):
                         header = await queue.get()
                 except TimeoutError:
-                    err = ChainUnreachable(url=rpc.url, problem=f"no new final block for {self._patience:.0f} s")
+                    err = ChainUnreachable(url=rpc.url, problem=f"no new {kind}block for {self._patience:.0f} s")
                     await self._endpoints.leave(rpc, err)
                     raise err from None
                 if header is None:

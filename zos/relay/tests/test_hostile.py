@@ -256,7 +256,7 @@ async def test_who_is_unknown_does_not_make_us_ask_the_chain_for_ever_and_who_is
         assert w.chain.asked < 250
         async with raw(w, USER) as socket:
             await socket.send_bytes(message(USER, 3, tags="fail-fast").SerializeToString())
-            assert (await received(socket)).error.message == "destination twin is not connected"
+            assert (await received(socket)).error.message == "destination offline"
 
 
 class Never(Others):

@@ -47,7 +47,7 @@ async def test_only_a_good_token_of_a_known_twin_gets_in() -> None:
         assert await status(w, "?" + await token.make(1, NODE.key, now)) == 401
         assert await status(w, "?" + await token.make(99, USER.key, now)) == 401
         assert await status(w, "?" + await token.make(1, USER.key, now)) == 400, "no WebSocket"
-        assert await status(w, "nowhere") == 404
+        assert await status(w, "any/path?" + await token.make(1, USER.key, now)) == 400, "clients keep a URL's path"
 
 
 async def test_who_is_known_gets_in_and_is_served_while_the_chain_is_silent() -> None:
@@ -158,7 +158,7 @@ async def test_a_message_waits_for_a_twin_that_is_away() -> None:
     async with world() as w, raw(w, USER) as socket:
         await socket.send_bytes(message(USER, 3).SerializeToString())
         await socket.send_bytes(message(USER, 3, tags="one, fail-fast").SerializeToString())
-        assert (await received(socket)).error.message == "destination twin is not connected"
+        assert (await received(socket)).error.message == "destination offline"
         async with raw(w, NODE) as late:
             assert (await received(late)).uid == "u1"
         assert w.relay.sessions.waiting == 0
@@ -223,4 +223,4 @@ async def test_what_it_does_is_counted_in_the_words_of_prometheus() -> None:
 
 def test_a_label_cannot_break_out_of_its_quotes() -> None:
     counts: Counter[str] = Counter({'a"} 1\nb\\': 1})
-    assert 'relay="a\\"} 1\\nb\\\\"} 1' in metrics.relay_values(Counter(), Counter(), 0, 0, {"error": counts})
+    assert 'relay="a\\"} 1\\nb\\\\"} 1' in metrics.relay_values(Counter(), Counter(), 0, 0, 0, {"error": counts})

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zos.relay.sessions import KEEP, OVERHEAD, PER_TWIN, SESSIONS, SWEEP, TOTAL, Address, Session, Sessions
+from zos.relay.sessions import KEEP, OVERHEAD, PER_TWIN, QUEUE, SESSIONS, SWEEP, TOTAL, Address, Session, Sessions
 from zos.runtime.clock import FakeClock
 
 
@@ -18,6 +18,7 @@ def given(sessions: Sessions, address: Address) -> list[bytes]:
     found = []
     while (message := sessions._take(address)) is not None:
         found.append(message.frame)
+        sessions.done(address, message)
     return found
 
 
@@ -28,11 +29,11 @@ def test_a_message_waits_until_it_expires_and_an_hour_at_most() -> None:
         assert sessions.put((1, ""), 2, frame, span)
     clock.advance(10)
     sessions.put((9, ""), 2, b"sweeps", 1)
-    assert sessions.waiting == len(b"longfor eversweeps") + 3 * OVERHEAD
+    assert sessions.waiting == len(b"longfor eversweeps") + 3 * OVERHEAD + 2 * QUEUE
     clock.advance(KEEP - 10)
     assert given(sessions, (1, "")) == []
     sessions.put((9, ""), 2, b"", 1)
-    assert sessions.waiting == OVERHEAD
+    assert sessions.waiting == OVERHEAD + QUEUE
 
 
 def test_a_sender_fills_nobodys_queue_and_others_get_in() -> None:
@@ -58,8 +59,16 @@ def test_many_small_messages_are_charged_for_what_they_really_cost() -> None:
     count = 0
     for number in range(100_000):
         count += sessions.put((number % 50, f"{number}"), 66, b"", 100)
-    assert count <= TOTAL // 2 // OVERHEAD
+    assert count <= TOTAL // 2 // (OVERHEAD + QUEUE)
     assert len(sessions._queues) == count
+
+
+def test_a_sender_of_small_messages_is_not_charged_for_large_ones() -> None:
+    sessions = Sessions(FakeClock())
+    count = 0
+    while sessions.put((1, ""), 66, bytes(100), 100):
+        count += 1
+    assert count > 12_000
 
 
 def test_senders_take_turns() -> None:
@@ -107,7 +116,7 @@ class Boxes(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = FakeClock()
-        self.sessions = Sessions(self.clock, total=40 * OVERHEAD, per_twin=20 * OVERHEAD)
+        self.sessions = Sessions(self.clock, total=40 * (OVERHEAD + QUEUE), per_twin=20 * (OVERHEAD + QUEUE))
         self.model: dict[tuple[Address, int], list[tuple[bytes, float]]] = {}
         self.connected: list[Session] = []
         self.number = 0
@@ -135,6 +144,7 @@ class Boxes(RuleBasedStateMachine):
         if fails:
             self.sessions.again(Session(address), message)
         else:
+            self.sessions.done(address, message)
             self.model[(address, message.sender)] = alive[message.sender][1:]
 
     @rule(seconds=st.sampled_from([1.0, SWEEP, 20.0]))
@@ -144,9 +154,11 @@ class Boxes(RuleBasedStateMachine):
     @invariant()
     def is_bounded(self) -> None:
         held = [message for box in self.sessions._queues.values() for queue in box.values() for message in queue]
-        assert self.sessions.waiting == sum(message.size for message in held) <= 40 * OVERHEAD
+        assert self.sessions.waiting == sum(message.size for message in held) <= 40 * (OVERHEAD + QUEUE)
         assert sum(room.used for room in self.sessions._quotas.values()) == self.sessions.waiting
         assert all(self.sessions._queues.values()), "no empty box is kept"
+        queues = [queue for box in self.sessions._queues.values() for queue in box.values()]
+        assert all(any(message.opens for message in queue) for queue in queues), "each queue is paid for"
 
     def teardown(self) -> None:
         for twin in (1, 2, 3):

@@ -214,7 +214,8 @@ def test_a_message_has_its_time() -> None:
     with pytest.raises(ProtocolError, match="future"):
         check_time(Envelope(timestamp=2**63), 1000)
     assert ends(Envelope(timestamp=0)) == 300
-    assert ends(Envelope(timestamp=0, expiration=10**9)) == 1800
+    assert ends(Envelope(timestamp=0, expiration=10**9)) == 24 * 3600
+    check_time(Envelope(timestamp=1000, expiration=3 * 3600), 1000 + 2 * 3600)
 
 
 def test_an_answer_goes_back_to_the_session_that_asked() -> None:
