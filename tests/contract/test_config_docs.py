@@ -23,5 +23,17 @@ def test_every_key_has_a_meaning() -> None:
 
 
 def test_a_page_for_each_daemon_of_a_node() -> None:
-    units = {"storaged", "networkd", "flistd", "vmd", "provisiond", "capacityd", "chain", "rmb", "mycelium", "core0"}
+    units = {
+        "storaged",
+        "networkd",
+        "flistd",
+        "vmd",
+        "provisiond",
+        "capacityd",
+        "chain",
+        "rmb",
+        "mycelium",
+        "zdbd",
+        "core0",
+    }
     assert {daemon.name for daemon in daemons()} == units

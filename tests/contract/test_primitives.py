@@ -24,6 +24,7 @@ from zos.networkd.api import NetworkdClient
 from zos.primitives.zmachine import attachments
 from zos.sim import workloads as w
 from zos.sim.node import SimNode
+from zos.storaged.api.types import PoolKind
 from zos.verbs.primitive import Facts, Primitive, Sibling, _loaded, find, ordered
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
@@ -70,9 +71,16 @@ def test_capacity_covers_what_the_plan_takes(folder: str, path: Path) -> None:
     one, body = by_folder(folder), json.loads(path.read_text())
     spec = one.parse(Fields(body["data"]))
     steps = one.make(workload_id(26, 5, body["name"]), spec, facts(body["name"]))
-    stored = sum(step.size for step in steps if isinstance(step, EnsureDisk | EnsureVolume))
+    ssd = [step.size for step in steps if isinstance(step, EnsureDisk)]
+    ssd += [step.size for step in steps if isinstance(step, EnsureVolume) and step.kind is PoolKind.SSD]
+    hdd = [step.size for step in steps if isinstance(step, EnsureVolume) and step.kind is PoolKind.HDD]
     machines = [step for step in steps if isinstance(step, EnsureMachine)]
-    taken = Capacity(cru=sum(step.cpu for step in machines), sru=stored, mru=sum(step.memory for step in machines))
+    taken = Capacity(
+        cru=sum(step.cpu for step in machines),
+        sru=sum(ssd),
+        hru=sum(hdd),
+        mru=sum(step.memory for step in machines),
+    )
     assert one.capacity(spec) == taken
 
 

@@ -73,11 +73,12 @@ UNITS = (
         (*_FILES, "sys_admin", "mknod", "setfcap", "kill", "setgid", "setuid", "sys_chroot"),
     ),
     Unit("vmd", users.VMD, ("storaged", "networkd"), ("dac_override",), guests_pass=True),
+    Unit("zdbd", users.ZDBD, ("storaged", "networkd", "mycelium"), calls=("networkd", "mycelium")),
     Unit(
         "provisiond",
         users.PROVISIOND,
-        ("storaged", "networkd", "mycelium", "flistd", "vmd"),
-        calls=("storaged", "networkd", "mycelium", "flistd", "vmd", "chain", "rmb"),
+        ("storaged", "networkd", "mycelium", "flistd", "vmd", "zdbd"),
+        calls=("storaged", "networkd", "mycelium", "flistd", "vmd", "zdbd", "chain", "rmb"),
     ),
     Unit(
         "capacityd",

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 CORE0 = 71000
 """core-0 is root; this is the group of those who call it."""
-STORAGED, NETWORKD, MYCELIUM, CHAIN, FLISTD, VMD, PROVISIOND, CAPACITYD, RMB = range(71001, 71010)
+STORAGED, NETWORKD, MYCELIUM, CHAIN, FLISTD, VMD, PROVISIOND, CAPACITYD, RMB, ZDBD = range(71001, 71011)
 GUESTS = range(73728, 90112)
 """One for each machine that a node may have at a time."""

@@ -34,6 +34,7 @@ from zos.sim.life import Life
 from zos.storaged import fake as storaged_fake
 from zos.storaged.model import Fill
 from zos.vmd import fake as vmd_fake
+from zos.zdbd import fake as zdbd_fake
 
 CPUS = 8
 MEMORY = int(GiB(16))
@@ -235,6 +236,7 @@ class Hosts:
         self.networkd = networkd_fake.FakeHost()
         self.flistd = FlistdHost()
         self.vmd = vmd_fake.FakeHost()
+        self.zdbd = zdbd_fake.FakeHost()
         self.mycelium = MyceliumHost(self.networkd)
         self.documents: dict[str, bytes] = {}
         """What lies at URLs of the Web."""

@@ -38,6 +38,7 @@ from zos.sim.loop import VirtualClock, VirtualLoop
 from zos.storaged.daemon import Storaged
 from zos.substrate import LocalKey, address
 from zos.vmd.daemon import Vmd
+from zos.zdbd.daemon import Zdbd
 
 C = TypeVar("C", bound=DaemonClient)
 
@@ -156,6 +157,7 @@ class SimNode:
             (Mycelium, lambda rt, life, cls, args: hosts.mycelium),
             (Flistd, lambda rt, life, cls, args: hosts.fenced(hosts.flistd, life)),
             (Vmd, lambda rt, life, cls, args: hosts.fenced(hosts.vmd, life)),
+            (Zdbd, lambda rt, life, cls, args: hosts.fenced(hosts.zdbd, life)),
             (ChainDaemon, lambda rt, life, cls, args: chain_host(rt.bus, self.chain.connect)),
             (Provisiond, lambda rt, life, cls, args: provisioning(rt.bus, args[1], args[2], hosts.documents)),
             (Capacityd, lambda rt, life, cls, args: Machine(self.clock.monotonic)),

@@ -99,17 +99,10 @@ class Runtime:
         variant = self._variant(pallet, "calls", call)
         return variant is not None and any(field["name"] == argument for field in variant["fields"])
 
-<<<<<<< HEAD
-=======
     def call_name(self, pallet: str, call: str) -> str:
         """What this runtime calls a call of today."""
         return call if self.has_call(pallet, call) else compat.OTHERWISE.get((pallet, call), call)
 
-    def call_arguments(self, pallet: str, call: str) -> tuple[str, ...]:
-        """The names of a call's arguments, in order."""
-        return tuple(field["name"] for field in self._call(pallet, call)["fields"])
-
->>>>>>> e5738ac (chain, cli: twins on spec 49 and 61, a hint at money, one report a change)
     # Storage
 
     def prefix(self, pallet: str, item: str) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from zos.model.evidence import Evidence
 from zos.model.units import Bytes
 from zos.storaged.api import StoragedClient
-from zos.storaged.api.types import Disk, DiskId, DiskInfo, Volume, VolumeId, VolumeInfo
+from zos.storaged.api.types import Disk, DiskId, DiskInfo, PoolKind, Volume, VolumeId, VolumeInfo
 from zos.verbs.primitive import NotReady, Source
 from zos.verbs.step import Answers, Clients, Step
 
@@ -60,12 +60,13 @@ class FindDisk(Step[Source]):
 class EnsureVolume(Step[VolumeInfo]):
     id: VolumeId
     size: Bytes
+    kind: PoolKind = PoolKind.SSD
 
     def describe(self) -> str:
         return f"volume {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> VolumeInfo:
-        return await clients.of(StoragedClient).ensure_volume(Volume(self.id, self.size))
+        return await clients.of(StoragedClient).ensure_volume(Volume(self.id, self.size, self.kind))
 
 
 @dataclass(frozen=True, slots=True)

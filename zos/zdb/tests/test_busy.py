@@ -4,49 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from zos.zdb import files
 from zos.zdb.namespace import Namespace
 from zos.zdb.tests.replay import Client, running
 from zos.zdb.tests.test_namespace import content, opened, reopened
 
 
-async def _writer(port: int, name: bytes, turns: int) -> bytes:
-    """Write newer versions of one key until told otherwise; returns the last answer."""
-    client = await Client.to(port)
-    answer = await client.command(b"SELECT", name, b"pw")
+async def _write(client: Client, turns: int, begun: asyncio.Event) -> bytes:
+    """Write newer versions of one key until one is refused; returns the last answer."""
+    answer = b""
     for turn in range(turns):
         answer = await client.command(b"SET", b"key", b"%d" % turn)
+        begun.set()
         if not answer.startswith(b"$"):
             break
-    await client.close()
     return answer
 
 
-@pytest.mark.parametrize(
-    "command", [(b"FLUSH",), (b"RELOAD", b"n"), (b"NSDEL", b"n")], ids=lambda words: words[0].decode()
-)
+@pytest.mark.parametrize("words", [b"FLUSH", b"RELOAD n", b"NSDEL n"], ids=["flush", "reload", "nsdel"])
 async def test_a_namespace_is_emptied_reloaded_and_removed_while_others_write_to_it(
-    tmp_path: Path, command: tuple[bytes, ...]
+    tmp_path: Path, words: bytes
 ) -> None:
     async with running(tmp_path) as port:
-        admin = await Client.to(port)
-        for words in ((b"NSNEW", b"n"), (b"NSSET", b"n", b"password", b"pw"), (b"NSSET", b"n", b"public", b"0")):
-            assert await admin.command(*words) == b"+OK\r\n"
-        if command[0] == b"FLUSH":
-            assert await admin.command(b"SELECT", b"n", b"pw") == b"+OK\r\n"
-        writers = [asyncio.ensure_future(_writer(port, b"n", 150)) for _ in range(4)]
-        for _ in range(1 if command[0] == b"NSDEL" else 30):
-            await asyncio.sleep(0.005)
-            assert await admin.command(*command) == b"+OK\r\n"
+        admin, *others = [await Client.to(port) for _ in range(5)]
+        for made in (b"NSNEW n", b"NSSET n password pw", b"NSSET n public 0"):
+            assert await admin.command(*made.split()) == b"+OK\r\n"
+        for client in others if words.startswith(b"NSDEL") else (admin, *others):
+            assert await client.command(b"SELECT", b"n", b"pw") == b"+OK\r\n"
+        begun = [asyncio.Event() for _ in others]
+        writers = [asyncio.ensure_future(_write(client, 150, one)) for client, one in zip(others, begun, strict=True)]
+        await asyncio.gather(*(one.wait() for one in begun))
+        for _ in range(1 if words.startswith(b"NSDEL") else 30):
+            assert await admin.command(*words.split()) == b"+OK\r\n"
+            await asyncio.sleep(0.003)
         answers = await asyncio.gather(*writers)
-        assert all(one.startswith(b"-Your active" if command[0] == b"NSDEL" else b"$") for one in answers)
+        assert all(one.startswith(b"-Your active" if words.startswith(b"NSDEL") else b"$") for one in answers)
         assert await admin.command(b"PING") == b"+PONG\r\n"
-        await admin.close()
+        for client in (admin, *others):
+            await client.close()
 
 
 @pytest.mark.parametrize("sequential", [False, True], ids=["user", "sequential"])
@@ -54,18 +54,18 @@ def test_what_a_full_disk_cut_short_is_refused_and_never_seen_again(
     tmp_path: Path, sequential: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 10_000
-    whole = files.os.pwrite
+    whole = os.pwrite
 
     def pwrite(descriptor: int, raw: Any, at: int) -> int:
         nonlocal room
         if not room:
             raise OSError(errno.ENOSPC, "no space")
-        written = whole(descriptor, raw[:room], at)
+        written: int = whole(descriptor, raw[:room], at)
         room -= written
         return written
 
     space: Namespace = opened(tmp_path / "live", sequential=sequential)
-    monkeypatch.setattr(files.os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwrite", pwrite)
     stored: dict[bytes, bytes] = {}
     refused = 0
     for number in range(60):

@@ -1,0 +1,19 @@
+"""The API of zdbd."""
+
+from zos.zdbd.api.client import ZdbdClient
+from zos.zdbd.api.errors import BadNamespace, ModeChange, NoAddress, NoPort, NotServed, ServerFailed
+from zos.zdbd.api.types import Mode, Namespace, NamespaceId, NamespaceInfo
+
+__all__ = [
+    "BadNamespace",
+    "Mode",
+    "ModeChange",
+    "Namespace",
+    "NamespaceId",
+    "NamespaceInfo",
+    "NoAddress",
+    "NoPort",
+    "NotServed",
+    "ServerFailed",
+    "ZdbdClient",
+]

@@ -1,0 +1,169 @@
+"""The 0-db of one disk: the process that zdbd starts, `python -m zos.zdbd.disk FOLDER`.
+
+It serves the namespaces that it is told of, each in the volume that holds it, and ends when its standard input does. A
+namespace that cannot be opened harms no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from zos.errors import ZosError
+from zos.runtime.journal import set_up_journal
+from zos.runtime.program import stop_signals
+from zos.zdb.hooks import Hooks
+from zos.zdb.namespace import Namespace
+from zos.zdb.server import Server
+from zos.zdb.session import Settings
+from zos.zdb.store import Store, open_apart
+from zos.zdbd.host import wire
+from zos.zdbd.model import Desired, Report, Space, SpaceReport
+
+OPENED_WITHIN = 15.0
+"""Seconds after which a namespace is reported as on its way; it goes on being opened."""
+OPENING = "it is being opened"
+
+
+class Disk:
+    """The namespaces of one disk, and the addresses on which they are served."""
+
+    def __init__(self, store: Store, server: Server) -> None:
+        self._store = store
+        self._server = server
+        self._listening: dict[tuple[str, int], asyncio.Server] = {}
+        self._opening: dict[str, asyncio.Task[Namespace]] = {}
+        self._desired: Desired | None = None
+        self._problems: dict[str, str] = {}
+        self._problem = ""
+
+    async def follow(self, desired: Desired) -> None:
+        """Serve this, and nothing else."""
+        self._desired = desired
+        wanted = {space.id: space for space in desired.spaces}
+        for id in {name.decode() for name in self._store.spaces} - wanted.keys() - {"default"}:
+            self._server.release(id.encode())
+        for id in self._opening.keys() - wanted.keys():
+            opened = await asyncio.gather(self._opening.pop(id), return_exceptions=True)
+            if isinstance(opened[0], Namespace):
+                opened[0].close()
+        self._problems.clear()
+        await asyncio.gather(*map(self._serve, desired.spaces))
+        self._problem = ""
+        try:
+            await self._listen({(address, desired.port) for address in desired.addresses})
+        except OSError as err:
+            self._problem = f"port {desired.port}: {err.strerror}"
+
+    async def _serve(self, space: Space) -> None:
+        name = space.id.encode()
+        try:
+            if name not in self._store.spaces:
+                await self._open(space)
+            self._change(self._store.spaces[name], space)
+        except TimeoutError:
+            self._problems[space.id] = OPENING
+        except ZosError as err:
+            self._problems[space.id] = err.explain()
+        except OSError as err:
+            self._problems[space.id] = f"{err.filename or space.folder}: {err.strerror}"
+
+    async def _open(self, space: Space) -> None:
+        """Open it in a thread: one with millions of keys takes a while, and others are served meanwhile."""
+        if space.id not in self._opening:
+            # A folder that is not there is a pool that is not mounted; an empty one in its place would hide that.
+            work = asyncio.to_thread(open_apart, space.id.encode(), space.folder, is_sequential=space.is_sequential)
+            self._opening[space.id] = asyncio.create_task(work)
+        task = self._opening[space.id]
+        await asyncio.wait((task,), timeout=OPENED_WITHIN)
+        if not task.done():
+            raise TimeoutError
+        del self._opening[space.id]
+        opened = task.result()
+        self._store.adopt(opened)
+        self._server.adopt(opened)
+
+    def _change(self, space: Namespace, wanted: Space) -> None:
+        settings = {
+            "password": wanted.password.encode(),
+            "max_size": wanted.size,
+            "is_public": wanted.is_public,
+            "is_frozen": wanted.is_frozen,
+        }
+        changed = {key: value for key, value in settings.items() if getattr(space.settings, key) != value}
+        if changed:
+            space.change(**changed)
+
+    async def _listen(self, wanted: set[tuple[str, int]]) -> None:
+        for place in self._listening.keys() - wanted:
+            self._server.stop_listening(self._listening.pop(place))
+        for place in sorted(wanted - self._listening.keys()):
+            self._listening[place] = await self._server.listen_ahead(*place)
+
+    def report(self) -> Report:
+        """How it goes."""
+        spaces: dict[str, SpaceReport] = {}
+        for wanted in self._desired.spaces if self._desired else ():
+            served = self._store.spaces.get(wanted.id.encode())
+            problem = self._problems.get(wanted.id, "")
+            counts = (served.entries, served.live_bytes) if served else (0, 0)
+            spaces[wanted.id] = SpaceReport(*counts, problem)
+        return Report(spaces, self._problem)
+
+
+async def _lines() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=wire.LIMIT)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    return reader
+
+
+async def _follow(store: Store, server: Server, first: asyncio.StreamReader) -> None:
+    disk: Disk | None = None
+    while line := await first.readline():
+        number, desired = wire.parse_question(line)
+        if desired is not None:
+            server.world.settings = _settings(server.world.settings.admin, desired.sync)
+            disk = disk or Disk(store, server)
+            await disk.follow(desired)
+        os.write(1, wire.answer(number, disk.report() if disk else Report()))
+
+
+def _settings(admin: bytes, sync: bool) -> Settings:
+    return Settings(admin, is_protected=True, sync=sync, is_shared=True)
+
+
+async def serve(folder: Path) -> int:
+    """Serve until standard input ends, or SIGTERM; returns the exit status."""
+    # Nobody is administrator: the password is known to nobody.
+    admin = secrets.token_hex(32).encode()
+    store = Store(folder / "index", folder / "data")
+    async with AsyncExitStack() as stack:
+        stack.callback(store.close)
+        store.open()
+        server = Server(store, _settings(admin, True), Hooks("", 0))
+        stack.push_async_callback(server.close)
+        stopping = await stack.enter_async_context(stop_signals())
+        work = asyncio.ensure_future(_follow(store, server, await _lines()))
+        ends = [work, *(asyncio.ensure_future(event.wait()) for event in (stopping, server.failed))]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        if work.done() and not work.cancelled():
+            work.result()
+    return 1 if server.failed.is_set() else 0
+
+
+def main() -> int:
+    """Run to the end."""
+    set_up_journal("zdbd")
+    os.umask(0o077)
+    return asyncio.run(serve(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
