@@ -11,11 +11,20 @@ from typing import Any
 from zos.devchain.block import Block
 from zos.devchain.errors import Invalid
 from zos.devchain.farming import rewards
+from zos.devchain.jsonrpc import (
+    LARGEST_ANSWER,
+    account_of,
+    bad_params,
+    bytes_of,
+    header,
+    maybe_text,
+    text_of,
+    too_large,
+)
 from zos.devchain.minting import LENGTH, Period
 from zos.devchain.node import Node
 from zos.devchain.runtime import parse
 from zos.devchain.session import Session, Watch
-from zos.devchain.words import LARGEST_ANSWER, account_of, bad_params, bytes_of, header, maybe_text, text_of, too_large
 from zos.scale.types import BYTES
 
 MOST_KEYS = 1000

@@ -13,10 +13,10 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from zos.devchain.errors import Invalid
+from zos.devchain.jsonrpc import LARGEST_ANSWER, too_large
 from zos.devchain.node import Node
 from zos.devchain.rpc import Methods
 from zos.devchain.session import Session
-from zos.devchain.words import LARGEST_ANSWER, too_large
 from zos.errors import ZosError
 from zos.runtime.ingress import Ingress, Limits, abort, taken
 from zos.runtime.quota import FairQuota, network_of

@@ -23,7 +23,7 @@ from zos.networkd.planetary_manager import PlanetaryManager
 from zos.networkd.removals import Removal, Removals
 from zos.networkd.segments import SegmentManager
 from zos.networkd.service import NetworkService
-from zos.networkd.spared import SparingHost
+from zos.networkd.sparing import SparingHost
 from zos.networkd.taps import TapManager, TapStore, open_ledger
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake

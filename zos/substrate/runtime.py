@@ -14,8 +14,8 @@ from zos.scale.reader import Undecodable, compact
 from zos.scale.registry import Described
 from zos.scale.types import BYTES, Struct, Tuple, Type, decode
 from zos.substrate import compat
+from zos.substrate.coerce import coerce
 from zos.substrate.errors import BadValue, NotOnThisChain, Unreadable
-from zos.substrate.given import given
 from zos.substrate.keys import KeyKind, shortened
 
 _SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
@@ -263,7 +263,7 @@ class Runtime:
         """A value of a type of the metadata."""
         kind = self._types[type_id]
         try:
-            return kind.encode(given(kind, value, path))
+            return kind.encode(coerce(kind, value, path))
         except (ValueError, TypeError) as err:
             raise BadValue(what=path, problem=err) from None
 

@@ -1,4 +1,4 @@
-"""Whatever becomes of the database or of the explorer: it goes on, and says in the end what the chain says."""
+"""Faults of the database and of the explorer itself: it goes on, and says in the end what the chain says."""
 
 from __future__ import annotations
 

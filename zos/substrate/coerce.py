@@ -36,13 +36,13 @@ from zos.substrate import compat
 from zos.substrate.errors import BadValue
 
 
-def given(kind: Type, value: Any, path: str) -> Any:
+def coerce(kind: Type, value: Any, path: str) -> Any:
     """A value that `kind` encodes; raises BadValue."""
     match kind:
         case UInt() | Int():
             return _integer(kind, value, path)
         case Compact():
-            return given(kind.inner, value, path)
+            return coerce(kind.inner, value, path)
         case Bool():
             return bool(value)
         case Text():
@@ -50,17 +50,17 @@ def given(kind: Type, value: Any, path: str) -> Any:
         case Bytes() | Array():
             return _bytes(value, path)
         case Vec() | Many():
-            return [given(kind.inner, one, f"{path}[{index}]") for index, one in enumerate(value)]
+            return [coerce(kind.inner, one, f"{path}[{index}]") for index, one in enumerate(value)]
         case Tuple():
             return _several([(None, item) for item in kind.items], value, path)
         case Struct():
             return _struct(kind.fields, value, path)
         case Option():
-            return None if value is None else given(kind.inner, value, path)
+            return None if value is None else coerce(kind.inner, value, path)
         case Enum():
             return _enum(kind, value, path)
         case Later() if kind.target is not None:
-            return given(kind.target, value, path)
+            return coerce(kind.target, value, path)
     raise BadValue(what=path, problem=f"{type(kind).__name__} cannot be given here")
 
 
@@ -69,12 +69,12 @@ def _struct(fields: Sequence[tuple[str, Type]], value: Any, path: str) -> dict[s
     value = compat.refit(value, names)
     if not isinstance(value, Mapping) or set(names) != value.keys():
         raise BadValue(what=path, problem=f"must have the fields {', '.join(names)}")
-    return {name: given(kind, value[name], f"{path}.{name}") for name, kind in fields}
+    return {name: coerce(kind, value[name], f"{path}.{name}") for name, kind in fields}
 
 
 def _several(fields: Sequence[Named], value: Any, path: str) -> tuple[Any, ...]:
     try:
-        return tuple(given(kind, one, path) for (_, kind), one in zip(fields, value, strict=True))
+        return tuple(coerce(kind, one, path) for (_, kind), one in zip(fields, value, strict=True))
     except (TypeError, ValueError) as err:
         raise BadValue(what=path, problem=f"must be {len(fields)} values") from err
 
@@ -89,7 +89,7 @@ def _enum(kind: Enum, value: Any, path: str) -> Any:
         return name
     if all(field for field, _ in fields):
         return {name: _struct([(str(field), inner_kind) for field, inner_kind in fields], inner, place)}
-    return {name: given(fields[0][1], inner, place) if len(fields) == 1 else _several(fields, inner, place)}
+    return {name: coerce(fields[0][1], inner, place) if len(fields) == 1 else _several(fields, inner, place)}
 
 
 def _integer(kind: UInt | Int, value: Any, path: str) -> int:
