@@ -117,7 +117,9 @@ class Processes:
         An idle gRPC wakes its threads some twenty times after each message: nine that come together wake them once.
         """
         seen = self.observed.get(name)
-        return STARTING_EVERY if seen is None or not seen.ready else HEALTH_EVERY - self._clock.monotonic() % HEALTH_EVERY
+        return (
+            STARTING_EVERY if seen is None or not seen.ready else HEALTH_EVERY - self._clock.monotonic() % HEALTH_EVERY
+        )
 
     async def stop(self, names: tuple[str, ...]) -> None:
         """End the named units one after the other: SIGTERM, then SIGKILL."""
