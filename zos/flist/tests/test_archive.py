@@ -1,38 +1,26 @@
-"""0-fs' archives: what the real writer wrote is read, hostile ones are refused with the reason, and nothing loops."""
+"""Archives of 0-fs: what they become, what is refused, and what each may cost."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import stat
 import struct
-import tarfile
-import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zos.fetch.errors import FetchForbidden
-from zos.flist import records, routing, unpack
+from zos.flist import records
 from zos.flist.archive import convert
 from zos.flist.block import unseal
-from zos.flist.compile import compile_flist, read_any
-from zos.flist.errors import BlockCorrupt, FlistBroken
-from zos.flist.fl import Flist, Limits
-from zos.flist.layout import BLOCK_SIZE, DIGEST, Node, Route
-from zos.flist.policy import StorePolicy
-from zos.flist.records import BadRecord
+from zos.flist.errors import FlistBroken
+from zos.flist.fl import Flist
+from zos.flist.layout import BLOCK_SIZE, Node, Route
 from zos.flist.tests import archives
 from zos.flist.tests.archives import FILE, FOLDER, LINK, SPECIAL, Archive, Item, key
-from zos.flist.tests.blockserver import serving
-
-STORE = "zdb://store.example:9900"
-HERE = StorePolicy(("127.0.0.1",))
+from zos.flist.tests.trees import ETC, STORE, read, small, wide
 
 # Written by 0-flist's zflist (development-v2): the record of a folder `etc/deep/er` with one file, an access list of
 # the user 12 and the group `backup`, and what a 0-db then held of the file.
@@ -50,10 +38,6 @@ ACL = bytes.fromhex(
 )
 ID, KEY = bytes.fromhex("c8f3afa75a65720c76d571dfc8085998"), bytes.fromhex("ea3f7090d7501dff33a6d18f6164155c")
 BLOB = bytes.fromhex("38f06ce2e49df9a2ee99c70b")
-
-
-def wide(digest: bytes) -> bytes:
-    return digest.ljust(DIGEST, b"\0")
 
 
 def test_what_the_real_writer_wrote_is_read():
@@ -93,12 +77,6 @@ def a_tree(folder: Path) -> Path:
     os.utime(root / "etc/hosts", (5, 7))
     root.chmod(0o751)
     return root
-
-
-def read(path: Path) -> Flist:
-    flist = read_any(path, path.parent, STORE)
-    assert [left.name for left in path.parent.iterdir() if left.name.startswith(".")] == []
-    return flist
 
 
 def paths(flist: Flist) -> dict[bytes, Node]:
@@ -142,15 +120,6 @@ def test_the_content_tells_the_kinds_apart_whatever_they_are_called(tmp_path: Pa
     assert len(read(converted).nodes) == 13
 
 
-def small(**changes: object) -> Archive:
-    """An archive with `/`, `/etc` and `/etc/hosts`; `changes` are fields of the last."""
-    made = Archive()
-    hosts = Item(b"hosts", FILE, 5, made.keep_acl(0o644), 7, 8, made.keep_file(b"hosts"))
-    made.keep_folder(b"etc", [replace(hosts, **changes)])  # type: ignore[arg-type]
-    made.keep_folder(b"", [Item(b"etc", FOLDER, acl=made.keep_acl(0o755), text=key(b"etc"))])
-    return made
-
-
 def spoilt(**changes: object) -> Callable[[], Archive]:
     return lambda: small(**changes)
 
@@ -166,10 +135,6 @@ def with_record(name: bytes, value: object) -> Callable[[], Archive]:
 
 def in_root(*items: Item) -> Callable[[], Archive]:
     return with_record(key(b""), archives.listing(items))
-
-
-PAIR = (bytes(16), b"k" * 16)
-ETC = Item(b"etc", FOLDER, text=key(b"etc"))
 
 
 @pytest.mark.parametrize(
@@ -259,212 +224,6 @@ def without_ids(mode: int) -> bytes:
     return message.framed()
 
 
-def test_a_folder_nested_without_end_is_refused(tmp_path: Path):
-    made, name = Archive(), b"n" * 250
-    for depth in range(18):
-        path = b"/".join([name] * depth)
-        made.keep_folder(path, [Item(name, FOLDER, text=key(b"/".join([name] * (depth + 1))))])
-    with pytest.raises(FlistBroken, match="is nested too deep"):
-        read(made.write(tmp_path / "a.flist"))
-
-
-@pytest.mark.parametrize(
-    ("limits", "problem"),
-    [
-        (Limits(nodes=2), "more than 2 entries"),
-        (Limits(blocks=0), "more than 0 blocks"),
-        (Limits(size=4), "/etc/hosts of 5 bytes"),
-    ],
-)
-def test_more_than_the_limits_is_refused(tmp_path: Path, limits: Limits, problem: str):
-    path = small().write(tmp_path / "a.flist")
-    with pytest.raises(FlistBroken, match=problem):
-        convert(path, tmp_path / "out", STORE, limits)
-    assert [left.name for left in tmp_path.iterdir()] == ["a.flist"]
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "CREATE VIEW v AS SELECT 1",
-        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN SELECT 1; END",
-        "ALTER TABLE entries RENAME TO others",
-        "ALTER TABLE entries RENAME COLUMN value TO worth",
-    ],
-)
-def test_a_database_of_another_shape_is_refused(tmp_path: Path, statement: str):
-    import sqlite3
-
-    path = tmp_path / "database"
-    path.write_bytes(archives.database(tmp_path / "d", small().records, {}))
-    changed = sqlite3.connect(path)
-    changed.execute(statement)
-    changed.commit()
-    changed.close()
-    made = archives.pack(tmp_path / "a.flist", [("flistdb.sqlite3", path.read_bytes())])
-    with pytest.raises(FlistBroken, match=r"it holds a|it has no table entries|no such column"):
-        read(made)
-
-
-def small_database(folder: Path) -> bytes:
-    return archives.database(folder / "d", small().records, {})
-
-
-@pytest.mark.parametrize(
-    ("members", "problem"),
-    [
-        ([("../flistdb.sqlite3", b"")], r"a member is called b'\.\./flistdb\.sqlite3'"),
-        ([("a/../../b", b"x")], "a member is called"),
-        ([("/etc/passwd", b"x")], "a member is called b'/etc/passwd'"),
-        ([("flistdb.sqlite3", None), ("./flistdb.sqlite3", None)], "two flistdb.sqlite3"),
-        ([("router.yaml", b"a"), ("router.yaml", b"a")], "two router.yaml"),
-        ([("router.yaml", b"#" * 70000)], "its router.yaml has 70000 bytes"),
-        ([(f"m{number}", b"") for number in range(1001)], "more than 1000 members"),
-        ([("other", b"x")], "it has no flistdb.sqlite3"),
-        ([("deep/flistdb.sqlite3", None)], "it has no flistdb.sqlite3"),
-        ([("flistdb.sqlite3", b"no database" * 100)], "not a database"),
-        ([("flistdb.sqlite3", b"")], "has no table entries"),
-    ],
-)
-def test_a_tar_of_another_shape_is_refused(tmp_path: Path, members: list[tuple[str, bytes | None]], problem: str):
-    content = small_database(tmp_path)
-    made = archives.pack(tmp_path / "a.flist", [(name, content if data is None else data) for name, data in members])
-    with pytest.raises(FlistBroken, match=problem):
-        read(made)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "problem"),
-    [
-        (lambda data: data[: len(data) // 2], "it is cut off"),
-        (lambda data: data[:-9], "it is cut off"),
-        (lambda data: data[:-4] + bytes(4), "incorrect length check"),
-        (lambda data: data[:-8] + bytes(4) + data[-4:], "incorrect data check"),
-        (lambda data: data + b"more", "something follows"),
-        (lambda data: b"\x1f\x8b" + os.urandom(1000), "unknown compression|header|cut off|invalid"),
-        (lambda data: b"\x1f\x8b", "it is cut off"),
-        (lambda data: gzip.compress(gzip.decompress(data)[:-600]), "the tar in it is cut off"),
-        (lambda data: gzip.compress(b"x" + gzip.decompress(data)), "a header in it is damaged|a number in a header"),
-        (lambda data: gzip.compress(gzip.decompress(data)[:100]), "the tar in it is cut off"),
-        (
-            lambda data: gzip.compress(archives.member("flistdb.sqlite3", kind=tarfile.SYMTYPE)),
-            "flistdb.sqlite3 in it is no regular file",
-        ),
-        # Sizes past eight octal digits are written another way, which no archive needs; below zero, too.
-        (lambda data: gzip.compress(archives.member("a", 1 << 40)), "a number in a header"),
-        (lambda data: gzip.compress(b""), "it has no flistdb.sqlite3"),
-    ],
-)
-def test_a_torn_or_forged_archive_is_refused(tmp_path: Path, spoil: Callable[[bytes], bytes], problem: str):
-    path = small().write(tmp_path / "a.flist")
-    path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(FlistBroken, match=problem):
-        read(path)
-
-
-def test_padding_and_foreign_members_are_passed_over(tmp_path: Path):
-    members = [("LOG", b"old"), ("flistdb.sqlite3", small_database(tmp_path)), ("later", b"x" * 513)]
-    path = archives.pack(tmp_path / "a.flist", members, end=bytes(10240))
-    path.write_bytes(path.read_bytes() + bytes(100))
-    assert len(read(path).nodes) == 3
-
-
-def test_a_bomb_ends_early_and_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(unpack, "MAX_CONTENT", 20 << 20)
-    path = tmp_path / "a.flist"
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(archives.member("flistdb.sqlite3", 60 << 20))
-        for _ in range(60):
-            file.write(bytes(1 << 20))
-    assert path.stat().st_size < 1 << 20
-    tracemalloc.start()
-    with pytest.raises(FlistBroken, match="unpacked it has more than 20 MiB"):
-        read(path)
-    assert tracemalloc.get_traced_memory()[1] < 4 << 20
-    tracemalloc.stop()
-
-
-def test_a_record_that_points_to_one_place_many_times_stays_bounded():
-    # Forty thousand files with the same thousand blocks: the library stops counting.
-    pairs = [(bytes([number % 256]) * 16, b"k" * 16) for number in range(1000)]
-    record = bytearray(archives.listing([Item(b"x", FILE, 0, b"", 0, 0, pairs), *[Item(b"y", FOLDER)] * 40000]))
-    first = record.index(struct.pack("<QH", 0, FILE))
-    target = first + 24 + 8
-    offset = struct.unpack_from("<i", record, target)[0] >> 2
-    for number in range(1, 40001):
-        at = target + 48 * number
-        struct.pack_into("<H", record, first + 48 * number + 8, FILE)
-        struct.pack_into("<iHH", record, at, (offset - 6 * number) << 2, 1, 1)
-    with pytest.raises(BadRecord, match=r"(?i)limit"):
-        records.listing(bytes(record))
-
-
-def test_a_record_with_elements_of_no_size_is_refused():
-    message = archives.Message()
-    pointers = message.struct(0, bytes(16), 5)
-    tag = message.structs(pointers + 2, [b""], 0)[0] - 1
-    framed = bytearray(message.framed())
-    struct.pack_into("<iHH", framed, 8 + 8 * tag, (1 << 28) << 2, 0, 0)
-    with pytest.raises(BadRecord, match="traversal limit"):
-        records.listing(bytes(framed))
-
-
-@given(st.binary(max_size=400) | st.builds(lambda data: data[: len(data) // 8 * 8], st.binary(max_size=400)))
-@settings(max_examples=200, deadline=None)
-def test_garbage_is_no_record(data: bytes):
-    for parse in (records.listing, records.acl):
-        try:
-            parse(data)
-        except BadRecord:
-            continue
-
-
-RECORD = archives.listing(
-    [
-        Item(b"file", FILE, 5, b"acl", 1, 2, [PAIR, PAIR]),
-        Item(b"folder", FOLDER, text=b"key"),
-        Item(b"link", LINK, text=b"to"),
-        Item(b"null", SPECIAL, text=b"1,3"),
-    ]
-)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, len(RECORD) - 1), st.integers(0, 255)), max_size=8),
-    st.integers(0, len(RECORD)),
-)
-@settings(max_examples=200, deadline=None)
-def test_a_spoilt_record_is_refused_or_bounded(changes: list[tuple[int, int]], cut: int):
-    data = bytearray(RECORD)
-    for at, value in changes:
-        data[at] = value
-    try:
-        found = records.listing(bytes(data[: cut or None]))
-    except BadRecord:
-        return
-    assert len(found.entries) * records.ENTRY <= len(RECORD)
-
-
-@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=20), st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_spoilt_archive_is_refused_or_still_a_tree(tmp_path: Path, changes: list[tuple[int, int]], in_database: bool):
-    database = bytearray(small_database(tmp_path))
-    if in_database:
-        for at, value in changes:
-            database[at % len(database)] = value
-    path = archives.pack(tmp_path / "a.flist", [("flistdb.sqlite3", bytes(database))])
-    if not in_database:
-        tar = bytearray(gzip.decompress(path.read_bytes()))
-        for at, value in changes:
-            tar[at % 2048] = value
-        path.write_bytes(gzip.compress(bytes(tar), 1))
-    try:
-        flist = read(path)
-    except FlistBroken:
-        return
-    assert all(node.name and b"/" not in node.name for node in flist.nodes[1:])
-
-
 @given(st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_tree_survives(tmp_path: Path, data: st.DataObject):
@@ -484,169 +243,3 @@ def test_any_tree_survives(tmp_path: Path, data: st.DataObject):
                 items.append(Item(name, FILE, len(content), made.keep_acl(0o600), blocks=made.keep_file(content)))
         made.keep_folder(here[1:], items)
     assert set(paths(read(made.write(tmp_path / "a.flist")))) == want
-
-
-ROUTER = b"""
-pools:
-  far: {"00:7f": "zdb://far.example:9900", "80:FF": "ardb://far2.example"}
-  near: {"12": "zdb://near.example/ns", "1234:56ff": "redis://near.example", "3": "redis://x", 10:59: "zdb://y"}
-  unused: {"00:FF": "zdb://unused.example"}
-lookup: [near, far]
-cache: [near]
-"""
-
-
-def test_a_router_is_asked_in_its_order_and_its_backend_after_it(tmp_path: Path):
-    made = small()
-    made.router = ROUTER
-    made.metadata["backend"] = '{"host": "2001:db8::1", "port": 9910, "namespace": "a/b", "password": "p@ss"}'
-    assert read(made.write(tmp_path / "a.flist")).routes == (
-        Route(0x12, 0x12, "zdb://near.example/ns"),
-        Route(0x12, 0x56, "redis://near.example"),
-        Route(0x30, 0x30, "redis://x"),
-        Route(0x10, 0x59, "zdb://y"),
-        Route(0x00, 0x7F, "zdb://far.example:9900"),
-        Route(0x80, 0xFF, "ardb://far2.example"),
-        Route(0, 255, "zdb://:p%40ss@[2001:db8::1]:9910/a%2Fb"),
-    )
-
-
-def test_the_backend_that_the_hub_writes_is_a_route(tmp_path: Path):
-    made = small()
-    made.metadata |= {"backend": '{"host": "hub.grid.tf", "port": 9900, "namespace": "default"}', "readme": "text"}
-    assert read(made.write(tmp_path / "a.flist")).routes == (Route(0, 255, "zdb://hub.grid.tf:9900/default"),)
-
-
-@pytest.mark.parametrize(
-    ("router", "problem"),
-    [
-        (b"\xff", "cannot be read"),
-        (b"[" * 99, "cannot be read"),
-        (b"[" * 60000, "more than 100 brackets"),
-        (b"{a: b", "cannot be read"),
-        (b"!!python/object/apply:os.system [true]", "no pools"),
-        (b"pools: {}", "no lookup"),
-        (b"pools: {a: {}}\nlookup: []", "no lookup"),
-        (b"pools: {a: {}}\nlookup: [b]", "no pool 'b'"),
-        (b"pools: {a: []}\nlookup: [a]", "no pool 'a'"),
-        (b"pools: {}\nlookup: [[a]]", "no pool"),
-        (b"pools: {a: {'xy': 'zdb://h'}}\nlookup: [a]", "a range 'xy'"),
-        (b"pools: {a: {'00:FFF': 'zdb://h'}}\nlookup: [a]", "a range '00:FFF'"),
-        (b"pools: {a: {'FF:00': 'zdb://h'}}\nlookup: [a]", "a range 'FF:00'"),
-        (b"pools: {a: {'00': [x]}}\nlookup: [a]", "sends '00' to no URL"),
-        (b"pools: {a: {'00': " + b"x" * 3000 + b"}}\nlookup: [a]", "sends '00' to no URL"),
-        (b"pools: {a: {'00:FF': 'zdb://h'}}\nlookup: [" + b"a," * 1001 + b"]", "more than 1000 routes"),
-    ],
-)
-def test_a_router_of_another_shape_is_refused(tmp_path: Path, router: bytes, problem: str):
-    made = small()
-    made.router = router
-    with pytest.raises(FlistBroken, match=f"its router.yaml.*{problem}"):
-        read(made.write(tmp_path / "a.flist"))
-
-
-@pytest.mark.parametrize(
-    "backend",
-    [
-        "", "null", "[]", "{", "[" * 50000, "{}", '{"host": ""}', '{"host": 5}', '{"host": "h", "port": "9"}',
-        '{"host": "h", "port": 99999}', '{"host": "h", "port": -1}', '{"host": "a b/c"}', '{"host": "u@h"}',
-        '{"host": "h", "namespace": 5}', '{"socket": "/run/x.sock"}', '{"host": "h\\u0020"}',
-    ],
-)  # fmt: skip
-def test_a_backend_of_another_shape_is_refused(tmp_path: Path, backend: str):
-    made = small()
-    made.metadata["backend"] = backend
-    with pytest.raises(FlistBroken, match="its metadata `backend`"):
-        read(made.write(tmp_path / "a.flist"))
-
-
-_WORDS = st.text(max_size=20) | st.sampled_from(
-    ["pools", "lookup", "a", "00:FF", "zdb://h", "host", "port", "password"]
-)
-_SHAPES = st.recursive(
-    _WORDS | st.integers() | st.none(),
-    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(_WORDS, inside, max_size=4),
-    max_leaves=20,
-)
-
-
-@given(_SHAPES | st.text(max_size=100))
-@settings(max_examples=60, deadline=None)
-def test_no_shape_of_routing_is_more_than_refused(shape: object):
-    text = (shape if isinstance(shape, str) else json.dumps(shape)).encode(errors="replace")
-    for parse in (routing.from_router, routing.from_backend):
-        try:
-            parse(text)
-        except ValueError:
-            continue
-
-
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("dir:///etc", "it is a folder of this machine"),
-        ("zdb:///run/x.sock", "are spoken here"),
-        ("ftp://example.org", "are spoken here"),
-        ("zdb://10.1.2.3:9900", "10.1.2.3 is not a public address"),
-        ("http://169.254.169.254/", "is not a public address"),
-    ],
-)
-def test_an_archive_sends_the_node_no_more_inwards_than_other_flists(tmp_path: Path, url: str, problem: str):
-    made = small()
-    made.router = f"pools: {{a: {{'00:FF': '{url}'}}}}\nlookup: [a]".encode()
-    made.records[key(b"etc")] = archives.listing([Item(b"x", FILE, 1, blocks=made.keep_file(b"x"))], b"etc")
-    made.records[key(b"")] = archives.listing([ETC, Item(b".startup.toml", FILE, 1, blocks=made.keep_file(b"#"))])
-    path = made.write(tmp_path / "a.flist")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(FetchForbidden, match=problem):
-        compile_flist(path, tmp_path / "out", tmp_path / "cache", StorePolicy())
-
-
-def test_an_archive_is_compiled_with_what_its_store_gives(tmp_path: Path):
-    made = Archive()
-    startup = b'[startup.entry.args]\nname = "/sbin/init"\nenv = {A = "b"}\n'
-    made.keep_folder(b"", [Item(b".startup.toml", FILE, len(startup), blocks=made.keep_file(startup))])
-    path = made.write(tmp_path / "a.flist")
-    (tmp_path / "out").mkdir()
-    with serving(made.blobs) as server:
-        store = f"zdb://127.0.0.1:{server.port}"
-        info = compile_flist(path, tmp_path / "out", tmp_path / "cache", HERE, store=store)
-    assert (info.entrypoint, info.env, info.nodes, info.size) == ("/sbin/init", {"A": "b"}, 2, len(startup))
-    assert info.routes == (Route(0, 255, store),)
-    assert sorted(left.name for left in (tmp_path / "out").iterdir()) == ["index", "info.json"]
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda blob: b"", lambda blob: blob[:-4], lambda blob: blob[:-1], lambda blob: blob + bytes(4),
-        lambda blob: bytes([blob[0] ^ 1]) + blob[1:], lambda blob: bytes(len(blob)), lambda blob: bytes(700_000),
-        lambda blob: archives.seal(b"another")[2],
-    ],
-)  # fmt: skip
-def test_a_changed_block_is_noticed(harm: Callable[[bytes], bytes]):
-    id, secret, blob = archives.seal(b"content" * 10)
-    with pytest.raises(BlockCorrupt, match=f"block {id.hex()} is not"):
-        unseal(harm(blob), wide(id), wide(secret), 70)
-
-
-def test_a_block_of_another_length_or_under_another_key_is_noticed():
-    id, secret, blob = archives.seal(b"content")
-    with pytest.raises(BlockCorrupt, match="it has 7 bytes, the flist says 8"):
-        unseal(blob, wide(id), wide(secret), 8)
-    with pytest.raises(BlockCorrupt):
-        unseal(blob, wide(id), wide(bytes(15) + b"k"), 7)
-
-
-@given(st.binary(min_size=1, max_size=5000))
-@settings(max_examples=50, deadline=None)
-def test_every_block_that_was_sealed_comes_back(plain: bytes):
-    id, secret, blob = archives.seal(plain)
-    assert unseal(blob, wide(id), wide(secret), len(plain)) == plain
-
-
-@given(st.binary(max_size=300), st.binary(min_size=16, max_size=16))
-@settings(max_examples=50, deadline=None)
-def test_garbage_is_no_block(blob: bytes, secret: bytes):
-    with pytest.raises(BlockCorrupt):
-        unseal(blob, wide(bytes(15) + b"i"), wide(secret), 100)

@@ -20,8 +20,8 @@ from zos.provisiond import pull
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.errors import NoSuchDeployment
 from zos.provisiond.tests import users as u
+from zos.provisiond.tests.asked import becomes, state
 from zos.provisiond.tests.host import FakeHost, node
-from zos.provisiond.tests.test_provisiond import becomes, state
 from zos.rmb.cipher import seal_document
 from zos.substrate import KeyKind, LocalKey
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from zos.provisiond.tests import users as u
+from zos.provisiond.tests.asked import VM, becomes
 from zos.provisiond.tests.host import FakeHost, node
-from zos.provisiond.tests.test_provisiond import VM, becomes
 
 pytestmark = pytest.mark.virtual
 

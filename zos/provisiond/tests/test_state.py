@@ -14,8 +14,8 @@ from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.errors import NoSuchDeployment, TooManyWaiting
 from zos.provisiond.contracts import STRANGE
 from zos.provisiond.tests import users as u
+from zos.provisiond.tests.asked import VM, becomes, squat, state
 from zos.provisiond.tests.host import FakeHost, node
-from zos.provisiond.tests.test_provisiond import VM, becomes, squat, state
 from zos.vmd.model import GuestState
 
 pytestmark = pytest.mark.virtual

@@ -1,4 +1,4 @@
-"""Every command of the node: its shape, whose it is, and how it refuses."""
+"""Every command of the grid: who may, in which shape it answers, and what an empty node says."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import zos
 from zos.capacityd.api import NoLocation
-from zos.chain.api import ContractState, EventKind, Twin
+from zos.chain.api import Twin
 from zos.core0.api.types import UnitState
 from zos.errors import ZosError
 from zos.model.decode import Malformed
@@ -22,21 +20,17 @@ from zos.model.units import Bytes, GiB, MiB
 from zos.mycelium import tun
 from zos.networkd.api import NetId, Network, NetworkdClient, Planetary
 from zos.networkd.model import Address
-from zos.provisiond.api import BadUpdate, DeploymentExists, NoSuchDeployment, TwinMismatch
 from zos.provisiond.tests import users as u
-from zos.rmb.commands import debug
+from zos.provisiond.tests.asked import VM
 from zos.rmb.commands.admin import NotSupported
-from zos.rmb.commands.debug import BadRequest
-from zos.rmb.commands.deployment import settled
 from zos.rmb.commands.network import public
 from zos.rmb.commands.perf import NoResult
 from zos.rmb.commands.storage import pool
 from zos.rmb.router import Access, Unauthorized, find
+from zos.rmb.tests.deployed import deployed
 from zos.rmb.tests.world import DMI, FARMER, GEOIP, OPERATOR, OUTSIDER, USER, World, unit, world
 from zos.storaged.api.types import Pool, PoolKind, PoolState
 from zos.verbs.primitive import find as types
-from zos.vmd.api import MachineId
-from zos.vmd.api.types import MachineState
 
 ANY, OWNER, FARM, ADMIN = Access.ANY, Access.OWNER, Access.FARMER, Access.ADMIN
 
@@ -156,187 +150,6 @@ async def test_features_are_the_types_that_are_taken_and_what_they_bring(tmp_pat
                 await w.ask("zos.deployment.deploy", u.document(9, u.workload("x", absent, {})))
 
 
-# Deployments
-
-
-VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
-
-
-async def deployed(w: World, *workloads: dict[str, Any], contract: int = 5) -> dict[str, Any]:
-    """A deployment of the user's, sent and settled."""
-    body = u.document(contract, *workloads)
-    u.contract(w.provision, contract, body)
-    assert await w.ask("zos.deployment.deploy", u.signed(body)) is None
-    for one in workloads:
-        await w.becomes(contract, one["name"], "ok")
-    return body
-
-
-async def test_deploy_answers_null_at_once_and_get_has_every_workload_from_then_on(tmp_path: Path):
-    async with world(tmp_path) as w:
-        body = u.document(5, *VM)  # no contract on the chain yet: nothing can be made
-        w.provision.chain.twins[USER] = Twin(USER, u.KEY.public)
-        assert await w.router.handle(USER, "zos.deployment.deploy", u.signed(body)) == b"null"
-        found = await w.ask("zos.deployment.get", {"contract_id": 5})
-        assert [one["name"] for one in found["workloads"]] == ["net1", "disk1", "vm1"]
-        for one in found["workloads"]:
-            assert {**one["result"], "created": 0} == {"created": 0, "state": "init", "message": "", "data": None}
-        u.contract(w.provision, 5, body)
-        await w.becomes(5, "vm1", "ok")
-
-
-async def test_get_is_the_deployment_as_it_was_sent_with_results(tmp_path: Path):
-    async with world(tmp_path) as w:
-        body = await deployed(w, *VM)
-        found = await w.ask("zos.deployment.get", {"Contract_ID": 5})
-        signatures = found["signature_requirement"].pop("signatures")
-        assert [(one["twin_id"], one["signature_type"], len(one["signature"])) for one in signatures] == [
-            (USER, "sr25519", 128)
-        ]
-        results = {one["name"]: one.pop("result") for one in found["workloads"]}
-        for one in body["workloads"]:
-            one.pop("result")
-        body["signature_requirement"].pop("signatures")
-        assert found == body
-        assert {name: result["state"] for name, result in results.items()} == dict.fromkeys(results, "ok")
-        assert results["disk1"]["data"] == {"volume_id": "26-5-disk1"}
-        assert results["vm1"]["data"]["ip"] == "10.20.2.5"
-        assert set(results["vm1"]) == {"created", "state", "message", "data"}
-
-
-async def test_changes_has_init_then_one_final_entry_of_each_version(tmp_path: Path):
-    async with world(tmp_path) as w:
-        body = await deployed(w, u.zmount(), u.volume())
-        body["version"] = body["workloads"][0]["version"] = 1
-        body["workloads"][0]["data"]["size"] = 2 * u.GiB
-        u.contract(w.provision, 5, body)
-        assert await w.ask("zos.deployment.update", u.signed(body)) is None
-        await w.becomes(5, "disk1", "ok")
-        log = await w.ask("zos.deployment.changes", {"contract_id": 5})
-        while len(log) < 6:
-            log = await w.ask("zos.deployment.changes", {"contract_id": 5})
-        told = [(one["name"], one["version"], one["result"]["state"]) for one in log]
-        assert told[:2] == [("disk1", 0, "init"), ("vol1", 0, "init")]
-        assert sorted(told[2:4]) == [("disk1", 0, "ok"), ("vol1", 0, "ok")]
-        assert told[4:] == [("disk1", 1, "init"), ("disk1", 1, "ok")]
-        assert (await w.ask("zos.deployment.get", {"contract_id": 5}))["version"] == 1
-
-
-async def test_a_pause_that_is_over_leaves_one_ok_in_the_changes(tmp_path: Path):
-    async with world(tmp_path) as w:
-        body = await deployed(w, u.zmount())
-        told = []
-        for state, kind in (
-            (ContractState.GRACE, EventKind.GRACE_STARTED),
-            (ContractState.CREATED, EventKind.GRACE_ENDED),
-        ):
-            u.contract(w.provision, 5, body, state=state)
-            u.happened(w.provision, kind, 5)
-            await w.becomes(5, "disk1", "paused" if state is ContractState.GRACE else "ok")
-            told.append([one["result"]["state"] for one in await w.ask("zos.deployment.changes", {"contract_id": 5})])
-        assert told == [["init", "paused"], ["init", "ok"]]
-        history = (await w.ask("zos.debug.deployment.history", {"deployment": "26:5"}, OPERATOR))["history"]
-        assert [one["state"] for one in history] == ["init", "ok", "paused", "ok"]
-
-
-entries = st.builds(
-    lambda name, version, state: {"name": name, "version": version, "result": {"state": state}},
-    st.sampled_from("ab"),
-    st.integers(0, 2),
-    st.sampled_from(["init", "ok", "error", "paused", "deleted", "unchanged"]),
-)
-
-
-@given(st.lists(entries))
-def test_changes_end_each_version_with_what_came_last_and_repeat_nothing(log: list[dict[str, Any]]):
-    found = settled(log)
-    remaining = iter(log)
-    assert all(any(one is other for other in remaining) for one in found), "in the log's order"
-    for key in {(one["name"], one["version"]) for one in log}:
-        mine = [one["result"]["state"] for one in found if (one["name"], one["version"]) == key]
-        assert mine[-1] == [one["result"]["state"] for one in log if (one["name"], one["version"]) == key][-1]
-        assert len([state for state in mine if state != "init"]) <= 1
-
-
-@pytest.mark.parametrize("command", ["zos.deployment.get", "zos.deployment.changes"])
-async def test_what_is_somebody_elses_or_unknown_is_not_found(tmp_path: Path, command: str):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        for caller, contract in ((OUTSIDER, 5), (USER, 6), (FARMER, 5), (OPERATOR, 5)):
-            with pytest.raises(NoSuchDeployment, match=r"^deployment not found$"):
-                await w.ask(command, {"contract_id": contract}, caller)
-        with pytest.raises(NoSuchDeployment):
-            await w.ask(command)
-        for wrong in ({"contract_id": "5"}, {"contract_id": -1}, {"contract_id": 5.0}, [5], b"{"):
-            with pytest.raises(Malformed):
-                await w.ask(command, wrong)
-
-
-async def test_list_is_the_callers_own_and_only_what_lives(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        failing = u.document(6, u.zmount("disk2"))
-        u.contract(w.provision, 6, failing, deployment_hash="0" * 32)
-        await w.ask("zos.deployment.deploy", u.signed(failing))
-        await w.becomes(6, "disk2", "error")
-        assert [one["contract_id"] for one in await w.ask("zos.deployment.list")] == [5]
-        assert await w.ask("zos.deployment.list", caller=OUTSIDER) == []
-
-
-async def test_delete_is_always_refused(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        for caller in (USER, OUTSIDER):
-            with pytest.raises(ZosError) as caught:
-                await w.ask("zos.deployment.delete", {"contract_id": 5}, caller)
-            assert str(caught.value) == "deletion over the api is disabled, please cancel your contract instead"
-        assert await w.states(5) == {"disk1": "ok"}
-
-
-async def test_nobody_deploys_or_updates_in_anothers_name(tmp_path: Path):
-    async with world(tmp_path) as w:
-        body = u.document(5, u.zmount())
-        u.contract(w.provision, 5, body)
-        for command in ("zos.deployment.deploy", "zos.deployment.update"):
-            with pytest.raises(TwinMismatch, match=r"^twin id mismatch \(deployment: 26, message: 27\)$"):
-                await w.ask(command, u.signed(body), OUTSIDER)
-            for empty in (b"", b"null"):
-                with pytest.raises(TwinMismatch, match=r"deployment: 0, message: 26"):
-                    await w.ask(command, empty)
-
-
-async def test_a_deployment_that_cannot_be_taken_is_refused_with_the_grids_words(tmp_path: Path):
-    async with world(tmp_path) as w:
-        body = await deployed(w, *VM)
-        with pytest.raises(DeploymentExists, match="exists"):
-            await w.ask("zos.deployment.deploy", u.signed(body))
-        with pytest.raises(BadUpdate, match="expecting deployment version 1, got 0: upgrade validation error"):
-            await w.ask("zos.deployment.update", u.signed(body))
-        body["version"] = body["workloads"][2]["version"] = 1
-        with pytest.raises(BadUpdate, match="'zmachine' does not support upgrade: upgrade validation error"):
-            await w.ask("zos.deployment.update", u.signed(body))
-        with pytest.raises(NoSuchDeployment, match="deployment not found"):
-            await w.ask("zos.deployment.update", u.signed(u.document(6, u.zmount())))
-        with pytest.raises(Malformed, match=r"workloads\[0\]\.type"):
-            await w.ask("zos.deployment.deploy", u.document(6, u.workload("x", "zteapot", {})))
-        with pytest.raises(Malformed):
-            await w.ask("zos.deployment.deploy", b"[" * 20)
-
-
-async def test_an_update_as_the_typescript_client_sends_it_is_taken(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        body = await w.ask("zos.deployment.get", {"contract_id": 5})
-        body |= {"version": 1, "node_id": 1}
-        body["workloads"].append({**u.zmount("disk2"), "version": 1, "contractId": 5, "nodeId": 1})
-        u.contract(w.provision, 5, body)
-        sent = json.loads(u.signed(body))
-        sent["signature_requirement"]["signatures"] *= 2
-        del sent["signature_requirement"]["signature_style"]
-        assert await w.ask("zos.deployment.update", sent) is None
-        await w.becomes(5, "disk2", "ok")
-
-
 def test_public_addresses_are_those_of_running_workloads():
     def one(kind: str, state: str, data: Any) -> dict[str, Any]:
         return {"workloads": [{"type": kind, "result": {"state": state, "data": data}}]}
@@ -367,9 +180,6 @@ async def test_the_address_of_a_machine_that_is_being_made_is_taken_already(tmp_
         w.provision.chain.twins[USER] = Twin(USER, u.KEY.public)
         await w.ask("zos.deployment.deploy", u.signed(u.document(5, *VM)))
         assert await w.ask("zos.network.list_private_ips", {"network_name": "net1"}) == ["10.20.2.5"]
-
-
-# The node
 
 
 async def test_statistics_of_an_unused_node_have_used_equal_to_system(tmp_path: Path):
@@ -531,9 +341,6 @@ async def test_the_location_is_what_a_service_says_and_asked_once_a_day(tmp_path
         assert w.machine.asked == ["http://gone/", GEOIP]
 
 
-# Farmer and operators
-
-
 async def test_the_farmer_sees_his_cards_under_both_names(tmp_path: Path):
     async with world(tmp_path) as w:
         for name in ("zos.admin.interfaces", "zos.network.admin.interfaces"):
@@ -548,107 +355,3 @@ async def test_a_public_card_is_not_supported(tmp_path: Path, name: str):
     async with world(tmp_path) as w:
         with pytest.raises(NotSupported, match=r"^not supported$"):
             await w.ask(name, "eth0", FARMER)
-
-
-async def test_operators_list_everybodys_deployments(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount(), u.network())
-        states = [
-            {"type": "zmount", "name": "disk1", "state": "ok"},
-            {"type": "network", "name": "net1", "state": "ok"},
-        ]
-        wanted = {"deployments": [{"twin_id": USER, "contract_id": 5, "workloads": states}]}
-        for argument in (None, {"twin_id": 0}, {"twin_id": USER}):
-            assert await w.ask("zos.debug.deployment.list", argument, OPERATOR) == wanted
-        nobody = await w.ask("zos.debug.deployment.list", {"twin_id": OUTSIDER}, OPERATOR)
-        assert nobody == {"deployments": []}
-
-
-async def test_operators_see_a_deployment_and_its_history(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        own = await w.ask("zos.deployment.get", {"contract_id": 5})
-        assert await w.ask("zos.debug.deployment.get", {"deployment": "26:5"}, OPERATOR) == {"deployment": own}
-        found = await w.ask("zos.debug.deployment.history", {"deployment": "26:5"}, OPERATOR)
-        assert found["deployment"] == "26:5"
-        assert [(one["seq"], one["name"], one["type"], one["state"]) for one in found["history"]] == [
-            (1, "disk1", "zmount", "init"),
-            (2, "disk1", "zmount", "ok"),
-        ]
-        assert set(found["history"][0]) == {"seq", "type", "name", "created", "state", "message"}
-
-
-@pytest.mark.parametrize("noun", ["get", "history", "info", "health"])
-async def test_a_deployment_that_is_not_named_well_is_refused(tmp_path: Path, noun: str):
-    async with world(tmp_path) as w:
-        for text in ("", "26", "26:5:1", "a:5", "26:-5", "26: 5", f"{2**32}:5", "26:" + "9" * 40, "\u0662:5"):
-            argument = {"deployment": text, "workload": "vm1"}
-            with pytest.raises(BadRequest, match="deployment"):
-                await w.ask(f"zos.debug.deployment.{noun}", argument, OPERATOR)
-        with pytest.raises(NoSuchDeployment):
-            await w.ask(f"zos.debug.deployment.{noun}", {"deployment": "27:5", "workload": "vm1"}, OPERATOR)
-
-
-async def with_machine(w: World) -> None:
-    """The user's machine, which has begun to speak."""
-    await deployed(w, *VM)
-    id = MachineId("26-5-vm1")
-    async with asyncio.timeout(10):
-        while (await w.node.vmd.machine(id)).state is not MachineState.RUNNING:
-            await asyncio.sleep(0.01)
-    w.vm.say(id, "login: ")
-
-
-async def test_operators_read_a_machines_state_and_console(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await with_machine(w)
-        for verbose in (False, True):
-            argument = {"deployment": "26:5", "workload": "vm1", "verbose": verbose}
-            found = await w.ask("zos.debug.deployment.info", argument, OPERATOR)
-            assert found["logs"].endswith("login: ")
-        assert (found["workload_id"], found["type"], found["name"]) == ("26-5-vm1", "zmachine", "vm1")
-        assert found["info"]["state"] == "running"
-        argument = {"deployment": "26:5", "workload": "net1"}
-        network = await w.ask("zos.debug.deployment.info", argument, OPERATOR)
-        assert set(network["info"]) == {"net_id", "namespace", "state"}
-
-
-@pytest.mark.parametrize(
-    ("workload", "problem"),
-    [
-        ("", "workload name is required"),
-        ("vm9", "workload 'vm9' not found in deployment"),
-        ("disk1", "workload type 'zmount' not supported for info command"),
-    ],
-)
-async def test_info_of_anything_else_is_refused(tmp_path: Path, workload: str, problem: str):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        argument = {"deployment": "26:5", "workload": workload}
-        with pytest.raises(BadRequest, match=problem):
-            await w.ask("zos.debug.deployment.info", argument, OPERATOR)
-
-
-async def test_health_looks_at_machines_and_networks(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await with_machine(w)
-        found = await w.ask("zos.debug.deployment.health", {"deployment": "26:5"}, OPERATOR)
-        assert (found["twin_id"], found["contract_id"]) == (26, 5)
-        status = {one["name"]: one["status"] for one in found["workloads"]}
-        assert status == {"vm1": "healthy", "net1": "healthy"}
-        for one in found["workloads"]:
-            assert set(one) == {"workload_id", "type", "name", "status", "checks"}
-            assert all(set(check) == {"name", "ok", "message", "evidence"} for check in one["checks"])
-
-
-def test_a_network_that_networkd_does_not_have_is_not_healthy():
-    assert not debug._check_network(None, "n")["ok"]
-
-
-async def test_no_command_is_run_for_anybody(tmp_path: Path):
-    async with world(tmp_path) as w:
-        await deployed(w, u.zmount())
-        for deployment in ({}, {"deployment": "26:5"}):
-            argument = {**deployment, "options": {"system_probe": "id"}}
-            with pytest.raises(BadRequest, match="system_probe is not offered"):
-                await w.ask("zos.debug.deployment.health", argument, OPERATOR)

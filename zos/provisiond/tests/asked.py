@@ -1,0 +1,45 @@
+"""What a test asks of provisiond until it is so, and documents of more than one test."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from zos.chain.api import Twin
+from zos.provisiond.api import ProvisiondClient
+from zos.provisiond.tests import users as u
+from zos.provisiond.tests.host import FakeHost
+from zos.substrate import KeyKind, LocalKey
+
+VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
+MALLORY = LocalKey.of_text("//Mallory", KeyKind.SR25519)
+
+
+async def state(client: ProvisiondClient, contract: int, name: str) -> str:
+    found = await client.get(contract)
+    return next((one["result"]["state"] for one in found["workloads"] if one["name"] == name), "gone")
+
+
+async def becomes(client: ProvisiondClient, contract: int, name: str, wanted: str) -> dict[str, Any]:
+    """Wait until a workload is in a state."""
+    async with asyncio.timeout(10):
+        async for progress in client.watch(contract):
+            if progress.workload == name and progress.state == wanted:
+                break
+    found = await client.get(contract)
+    return dict(next(one for one in found["workloads"] if one["name"] == name)["result"])
+
+
+async def removed(client: ProvisiondClient, contract: int) -> None:
+    """Wait until a deployment is gone altogether."""
+    async with asyncio.timeout(10):
+        while any(one["contract_id"] == contract for one in await client.list()):
+            await asyncio.sleep(0.01)
+
+
+def squat(host: FakeHost, contract: int, **extra: Any) -> bytes:
+    """Another twin's document for a contract that is not his."""
+    host.chain.twins[27] = Twin(27, MALLORY.public)
+    requirement = {"requests": [{"twin_id": 27, "required": True, "weight": 1}], "weight_required": 1}
+    body = u.document(contract, u.zmount("mine"), **extra) | {"twin_id": 27, "signature_requirement": requirement}
+    return u.signed(body, MALLORY, 27)
