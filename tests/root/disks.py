@@ -9,14 +9,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netns import eventually
+
 from zos.bus import Bus, Unreachable
 from zos.model.units import GiB
-from zos.storaged.api import StoragedClient
+from zos.storaged.api import DiskId, Evidence, EvidenceKind, Pool, StoragedClient, VolumeId
 
 ROOT = Path(__file__).resolve().parents[2]
+UPDATED = Evidence(EvidenceKind.SIGNED_UPDATE, 7, 1234, "version 1 has none of it")
+DISK, VOLUME = DiskId("26-7-data"), VolumeId("26-7-shared")
 
 UNIT = Path(__file__).with_name("unit.py")
 
@@ -98,10 +103,39 @@ class Node:
                 sh("umount", line.split()[1])
 
     def said(self) -> str:
-        return (self.folder / "log").read_text()
+        log = self.folder / "log"
+        return log.read_text() if log.exists() else ""
 
     def end(self) -> None:
         self.kill()
         self.unmount()
         for path in list(self.loops):
             self.detach(path)
+
+
+@contextlib.asynccontextmanager
+async def node_below(folder: Path) -> AsyncIterator[Node]:
+    """A node that leaves neither a mount nor a loop device behind; what its storaged said is printed."""
+    made = Node(folder)
+    try:
+        yield made
+    finally:
+        sys.stderr.write(made.said())
+        await made.bus.close()
+        made.end()
+    assert str(folder) not in Path("/proc/self/mounts").read_text()
+    # The kernel lets a loop device go when the file system above it has written its last.
+    await eventually(lambda: str(folder) not in sh("losetup", "--list", "--noheadings", "--output", "BACK-FILE"))
+
+
+async def the_pool(client: StoragedClient) -> Pool:
+    """The only one."""
+    (pool,) = await client.list_pools()
+    return pool
+
+
+async def answers(ask: Callable[[], Awaitable[object]], answer: object) -> None:
+    """Ask until that is the answer."""
+    async with asyncio.timeout(30):
+        while await ask() != answer:
+            await asyncio.sleep(0.05)

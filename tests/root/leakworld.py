@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import frames as f
 import pytest
 from netns import Node, join, node, until
-from test_networkd import Side, new_key
+from sides import Side, new_key
 from wires import Wires
 
 from zos.model import names

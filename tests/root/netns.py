@@ -6,6 +6,7 @@ the machine's own network namespace.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -194,3 +195,8 @@ def until(claim: object, deadline: float = DEADLINE, every: float = 0.05) -> Non
     while not claim():
         assert time.monotonic() < end, "it did not come true in time"
         time.sleep(every)
+
+
+async def eventually(claim: object, deadline: float = DEADLINE) -> None:
+    """`until` beside what the test's event loop has to do."""
+    await asyncio.to_thread(until, claim, deadline)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from netns import Node, join, node, until
 from test_mycelium import eventually, key
-from test_planetary import _CABLE
+from ygnode import CABLE
 
 from zos.bus import Unreachable
 from zos.core0.api import Core0Client
@@ -59,7 +59,7 @@ class Side:
         info = await self.networkd.ensure_tap(tap)
         (route,) = info.routes
         self.node.sh(f"ip netns add {name} && ip -n {name} link set lo up")
-        self.node.start(sys.executable, "-c", _CABLE, info.device, name, log=f"cable-{name}.log")
+        self.node.start(sys.executable, "-c", CABLE, info.device, name, log=f"cable-{name}.log")
         until(lambda: self.node.ok("ip link show eth1", namespace=name))
         self.node.sh(
             f"echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_dad;"
