@@ -133,6 +133,7 @@ class Dao:
         votes = _voting(ctx, proposal_hash)
         ctx.need(votes["index"] == proposal_index, "Dao.WrongIndex")
         yes, no = len(votes["ayes"]), len(votes["nays"])
+        # The threshold counts farms that voted, either way; the weights decide.
         is_met = yes + no >= votes["threshold"]
         ctx.need(is_met or ctx.block >= votes["end"], "Dao.OngoingVoteAndTresholdStillNotMet")
         for_it, against = (sum(one["weight"] for one in votes[side]) for side in ("ayes", "nays"))

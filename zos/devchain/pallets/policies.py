@@ -32,6 +32,7 @@ def _take(limits: dict[str, Any], resources: dict[str, int], now: int) -> dict[s
     """The limits that are left when a node takes its part; None when it does not fit."""
     if limits["end"] is not None and now > limits["end"]:
         return None
+    # The runtime does not look at the limits' `node_certification`.
     parts = (("cu", weight.compute_units(resources)), ("su", weight.storage_units(resources)), ("node_count", 1))
     left = dict(limits)
     for name, part in parts:

@@ -248,6 +248,7 @@ class Tfgrid(GridAdmin, Entities):
             "document_link": document_link,
             "document_hash": document_hash,
         }
+        # The runtime tells of it by no event.
         accepted = ctx.get("TfgridModule.UsersTermsAndConditions", who) or []
         ctx.put("TfgridModule.UsersTermsAndConditions", who, [*accepted, entry])
 
@@ -272,6 +273,7 @@ class Tfgrid(GridAdmin, Entities):
     def update_twin(self, ctx: Context, who: bytes, relay: bytes | None, pk: bytes | None) -> None:
         id = twin_of(ctx, who)
         _check_relay(ctx, relay)
+        # Both are replaced: None erases the relay.
         twin = {**ctx.get("TfgridModule.Twins", id), "relay": relay, "pk": pk}
         ctx.put("TfgridModule.Twins", id, twin)
         ctx.emit("TfgridModule.TwinUpdated", twin)

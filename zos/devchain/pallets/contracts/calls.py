@@ -66,6 +66,7 @@ class SmartContracts(Services, Solutions):
             "public_ips": public_ips,
             "public_ips_list": reserve_ips(ctx, farm, public_ips, id),
         }
+        # Nobody asks for money here: an account without any gets its contract, and grace at the first bill.
         contract = self._create(ctx, twin, "NodeContract", body, solution_provider_id)
         begin_traffic(ctx, id)
         ctx.put(f"{NAME}.ContractIDByNodeIDAndHash", node_id, deployment_hash, id)
@@ -109,6 +110,7 @@ class SmartContracts(Services, Solutions):
         ctx.need(grace_start(contract) is None, f"{NAME}.CannotUpdateContractInGraceState")
         body = contract["contract_type"].get("NodeContract")
         ctx.need(body, f"{NAME}.InvalidContractType")
+        # The runtime does not ask whether another contract of this node carries the new hash.
         ctx.drop(f"{NAME}.ContractIDByNodeIDAndHash", body["node_id"], body["deployment_hash"])
         ctx.put(f"{NAME}.ContractIDByNodeIDAndHash", body["node_id"], deployment_hash, contract_id)
         body = {**body, "deployment_hash": deployment_hash, "deployment_data": deployment_data}
@@ -127,6 +129,7 @@ class SmartContracts(Services, Solutions):
         self._biller.bill(ctx, set_state(ctx, contract, CANCELED))
 
     def bill_contract_for_block(self, ctx: Context, who: bytes, contract_id: int) -> None:
+        # Whoever calls: that only the author of the next block bills is a habit of its off-chain worker.
         self._biller.bill(ctx, load(ctx, contract_id))
 
     @guarded
@@ -157,6 +160,7 @@ class SmartContracts(Services, Solutions):
             contract = ctx.get(f"{NAME}.Contracts", one["contract_id"])
             if contract is None:
                 continue
+            # A contract that is gone is skipped; one of another node fails the report of all the others.
             _check_reported(ctx, contract, node)
             ctx.put(f"{NAME}.NodeContractResources", one["contract_id"], one)
             ctx.emit(f"{NAME}.UpdatedUsedResources", one)
@@ -167,6 +171,7 @@ class SmartContracts(Services, Solutions):
         ctx.need(node, f"{NAME}.NodeNotExists")
         farm = ctx.get("TfgridModule.Farms", node["farm_id"])
         ctx.need(farm, f"{NAME}.FarmNotExists")
+        # Traffic alone has the price of the farm's policy. Everything else is billed by policy 1.
         rates = billing.rates(ctx, farm["pricing_policy_id"])
         for one in reports:
             contract = ctx.get(f"{NAME}.Contracts", one["contract_id"])
@@ -175,6 +180,7 @@ class SmartContracts(Services, Solutions):
                 continue
             _check_reported(ctx, contract, node_id)
             _add_traffic(ctx, one, rates)
+            # The event tells of a report that is too old to count, too.
             ctx.emit(f"{NAME}.NruConsumptionReportReceived", one)
 
     # What happens without a call

@@ -82,6 +82,7 @@ def remove(ctx: Context, contract: Record) -> None:
         ctx, contract, body
     )
     id = contract["contract_id"]
+    # The record goes in the extrinsic that ends the contract: clients see an end as an absent record.
     for item in ("Contracts", "ContractLock", "ContractPaymentState"):
         ctx.drop(f"{NAME}.{item}", id)
     dequeue(ctx, id)
@@ -107,6 +108,7 @@ def _remove_name(ctx: Context, contract: Record, body: Record) -> None:
 def _remove_rent(ctx: Context, contract: Record, body: Record) -> None:
     ctx.drop(f"{NAME}.ActiveRentContractForNode", body["node_id"])
     for id in ctx.get(f"{NAME}.ActiveNodeContracts", body["node_id"]):
+        # Without a last bill.
         remove(ctx, load(ctx, id))
     ctx.emit(f"{NAME}.RentContractCanceled", contract_id=contract["contract_id"])
 
@@ -167,6 +169,7 @@ def reserve_ips(ctx: Context, farm: Record, count: int, contract: int) -> list[A
     free = [index for index, one in enumerate(ips) if not one["contract_id"]][:count]
     ctx.need(len(free) == count, f"{NAME}.FarmHasNotEnoughPublicIPsFree")
     taken = [{**one, "contract_id": contract} if index in free else one for index, one in enumerate(ips)]
+    # Without an event: IPsReserved is in the metadata and never emitted, and clients read the farm again.
     ctx.put("TfgridModule.Farms", farm["id"], {**farm, "public_ips": taken})
     return [taken[index] for index in free]
 

@@ -39,6 +39,7 @@ class Locks:
         seconds = 0 if waived else max(0, ctx.seconds - lock["lock_updated"])
         certified = self._surcharge and billing.is_certified(ctx, contract)
         due = billing.due(ctx, contract, seconds, all, certified=certified)
+        # The clock is not moved, so that what is too little for a bill now is in the next one.
         if not due.total and not is_deleted(contract):
             return
         lock = {
@@ -49,6 +50,7 @@ class Locks:
         }
         contract = _update_state(ctx, contract, own, lock["amount_locked"] + lock["extra_amount_locked"])
         if grace_start(contract) is not None:
+            # In grace the debt grows here only: nothing is locked on the account, no traffic forgotten, no bill told.
             ctx.put(f"{NAME}.ContractLock", id, lock)
             return
         lock = _hold(ctx, contract, account, lock, due.total)
@@ -62,6 +64,7 @@ class Locks:
 
 def _update_state(ctx: Context, contract: Record, own: int, owed: int) -> Record:
     """Into grace, out of it, or over: by what the account has and the contract owes in all."""
+    # A debt that equals the balance leads into grace; only a balance above the debt leads out of it.
     start = grace_start(contract)
     if start is None:
         return billing.enter_grace(ctx, contract) if contract["state"] == "Created" and owed >= own else contract

@@ -47,6 +47,7 @@ class Reserves:
         ctx.need(state, f"{NAME}.ContractPaymentStateNotExists")
         due = billing.Due()
         if billing.is_waived(ctx, contract):
+            # The rent of a node that is asleep is waived; `restart` sets the clock when it wakes up.
             ctx.emit(f"{NAME}.RentWaived", contract_id=id)
             if contract["state"] == "Created":
                 return
@@ -123,6 +124,7 @@ def _collect(
     additional = min(there, state["additional_overdraft"])
     standard = there - additional
     balances.reserve(ctx, account, there)
+    # One bill has all that is owed, with what earlier ones could not get; those were no bills but overdrafts.
     if has_funds:
         billing.emit_bill(ctx, contract, due.level, there)
     else:
