@@ -24,6 +24,7 @@ _BLOCK, _DEV = Path("/sys/block"), Path("/sys/dev/block")
 _NO_DISKS = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "rbd", "mtdblock")
 
 _SUPERBLOCK, _SUPERBLOCK_SIZE = 64 * 1024, 4096
+# mkfs.btrfs writes the second as long as it works, and the first when all else is on the device.
 _MAGIC, _UNFINISHED_MAGIC = b"_BHRfS_M", b"!BHRfS_M"
 _LOOP_GET_STATUS64 = 0x4C05
 _PIECE = MiB(1)
@@ -223,6 +224,7 @@ def measure(path: str, seed: int | None = None) -> Speed:
     taken: list[float] = []
     try:
         blocks = max(1, os.lseek(descriptor, 0, os.SEEK_END) // 4096)
+        # O_DIRECT reads into aligned memory only, which mmap gives and bytearray does not.
         with mmap.mmap(-1, 4096) as buffer:
             end = time.monotonic() + _PATIENCE
             while len(taken) < _SAMPLES and (not taken or time.monotonic() < end):

@@ -83,6 +83,7 @@ def delete_subvolume(path: Path) -> None:
 
 
 def _named(name: str) -> bytearray:
+    # struct btrfs_ioctl_vol_args; its descriptor is for snapshots only.
     return bytearray(struct.pack("<q4088s", 0, os.fsencode(name)))
 
 
@@ -124,6 +125,7 @@ def has_quota(id: uuid.UUID) -> bool:
 def set_limit(path: Path, size: int) -> None:
     """Limit what a subvolume may hold."""
     with opened(path) as at:
+        # A tree's own qgroup has the level 0 in the upper 16 bits of its id, and so the number of the tree.
         limit = struct.pack("<6Q", _tree(at), _LIMIT_MAX_RFER, size, 0, 0, 0)
         fcntl.ioctl(at, _QGROUP_LIMIT, limit)
 
@@ -141,6 +143,7 @@ def usage(path: Path, id: uuid.UUID) -> tuple[int, int]:
 
 
 def _tree(at: int) -> int:
+    # Asked about tree 0, btrfs answers for the tree in which the descriptor is.
     data = bytearray(struct.pack("<QQ4080s", 0, ROOT_INODE, b""))
     fcntl.ioctl(at, _INO_LOOKUP, data)
     return int(struct.unpack_from("<Q", data)[0])

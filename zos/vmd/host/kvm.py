@@ -99,11 +99,13 @@ def _trial(kvm: int) -> tuple[int, float]:
     _set_registers(vcpu)
     state = mmap.mmap(vcpu, fcntl.ioctl(kvm, _GET_VCPU_MMAP_SIZE, 0))
     seconds = _run(vcpu)
+    # `exit_reason` of struct kvm_run.
     return int.from_bytes(state[8:12], "little"), seconds
 
 
 def _fill(memory: mmap.mmap) -> None:
     """One 2 MiB page that maps to itself, and the code."""
+    # Page tables: PML4 at 0x1000, PDPT at 0x2000, PD at 0x3000. 3 is present and writable, 0x80 a page of 2 MiB.
     struct.pack_into("<Q", memory, 0x1000, 0x2003)
     struct.pack_into("<Q", memory, 0x2000, 0x3003)
     struct.pack_into("<Q", memory, 0x3000, 0x83)
@@ -125,6 +127,7 @@ def _set_registers(vcpu: int) -> None:
     struct.pack_into("<Q", special, control + 24, 0x220)
     struct.pack_into("<Q", special, control + 40, 0x500)
     fcntl.ioctl(vcpu, _SET_SREGS, special, True)
+    # Bit 1 of RFLAGS, the last of them, is always set.
     general = struct.pack("<18Q", *([0] * 6), 0x7000, *([0] * 9), _CODE_AT, 2)
     fcntl.ioctl(vcpu, _SET_REGS, general)
 

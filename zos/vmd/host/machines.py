@@ -302,6 +302,7 @@ def dead_shares(folder: Path, number: int, machine: Machine) -> tuple[str, ...]:
         names = [ROOT_TAG, *names]
     dead = []
     for index, name in enumerate(names):
+        # libvirt puts the domain's number first, since it shortens long names in its files.
         for note in folder.glob(f"{number}-*-fs{index}-fs.pid"):
             pid = _noted(note)
             if pid and not _runs(pid):
@@ -335,4 +336,5 @@ def _runs(pid: int) -> bool:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+    # The program's name stands in parentheses and may have some of its own; the state follows the last.
     return text.rpartition(")")[2].split()[0] not in "ZX"
