@@ -16,6 +16,7 @@ from zos.model.deployment import Deployment, Workload
 
 Pieces = Iterator[str]
 Challenge = Callable[[Fields], Pieces]
+# What Go prints for an address or network that was not given.
 UNSET = "<nil>"
 MACHINES = ("zmachine", "zmachine-light")
 
@@ -25,6 +26,7 @@ def _b(value: bool) -> str:
 
 
 def _n(cidr: str) -> str:
+    # With its host bits: `10.1.2.3/24` is signed as it is.
     return cidr or UNSET
 
 
@@ -53,6 +55,7 @@ def _wireguard(data: Fields) -> Pieces:
     yield _n(data.cidr("subnet"))
     yield data.text("wireguard_private_key")
     yield str(data.uint("wireguard_listen_port", 16))
+    # The grid's order, in which the key comes first and the subnet third.
     for peer in data.objects("peers"):
         yield peer.text("wireguard_public_key")
         yield peer.text("endpoint")
@@ -61,6 +64,7 @@ def _wireguard(data: Fields) -> Pieces:
 
 
 def _mycelium(data: Fields) -> Pieces:
+    # In lower case, however the client wrote it: the grid signs what it decoded.
     yield data.hex("hex_key").hex()
     yield from data.texts("peers")
 
@@ -207,6 +211,7 @@ def deployment_challenge(deployment: Deployment, challenges: dict[str, Challenge
     """The challenge of a whole deployment, as bytes."""
     kinds = GRID_TYPES if challenges is None else challenges
     requirement = deployment.signature_requirement
+    # Without the contract's id: the contract is created with this hash, so nobody knows it when the owner signs.
     pieces = [f"{deployment.version}{deployment.twin_id}{deployment.metadata}{deployment.description}"]
     pieces.append(str(deployment.expiration))
     for index, workload in enumerate(deployment.workloads):

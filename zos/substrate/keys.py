@@ -166,12 +166,14 @@ def _seed(text: str) -> bytes:
     try:
         if not bip39.bip39_validate(words):
             raise ValueError
+        # Substrate makes the seed of the words' entropy; BIP-39's own way gives another account.
         return bytes(bip39.bip39_to_mini_secret(words, ""))
     except ValueError:
         raise BadKey(problem="its words are no mnemonic, or its checksum is wrong") from None
 
 
 def _chain_code(junction: str) -> bytes:
+    # Substrate reads a junction of digits as a number of 64 bits, any other as text with its compact length.
     if junction.isdigit():
         raw = int(junction).to_bytes(8, "little")
     else:

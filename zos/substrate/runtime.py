@@ -211,6 +211,7 @@ class Runtime:
     @staticmethod
     def extrinsic(call: bytes, extra: bytes, account: bytes, kind: KeyKind, signature: bytes) -> bytes:
         """A signed extrinsic of version 4."""
+        # 0x84 is a signed extrinsic of version 4; 0 says that the address is an account id, as all on TFChain are.
         body = b"\x84\x00" + account + bytes([_SIGNATURES[kind]]) + signature + extra + call
         return compact(len(body)) + body
 
@@ -240,6 +241,7 @@ class Runtime:
         if isinstance(dispatch_error, Mapping) and "Module" in dispatch_error:
             module = dispatch_error["Module"]
             index, code = module["index"], module["error"]
+            # Old runtimes have one byte here, later ones four, of which the first is the error.
             number = code if isinstance(code, int) else code[0]
             for name, pallet in self._pallets.items():
                 if pallet["index"] == index:

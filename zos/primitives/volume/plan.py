@@ -36,6 +36,7 @@ class Volume(Primitive[VolumeSpec]):
 
     def change(self, spec: VolumeSpec, previous: VolumeSpec, facts: Facts) -> None:
         if spec.size < previous.size:
+            # The grid's own words.
             problem = "cannot shrink volume to be less than provisioned space. "
             raise Unchanged(problem=f"{problem}old: {previous.size}, requested: {spec.size}")
 

@@ -30,6 +30,7 @@ class Zmachine(Primitive[ZmachineSpec]):
     wire_type = "zmachine"
     after = ("network", "zmount", "volume")
     is_machine = True
+    # On the grid, who wants another machine deletes this one first.
     updatable = False
     pausable = True
 
@@ -77,6 +78,7 @@ class Zmachine(Primitive[ZmachineSpec]):
     def _machine(self, id: WorkloadId, spec: ZmachineSpec, facts: Facts) -> EnsureMachine:
         return EnsureMachine(
             id=MachineId(id),
+            # Workloads may have underscores in their names, and host names may not.
             hostname=re.sub(r"[^A-Za-z0-9-]", "-", facts.name).strip("-") or "vm",
             cpu=spec.cpu,
             memory=spec.memory,
@@ -99,6 +101,7 @@ class Zmachine(Primitive[ZmachineSpec]):
             told |= kind.absent
         for one in spec.attachments:
             told |= one.result(answers[one.step(id, facts)])
+        # The grid's nodes name the TCP port of a console here, or nothing. `zos console` needs none.
         return {**told, "console_url": ""}
 
 

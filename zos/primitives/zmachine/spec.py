@@ -41,6 +41,7 @@ class ZmachineSpec:
 
 def least_root(cpu: int, memory: int) -> Bytes:
     """The smallest root file system of a machine of that size."""
+    # The grid's rule: a small root as long as cores times GiB of memory are less than 8.
     return SMALL_ROOT if cpu * memory // GiB(8) == 0 else LARGE_ROOT
 
 

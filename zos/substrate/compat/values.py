@@ -54,6 +54,7 @@ def farm(value: Value) -> Value | None:
     """A farm of any generation in today's shape; None where old chains answer an empty one."""
     if not value["id"]:
         return None
+    # Fields came with specs 50 and 63, where the certification also got another name.
     value = {"dedicated_farm": False, "farming_policy_limits": None, **value}
     if "certification" not in value:
         kind = value.pop("certification_type")
@@ -65,6 +66,7 @@ def node(value: Value) -> Value | None:
     """A node: place, certification and serial number were laid out otherwise."""
     if not value["id"]:
         return None
+    # They came with specs 28, 43, 63, and about 101, which moved city and country into the location.
     absent = {"connection_price": 0, "secure_boot": False, "virtualized": False, "serial_number": None}
     value = {**absent, **value}
     if "country" in value:
