@@ -124,8 +124,8 @@ class Chaos:
         """Nothing goes wrong any more: whatever is wanted comes."""
         self.say("rest: every tenant asks again for what it wants")
         for tenant in self._tenants:
-            if tenant.wish is not None and (problem := await tenant.deploy("at rest", wait=True)):
-                self.wrong([f"{tenant.wish.name} does not come: {problem[-600:]}"])
+            if tenant.desired is not None and (problem := await tenant.deploy("at rest", wait=True)):
+                self.wrong([f"{tenant.desired.name} does not come: {problem[-600:]}"])
         self.wrong(await checks.until_none(lambda: checks.of_all(BOXES, checks.problems), WELL))
 
     async def _last_cut(self, actor: Actor) -> None:
@@ -151,7 +151,7 @@ class Chaos:
         )
 
     def _report(self) -> None:
-        deeds = sum((tenant.done for tenant in self._tenants), Counter[str]())
+        actions = sum((tenant.done for tenant in self._tenants), Counter[str]())
         machines = self._consoles.machines.values()
         median = statistics.median(self.recoveries) if self.recoveries else 0.0
         worst = max(self.recoveries, default=0.0)
@@ -160,7 +160,7 @@ class Chaos:
             f"faults: {self.faults.total()} ({_list(self.faults)})",
             f"recoveries: {len(self.recoveries)}, median {median:.1f} s, worst {worst:.1f} s",
             f"disks that lost what was not synced: {self._lost_caches}",
-            f"tenants: {_list(deeds)}",
+            f"tenants: {_list(actions)}",
             f"machines: {len(machines)}, bytes verified: {sum(one.verified for one in machines)}",
             f"violations: {len(self.violations)}",
             *self.violations,

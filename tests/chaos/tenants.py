@@ -24,7 +24,7 @@ FAILED = 9
 
 
 @dataclass
-class Wish:
+class Desired:
     """A deployment as its tenant wants it."""
 
     name: str
@@ -66,7 +66,7 @@ class Tenant:
     nodes: Sequence[int]
     chance: random.Random
     done: Counter[str] = field(default_factory=Counter)
-    wish: Wish | None = None
+    desired: Desired | None = None
     number: int = 0
 
     async def zos(self, *words: str, patience: float = PATIENCE) -> tuple[int, str, str]:
@@ -107,7 +107,7 @@ class Tenant:
 
     def _want(self) -> None:
         self.number += 1
-        self.wish = Wish(f"{self.name}{self.number}", self.chance.choice(self.nodes))
+        self.desired = Desired(f"{self.name}{self.number}", self.chance.choice(self.nodes))
 
     async def live(self, end: asyncio.Event) -> None:
         """Do one thing after another until the end."""
@@ -122,25 +122,25 @@ class Tenant:
 
     async def act(self) -> None:
         """Deploys when the tenant has nothing; else grows, adds to, repeats or cancels what it has."""
-        if self.wish is None:
+        if self.desired is None:
             self._want()
             await self.deploy("deploy")
             return
-        deed = self.chance.choices(("grow", "add", "again", "cancel"), (4, 3, 2, 2))[0]
-        if deed == "cancel":
+        action = self.chance.choices(("grow", "add", "again", "cancel"), (4, 3, 2, 2))[0]
+        if action == "cancel":
             await self.cancel()
             return
-        if deed == "grow":
-            self.wish.size += GROWTH
-        if deed == "add":
-            self.wish.machines = min(MACHINES, self.wish.machines + 1)
-        await self.deploy("again" if deed == "again" else "update")
+        if action == "grow":
+            self.desired.size += GROWTH
+        if action == "add":
+            self.desired.machines = min(MACHINES, self.desired.machines + 1)
+        await self.deploy("again" if action == "again" else "update")
 
     async def deploy(self, what: str, *, wait: bool = False) -> str:
         """Make what is wanted so; returns what went wrong."""
-        assert self.wish is not None
-        file = self.state / "wish.yaml"
-        file.write_text(self.wish.text(self.flist))
+        assert self.desired is not None
+        file = self.state / "desired.yaml"
+        file.write_text(self.desired.text(self.flist))
         words = ["deploy", str(file)] if wait else ["deploy", str(file), "--no-wait"]
         code, _, err = await self.zos(*words, patience=240.0 if wait else PATIENCE)
         self.done[what if code == 0 else f"{what} failed"] += 1
@@ -148,14 +148,14 @@ class Tenant:
 
     async def cancel(self) -> bool:
         """End it; whether that succeeded. What may have ended is not wanted any more."""
-        assert self.wish is not None
+        assert self.desired is not None
         contracts = self.contracts()
         code = 0
         if contracts:
             code, _, _ = await self.zos("cancel", *map(str, contracts))
         self.done["cancel" if code == 0 else "cancel failed"] += 1
         if code == 0:
-            self.wish = None
+            self.desired = None
         return code == 0
 
     def contracts(self) -> list[int]:
