@@ -1,4 +1,4 @@
-"""The devchain in this process: connections without sockets, blocks on virtual time, and people who sign calls."""
+"""The devchain in this process: connections without sockets, blocks on virtual time, and users who sign calls."""
 
 from __future__ import annotations
 
@@ -200,6 +200,6 @@ class SimChain:
 
 
 @cache
-def person(name: str) -> LocalKey:
-    """Somebody's key; ed25519, which is quick to sign with."""
+def key_of(name: str) -> LocalKey:
+    """The key of the user of that name; ed25519, which is quick to sign with."""
     return LocalKey.of_text(f"//{name}", KeyKind.ED25519)

@@ -30,7 +30,7 @@ from zos.runtime.config import NodeConfig
 from zos.runtime.daemon import Daemon
 from zos.sim import workloads as w
 from zos.sim.bus import SimBus, Switchboard
-from zos.sim.chain import URL, SimChain, person
+from zos.sim.chain import URL, SimChain, key_of
 from zos.sim.daemons import Core0, MakeHost, Unit
 from zos.sim.hosts import Hosts, Machine, Trouble, chain_host, provisioning
 from zos.sim.life import task_factory
@@ -111,7 +111,7 @@ class SimNode:
         return self
 
     async def _begin(self) -> None:
-        rich = {address(person(name).public): MONEY for name in (*self._names, "farmer")}
+        rich = {address(key_of(name).public): MONEY for name in (*self._names, "farmer")}
         rich[address(self._key.verify_key.encode())] = MONEY
         genesis = Genesis(
             balances={**rich, **self._genesis.balances},
@@ -129,15 +129,15 @@ class SimNode:
             await self.chain.until(lambda: self.chain.node.finalized >= known)
 
     async def _people(self) -> None:
-        self.chain.send(person("farmer"), "TfgridModule", "user_accept_tc", **TERMS)
-        self.chain.send(person("farmer"), "TfgridModule", "create_twin", relay=None, pk=None)
-        last = self.chain.call(person("farmer"), "TfgridModule", "create_farm", name="farm", public_ips=[])
+        self.chain.send(key_of("farmer"), "TfgridModule", "user_accept_tc", **TERMS)
+        self.chain.send(key_of("farmer"), "TfgridModule", "create_twin", relay=None, pk=None)
+        last = self.chain.call(key_of("farmer"), "TfgridModule", "create_farm", name="farm", public_ips=[])
         for name in self._names:
-            self.chain.send(person(name), "TfgridModule", "user_accept_tc", **TERMS)
-            self.chain.send(person(name), "TfgridModule", "create_twin", relay=None, pk=None)
+            self.chain.send(key_of(name), "TfgridModule", "user_accept_tc", **TERMS)
+            self.chain.send(key_of(name), "TfgridModule", "create_twin", relay=None, pk=None)
         await last
         self.users = tuple(
-            User(name, int(self.chain.get("TfgridModule.TwinIdByAccountID", person(name).public)), person(name))
+            User(name, int(self.chain.get("TfgridModule.TwinIdByAccountID", key_of(name).public)), key_of(name))
             for name in self._names
         )
 

@@ -14,7 +14,7 @@ from zos.errors import Kind, ZosError
 from zos.model.units import GiB
 from zos.provisiond.api import DeploymentExists, NameTaken
 from zos.sim import workloads as w
-from zos.sim.chain import CallRefused, person
+from zos.sim.chain import CallRefused, key_of
 from zos.sim.node import SimNode, User
 
 PATIENCE = 600.0
@@ -254,11 +254,11 @@ class Tenant:
         self._note("spends all his money")
         self.is_broke = True
         await self.node.chain.call(
-            self.user.key, "Balances", "transfer_all", dest={"Id": person("farmer").public}, keep_alive=True
+            self.user.key, "Balances", "transfer_all", dest={"Id": key_of("farmer").public}, keep_alive=True
         )
 
     async def pay(self) -> None:
         self._note("has money again")
         self.is_broke = False
         dest = {"Id": self.user.key.public}
-        await self.node.chain.call(person("farmer"), "Balances", "transfer", dest=dest, value=10**9)
+        await self.node.chain.call(key_of("farmer"), "Balances", "transfer", dest=dest, value=10**9)

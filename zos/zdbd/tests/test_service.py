@@ -15,7 +15,7 @@ from zos.model.units import Bytes, GiB
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.sim import workloads as w
-from zos.sim.chain import person
+from zos.sim.chain import key_of
 from zos.sim.node import SimNode
 from zos.storaged.api import PoolKind, StoragedClient
 from zos.storaged.fake import FakeDevice
@@ -95,7 +95,7 @@ async def test_an_unpaid_namespace_is_frozen_even_after_restarts_and_comes_back_
         # A small one costs less than the smallest unit of money in ten blocks.
         contract = await sim.deploy(zdb(size=int(GiB(80))))
         await sim.becomes(contract, "db1", "ok")
-        user, farmer = sim.user.key, person("farmer")
+        user, farmer = sim.user.key, key_of("farmer")
 
         def frozen() -> list[bool]:
             told = [server.told for server in sim.hosts.zdbd.servers.values()]
