@@ -229,6 +229,8 @@ def main() -> int:
     # A TERM ends the pieces as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="zt-"))
+    # A node's daemons and guests are users of their own.
+    folder.chmod(0o711)
     try:
         done = run(pieces, arguments.slots, DEADLINE * (arguments.repeat or 1), folder, more)
         well = report(done, time.monotonic() - began)

@@ -161,6 +161,8 @@ def _children(pid: int) -> list[int]:
 def node(name: str) -> Iterator[Node]:
     """A node until the block ends; then everything of it is gone."""
     folder = Path(tempfile.mkdtemp(prefix=f"zn-{name}-"))
+    # Daemons and guests are users of their own.
+    folder.chmod(0o711)
     flags = ["--net", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
     outer = subprocess.Popen(["unshare", *flags, "sh", "-ec", _INIT, "init", name], stdout=subprocess.PIPE)
     assert outer.stdout is not None

@@ -310,7 +310,8 @@ async def test_what_cannot_start_says_why_and_is_tried_again(here: VmNode):
 async def test_the_capabilities_of_its_unit_are_enough(here: VmNode):
     unit = Path(__file__).with_name("unit.py")
     words = (str(unit), "vmd", str(here.node.run_dir), f"{here.folder}/state")
-    disk = here.folder / "disk"
+    # In the one folder that it may write to, since no pool is mounted here.
+    disk = here.folder / "state/vmd/disk"
     disk.touch()
     os.truncate(disk, MiB(64))
     machine = container(here, disks=(MachineDisk(disk, "/data"),))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zos.core0.units import UNITS, Unit, groups_of
-from zos.runtime import linux, privileges, walls
+from zos.runtime import privileges, walls
 
 # By name: core-0 knows no sibling. All of them, because a page that one process wrote while it imported is its own:
 # what each daemon imported for itself took half of the memory of an idle node.
@@ -163,7 +163,4 @@ def confine(request: dict[str, Any]) -> None:
             sys.stderr.write(
                 f"zos-{name}: its user {request['user']} cannot read {folder}; open it: chmod -R o+rX {folder}\n"
             )
-    if request["walled"]:
-        walls.close_up()
-    else:
-        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    walls.close_up(walls.FORBIDDEN if request["walled"] else walls.NEVER)

@@ -25,7 +25,7 @@ from zos.lab.script import NODE_FOLDERS, script
 from zos.lab.topology import DEFAULT_NAME, INTERNET, Box, Kind, Layout
 from zos.lab.units import NODE_UNITS
 from zos.model.units import Bytes
-from zos.runtime import linux, proc
+from zos.runtime import cgroup, linux, proc
 from zos.runtime.files import write_atomic
 
 READY_DEADLINE = 15.0
@@ -94,6 +94,7 @@ class LinuxHost:
                 await self._connect(addresses)
             case s.KillBox(_, pid):
                 await _end(pid)
+                await asyncio.to_thread(lambda: cgroup.sweep(cgroup.find(linux.mounts())))
             case s.DisconnectHost():
                 await proc.run(["ip", "link", "del", self._host_link], check=False)
             case s.Unmount(path):

@@ -80,8 +80,12 @@ def _mounts(box: Box, layout: Layout) -> Iterator[str]:
         yield f"mount -t tmpfs -o mode=755 tmpfs {TUN.parent}"
         yield f"mknod -m 666 {TUN} c 10 200 || umount {TUN.parent}"
     yield "mount -t proc proc /proc"
-    # A fresh one shows the links of this network namespace; and it shows no cgroups, so none of ours can stay behind.
+    # A fresh one shows the links of this network namespace; a node keeps the machine's cgroups, for its guests.
+    if box.kind is Kind.NODE:
+        yield "mkdir /run/cgroup && mount --rbind /sys/fs/cgroup /run/cgroup"
     yield "mount -t sysfs sysfs /sys"
+    if box.kind is Kind.NODE:
+        yield "mount --move /run/cgroup /sys/fs/cgroup && rmdir /run/cgroup"
     if box.kind is Kind.NODE:
         # As systemd has it: what storaged and flistd mount reaches those who have a view of files of their own.
         yield "mount --make-rshared /"

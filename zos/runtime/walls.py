@@ -18,20 +18,28 @@ from zos.runtime import linux, seccomp
 SYSTEM = ("/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/opt", "/root", "/home", "/srv")
 """What is read-only beside the root's own file system, where it is a mount of its own."""
 
-FORBIDDEN = (
-    *("mount", "umount2", "pivot_root", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "mount_setattr"),
-    *("chroot", "setns", "unshare", "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd"),
+NEVER = (
     *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "perf_event_open"),
     *("keyctl", "add_key", "request_key", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
-    *("open_by_handle_at", "name_to_handle_at", "swapon", "swapoff", "reboot", "acct", "quotactl", "quotactl_fd"),
-    *("iopl", "ioperm", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname"),
-    *("vhangup", "syslog", "lookup_dcookie", "mknod", "mknodat", "fanotify_init", "personality"),
+    *("open_by_handle_at", "swapon", "swapoff", "reboot", "acct", "iopl", "ioperm", "vhangup", "syslog"),
+    *("settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "pidfd_getfd"),
+    *("process_vm_readv", "process_vm_writev", "ptrace", "kcmp", "lookup_dcookie", "fanotify_init"),
 )
+"""System calls that no daemon needs, those that administer the machine included."""
+
+FORBIDDEN = (
+    *NEVER,
+    *("mount", "umount2", "pivot_root", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "mount_setattr"),
+    *("chroot", "setns", "unshare", "name_to_handle_at", "quotactl", "quotactl_fd", "mknod", "mknodat", "personality"),
+)
+
+CODE = Path(__file__).resolve().parents[2]
+"""The folder that `zos` is in."""
 
 
 def program() -> tuple[Path, ...]:
     """The folders of the interpreter and of the code of this process, none of them inside of another."""
-    found = {Path(one).resolve() for one in (sys.prefix, sys.base_prefix, Path(__file__).parents[2])}
+    found = {Path(one).resolve() for one in (sys.prefix, sys.base_prefix, CODE)}
     return tuple(sorted(one for one in found if not any(one != other and one.is_relative_to(other) for other in found)))
 
 
@@ -64,12 +72,12 @@ def build(
             _read_only(point)
 
 
-def close_up() -> None:
-    """Give up what nobody needs who has no capability: new privileges, being looked into, the kernel's odd corners."""
+def close_up(forbidden: Collection[str] = FORBIDDEN) -> None:
+    """Give up what a daemon does not need: new privileges, being looked into, the kernel's odd corners."""
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if seccomp.available():
-        seccomp.forbid(FORBIDDEN)
+        seccomp.forbid(forbidden)
 
 
 def _open_way(folder: Path) -> None:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.model.capacity import machine_memory
 from zos.vmd.api.check import ROOT_TAG
 from zos.vmd.api.types import Accelerator, Machine, MachineId, MachineKind, Nic, Share
 from zos.vmd.digest import digest
@@ -21,6 +22,8 @@ CMDLINE = "console=ttyS0 quiet panic=-1 cryptomgr.notests noreplace-smp"
 """A panic ends the machine at once, to be started with back-off. Without the self-tests a boot is 0.2 s shorter, and
 without the kernel's small talk on an emulated serial port as much again (a panic is printed all the same). A guest of
 one processor would have every lock prefix of its kernel patched away: 0.2 s under TCG, for nothing that shows later."""
+PIDS = 512
+"""Processes and threads of one guest on the node, beside its processors."""
 FOREIGN_CMDLINE = "root=vroot rootfstype=virtiofs rootdelay=30 rw console=ttyS0 reboot=k panic=1 boot.shell_on_fail"
 """For a flist's own kernel, as the reference gives it."""
 
@@ -49,6 +52,8 @@ class Files:
     seed: Path | None = None
     """The cloud-init disk, for every guest that is not started by our own initramfs."""
     firmware: Firmware | None = None
+    user: int = 0
+    """Who QEMU is, and what it opens belongs to."""
 
 
 def render(machine: Machine, files: Files, accelerator: Accelerator) -> str:
@@ -60,6 +65,10 @@ def render(machine: Machine, files: Files, accelerator: Accelerator) -> str:
     mark = ET.SubElement(ET.SubElement(domain, "metadata"), f"{{{NAMESPACE}}}machine")
     mark.set("digest", digest(machine))
     mark.set("accel", accelerator)
+    # For `hook`. A QEMU has threads for processors, disks and its monitor, a file server for what the guest asks.
+    mark.set("memory", str(machine_memory(machine.memory)))
+    mark.set("pids", str(PIDS + machine.cpu))
+    mark.set("weight", str(min(100, machine.cpu)))
     _text(domain, "memory", str(machine.memory // 1024), unit="KiB")
     backing = ET.SubElement(domain, "memoryBacking")
     # virtiofs servers read and write guest memory: it must be shared.
@@ -76,6 +85,9 @@ def render(machine: Machine, files: Files, accelerator: Accelerator) -> str:
     for event in ("on_poweroff", "on_reboot", "on_crash"):
         _text(domain, event, "destroy")
     domain.append(_devices(machine, files))
+    if files.user:
+        label = ET.SubElement(domain, "seclabel", type="static", model="dac", relabel="yes")
+        _text(label, "label", f"+{files.user}:+{files.user}")
     _place(domain)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"

@@ -18,22 +18,22 @@ import sys
 import tempfile
 from pathlib import Path
 
+from zos.runtime import cgroup, folders, linux, users, walls
 from zos.runtime import config as configuration
-from zos.runtime import linux, users, walls
 from zos.runtime.config import NodeConfig, Sources
 from zos.runtime.files import write_atomic
 
 PROGRAM = "/usr/sbin/libvirtd"
 ETC = Path("/etc/libvirt")
+KVM = Path("/dev/kvm")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 QEMU = """\
 # Written by zos.vmd.libvirtd at each start.
-# QEMU is root without capabilities (libvirt takes them): disks and seeds are root's, and nothing is chowned behind
-# storaged's back.
+# Each machine names the user of its QEMU, to whom libvirt gives the machine's files for as long as it runs.
 user = "root"
 group = "root"
-dynamic_ownership = 0
+dynamic_ownership = 1
 remember_owner = 0
 security_driver = "none"
 # QEMU appends to a machine's console by itself: virtlogd is not needed, and vmd keeps the file small.
@@ -63,11 +63,23 @@ log_filters = "4:util.netdev 4:util.cgroup 4:node_device 4:util.gdbus"
 """
 
 
+HOOK = """\
+#!/bin/sh
+# Written by zos.vmd.libvirtd at each start. Most operations are none of ours; Python is not started for them.
+case "$2" in
+  started | reconnect | release) ;;
+  *) exit 0 ;;
+esac
+exec env PYTHONPATH='{code}' '{python}' -S -m zos.vmd.hook "$@"
+"""
+
+
 def configure(etc: Path = ETC) -> None:
     """Write the configuration; networks of libvirt's own are not started (networkd makes the node's)."""
     etc.mkdir(parents=True, exist_ok=True)
     write_atomic(etc / "qemu.conf", QEMU.encode())
     write_atomic(etc / "libvirtd.conf", LIBVIRTD.format(user=users.VMD).encode(), mode=0o644)
+    write_atomic(etc / "hooks/qemu", HOOK.format(python=sys.executable, code=walls.CODE).encode(), mode=0o700)
     for link in (etc / "qemu" / "networks" / "autostart").glob("*.xml"):
         link.unlink()
 
@@ -79,8 +91,10 @@ WRITES = ("/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/li
 def wall_off(node: NodeConfig) -> None:
     """Hide the daemons' folders but vmd's; a kernel that refuses is told in the log, since machines must run."""
     try:
-        for folder in (node.run_dir / "vmd", node.state_dir / "vmd"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Whoever is first, core-0 or we, makes them as they are to be.
+        for above, mode in ((node.run_dir, 0o2711), (node.state_dir, 0o711)):
+            folders.shared(above)
+            folders.hand_over(above / "vmd", users.VMD, users.VMD, mode)
         walls.build("vmd", node.run_dir, node.state_dir, (), [Path(one) for one in WRITES if Path(one).is_dir()])
         name_user(users.VMD, "zos-vmd")
     except OSError as err:
@@ -107,6 +121,11 @@ def main() -> None:
     """Configure and become libvirtd."""
     configure()
     wall_off(configuration.read(Sources.of_system(), "node", NodeConfig))
+    if missing := cgroup.find(linux.mounts()).missing:
+        sys.stderr.write(f"libvirtd: guests have no limits of {', '.join(missing)}: the kernel has no such cgroups\n")
+    # As udev has it by default: to use it is no privilege, and guests' users are in no group.
+    if KVM.exists():
+        KVM.chmod(0o666)
     # What QEMU and the file servers inherit is the same whoever started us.
     environment = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
     os.execve(PROGRAM, [PROGRAM, *sys.argv[1:]], environment)  # noqa: S606 - this process becomes it

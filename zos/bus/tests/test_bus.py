@@ -125,9 +125,9 @@ async def test_a_daemon_that_comes_back_is_reached_again_by_the_same_client(tmp_
             assert units[0].state is UnitState.RUNNING
 
 
-async def test_the_socket_is_for_its_owner_only(tmp_path: Path):
+async def test_the_socket_is_for_its_owner_and_his_group_only(tmp_path: Path):
     async with running(Core0Stand, tmp_path) as rt:
-        assert rt.bus.socket("core0").stat().st_mode & 0o777 == 0o600
+        assert rt.bus.socket("core0").stat().st_mode & 0o777 == 0o660
 
 
 def test_types_survive_the_round_trip():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -52,7 +53,7 @@ class Files:
             return ObservedPool()
         id = btrfs.fsid(target)
         readonly = bool(os.statvfs(target).f_flag & os.ST_RDONLY)
-        prepared = all((target / name).is_dir() for name in (DISKS, VOLUMES, TOMBSTONES)) and btrfs.has_quota(id)
+        prepared = all(map(_is_right, self._folders(target))) and btrfs.has_quota(id)
         if only is not None:
             kind, name = only
             disks = dict(self._disks(target, (name,))) if kind is Kind.DISK else {}
@@ -92,13 +93,17 @@ class Files:
                 yield name, btrfs.usage(path, id)[1] if btrfs.is_subvolume(path) else os.stat(path).st_blocks * 512
 
     def prepare(self, pool: str) -> None:
-        """Create the folders, which guests' processes may pass through but not list, and switch quotas on."""
+        """Create the folders and switch quotas on."""
         target = self._layout.pool(pool)
         if not btrfs.has_quota(btrfs.fsid(target)):
             btrfs.enable_quota(target)
-        for folder in (target, target / DISKS, target / VOLUMES, target / TOMBSTONES):
+        for folder in self._folders(target):
             folder.mkdir(exist_ok=True)
-            folder.chmod(0o700 if folder.name == TOMBSTONES else 0o711)
+            folder.chmod(_mode(folder))
+
+    @staticmethod
+    def _folders(target: Path) -> tuple[Path, ...]:
+        return target, target / DISKS, target / VOLUMES, target / TOMBSTONES
 
     def measure(self, pool: str, kind: PoolKind, speed: block.Speed, rotational: bool) -> None:
         """Write the measurement to the pool's device file."""
@@ -214,6 +219,20 @@ class Files:
     def limit_cache(self, pool: str, size: int) -> None:
         """Set the cache volume's limit."""
         btrfs.set_limit(self._layout.pool(pool) / CACHE, size)
+
+
+def _mode(folder: Path) -> int:
+    """Guests' QEMUs, each a user of its own, pass to their disks; in a volume any user could read what a guest allows
+    its own users, so nobody passes but root's file servers."""
+    return 0o700 if folder.name in (TOMBSTONES, VOLUMES) else 0o711
+
+
+def _is_right(folder: Path) -> bool:
+    try:
+        seen = folder.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(seen) and stat.S_IMODE(seen) == _mode(folder)
 
 
 def _names(folder: Path) -> list[str]:

@@ -5,13 +5,15 @@ A tenant's tree is hostile: names in it are resolved with the tree as root and c
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
 import socket
+import threading
 from pathlib import Path
 
-from zos.runtime import inroot, proc, threads
+from zos.runtime import inroot, proc, threads, users
 from zos.runtime.files import sync_folder, write_atomic
 from zos.vmd import domain, seed
 from zos.vmd.api.errors import GuestAssetsMissing, StartFailed
@@ -34,6 +36,23 @@ class BootFiles:
         self._run = run_dir
         self._state = state_dir
         self._guest = guest
+        self._choosing = threading.Lock()
+        for folder in (run_dir, state_dir):
+            _passage(folder)
+
+    def user(self, id: MachineId) -> int:
+        """The user of a machine's QEMU: a number of its own for as long as the machine is known here."""
+        note = self._lasting(id) / "user"
+        with self._choosing:
+            if (known := _number(note)) in users.GUESTS:
+                return known
+            taken = {_number(path) for path in self._state.glob("*/user")}
+            first = domain.uuid_of(id).int % len(users.GUESTS)
+            free = (users.GUESTS[at % len(users.GUESTS)] for at in range(first, first + len(users.GUESTS)))
+            found = next(user for user in free if user not in taken)
+            _passage(note.parent)
+            write_atomic(note, str(found).encode())
+            return found
 
     def volatile(self, id: MachineId) -> Path:
         """Short, since a socket's path has room for 107 bytes."""
@@ -89,8 +108,8 @@ class BootFiles:
         """Make the files of one boot; raises StartFailed when the machine's own are not as they must be."""
         folder = self.volatile(machine.id)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
-        common = Files(console=console, console_socket=self.socket(machine.id))
+        _passage(folder)
+        common = Files(console=console, console_socket=self.socket(machine.id), user=self.user(machine.id))
         try:
             if machine.kind is MachineKind.IMAGE:
                 return self._image(machine, common, folder)
@@ -106,22 +125,22 @@ class BootFiles:
             raise GuestAssetsMissing(folder=self._guest)
         initrd = folder / "initrd"
         _write(initrd, base.read_bytes() + seed.initrd_part(machine))
-        return Files(common.console, common.console_socket, kernel=kernel, initrd=initrd)
+        return dataclasses.replace(common, kernel=kernel, initrd=initrd)
 
     def _foreign(self, machine: Machine, common: Files, folder: Path, root: Path) -> Files:
         kernel = copy_out(root, machine.kernel, folder / "kernel")
         initrd = copy_out(root, machine.initrd, folder / "initrd") if machine.initrd else None
-        return Files(common.console, common.console_socket, kernel, initrd, self._seed(machine, folder))
+        return dataclasses.replace(common, kernel=kernel, initrd=initrd, seed=self._seed(machine, folder))
 
     def _image(self, machine: Machine, common: Files, folder: Path) -> Files:
         firmware = None
         with machine.disks[0].path.open("rb") as disk:
             if domain.has_efi_partition(disk.read(_PARTITION_TABLE)):
                 lasting = self._lasting(machine.id)
-                lasting.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _passage(lasting)
                 firmware = Firmware(OVMF / CODE, OVMF / VARIABLES, lasting / "efivars.fd")
         seeded = self._seed(machine, folder)
-        return Files(common.console, common.console_socket, seed=seeded, firmware=firmware)
+        return dataclasses.replace(common, seed=seeded, firmware=firmware)
 
     def _seed(self, machine: Machine, folder: Path) -> Path:
         path = folder / "seed.img"
@@ -145,6 +164,19 @@ def _end(disk: Path, note: Path) -> None:
     sync_folder(note.parent)
 
 
+def _passage(folder: Path) -> None:
+    """Make a folder that QEMU passes as its own user, to files that are his alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def _holds_something(folder: Path) -> bool:
     try:
         with os.scandir(folder) as entries:
@@ -161,7 +193,7 @@ def _is_link(name: str) -> bool:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file that only root reads: seeds hold environments."""
+    """A file that only its owner reads, who will be its QEMU: seeds hold environments."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
