@@ -69,7 +69,7 @@ PIECES = (
     lab("main", "lab", "lab_chain"),
     root("network", "networkd", "networkd_heals", "networkd_contract", "planetary", "planetary_walls"),
     root("machines", "vmd", "vmd_contract", "runtime"),
-    root("walls", "leaks", "walls", "confined"),
+    root("walls", "leaks", "walls", "guest_walls", "confined"),
     root("mycelium", "mycelium", "mycelium_guests"),
     root(
         "storage",

@@ -73,7 +73,8 @@ UNITS = (
         (*_FILES, "sys_admin", "mknod", "setfcap", "kill", "setgid", "setuid", "sys_chroot"),
     ),
     Unit("vmd", users.VMD, ("storaged", "networkd"), ("dac_override",), guests_pass=True),
-    Unit("zdbd", users.ZDBD, ("storaged", "networkd", "mycelium"), calls=("networkd", "mycelium")),
+    # The volumes that it keeps namespaces in are root's, behind a folder of storaged's alone.
+    Unit("zdbd", users.ZDBD, ("storaged", "networkd", "mycelium"), ("dac_override",), calls=("networkd", "mycelium")),
     Unit(
         "provisiond",
         users.PROVISIOND,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zos.core0.units import UNITS, Unit, groups_of
-from zos.runtime import privileges, walls
+from zos.runtime import linux, privileges, walls
 
 # By name: core-0 knows no sibling. All of them, because a page that one process wrote while it imported is its own:
 # what each daemon imported for itself took half of the memory of an idle node.

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from zos.model.capacity import machine_memory
+from zos.model.units import GiB
 from zos.vmd import domain, hook
 from zos.vmd.api.types import Accelerator, Machine, MachineId, MachineKind
 from zos.vmd.domain import Files
 
 
 def test_the_limits_that_a_domain_is_rendered_with_are_read():
-    machine = Machine(MachineId("26-7-vm"), "vm", MachineKind.CONTAINER, 3, 1 << 30, root=Path("/r"))
+    machine = Machine(MachineId("26-7-vm"), "vm", MachineKind.CONTAINER, 3, GiB(1), root=Path("/r"))
     xml = domain.render(machine, Files(Path("/c"), Path("/s"), user=73729), Accelerator.TCG)
     limits = hook.limits_of(xml)
     assert limits is not None
-    assert (limits.memory, limits.weight) == (machine_memory(1 << 30), 3)
+    assert (limits.memory, limits.weight) == (machine_memory(GiB(1)), 3)
     assert 3 < limits.pids < 1000
     assert "<label>+73729:+73729</label>" in xml
     assert hook.limits_of("<domain/>") is None
