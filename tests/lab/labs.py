@@ -30,7 +30,7 @@ NAME = os.environ.get("ZOS_LAB") or f"test-{zlib.crc32(os.fsencode(__file__)):08
 """These tests' own lab: those of another checkout, or of a user, do not meet it."""
 LAYOUT = Layout.of(NAME)
 HUB = LAYOUT.box_state("hub") / "data"
-UNITS = ["storaged", "networkd", "mycelium", "chain", "flistd", "vmd", "provisiond", "capacityd", "rmb"]
+UNITS = ["storaged", "networkd", "mycelium", "chain", "flistd", "vmd", "zdbd", "provisiond", "capacityd", "rmb"]
 
 
 def command(*argv: str) -> list[str]:

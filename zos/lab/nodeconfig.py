@@ -11,8 +11,9 @@ from zos.lab.topology import Box
 Value = int | float | bool | str | Sequence[str]
 
 
-def node_config(box: Box, addresses: Addresses, farm: int, disks: Sequence[Path]) -> str:
+def node_config(box: Box, addresses: Addresses, farm: int, ssd: Sequence[Path], hdd: Sequence[Path] = ()) -> str:
     """The configuration of one node."""
+    disks = {"disks": [*ssd, *hdd], "ssd": ssd, "hdd": hdd}
     tables: dict[str, dict[str, Value]] = {
         "node": {
             "farm_id": farm,
@@ -22,7 +23,7 @@ def node_config(box: Box, addresses: Addresses, farm: int, disks: Sequence[Path]
             "runmode": "dev",
         },
         # The files behind the loop devices: their numbers change, the files do not.
-        "storaged": {"disks": [str(path) for path in disks], "ssd": [str(path) for path in disks]},
+        "storaged": {key: [str(path) for path in paths] for key, paths in disks.items()},
         "chain": {"activation": addresses.activation_url},
         "capacityd": {"uptime": 20.0, "public": 2.0},
         # The lab's Internet is the very network that nodes are in.

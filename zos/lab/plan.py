@@ -123,7 +123,7 @@ def _prepare(box: Box, desired: Desired, observed: Observed, layout: Layout) -> 
 
 
 def _disks(box: Box, topology: Topology, layout: Layout) -> tuple[Path, ...]:
-    return tuple(layout.disk(box.name, number) for number in range(topology.disks))
+    return tuple(layout.disk(box.name, number) for number in range(topology.disks + topology.hard_disks))
 
 
 def _can_start(box: Box, desired: Desired, observed: Observed, layout: Layout) -> bool:
@@ -146,7 +146,8 @@ def _start(box: Box, desired: Desired, observed: Observed, layout: Layout) -> It
     yield s.WriteFile(run / "hosts", hosts(desired.topology.boxes()))
     yield s.WriteFile(run / "resolv.conf", "")
     if box.kind is Kind.NODE:
-        config = node_config(box, desired.topology.addresses, desired.farm, _disks(box, desired.topology, layout))
+        disks, ssds = _disks(box, desired.topology, layout), desired.topology.disks
+        config = node_config(box, desired.topology.addresses, desired.farm, disks[:ssds], disks[ssds:])
         yield s.WriteFile(layout.box_state(box.name) / "etc-zos" / "zos.toml", config)
     yield s.StartBox(box, desired.topology.addresses)
 

@@ -67,7 +67,9 @@ class Topology:
 
     nodes: int = 2
     disks: int = 2
-    """Per node."""
+    """SSDs per node."""
+    hard_disks: int = 1
+    """HDDs per node, for 0-db."""
     disk_size: Bytes = DISK_SIZE
     block_time: float = 1.0
     """Seconds between two blocks of the lab's chain."""
@@ -140,7 +142,7 @@ class Layout:
         return self.box_run(box) / "log" / f"{unit}.log"
 
     def disk(self, box: str, number: int) -> Path:
-        """The file behind a node's disk."""
+        """The file behind a node's disk; the SSDs are numbered before the HDDs."""
         return self.state / box / f"disk-{number}.img"
 
     @property

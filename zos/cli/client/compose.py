@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
 
 from zos.cli.client.network import Candidate, NetworkPlan, peers, plan_network
-from zos.cli.client.spec import REFERENCE, MachineSpec, NetworkSpec, Spec
+from zos.cli.client.spec import REFERENCE, MachineSpec, NetworkSpec, Spec, ZdbSpec
 from zos.errors import Status, ZosError
 from zos.model.challenge import GRID_TYPES, workload_challenge
 from zos.model.deployment import Deployment, SignatureRequest, SignatureRequirement, Workload
@@ -20,12 +21,12 @@ DATA_LIMIT = 512
 
 
 class NoNode(ZosError):
-    """A machine or network names a node that is not on the chain, or there is no node at all."""
+    """Something names a node that is not on the chain, or there is no node for it at all."""
 
     reason = "cli.no_node"
     status = Status.NOT_FOUND
-    text = "machine {machine} needs node {node}, which the chain does not know"
-    hint = "zos node list shows all nodes"
+    text = "{what} needs node {node}, which the chain does not know"
+    hint = "zos node list shows all nodes, and which have hard disks (zdb)"
 
 
 class SubnetFull(ZosError):
@@ -47,23 +48,33 @@ class Composed:
     """Private address by machine."""
 
 
-def assign(spec: Spec, nodes: Sequence[int], earlier: Mapping[str, int] | None = None) -> Spec:
-    """The spec with a node for every machine: the one it names, else its `earlier` one, else the least loaded."""
-    load = {node: sum(machine.node == node for machine in spec.machines) for node in nodes}
-    placed = []
-    for machine in spec.machines:
-        node = machine.node or (earlier or {}).get(machine.name, 0)
-        if not node and load:
-            node = min(load, key=lambda one: (load[one], one))
+T = TypeVar("T", MachineSpec, ZdbSpec)
+
+
+def assign(
+    spec: Spec, nodes: Sequence[int], earlier: Mapping[str, int] | None = None, hdd: Collection[int] = ()
+) -> Spec:
+    """The spec with a node for every machine and namespace: the one it names, else its `earlier` one, else the least
+    loaded; for namespaces one of those with hard disks (`hdd`)."""
+    load = {node: sum(one.node == node for one in (*spec.machines, *spec.zdbs)) for node in nodes}
+
+    def place(one: T, choice: Collection[int]) -> T:
+        node = one.node or (earlier or {}).get(one.name, 0)
+        if not node and choice:
+            node = min(choice, key=lambda id: (load[id], id))
             load[node] += 1
         if node not in load:
-            raise NoNode(machine=machine.name, node=node or "any")
-        placed.append(dataclasses.replace(machine, node=node))
+            kind = "machine" if isinstance(one, MachineSpec) else "zdb"
+            raise NoNode(what=f"{kind} {one.name}", node=node or "any")
+        return dataclasses.replace(one, node=node)
+
+    placed = tuple(place(machine, load) for machine in spec.machines)
+    zdbs = tuple(place(zdb, load.keys() & hdd) for zdb in spec.zdbs)
     for network in spec.networks:
         for node in network.nodes:
             if node not in load:
-                raise NoNode(machine=f"of network {network.name}", node=node)
-    return dataclasses.replace(spec, machines=tuple(placed))
+                raise NoNode(what=f"network {network.name}", node=node)
+    return dataclasses.replace(spec, machines=placed, zdbs=zdbs)
 
 
 def members(spec: Spec, network: NetworkSpec) -> tuple[int, ...]:
@@ -108,14 +119,14 @@ def compose(
             pick=pick,
         )
     given = _addresses(spec, networks, addresses or {})
-    nodes = sorted({member.node for plan in networks.values() for member in plan.members})
+    nodes = {member.node for plan in networks.values() for member in plan.members}
     deployments = {
         node: _updated(
             _deployment(spec, twin, node, networks, given),
             (earlier or {}).get(node),
             (failed or {}).get(node, frozenset()),
         )
-        for node in nodes
+        for node in sorted(nodes | {zdb.node for zdb in spec.zdbs})
     }
     return Composed(deployments, tuple(networks.values()), given)
 
@@ -155,6 +166,7 @@ def _deployment(
         for plan in networks.values()
         if any(member.node == node for member in plan.members)
     ]
+    workloads += [_zdb(zdb) for zdb in spec.zdbs if zdb.node == node]
     for machine in spec.machines:
         if machine.node == node:
             workloads += [Workload(0, mount.name, mount.kind, {"size": mount.size}) for mount in machine.mounts]
@@ -218,6 +230,11 @@ def _network(plan: NetworkPlan, node: int, in_mycelium: bool) -> Workload:
             **more,
         },
     )
+
+
+def _zdb(zdb: ZdbSpec) -> Workload:
+    data = {"size": zdb.size, "mode": zdb.mode, "password": zdb.password, "public": zdb.public}
+    return Workload(version=0, name=zdb.name, type="zdb", data=data)
 
 
 def _machine(machine: MachineSpec, given: Mapping[str, str]) -> Workload:

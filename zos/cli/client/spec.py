@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, NoReturn
 
@@ -77,6 +77,19 @@ class MachineSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ZdbSpec:
+    """A 0-db namespace."""
+
+    name: str
+    node: int
+    """0 lets us choose."""
+    size: Bytes
+    mode: str
+    password: str = field(repr=False)
+    public: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The user's file, checked."""
 
@@ -84,6 +97,7 @@ class Spec:
     description: str
     networks: tuple[NetworkSpec, ...]
     machines: tuple[MachineSpec, ...]
+    zdbs: tuple[ZdbSpec, ...] = ()
 
 
 class _Table:
@@ -162,11 +176,12 @@ def parse(text: str) -> Spec:
     top = _Table(document, "")
     networks = tuple(_network(name, table) for name, table in top.tables("networks"))
     machines = tuple(_machine(name, table, networks) for name, table in top.tables("machines"))
-    spec = Spec(top.text("name"), top.text("description"), networks, machines)
+    zdbs = tuple(_zdb(name, table) for name, table in top.tables("zdb"))
+    spec = Spec(top.text("name"), top.text("description"), networks, machines, zdbs)
     top.done()
     _check_name(spec.name, "name")
-    if not networks and not machines:
-        raise BadSpec(path="the file", problem="names neither networks nor machines")
+    if not networks and not machines and not zdbs:
+        raise BadSpec(path="the file", problem="names no networks, machines or zdb")
     _check_unique(spec)
     return _with_addresses_in_env(spec)
 
@@ -223,6 +238,25 @@ def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> Mac
     return machine
 
 
+def _zdb(name: str, table: _Table) -> ZdbSpec:
+    spec = ZdbSpec(
+        name=name,
+        node=table.number("node", 0, 0, 2**32 - 1),
+        size=table.size("size"),
+        mode=table.text("mode", "user"),
+        password=table.text("password"),
+        public=table.flag("public"),
+    )
+    table.done()
+    if not spec.size:
+        table.refuse("size", "must be more than 0")
+    if spec.mode not in ("user", "seq"):
+        table.refuse("mode", f"must be user or seq, not {spec.mode}")
+    if len(spec.password.encode()) > 63:
+        table.refuse("password", "must be at most 63 bytes")
+    return spec
+
+
 def _ip(table: _Table, range: IPv4Network) -> IPv4Address | None:
     text = table.text("ip")
     if not text:
@@ -266,6 +300,8 @@ def _check_unique(spec: Spec) -> None:
 def _names(spec: Spec) -> Iterator[tuple[str, str]]:
     for network in spec.networks:
         yield f"networks.{network.name}", network.name
+    for zdb in spec.zdbs:
+        yield f"zdb.{zdb.name}", zdb.name
     for machine in spec.machines:
         yield f"machines.{machine.name}", machine.name
         for mount in machine.mounts:

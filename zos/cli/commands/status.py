@@ -28,7 +28,9 @@ async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
 
 
 def _addresses(workload: dict[str, Any]) -> str:
-    """A machine's addresses, in whatever networks it is."""
+    """A machine's addresses, in whatever networks it is, or those of a 0-db."""
     data = workload["result"]["data"] or {}
+    if workload["type"] == "zdb" and data:
+        return ", ".join(f"[{ip}]:{data['Port']}" for ip in dict.fromkeys(data["IPs"]))
     found = (value for key, value in data.items() if key == "ip" or key.endswith("_ip"))
     return ", ".join(value for value in found if isinstance(value, str) and value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -22,10 +23,12 @@ from zos.cli.client.network import (
     reachable,
     wg_quick,
 )
-from zos.cli.client.spec import Spec, parse
+from zos.cli.client.spec import Spec, ZdbSpec, parse
 from zos.model.deployment import Deployment
+from zos.model.units import GiB
 
 CANDIDATES = {1: Candidate(1, "198.51.100.21"), 2: Candidate(2, "198.51.100.22"), 3: Candidate(3, "")}
+ZDB = ZdbSpec("db1", 0, GiB(1), "seq", "pw", False)
 
 
 def spec(machines: Mapping[str, Mapping[str, Any]], access: bool = False) -> Spec:
@@ -49,6 +52,22 @@ def test_machines_without_a_node_go_where_least_is() -> None:
 def test_a_node_that_the_chain_does_not_know_is_refused() -> None:
     with pytest.raises(compose.NoNode, match="machine a needs node 9"):
         compose.assign(spec({"a": {"node": 9}}), [1, 2])
+
+
+def test_namespaces_go_to_hard_disks_and_stay_where_they_are() -> None:
+    asked = dataclasses.replace(spec({"a": {"node": 3}}), zdbs=(ZDB, dataclasses.replace(ZDB, name="db2")))
+    assert [one.node for one in compose.assign(asked, [1, 2, 3], {}, {2, 3}).zdbs] == [2, 2]
+    assert [one.node for one in compose.assign(asked, [1, 2, 3], {"db1": 3}, {2, 3}).zdbs] == [3, 2]
+    with pytest.raises(compose.NoNode, match="zdb db1 needs node any"):
+        compose.assign(asked, [1, 2, 3])
+
+
+def test_a_file_may_have_namespaces_alone() -> None:
+    alone = Spec("store", "", (), (), (dataclasses.replace(ZDB, node=2),))
+    composed = compose.compose(alone, 7, {}, pick=min)
+    (workload,) = composed.deployments[2].workloads
+    assert (workload.name, workload.type) == ("db1", "zdb")
+    assert workload.data == {"size": 1 << 30, "mode": "seq", "password": "pw", "public": False}
 
 
 def test_each_node_has_its_subnet_and_the_other_as_peer() -> None:

@@ -30,7 +30,7 @@ from zos.lab.units import own_units
 from zos.model.units import GiB, MiB
 
 LAYOUT = Layout(Path("/s"), Path("/r"))
-TOPOLOGY = Topology(nodes=2, disks=1)
+TOPOLOGY = Topology(nodes=2, disks=1, hard_disks=0)
 NAMES = [box.name for box in TOPOLOGY.boxes()]
 ON = {name: ObservedBox(100 + number, True) for number, name in enumerate(NAMES)}
 
