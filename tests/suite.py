@@ -81,7 +81,7 @@ PIECES = (
         "flistd_contract",
         "flistd_guest",
     ),
-    lab("overlays", "lab_planetary", "lab_mycelium", "labs"),
+    lab("overlays", "lab_planetary", "lab_mycelium", "lab_zdb", "labs"),
     Piece("clients", ("tests/clients",), is_online=True),
     Piece("wheel", ("tests/wheel",), is_online=True),
 )

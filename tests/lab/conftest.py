@@ -33,12 +33,19 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(state: Path) -> Iterator[dict[str, Any]]:
-    """A lab in which the demo has run; gone afterwards, with nothing left."""
+def lab(state: Path) -> Iterator[None]:
+    """A lab; gone afterwards, with nothing left."""
     zos("lab", "down", state=state)
     before = world()
     try:
-        yield zos("lab", "demo", state=state)
+        zos("lab", "up", state=state)
+        yield
     finally:
         zos("lab", "down", state=state)
     assert world() == before
+
+
+@pytest.fixture(scope="session")
+def demo(lab: None, state: Path) -> Any:
+    """A lab in which the demo has run."""
+    return zos("lab", "demo", state=state)
