@@ -149,7 +149,7 @@ class FakeHost:
                 self._put(device, "disks", id, ObservedDisk(size, device.parts.pop(part), identity, False))
             case steps.DropPart(_, part):
                 device.parts.pop(part, None)
-            case steps.CreateVolume(_, id, size) | steps.LimitVolume(_, id, size):
+            case steps.CreateVolume(_, id, size, _) | steps.LimitVolume(_, id, size):
                 used = device.observed.volumes[id].used if id in device.observed.volumes else 16384
                 self._put(device, "volumes", id, ObservedVolume(size, used))
             case steps.CreateCache(_, size):

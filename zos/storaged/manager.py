@@ -22,7 +22,7 @@ from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
 from zos.storaged.api.check import check as check_item
-from zos.storaged.api.check import check_id, promised
+from zos.storaged.api.check import check_id, check_owner, promised
 from zos.storaged.api.errors import NoCache, NoPool, NoSuchDisk, PoolFull, Starting
 from zos.storaged.api.types import (
     CACHE,
@@ -89,13 +89,14 @@ class StorageManager:
 
     async def ensure_volume(self, desired: Volume) -> VolumeInfo:
         """Accept a volume, then create it or set its limit."""
-        record, observed = await self._ensure(Kind.VOLUME, desired.id, desired.size, desired.kind)
+        record, observed = await self._ensure(Kind.VOLUME, desired.id, desired.size, desired.kind, desired.owner)
         return self._volume(record, observed.volumes.get(record.id))
 
     async def _ensure(
-        self, kind: Kind, id: str, size: int, pool_kind: PoolKind = PoolKind.SSD
+        self, kind: Kind, id: str, size: int, pool_kind: PoolKind = PoolKind.SSD, owner: int = 0
     ) -> tuple[StorageRecord, ObservedPool]:
         check_item(kind, id, size)
+        check_owner(id, owner)
         size = promised(kind, size)
         await self._started()
         name = key(kind, id)
@@ -106,7 +107,7 @@ class StorageManager:
             if known is not None:
                 self._pools.require(known.pool, kind, id)
             try:
-                record = plan.admit(kind, id, size, known, self._pools.spaces(), self._kinds(pool_kind))
+                record = plan.admit(kind, id, size, known, self._pools.spaces(), self._kinds(pool_kind), owner)
             except (NoPool, PoolFull) as err:
                 if known is None:
                     self._pools.require_answers(kind, id, size, self._kinds(pool_kind), err)

@@ -121,6 +121,8 @@ class StorageRecord:
     pool: str
     made: bool = False
     """It was there once: if it is not any more, it is lost, not new."""
+    owner: int = 0
+    """Of a volume: the user to whom it is given when it is made."""
 
 
 class Phase(StrEnum):

@@ -198,6 +198,7 @@ def admit(
     known: StorageRecord | None,
     spaces: Mapping[str, PoolSpace],
     kinds: Sequence[PoolKind] = (PoolKind.SSD,),
+    owner: int = 0,
 ) -> StorageRecord:
     """The record of an accepted disk or volume, with its pool; `known` is its record so far. Refuses to shrink."""
     if known is not None:
@@ -207,7 +208,7 @@ def admit(
         if size > known.size:
             require(size - known.size, known.pool, spaces)
         return dataclasses.replace(known, size=size)
-    return StorageRecord(kind, id, size, choose(size, spaces, kinds))
+    return StorageRecord(kind, id, size, choose(size, spaces, kinds), owner=owner)
 
 
 def require(need: int, pool: str, spaces: Mapping[str, PoolSpace]) -> None:
@@ -250,7 +251,7 @@ def item(record: StorageRecord, observed: ObservedPool) -> tuple[Step, ...]:
         return (steps.GrowDisk(record.pool, record.id, record.size),) if disk.size < record.size else ()
     volume = observed.volumes.get(record.id)
     if volume is None:
-        return (steps.CreateVolume(record.pool, record.id, record.size),)
+        return (steps.CreateVolume(record.pool, record.id, record.size, record.owner),)
     return (steps.LimitVolume(record.pool, record.id, record.size),) if volume.limit != record.size else ()
 
 

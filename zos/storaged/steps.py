@@ -104,11 +104,12 @@ class DropPart:
 
 @dataclass(frozen=True, slots=True)
 class CreateVolume:
-    """Make an empty volume with its limit."""
+    """Make an empty volume with its limit, and give it to a user."""
 
     pool: str
     id: str
     size: int
+    owner: int = 0
 
     def describe(self) -> str:
         return f"create volume {self.id} of {show(self.size)}"

@@ -61,12 +61,13 @@ class EnsureVolume(Step[VolumeInfo]):
     id: VolumeId
     size: Bytes
     kind: PoolKind = PoolKind.SSD
+    owner: int = 0
 
     def describe(self) -> str:
         return f"volume {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> VolumeInfo:
-        return await clients.of(StoragedClient).ensure_volume(Volume(self.id, self.size, self.kind))
+        return await clients.of(StoragedClient).ensure_volume(Volume(self.id, self.size, self.kind, self.owner))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from zos.model.capacity import Capacity
 from zos.model.decode import Fields
 from zos.model.names import WorkloadId
 from zos.primitives.zdb.spec import ZdbSpec, parse
+from zos.runtime import users
 from zos.storaged.api.types import PoolKind, VolumeId
 from zos.verbs.primitive import Facts, Primitive, Unchanged
 from zos.verbs.step import Answers, Step
@@ -44,7 +45,7 @@ class Zdb(Primitive[ZdbSpec]):
         return volume, namespace
 
     def _steps(self, id: WorkloadId, spec: ZdbSpec, facts: Facts) -> tuple[EnsureVolume, EnsureNamespace]:
-        volume = EnsureVolume(VolumeId(id), spec.size, PoolKind.HDD)
+        volume = EnsureVolume(VolumeId(id), spec.size, PoolKind.HDD, users.ZDBD)
         return volume, EnsureNamespace(
             id=NamespaceId(id),
             volume=volume,

@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 
 from zos.model.units import Bytes, MiB
-from zos.storaged.api.errors import BadId, BadSize
+from zos.runtime import users
+from zos.storaged.api.errors import BadId, BadOwner, BadSize
 from zos.storaged.api.types import CACHE, Kind
 
 LARGEST = 1 << 60
 """More than any device; keeps sums far from the wire's 63 bits."""
 LEAST_DISK = MiB(1)
+OWNERS = (0, users.ZDBD)
+"""Users that a volume may be made for."""
 SECTOR = 4096
 """A disk is a whole number of these: QEMU and guests count in them."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._@+-]{0,159}")
@@ -39,6 +42,12 @@ def check_id(kind: Kind, id: str) -> None:
         raise BadId(kind=kind, id=id, problem="use up to 160 letters, digits and `:._@+-`, a letter or digit first")
     if id == CACHE:
         raise BadId(kind=kind, id=id, problem="it is the node's own")
+
+
+def check_owner(id: str, owner: int) -> None:
+    """Refuse a volume for a user who keeps nothing in volumes."""
+    if owner not in OWNERS:
+        raise BadOwner(id=id, owner=owner)
 
 
 def promised(kind: Kind, size: int) -> Bytes:

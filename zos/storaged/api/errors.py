@@ -64,6 +64,14 @@ class BadSize(ZosError):
     text = "{kind} {id}: a size of {size} bytes is {problem}"
 
 
+class BadOwner(ZosError):
+    """Volumes are guests' or a daemon's."""
+
+    reason = "storaged.bad_owner"
+    status = Status.INVALID_ARGUMENT
+    text = "volume {id}: user {owner} is neither root nor a daemon that keeps something in volumes"
+
+
 class NoSuchDisk(ZosError):
     """No disk of this id was asked for."""
 

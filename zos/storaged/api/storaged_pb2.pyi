@@ -34,14 +34,16 @@ class DiskInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., size: _Optional[int] = ..., path: _Optional[str] = ..., pool: _Optional[str] = ..., image: _Optional[str] = ..., used: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Volume(_message.Message):
-    __slots__ = ("id", "size", "kind")
+    __slots__ = ("id", "size", "kind", "owner")
     ID_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     id: str
     size: int
     kind: str
-    def __init__(self, id: _Optional[str] = ..., size: _Optional[int] = ..., kind: _Optional[str] = ...) -> None: ...
+    owner: int
+    def __init__(self, id: _Optional[str] = ..., size: _Optional[int] = ..., kind: _Optional[str] = ..., owner: _Optional[int] = ...) -> None: ...
 
 class VolumeInfo(_message.Message):
     __slots__ = ("id", "size", "path", "pool", "used", "detail")

@@ -82,6 +82,8 @@ class Volume:
     size: Bytes
     kind: PoolKind = PoolKind.SSD
     """Of the pool that a new one is made on."""
+    owner: int = 0
+    """The user whose a new one is: root, for guests, or the daemon that keeps something in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ class Files:
         """Delete an image whose copy was cut off."""
         self._layout.part(pool, part).unlink(missing_ok=True)
 
-    def create_volume(self, pool: str, id: str, size: int) -> None:
+    def create_volume(self, pool: str, id: str, size: int, owner: int) -> None:
         """Create a subvolume; it has its limit and rights before it has its name."""
         path = self._layout.item(pool, Kind.VOLUME, id)
         if path.exists():
@@ -159,10 +159,9 @@ class Files:
         if btrfs.is_subvolume(fresh):
             btrfs.delete_subvolume(fresh)
         btrfs.create_subvolume(fresh)
-        # Other users inside a guest must pass; on the node the folder above keeps them out.
-        fresh.chmod(0o755)
-        # It is a guest's folder, and in guests root is root.
-        os.chown(fresh, 0, 0)
+        # A guest's folder is root's, and other users inside the guest must pass: the folder above keeps others out.
+        fresh.chmod(0o700 if owner else 0o755)
+        os.chown(fresh, owner, owner)
         btrfs.set_limit(fresh, size)
         fresh.rename(path)
 

@@ -120,8 +120,8 @@ class LinuxHost:
                 files.finish_fill(pool, id, part, size, identity)
             case steps.DropPart(pool, part):
                 files.drop_part(pool, part)
-            case steps.CreateVolume(pool, id, size):
-                files.create_volume(pool, id, size)
+            case steps.CreateVolume(pool, id, size, owner):
+                files.create_volume(pool, id, size, owner)
             case steps.LimitVolume(pool, id, size):
                 files.limit_volume(pool, id, size)
             case steps.MakeTombstone(pool, kind_, id, name):
