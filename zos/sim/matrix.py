@@ -8,20 +8,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextvars
-import functools
 import gc
 import logging
 import os
 import random
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 import grpc
 
+from zos.sim.branches import Branches
 from zos.sim.bus import Failed
 from zos.sim.faults import REFUSALS
 from zos.sim.history import look, rest
@@ -70,8 +70,16 @@ class Played:
     met: bool = False
 
 
-def play(point: Point | None, seed: int = SEED) -> Played:
-    """The history with one fault, or without any."""
+@dataclass(frozen=True, slots=True)
+class Branching:
+    """Which points a history branches at."""
+
+    branches: Branches[Point, Played]
+    wanted: Callable[[Point], bool]
+
+
+def play(point: Point | None, seed: int = SEED, branching: Branching | None = None) -> Played:
+    """The history with one fault, or without any. With `branching` a copy of this process meets each wanted point."""
     played, bugs = Played(point), Bugs()
     gc.collect()
     gc.freeze()  # what is left lives as long as the process: the next collection need not look at it
@@ -86,15 +94,18 @@ def play(point: Point | None, seed: int = SEED) -> Played:
         logger.removeHandler(bugs)
         gc.enable()
     played.violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
+    if branching is not None:
+        branching.branches.end(played)
     return played
 
 
-async def _run_history(played: Played, seed: int) -> None:
-    async with SimNode(seed) as node:
+async def _run_history(played: Played, seed: int, branching: Branching | None) -> None:
+    # Below the working folder, of which each branch has its own.
+    async with SimNode(seed, folder=None if branching is None else Path("node")) as node:
         tenants = [Tenant(node, node.user, random.Random(seed))]
         watch, claims = Watch(node, tenants), Rest(node, tenants)
         looking = asyncio.create_task(look(watch))
-        _Harm(node, played).arm()
+        _Harm(node, played, branching).arm()
         await tenants[0].live(ACTIONS)
         played.violations += await rest(node, claims.problems)
         if not played.violations:
@@ -110,10 +121,10 @@ async def _run_history(played: Played, seed: int) -> None:
 class _Harm:
     """Counts the awaits of each daemon, and does what is to be done at one of them."""
 
-    def __init__(self, node: SimNode, played: Played) -> None:
+    def __init__(self, node: SimNode, played: Played, branching: Branching | None) -> None:
         self._node = node
         self._played = played
-        self._wanted = played.point
+        self._branching = branching
 
     def arm(self) -> None:
         """Counts awaits from now on, and does the harm at its number."""
@@ -125,7 +136,12 @@ class _Harm:
 
     def _count(self, counts: dict[str, int], daemon: str, *faults: Fault) -> Fault | None:
         counts[daemon] = number = counts.get(daemon, 0) + 1
-        wanted = self._wanted
+        if self._branching is not None and self._played.point is None:
+            for point in (Point(daemon, fault, number) for fault in faults):
+                if self._branching.wanted(point) and self._branching.branches.branch(point, self._node.loop):
+                    self._played.point = point
+                    break
+        wanted = self._played.point
         if wanted is None or wanted.fault not in faults or (wanted.daemon, wanted.number) != (daemon, number):
             return None
         self._played.met = True
@@ -154,14 +170,6 @@ class _Harm:
             await asyncio.sleep(DELAY)
 
 
-def points(base: Played, every: int, first: int = 1) -> Iterator[Point]:
-    """Every point of the history without a fault, or each `every`-th of each kind from the `first` on."""
-    for daemon in DAEMONS:
-        yield from (Point(daemon, Fault.KILL, n) for n in range(first, base.awaits.get(daemon, 0) + 1, every))
-        for fault in (Fault.ERROR, Fault.DELAY):
-            yield from (Point(daemon, fault, n) for n in range(first, base.calls.get(daemon, 0) + 1, every))
-
-
 def main() -> int:
     """Play the matrix; 1 when an invariant did not hold."""
     parser = argparse.ArgumentParser(prog="python -m zos.sim.matrix", description=__doc__)
@@ -181,24 +189,31 @@ def main() -> int:
         sys.stdout.write("\n".join(["VIOLATIONS:", *played.violations]) + "\n")
         return 1 if played.violations else 0
     logging.disable(logging.WARNING)
-    return _play_all(options.seed, options.every, options.first, options.jobs)
+    return play_all(options.seed, options.every, options.first, options.jobs)
 
 
-def _play_all(seed: int, every: int, first: int, jobs: int) -> int:
-    began, base = time.perf_counter(), play(None, seed)
-    wanted = list(points(base, every, first))
-    bad, met = len(base.violations), 0
+def play_all(seed: int, every: int, first: int, jobs: int, tell: Callable[[Played], None] | None = None) -> int:
+    """Play the history and a branch for every n-th point; 1 when an invariant did not hold."""
+    began, count, bad, met = time.perf_counter(), 0, 0, 0
+
+    def take(point: Point, played: Played | None) -> None:
+        nonlocal count, bad, met
+        played = played or Played(point, ["its process ended without a word"])
+        (tell or _tell)(played)
+        count, bad, met = count + 1, bad + bool(played.violations), met + played.met
+
+    branches: Branches[Point, Played] = Branches(jobs, take)
+    try:
+        base = play(None, seed, Branching(branches, lambda point: point.number % every == first % every))
+    finally:
+        branches.close()
     _tell(base)
-    with ProcessPoolExecutor(jobs) as pool:
-        for played in pool.map(functools.partial(play, seed=seed), wanted, chunksize=4):
-            _tell(played)
-            bad += bool(played.violations)
-            met += played.met
+    bad += bool(base.violations)
     awaits, calls = sum(base.awaits.values()), sum(base.calls.values())
     sys.stdout.write(
         f"seed {seed}, every {every} from {first}: "
         f"{awaits + 2 * calls} points ({awaits} awaits to be killed at, {calls} calls to fail or to hang), "
-        f"{len(wanted)} histories of {base.contracts} contracts, {met} met their fault; "
+        f"{count} histories of {base.contracts} contracts, {met} met their fault; "
         f"{bad} histories with violations; {time.perf_counter() - began:.1f} s\n"
     )
     return 1 if bad else 0
