@@ -87,7 +87,7 @@ def play(point: Point | None, seed: int = SEED, branching: Branching | None = No
     logger = logging.getLogger("zos")
     logger.addHandler(bugs)
     try:
-        run(_run_history(played, seed))
+        run(_run_history(played, seed, branching))
     except Exception as err:  # noqa: BLE001 - a history that breaks off is a finding, too
         played.violations.append(f"the history ended with {type(err).__name__}: {err}")
     finally:
