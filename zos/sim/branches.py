@@ -30,7 +30,8 @@ class Branches(Generic[P, R]):
         self._running: dict[int, tuple[P, int]] = {}
         self._out = -1
         self._home = Path.cwd()
-        self.folder = self._move()
+        self._all = Path(tempfile.mkdtemp(prefix="zos-sim-", dir=SHM if SHM.is_dir() else None))
+        self._folder = self._move()
 
     @property
     def is_branch(self) -> bool:
@@ -53,30 +54,31 @@ class Branches(Generic[P, R]):
         self._out, self._running = writer, {}
         # The loop is remembered as that of another process.
         asyncio._set_running_loop(loop)
-        before, self.folder = self.folder, self._move()
-        shutil.copytree(before, self.folder, dirs_exist_ok=True)
+        before, self._folder = self._folder, self._move()
+        shutil.copytree(before, self._folder, dirs_exist_ok=True)
         return True
 
     def end(self, result: R) -> None:
         """The history is over: a copy says what became of it, and ends; the first process waits for all copies."""
-        shutil.rmtree(self.folder, ignore_errors=True)
         if self.is_branch:
+            shutil.rmtree(self._folder, ignore_errors=True)
             with os.fdopen(self._out, "wb") as out:
                 pickle.dump(result, out)
             os._exit(0)
-        os.chdir(self._home)
         while self._running:
             self._reap()
 
     def close(self) -> None:
-        """End the copies that still run."""
+        """End the copies that still run, and leave nothing."""
         for pid in self._running:
             os.kill(pid, signal.SIGKILL)
         while self._running:
             self._reap()
+        os.chdir(self._home)
+        shutil.rmtree(self._all, ignore_errors=True)
 
     def _move(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="zos-sim-", dir=SHM if SHM.is_dir() else None))
+        folder = Path(tempfile.mkdtemp(dir=self._all))
         os.chdir(folder)
         return folder
 
