@@ -89,10 +89,12 @@ class FlNode:
 
     async def start(self) -> None:
         """Start flistd, with its unit's powers, and wait until it answers."""
+        cache = self.folder / "cache"
+        self.node.sh(f"mkdir -p {cache}; mountpoint -q {cache} || mount --bind {cache} {cache}")
         file = self.folder / "zos.toml"
         file.write_text(
             f'[node]\nrun_dir = "{self.node.run_dir}"\nstate_dir = "{self.folder}/state"\nhub = "{HUB}"\n'
-            f'[flistd]\nmounts = "{self.folder}/mnt"\ncache = "{self.folder}/cache"\nevery = 5.0\n{self.config}\n'
+            f'[flistd]\nmounts = "{self.folder}/mnt"\ncache = "{cache}"\nevery = 5.0\n{self.config}\n'
         )
         words = (str(UNIT), "flistd", str(self.node.run_dir), f"{self.folder}/state")
         self.daemon = self.node.start("env", f"ZOS_CONFIG={file}", sys.executable, *words, log="flistd.log")
@@ -141,7 +143,6 @@ async def fl_node(config: str = "fill_size = 0") -> AsyncIterator[FlNode]:
             made = FlNode(here, FlistdClient(bus), config=config)
             (here.folder / "volume").mkdir()
             here.sh(f"mount -t tmpfs tmpfs {here.folder}/volume && mkdir {here.folder}/volume/root")
-            here.sh(f"mkdir {here.folder}/cache && mount --bind {here.folder}/cache {here.folder}/cache")
             made.start_hub()
             await made.start()
             try:

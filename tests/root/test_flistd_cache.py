@@ -17,7 +17,7 @@ from netns import eventually
 
 from zos.flist.fl import read
 from zos.flist.layout import BLOCK_SIZE
-from zos.flistd.api import Mount, MountFailed, MountKind
+from zos.flistd.api import CacheAway, Mount, MountFailed, MountKind
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 
@@ -172,3 +172,21 @@ async def test_filling_waits_for_a_hub_that_is_away(tmp_path: Path):
         await eventually(lambda: "no block store of the flist has block" in here.log())
         (here.folder / "hub/away").rename(here.folder / "hub/blocks")
         here.node.sh(f"diff -r {source} {info.path}", deadline=30)
+
+
+async def test_nothing_is_written_below_a_cache_whose_volume_is_away(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        here.make("b", source / "etc")
+        cache = here.folder / "cache"
+        here.node.sh(f"umount {cache} && mount -t tmpfs tmpfs {cache}")
+        info = await here.ensure("a", A)
+        here.node.sh(f"umount -l {cache}")
+        # What is mounted serves on, from the hub; its blocks are not kept on the system's disk.
+        here.node.sh(f"cat {info.path}/big > /dev/null")
+        with pytest.raises(CacheAway, match="is not mounted"):
+            await here.ensure("b", B)
+        assert list(cache.iterdir()) == []
+        here.node.sh(f"mount -t tmpfs tmpfs {cache}")
+        assert (await here.ensure("b", B)).flist
