@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from zos.scale.types import ACCOUNT, BOOL, BYTES, U8, U16, U32, U64, Bytes, Enum, Option, Struct, Variant, Vec, struct
+from zos.scale.types import (
+    ACCOUNT,
+    BOOL,
+    BYTES,
+    U8,
+    U16,
+    U32,
+    U64,
+    Bytes,
+    Enum,
+    Option,
+    Struct,
+    Variant,
+    Vec,
+    Wrapped,
+    struct,
+)
 
 GRID = "tfchain_support::types"
 
@@ -13,7 +29,16 @@ def words(path: str, *names: str) -> Enum:
 
 
 RESOURCES = struct("tfchain_support::resources::Resources", hru=U64, sru=U64, cru=U64, mru=U64)
-LOCATION = struct(f"{GRID}::Location", city=BYTES, country=BYTES, latitude=BYTES, longitude=BYTES)
+BOUNDED = Bytes(1 << 16)
+"""Bytes that the grid's chain bounds. Strict clients know types by their structure; the bounds that count are those of
+the pallets' own checks."""
+LOCATION = struct(
+    f"{GRID}::Location",
+    city=Wrapped("pallet_tfgrid::node::CityName", BOUNDED),
+    country=Wrapped("pallet_tfgrid::node::CountryName", BOUNDED),
+    latitude=BOUNDED,
+    longitude=BOUNDED,
+)
 LOCATION_INPUT = struct(
     "pallet_tfgrid::types::LocationInput",
     city=Bytes(58),
@@ -21,11 +46,18 @@ LOCATION_INPUT = struct(
     latitude=Bytes(50),
     longitude=Bytes(50),
 )
-IP4 = struct(f"{GRID}::IP4", ip=BYTES, gw=BYTES)
-IP6 = struct(f"{GRID}::IP6", ip=BYTES, gw=BYTES)
+IP4 = struct(f"{GRID}::IP4", ip=BOUNDED, gw=BOUNDED)
+IP6 = struct(f"{GRID}::IP6", ip=BOUNDED, gw=BOUNDED)
 PUBLIC_CONFIG = struct(f"{GRID}::PublicConfig", ip4=IP4, ip6=Option(IP6), domain=Option(Bytes(128)))
-INTERFACE = struct(f"{GRID}::Interface", name=Bytes(20), mac=Bytes(17), ips=Vec(Bytes(42), 10))
-PUBLIC_IP = struct(f"{GRID}::PublicIP", ip=BYTES, gateway=BYTES, contract_id=U64)
+INTERFACE_INPUT = struct(f"{GRID}::Interface", name=Bytes(20), mac=Bytes(17), ips=Vec(Bytes(42), 10))
+INTERFACE = struct(
+    f"{GRID}::Interface",
+    name=Wrapped("pallet_tfgrid::interface::InterfaceName", Bytes(20)),
+    mac=Wrapped("pallet_tfgrid::interface::InterfaceMac", Bytes(17)),
+    ips=Vec(Wrapped("pallet_tfgrid::interface::InterfaceIp", Bytes(42)), 10),
+)
+PUBLIC_IP = struct(f"{GRID}::PublicIP", ip=BOUNDED, gateway=BOUNDED, contract_id=U64)
+PUBLIC_IPS = Vec(PUBLIC_IP, 1 << 16)
 FARM_CERTIFICATION = words(f"{GRID}::FarmCertification", "NotCertified", "Gold")
 NODE_CERTIFICATION = words(f"{GRID}::NodeCertification", "Diy", "Certified")
 FARM_LIMITS = struct(
@@ -41,11 +73,11 @@ FARM = struct(
     f"{GRID}::Farm",
     version=U32,
     id=U32,
-    name=BYTES,
+    name=Wrapped("pallet_tfgrid::farm::FarmName", BOUNDED),
     twin_id=U32,
     pricing_policy_id=U32,
     certification=FARM_CERTIFICATION,
-    public_ips=Vec(PUBLIC_IP),
+    public_ips=PUBLIC_IPS,
     dedicated_farm=BOOL,
     farming_policy_limits=Option(FARM_LIMITS),
 )
@@ -64,7 +96,7 @@ NODE = struct(
     certification=NODE_CERTIFICATION,
     secure_boot=BOOL,
     virtualized=BOOL,
-    serial_number=Option(BYTES),
+    serial_number=Option(Wrapped("pallet_tfgrid::node::SerialNumber", BOUNDED)),
     connection_price=U32,
 )
 POWER = words(f"{GRID}::Power", "Up", "Down")
@@ -75,16 +107,16 @@ TWIN = struct(
     "pallet_tfgrid::types::Twin",
     id=U32,
     account_id=ACCOUNT,
-    relay=Option(BYTES),
+    relay=Option(BOUNDED),
     entities=Vec(ENTITY_PROOF),
-    pk=Option(BYTES),
+    pk=Option(BOUNDED),
 )
 TERMS = struct(
     "pallet_tfgrid::types::TermsAndConditions",
     account_id=ACCOUNT,
     timestamp=U64,
-    document_link=BYTES,
-    document_hash=BYTES,
+    document_link=BOUNDED,
+    document_hash=BOUNDED,
 )
 UNIT = words("pallet_tfgrid::types::Unit", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terrabytes")
 POLICY = struct("pallet_tfgrid::types::Policy", value=U32, unit=UNIT)

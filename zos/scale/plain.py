@@ -37,11 +37,12 @@ def decode(kind: Type, data: bytes) -> Any:
     return value
 
 
-def bounded(inner: int, item: int) -> Described:
+def bounded(inner: int, item: int, weakly: bool = False) -> Described:
     # A bounded list is a type of its own around the list: clients that nest one list more see what they know.
     content: Described = {"name": None, "type": inner, "typeName": None, "docs": []}
     params: list[Described] = [{"name": "T", "type": item}, {"name": "S", "type": None}]
-    return entry("bounded_collections::bounded_vec::BoundedVec", {"composite": {"fields": [content]}}, params)
+    path = "weak_bounded_vec::WeakBoundedVec" if weakly else "bounded_vec::BoundedVec"
+    return entry(f"bounded_collections::{path}", {"composite": {"fields": [content]}}, params)
 
 
 def entry(path: str, definition: Described, params: list[Described] | None = None) -> Described:
@@ -178,6 +179,8 @@ class Vec:
 
     inner: Type
     limit: int = 0
+    weakly: bool = False
+    """Whether the limit is one that the chain only warns of."""
 
     def encode(self, value: Any) -> bytes:
         items = list(value)
@@ -194,7 +197,7 @@ class Vec:
 
     def describe(self, register: Register) -> Described:
         if self.limit:
-            return bounded(register(Vec(self.inner)), register(self.inner))
+            return bounded(register(Vec(self.inner)), register(self.inner), self.weakly)
         return entry("", {"sequence": {"type": register(self.inner)}})
 
 

@@ -85,6 +85,8 @@ class Wrapped:
 
     path: str
     inner: Type
+    generic: bool = False
+    """Whether the inner type is its parameter (Cow)."""
 
     def encode(self, value: Any) -> bytes:
         return self.inner.encode(value)
@@ -94,7 +96,8 @@ class Wrapped:
 
     def describe(self, register: Register) -> Described:
         inner: Described = {"name": None, "type": register(self.inner), "typeName": None, "docs": []}
-        return entry(self.path, {"composite": {"fields": [inner]}})
+        params: list[Described] = [{"name": "T", "type": inner["type"]}] if self.generic else []
+        return entry(self.path, {"composite": {"fields": [inner]}}, params)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ PALLET = Pallet(
     storage=(
         value("TotalIssuance", U128, 0),
         value("InactiveIssuance", U128, 0),
-        mapping("Locks", ACCOUNT, Vec(LOCK), ()),
+        mapping("Locks", ACCOUNT, Vec(LOCK, 1 << 16, weakly=True), ()),
     ),
     calls=(
         call(0, "transfer_allow_death", dest=MULTI_ADDRESS, value=Compact(U128)),

@@ -27,7 +27,7 @@ COUNCIL = Pallet(
     index=40,
     path="pallet_collective",
     storage=(
-        value("Proposals", Vec(H256), ()),
+        value("Proposals", Vec(H256, 100), ()),
         mapping("ProposalOf", H256, RUNTIME_CALL, optional=True, hasher=Hasher.IDENTITY),
         mapping("Voting", H256, VOTES, optional=True, hasher=Hasher.IDENTITY),
         value("ProposalCount", U32, 0),
@@ -66,7 +66,7 @@ MEMBERSHIP = Pallet(
     name="CouncilMembership",
     index=41,
     path="pallet_membership",
-    storage=(value("Members", Vec(ACCOUNT), ()), value("Prime", ACCOUNT, optional=True)),
+    storage=(value("Members", Vec(ACCOUNT, 1 << 16), ()), value("Prime", ACCOUNT, optional=True)),
     calls=(
         call(0, "add_member", who=MULTI_ADDRESS),
         call(1, "remove_member", who=MULTI_ADDRESS),

@@ -28,6 +28,7 @@ from zos.scale.types import (
     Tuple,
     Variant,
     Vec,
+    Wrapped,
     struct,
 )
 
@@ -39,7 +40,13 @@ ZERO_HASH = bytes(32)
 NEW_LOGIC = 1 << 127
 BYTES = Bytes()
 
-ACCOUNT_DATA = struct("pallet_balances::types::AccountData", free=U128, reserved=U128, frozen=U128, flags=U128)
+ACCOUNT_DATA = struct(
+    "pallet_balances::types::AccountData",
+    free=U128,
+    reserved=U128,
+    frozen=U128,
+    flags=Wrapped("pallet_balances::types::ExtraFlags", U128),
+)
 ACCOUNT_INFO = struct(
     "frame_system::AccountInfo", nonce=U32, consumers=U32, providers=U32, sufficients=U32, data=ACCOUNT_DATA
 )
@@ -70,7 +77,7 @@ TOKEN_ERROR = Enum(
         for index, name in enumerate(
             errors(
                 """FundsUnavailable OnlyProvider BelowMinimum CannotCreate UnknownAsset Frozen Unsupported
-                CannotCreateHold NotExpendable Blocked"""
+                CannotCreateHold NotExpendable"""
             )
         )
     ),
@@ -130,7 +137,7 @@ VERSION = Struct(
         ("authoring_version", U32),
         ("spec_version", U32),
         ("impl_version", U32),
-        ("apis", Vec(Tuple((Array(8), U32)))),
+        ("apis", Wrapped("Cow", Vec(Tuple((Array(8), U32))), generic=True)),
         ("transaction_version", U32),
         ("state_version", U8),
     ),
@@ -196,7 +203,7 @@ PAYMENT = Pallet(
     name="TransactionPayment",
     index=21,
     path="pallet_transaction_payment",
-    storage=(value("NextFeeMultiplier", U128, 10**18),),
+    storage=(value("NextFeeMultiplier", Wrapped("sp_arithmetic::fixed_point::FixedU128", U128), 10**18),),
     events=(event("TransactionFeePaid", who=ACCOUNT, actual_fee=U128, tip=U128),),
     constants=(Constant("OperationalFeeMultiplier", U8, 5),),
 )

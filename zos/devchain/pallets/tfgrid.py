@@ -13,11 +13,12 @@ from zos.devchain.pallets.grid_admin import GridAdmin
 from zos.devchain.pallets.grid_common import NodeWatcher, differs, node_of, own_farm, store_farm, twin_of
 from zos.devchain.pallets.policies import first_policy
 from zos.devchain.types import (
+    BOUNDED,
     FARM,
     FARM_CERTIFICATION,
     FARM_LIMITS,
     FARMING_POLICY,
-    INTERFACE,
+    INTERFACE_INPUT,
     IP4,
     LOCATION_INPUT,
     NODE,
@@ -33,7 +34,7 @@ from zos.devchain.types import (
     TWIN,
 )
 from zos.scale.pallet import Constant, Pallet, call, errors, event, mapping, value
-from zos.scale.types import ACCOUNT, BOOL, BYTES, U8, U16, U32, U64, Bytes, Option, Vec, struct
+from zos.scale.types import ACCOUNT, BOOL, BYTES, U8, U16, U32, U64, Bytes, Option, Vec, Wrapped, struct
 
 GIB = 1024**3
 NO_POLICY = {
@@ -51,14 +52,14 @@ ENTITY = struct(
     id=U32,
     name=BYTES,
     account_id=ACCOUNT,
-    country=BYTES,
-    city=BYTES,
+    country=Wrapped("pallet_tfgrid::node::CountryName", BOUNDED),
+    city=Wrapped("pallet_tfgrid::node::CityName", BOUNDED),
 )
 NODE_ARGUMENTS: dict[str, Any] = {
     "farm_id": U32,
     "resources": RESOURCES,
     "location": LOCATION_INPUT,
-    "interfaces": Vec(INTERFACE, 10),
+    "interfaces": Vec(INTERFACE_INPUT, 10),
     "secure_boot": BOOL,
     "virtualized": BOOL,
     "serial_number": Option(Bytes(128)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 
-from zos.devchain.types import PUBLIC_IP, RESOURCES, words
+from zos.devchain.types import BOUNDED, PUBLIC_IPS, RESOURCES, words
 from zos.scale.pallet import Constant, Pallet, call, errors, event, mapping, value
 from zos.scale.types import (
     ACCOUNT,
@@ -22,6 +22,7 @@ from zos.scale.types import (
     Option,
     Struct,
     Vec,
+    Wrapped,
     struct,
 )
 from zos.scale.types import Variant as Case
@@ -52,10 +53,11 @@ NODE_CONTRACT = Struct(
         ("deployment_hash", Array(32)),
         ("deployment_data", Bytes(512)),
         ("public_ips", U32),
-        ("public_ips_list", Vec(PUBLIC_IP)),
+        ("public_ips_list", PUBLIC_IPS),
     ),
 )
-NAME_CONTRACT = struct(f"{PATH}::NameContract", name=BYTES)
+CONTRACT_NAME = Wrapped("pallet_smart_contract::grid_contract::NameContractName", BOUNDED)
+NAME_CONTRACT = struct(f"{PATH}::NameContract", name=CONTRACT_NAME)
 RENT_CONTRACT = struct(f"{PATH}::RentContract", node_id=U32)
 DATA = Enum(
     f"{PATH}::ContractData",
@@ -100,13 +102,13 @@ SERVICE = struct(
     consumer_twin_id=U32,
     base_fee=U64,
     variable_fee=U64,
-    metadata=BYTES,
+    metadata=BOUNDED,
     accepted_by_service=BOOL,
     accepted_by_consumer=BOOL,
     last_bill=U64,
     state=SERVICE_STATE,
 )
-SERVICE_BILL = struct(f"{PATH}::ServiceContractBill", variable_amount=U64, window=U64, metadata=BYTES)
+SERVICE_BILL = struct(f"{PATH}::ServiceContractBill", variable_amount=U64, window=U64, metadata=BOUNDED)
 STORAGE_VERSION = words(f"{PATH}::StorageVersion", *(f"V{number}" for number in range(1, 12)))
 PAYMENT_STATE = struct(
     f"{PATH}::ContractPaymentState",
@@ -132,7 +134,7 @@ PALLET = Pallet(
         mapping("ActiveNodeContracts", U32, Vec(U64), ()),
         mapping("ContractsToBillAt", U64, Vec(U64), ()),
         mapping("ContractLock", U64, LOCK, NO_LOCK),
-        mapping("ContractIDByNameRegistration", BYTES, U64, 0),
+        mapping("ContractIDByNameRegistration", CONTRACT_NAME, U64, 0),
         mapping("ActiveRentContractForNode", U32, U64, optional=True),
         value("ContractID", U64, 0),
         mapping("SolutionProviders", U64, SOLUTION_PROVIDER, optional=True),
@@ -179,8 +181,8 @@ PALLET = Pallet(
         event("ContractUpdated", CONTRACT),
         event("NodeContractCanceled", contract_id=U64, node_id=U32, twin_id=U32),
         event("NameContractCanceled", contract_id=U64),
-        event("IPsReserved", contract_id=U64, public_ips=Vec(PUBLIC_IP)),
-        event("IPsFreed", contract_id=U64, public_ips=Vec(PUBLIC_IP)),
+        event("IPsReserved", contract_id=U64, public_ips=PUBLIC_IPS),
+        event("IPsFreed", contract_id=U64, public_ips=PUBLIC_IPS),
         event("ContractDeployed", U64, ACCOUNT),
         event("ConsumptionReportReceived", CONSUMPTION),
         event("ContractBilled", BILL),
