@@ -289,6 +289,7 @@ BAD: Mapping[str, tuple[tuple[dict[str, Any], ...], str]] = {
     ),
     "the gateway's address": ((network(), machine(ip="10.20.2.1")), "10.20.2.1 is the gateway"),
     "an address of another node": ((network(), machine(ip="10.20.3.2")), "not inside 10.20.2.0/24"),
+    "one address twice": ((network(), machine(), machine("b")), "the machine `b` has this address"),
     "a network without mycelium key": ((network(mycelium=None), machine()), "`net` has no mycelium key"),
     "a network of the node's own": (
         (network(ip_range="100.64.0.0/16", subnet="100.64.2.0/24"),),

@@ -35,7 +35,8 @@ def admit(network: Network, records: Collection[model.NetworkRecord], taps: Iter
     """Raise when a canonical network conflicts with others, or with the taps that it has."""
     for record in records:
         if record.network.id != network.id and record.network.listen_port == network.listen_port:
-            raise PortTaken(port=network.listen_port, user="another network")
+            user = f"your network `{record.network.name}`" if record.network.twin == network.twin else "another network"
+            raise PortTaken(port=network.listen_port, user=user)
     before = next((record.network for record in records if record.network.id == network.id), None)
     inside = [tap for tap in taps if tap.network == network.id]
     for place in places.in_network():

@@ -68,9 +68,13 @@ def _root(record: NetworkRecord, parts: dict[Place, Part], taps: Iterable[Tap]) 
     return Space(links=links, routes=frozenset({route}), sysctls=model.strict(model.exit(id)))
 
 
-def _guards(network: Network, parts: dict[Place, Part], taps: Iterable[Tap]) -> tuple[Guard, ...]:
+def _guards(network: Network, parts: dict[Place, Part], taps: Collection[Tap]) -> tuple[Guard, ...]:
     found = {place.place: place for place in places.in_network()}
-    return tuple(guard(tap, found[tap.place].info(tap, network, None).addresses) for tap in taps if tap.place in parts)
+    return tuple(
+        guard(tap, () if found[tap.place].holder(tap, taps) else found[tap.place].info(tap, network, None).addresses)
+        for tap in taps
+        if tap.place in parts
+    )
 
 
 def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str) -> Space:

@@ -22,7 +22,7 @@ from zos.networkd.firewall_manager import Firewall
 from zos.networkd.host.contract import Host
 from zos.networkd.model import Link, NetworkRecord, Observed
 from zos.networkd.node import DesiredNode, NicKind, Public
-from zos.networkd.place import InNetwork
+from zos.networkd.place import InNetwork, owner
 from zos.networkd.plan import plan
 from zos.networkd.steps import DropLinks, UnguardTaps
 from zos.networkd.taps import TapStore
@@ -63,15 +63,28 @@ class NetworkManager:
 
     async def ensure_network(self, desired: Network) -> NetworkInfo:
         """Accept a network and make it."""
-        network = canonical(desired)
-        async with self._locks[network.id]:
+        wanted = canonical(desired)
+        async with self._locks[wanted.id]:
+            network = self._with_overlay_in_use(wanted)
             check.admit(network, self._all(), self._taps.all())
             before = self._records.get(network.id)
             slot = before.slot if before else check.free_slot(self._all())
             async with self._restored(network.id, before):
                 self._records.put(network.id, NetworkRecord(network, slot))
                 observed = await self._make(network.id)
-            return self._info(network, observed)
+            info = self._info(network, observed)
+            if network.mycelium == wanted.mycelium:
+                return info
+            detail = f"its machines keep their addresses in {network.mycelium}; {wanted.mycelium} comes after them"
+            return dataclasses.replace(info, detail=info.detail or detail)
+
+    def _with_overlay_in_use(self, network: Network) -> Network:
+        """Clients send a new mycelium key with each update; machines that have addresses by the old one keep it."""
+        record = self._records.get(network.id)
+        is_used = any(tap.place is Place.MYCELIUM for tap in self._taps.of_network(network.id))
+        if record is None or not (record.network.mycelium and network.mycelium and is_used):
+            return network
+        return dataclasses.replace(network, mycelium=record.network.mycelium)
 
     async def drop_network(self, id: NetId) -> None:
         """Remove a network, now or with its last tap."""
@@ -108,12 +121,12 @@ class NetworkManager:
     def lock(self, tap: Tap) -> asyncio.Lock:
         return self._locks[tap.network]
 
-    async def admit(self, tap: Tap, before: Tap | None) -> None:
-        """Raise when its network is not there, or cannot have the tap."""
+    async def admit(self, tap: Tap, before: Tap | None) -> Tap:
+        """As it is accepted; raises when its network is not there, or cannot have the tap."""
         record = self._records.get(tap.network)
         if record is None or record.leaving:
             raise NoSuchNetwork(network=tap.network)
-        self._places[tap.place].admit(tap, record.network, self._taps.all())
+        return self._places[tap.place].admit(tap, record.network, self._taps.all())
 
     async def make(self, tap: Tap) -> TapInfo:
         """Make the tap, by reconciling its network."""
@@ -133,7 +146,14 @@ class NetworkManager:
     def info(self, tap: Tap, observed: Link | None) -> TapInfo | None:
         """None when its network is not there."""
         record = self._records.get(tap.network)
-        return None if record is None else self._places[tap.place].info(tap, record.network, observed)
+        if record is None:
+            return None
+        found = self._places[tap.place].info(tap, record.network, observed)
+        holder = self._places[tap.place].holder(tap, self._taps.of_network(tap.network))
+        if holder is None:
+            return found
+        detail = f"{found.ip} is the address of {owner(holder)}, and this machine's once that one is gone"
+        return dataclasses.replace(found, detail=detail)
 
     # The node's public addresses
 
@@ -255,6 +275,7 @@ class NetworkManager:
             backend=tunnel.backend if tunnel else Backend.KERNEL,
             peers=tuple(peer.info() for peer in tunnel.peers.values()) if tunnel else (),
             detail=self._troubles.get(network.id, "" if tunnel else "the tunnel is not up"),
+            mycelium=network.mycelium,
         )
 
     def _all(self) -> tuple[NetworkRecord, ...]:

@@ -59,8 +59,12 @@ class InNetwork(TapPlace):
         """What this place needs in the network resource; None when the network has no such place."""
 
     @abstractmethod
-    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> None:
-        """Raise when the network cannot have the tap beside the others of this node."""
+    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> Tap:
+        """The tap as it is accepted; raises when the network cannot have it beside the others of this node."""
+
+    def holder(self, tap: Tap, taps: Iterable[Tap]) -> Tap | None:
+        """The tap that has this one's address as long as it is there; None when this one has it."""
+        return None
 
     def admit_change(self, before: Network | None, network: Network, taps: Iterable[Tap]) -> None:
         """Raise when the changed network would strand taps that are there."""
@@ -176,6 +180,11 @@ def describe_tap(
     )
 
 
+def owner(tap: Tap) -> str:
+    """Whose a tap is, for people; taps of earlier releases do not say."""
+    return tap.owner or "another machine"
+
+
 def refuse_taken(tap: Tap, others: Iterable[Tap], where: str, **values: str) -> None:
     """Raise `AddressTaken` when another tap of the same place has the hardware address, or the same field.
 
@@ -187,4 +196,4 @@ def refuse_taken(tap: Tap, others: Iterable[Tap], where: str, **values: str) -> 
         for name, what in {**values, "mac": "hardware address"}.items():
             if (value := getattr(tap, name)) == getattr(other, name):
                 shown = value.hex() if isinstance(value, bytes) else value
-                raise AddressTaken(what=what, address=shown, tap=other.id, network=where)
+                raise AddressTaken(what=what, address=shown, owner=owner(other), network=where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections import defaultdict
 from typing import Any
@@ -40,11 +41,12 @@ class SegmentManager:
     def lock(self, tap: Tap) -> asyncio.Lock:
         return self._locks[tap.place]
 
-    async def admit(self, tap: Tap, before: Tap | None) -> None:
+    async def admit(self, tap: Tap, before: Tap | None) -> Tap:
         """Raise when a new or changed tap is not acceptable. An accepted one stays, even if the place fails later."""
-        if before != tap:
+        if before is None or dataclasses.replace(before, owner=tap.owner) != tap:
             self._places[tap.place].admit(tap, self._node, self._taps.all())
         await self._setting(self._places[tap.place])
+        return tap
 
     async def make(self, tap: Tap) -> TapInfo:
         """Make the tap, by reconciling its place."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -84,8 +85,8 @@ class TapOwner(Protocol):
     def lock(self, tap: Tap) -> asyncio.Lock:
         """Held while a tap is accepted, made or removed."""
 
-    async def admit(self, tap: Tap, before: Tap | None) -> None:
-        """Raise when the tap cannot be accepted."""
+    async def admit(self, tap: Tap, before: Tap | None) -> Tap:
+        """The tap as it is accepted; raises when it cannot be."""
 
     async def make(self, tap: Tap) -> TapInfo:
         """Make the tap, which is in the store."""
@@ -114,13 +115,13 @@ class TapManager:
 
         A tap that is refused leaves the former one in force; one that only failed for now is made later.
         """
-        tap = check.canonical_tap(desired)
+        tap = check.canonical_tap(dataclasses.replace(desired, waits=False))
         owner = self._owner(tap)
         async with owner.lock(tap):
             before = self._store.get(tap.id)
             if before is not None and before.place is not tap.place:
                 raise BadTap(tap=tap.id, field="place", problem=f"is {before.place}; drop that tap first")
-            await owner.admit(tap, before)
+            tap = await owner.admit(tap, before)
             self._store.put(tap)
             try:
                 return await owner.make(tap)

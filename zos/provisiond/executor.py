@@ -126,7 +126,9 @@ class Executor:
                 self._store.note(record.contract, step.describe(), err.explain(), 0.0, item.name)
                 raise
             if not quiet:
-                self._store.note(record.contract, step.describe(), "done", time.monotonic() - began, item.name)
+                # What a daemon made, and what it says that this lacks.
+                detail = str(getattr(answers[step], "detail", "") or "done")
+                self._store.note(record.contract, step.describe(), detail, time.monotonic() - began, item.name)
         return answers
 
     def _not_made(self, contract: int, op: Op, err: ZosError) -> None:

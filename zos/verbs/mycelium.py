@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from zos.model.mycelium import public_key, subnet
 from zos.mycelium.api import MyceliumClient
 from zos.mycelium.api.types import Identity, IdentityId, IdentityInfo
 from zos.networkd.api.types import MYCELIUM_DEVICE
@@ -22,9 +23,13 @@ class EnsureIdentity(Step[IdentityInfo]):
         return f"mycelium key of network {self.network.network.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> IdentityInfo:
-        made = answers[self.network]
-        identity = Identity(IdentityId(made.id), self.key, made.namespace, MYCELIUM_DEVICE)
-        return await clients.of(MyceliumClient).ensure_identity(identity)
+        made, client = answers[self.network], clients.of(MyceliumClient)
+        if made.mycelium != str(subnet(public_key(self.key))):
+            # Machines have addresses by the key before; it goes on being answered for.
+            for one in await client.identities():
+                if one.id == IdentityId(made.id) and one.subnet == made.mycelium:
+                    return one
+        return await client.ensure_identity(Identity(IdentityId(made.id), self.key, made.namespace, MYCELIUM_DEVICE))
 
 
 @dataclass(frozen=True, slots=True)

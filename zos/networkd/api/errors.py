@@ -69,7 +69,7 @@ class AddressTaken(ZosError):
 
     reason = "networkd.address_taken"
     status = Status.ALREADY_EXISTS
-    text = "the {what} {address} is taken by {tap} on network {network}"
+    text = "the {what} {address} is taken by {owner} on network {network}"
     hint = "choose another address"
 
 

@@ -56,7 +56,7 @@ class PeerInfo(_message.Message):
     def __init__(self, public_key: _Optional[str] = ..., endpoint: _Optional[str] = ..., last_handshake: _Optional[float] = ..., rx: _Optional[int] = ..., tx: _Optional[int] = ...) -> None: ...
 
 class NetworkInfo(_message.Message):
-    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "namespace", "bridge", "public_key", "listen_port", "backend", "peers", "detail")
+    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "namespace", "bridge", "public_key", "listen_port", "backend", "peers", "detail", "mycelium")
     ID_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class NetworkInfo(_message.Message):
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    MYCELIUM_FIELD_NUMBER: _ClassVar[int]
     id: str
     twin: int
     name: str
@@ -81,7 +82,8 @@ class NetworkInfo(_message.Message):
     backend: str
     peers: _containers.RepeatedCompositeFieldContainer[PeerInfo]
     detail: str
-    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., namespace: _Optional[str] = ..., bridge: _Optional[str] = ..., public_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., backend: _Optional[str] = ..., peers: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ..., detail: _Optional[str] = ...) -> None: ...
+    mycelium: str
+    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., namespace: _Optional[str] = ..., bridge: _Optional[str] = ..., public_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., backend: _Optional[str] = ..., peers: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ..., detail: _Optional[str] = ..., mycelium: _Optional[str] = ...) -> None: ...
 
 class DropNetworkRequest(_message.Message):
     __slots__ = ("id",)
@@ -104,20 +106,24 @@ class Networks(_message.Message):
     def __init__(self, networks: _Optional[_Iterable[_Union[NetworkInfo, _Mapping]]] = ...) -> None: ...
 
 class Tap(_message.Message):
-    __slots__ = ("id", "place", "mac", "network", "ip", "seed")
+    __slots__ = ("id", "place", "mac", "network", "ip", "seed", "owner", "waits")
     ID_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
     MAC_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     IP_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
     id: str
     place: str
     mac: str
     network: str
     ip: str
     seed: bytes
-    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., mac: _Optional[str] = ..., network: _Optional[str] = ..., ip: _Optional[str] = ..., seed: _Optional[bytes] = ...) -> None: ...
+    owner: str
+    waits: bool
+    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., mac: _Optional[str] = ..., network: _Optional[str] = ..., ip: _Optional[str] = ..., seed: _Optional[bytes] = ..., owner: _Optional[str] = ..., waits: _Optional[bool] = ...) -> None: ...
 
 class TapRoute(_message.Message):
     __slots__ = ("dest", "via")
@@ -128,7 +134,7 @@ class TapRoute(_message.Message):
     def __init__(self, dest: _Optional[str] = ..., via: _Optional[str] = ...) -> None: ...
 
 class TapInfo(_message.Message):
-    __slots__ = ("id", "place", "network", "device", "bridge", "mac", "addresses", "gateway", "gateway6", "routes", "rx", "tx")
+    __slots__ = ("id", "place", "network", "device", "bridge", "mac", "addresses", "gateway", "gateway6", "routes", "rx", "tx", "detail")
     ID_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +147,7 @@ class TapInfo(_message.Message):
     ROUTES_FIELD_NUMBER: _ClassVar[int]
     RX_FIELD_NUMBER: _ClassVar[int]
     TX_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
     id: str
     place: str
     network: str
@@ -153,7 +160,8 @@ class TapInfo(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[TapRoute]
     rx: int
     tx: int
-    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., network: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., gateway6: _Optional[str] = ..., routes: _Optional[_Iterable[_Union[TapRoute, _Mapping]]] = ..., rx: _Optional[int] = ..., tx: _Optional[int] = ...) -> None: ...
+    detail: str
+    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., network: _Optional[str] = ..., device: _Optional[str] = ..., bridge: _Optional[str] = ..., mac: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., gateway: _Optional[str] = ..., gateway6: _Optional[str] = ..., routes: _Optional[_Iterable[_Union[TapRoute, _Mapping]]] = ..., rx: _Optional[int] = ..., tx: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class DropTapRequest(_message.Message):
     __slots__ = ("id",)

@@ -100,6 +100,8 @@ class NetworkInfo:
     peers: tuple[PeerInfo, ...] = ()
     detail: str = ""
     """Why it is not as desired; empty when it is."""
+    mycelium: str = ""
+    """The /64 in the Mycelium overlay that is in force; an earlier one, while machines have addresses in it."""
 
 
 class Place(StrEnum):
@@ -125,6 +127,10 @@ class Tap:
     """NETWORK: the guest's IPv4 address, as the user chose it."""
     seed: bytes = b""
     """MYCELIUM: six bytes, the machine's part of its address."""
+    owner: str = ""
+    """Whose it is, in words that its user knows."""
+    waits: bool = False
+    """Set by networkd: another tap had the seed first, and has the address as long as it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,8 @@ class TapInfo:
     """Bytes that the guest received."""
     tx: int
     """Bytes that the guest sent."""
+    detail: str = ""
+    """What it lacks; empty when nothing."""
 
     @property
     def ip(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from ipaddress import IPv6Network
 
@@ -49,15 +50,25 @@ class MyceliumOverlay(InNetwork):
             forward=forward,
         )
 
-    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> None:
+    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> Tap:
+        """A seed that another machine has is accepted, as on every node of the grid; the address is the first's."""
         if not network.mycelium:
             raise NoMyceliumKey(network=network.name)
-        refuse_taken(tap, others, network.name, seed="mycelium seed")
+        others = tuple(others)
+        refuse_taken(tap, others, network.name)
+        same = [one for one in others if _is_rival(one, tap)]
+        before = next((one for one in others if one.id == tap.id and one.seed == tap.seed and not one.waits), None)
+        return dataclasses.replace(tap, waits=before is None and any(not one.waits for one in same))
+
+    def holder(self, tap: Tap, taps: Iterable[Tap]) -> Tap | None:
+        rivals = [one for one in taps if _is_rival(one, tap)]
+        first = min((tap, *rivals), key=lambda one: (one.waits, one.id))
+        return None if first.id == tap.id else first
 
     def admit_change(self, before: Network | None, network: Network, taps: Iterable[Tap]) -> None:
-        if before is not None and before.mycelium != network.mycelium and any(taps):
-            problem = "cannot change while machines have addresses by it"
-            raise BadNetwork(network=network.id, field="mycelium", problem=problem)
+        if before is not None and before.mycelium and not network.mycelium and any(taps):
+            problem = "cannot be taken away while machines have addresses by it"
+            raise BadNetwork(network=network.name, field="mycelium", problem=problem)
 
     def info(self, tap: Tap, network: Network, observed: Link | None) -> TapInfo:
         subnet = IPv6Network(network.mycelium)
@@ -68,6 +79,10 @@ class MyceliumOverlay(InNetwork):
             addresses=(f"{mycelium.machine(subnet, tap.seed)}/{subnet.prefixlen}",),
             routes=(TapRoute(MYCELIUM_NET, str(mycelium.gateway(subnet))),),
         )
+
+
+def _is_rival(one: Tap, tap: Tap) -> bool:
+    return one.id != tap.id and (one.place, one.network, one.seed) == (tap.place, tap.network, tap.seed)
 
 
 def _rules(subnet: str) -> tuple[str, str]:

@@ -48,9 +48,10 @@ class UserNetwork(InNetwork):
             pairs={port: lan},
         )
 
-    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> None:
+    def admit(self, tap: Tap, network: Network, others: Iterable[Tap]) -> Tap:
         _inside(tap, network)
         refuse_taken(tap, others, network.name, ip="address")
+        return tap
 
     def admit_change(self, before: Network | None, network: Network, taps: Iterable[Tap]) -> None:
         for tap in taps:

@@ -120,9 +120,10 @@ def test_a_refused_key_is_not_repeated_in_the_error():
 
 
 def test_a_port_that_another_network_has_is_refused():
-    other = NetworkRecord(changed(id=NetId("Vp6mnP5Nd8BVD")), 1)
-    with pytest.raises(PortTaken, match="4000 is taken by another network"):
-        check.admit(NETWORK, [other], [])
+    for twin, user in ((1, "another network"), (26, "your network `mynet`")):
+        other = NetworkRecord(changed(id=NetId("Vp6mnP5Nd8BVD"), twin=twin), 1)
+        with pytest.raises(PortTaken, match=f"4000 is taken by {user}"):
+            check.admit(NETWORK, [other], [])
     check.admit(NETWORK, [NetworkRecord(NETWORK, 0)], [])
 
 
@@ -152,8 +153,8 @@ def test_an_address_that_is_no_machines_is_refused(ip: str, refusal: type[ZosErr
 
 def test_an_address_has_one_machine():
     other = dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK"))
-    with pytest.raises(AddressTaken, match=r"the address 10\.20\.2\.5 is taken by AbE3zNtFw21Fr"):
-        PLACE.admit(other, NETWORK, [TAP])
+    with pytest.raises(AddressTaken, match=r"the address 10\.20\.2\.5 is taken by vm1 of contract 7"):
+        PLACE.admit(other, NETWORK, [dataclasses.replace(TAP, owner="vm1 of contract 7")])
     with pytest.raises(AddressTaken, match="hardware address"):
         PLACE.admit(dataclasses.replace(other, ip="10.20.2.6"), NETWORK, [TAP])
     PLACE.admit(TAP, NETWORK, [TAP])

@@ -143,9 +143,8 @@ async def test_what_cannot_be_is_refused_and_changes_nothing(tmp_path: Path):
             await client.ensure_tap(GUEST)
         await client.ensure_network(INSIDE)
         await client.ensure_tap(GUEST)
-        for twin in (dataclasses.replace(OTHER, seed=GUEST.seed), dataclasses.replace(OTHER, mac=GUEST.mac)):
-            with pytest.raises(AddressTaken):
-                await client.ensure_tap(twin)
+        with pytest.raises(AddressTaken):
+            await client.ensure_tap(dataclasses.replace(OTHER, mac=GUEST.mac))
         with pytest.raises(BadTap):
             await client.ensure_tap(dataclasses.replace(OTHER, seed=b"short"))
         with pytest.raises(BadNetwork, match="machines have addresses"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -65,7 +66,8 @@ class Attachment:
 
     def step(self, id: WorkloadId, facts: Facts) -> EnsureTap:
         """The step that makes the tap."""
-        return EnsureTap(self.tap(self.tap_id(id), facts))
+        tap = self.tap(self.tap_id(id), facts)
+        return EnsureTap(dataclasses.replace(tap, owner=f"{facts.name} of contract {facts.contract}"))
 
 
 def network_name(fields: Fields, name: str) -> str:

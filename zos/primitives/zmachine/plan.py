@@ -49,6 +49,11 @@ class Zmachine(Primitive[ZmachineSpec]):
             seen.add(mount.name)
         for one in spec.attachments:
             one.check(path, facts.siblings)
+        private = spec.attachments[0]
+        for name, other in facts.siblings.items():
+            if isinstance(other.spec, ZmachineSpec) and name != facts.name and private in other.spec.attachments:
+                where = f"{path}.data.network.interfaces[0].ip"
+                raise BadWorkload(path=where, problem=f"the machine `{name}` has this address in the same network")
         door.check(self._machine(workload_id(facts.twin, facts.contract, facts.name), spec, facts), facts, path)
 
     def needs(self, spec: ZmachineSpec) -> tuple[Need, ...]:
