@@ -1,4 +1,6 @@
-"""Two networks over mycelium on one machine, against the bare cable between their nodes: throughput, latency, memory.
+"""Two networks over mycelium on one machine, against the bare cable between their nodes.
+
+Throughput, latency, memory, and the processor seconds that both routers take for a gigabyte.
 
     python tests/bench/bench_mycelium.py [--seconds 5] [--rounds 3]
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -54,6 +57,12 @@ def latency(here: Node, target: str, namespace: str = "") -> float:
     return float(said.rpartition(" = ")[2].split("/")[1])
 
 
+def spent(here: Node, pid: int) -> float:
+    """Seconds of processor that a process took so far, as seen inside."""
+    words = here.sh(f"cat /proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def memory(here: Node, pid: int) -> float:
     """Megabytes that a process has for itself (PSS), as seen inside."""
     rollup = here.sh(f"cat /proc/{pid}/smaps_rollup")
@@ -79,9 +88,17 @@ async def measured(seconds: float) -> dict[str, float]:
             b.start("nsenter", "--net=/run/netns/right", sys.executable, "-c", _SINK, there)
             until(lambda: b.ok("ss -Hlnt 'sport = 7000' | grep -q ."))
             until(lambda: b.ok("ss -Hlnt 'sport = 7000' | grep -q .", namespace="right"))
+            routers = [(a, await one.pid()), (b, await two.pid())]
+            began = [spent(*router) for router in routers]
+            through = throughput(a, there, seconds, "left")
+            took = [spent(*router) - before for router, before in zip(routers, began, strict=True)]
+            gigabytes = through * seconds / 8e3
             return {
                 "cable_mbit": throughput(a, "2001:db8::2", seconds),
-                "mycelium_mbit": throughput(a, there, seconds, "left"),
+                "mycelium_mbit": through,
+                "sender_cpu_s_per_gb": took[0] / gigabytes,
+                "receiver_cpu_s_per_gb": took[1] / gigabytes,
+                "cpu_s_per_gb": sum(took) / gigabytes,
                 "cable_ms": latency(a, "2001:db8::2"),
                 "mycelium_ms": latency(a, there, "left"),
                 "memory_mb": memory(a, await one.pid()),

@@ -15,8 +15,8 @@ RUN_DIR = Path("/run/zos")
 MESSAGE_LIMIT = 64 * 1024 * 1024
 
 NO_PROBES = ("grpc.http2.bdp_probe", 0)
-"""Else every message is followed by a ping and its answer, to measure a bandwidth that a unix socket has not; each
-wakes the threads of both ends some twenty times."""
+"""Else a ping and its answer follow every message, to measure a bandwidth that a unix socket has not; each wakes the
+threads of both ends some twenty times."""
 
 # A daemon that restarts is back within a second; gRPC's own back-off (1 s growing to 120 s) would make its
 # callers wait far longer than the daemon was away.

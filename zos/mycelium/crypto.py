@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -36,11 +37,16 @@ class Keys:
 
     def seal(self, public: bytes, kind: int, content: bytes) -> bytes | None:
         """Encrypt for the owner of a public key; None when the key is not valid."""
+        return next(iter(self.seal_all(public, kind, (content,))), None)
+
+    def seal_all(self, public: bytes, kind: int, contents: Sequence[bytes]) -> list[bytes]:
+        """Encrypt each for the owner of a public key; nothing when the key is not valid."""
         cipher = self._cipher(public)
         if cipher is None:
-            return None
-        nonce = os.urandom(NONCE)
-        return cipher.encrypt(nonce, _HEADERS[kind] + content, None) + nonce
+            return []
+        head, random = _HEADERS[kind], os.urandom(NONCE * len(contents))
+        nonces = (random[at : at + NONCE] for at in range(0, len(random), NONCE))
+        return [cipher.encrypt(nonce, head + one, None) + nonce for one, nonce in zip(contents, nonces, strict=True)]
 
     def open(self, public: bytes, payload: bytes) -> tuple[int, bytes] | None:
         """Decrypt what the owner of a public key sent: kind and content. None when it is not authentic."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import thread_time
 
 from zos.mycelium import discovery, routerid
@@ -62,7 +62,7 @@ class Node:
         if tun is not None and tun.alive and tun.namespace == namespace:
             return
         self.detach(prefix)
-        self.tuns[prefix] = Tun(device, namespace, lambda packet: self._out(prefix, packet))
+        self.tuns[prefix] = Tun(device, namespace, lambda packets: self._out(prefix, packets))
 
     def detach(self, prefix: bytes) -> None:
         """Close an identity's TUN."""
@@ -79,8 +79,8 @@ class Node:
             await asyncio.sleep(TICK)
             self._act(self.router.tick(time.monotonic()))
 
-    def _out(self, prefix: bytes, packet: bytes) -> None:
-        self.plane.from_tun(prefix, packet, time.monotonic())
+    def _out(self, prefix: bytes, packets: Sequence[bytes]) -> None:
+        self.plane.from_tun(prefix, packets[0], time.monotonic(), packets[1:])
 
     def _opened(self, link: Link) -> None:
         self._act(self.router.add_peer(link.peer, link.static, time.monotonic()))

@@ -7,7 +7,7 @@ router.rs, packet_queue.rs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zos.model import mycelium
@@ -72,8 +72,11 @@ class Plane:
         self._kept = 0
         self._errors = (0, 0)
 
-    def from_tun(self, owner: bytes, packet: bytes, now: float) -> None:
-        """An IPv6 packet that left the machine or namespace behind an identity's TUN."""
+    def from_tun(self, owner: bytes, packet: bytes, now: float, more: Sequence[bytes] = ()) -> None:
+        """An IPv6 packet that left the machine or namespace behind an identity's TUN.
+
+        `more` are the next of its flow, with the same addresses and hop limit.
+        """
         mine = self.identities.get(owner)
         if mine is None or len(packet) < icmp.IPV6 or packet[0] >> 4 != 6:
             return
@@ -86,16 +89,19 @@ class Plane:
             return
         prefix, hops = destination[: mycelium.PREFIX], packet[7] - 1
         if prefix in self.identities:
-            self._to_tun(prefix, packet[:7] + bytes((hops,)) + packet[8:])
+            for one in (packet, *more):
+                self._to_tun(prefix, one[:7] + bytes((hops,)) + one[8:])
             return
         route = self._router.route(prefix)
         if route is None:
-            self._wait(prefix, _Out(owner, packet), now)
+            for one in (packet, *more):
+                self._wait(prefix, _Out(owner, one), now)
             return
         self._refresh(prefix, route, now)
-        payload = mine.keys.seal(routerid.key(route.router), crypto.L3, packet)
-        if payload is not None:
-            self._to_peer(route.peer, encode_data(Data(source, destination, hops, payload)))
+        sealed = mine.keys.seal_all(routerid.key(route.router), crypto.L3, (packet, *more))
+        if sealed:
+            ways = (encode_data(Data(source, destination, hops, payload)) for payload in sealed)
+            self._to_peer(route.peer, b"".join(ways))
 
     def from_peer(self, data: Data, now: float) -> None:
         """A data packet from a peer."""

@@ -12,19 +12,24 @@ import fcntl
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zos.errors import Status, ZosError
+from zos.mycelium import offload
 from zos.runtime import linux
 
 NETNS = Path("/run/netns")
 TUN = Path("/dev/net/tun")
 IPV6_OFF = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 BATCH = 32
-"""Packets per turn of the event loop, so that no device starves the others."""
-_SETIFF = 0x400454CA
-_TUN, _NO_PI = 0x0001, 0x1000
+"""Packets per turn of the event loop, after which no more is read, so that no device starves the others."""
+PENDING = 256 << 10
+"""Bytes that wait for the end of the turn to be written together."""
+FRAME = offload.HEADER.size + 40 + offload.LARGEST
+_SETIFF, _GETFEATURES, _SETOFFLOAD, _SETHEADER = 0x400454CA, 0x800454CF, 0x400454D0, 0x400454D8
+_TUN, _NO_PI, _VNET_HDR = 0x0001, 0x1000, 0x4000
+_CHECKSUMS, _TCP6, _TCP_ECN = 0x01, 0x04, 0x08
 
 
 class NoDevice(ZosError):
@@ -51,9 +56,12 @@ def namespace_inode(namespace: str) -> int:
         return 0
 
 
-def attach(device: str, namespace: str) -> int:
-    """A non-blocking descriptor of an existing TUN. NoDevice when it cannot be had now."""
-    found: list[int] = []
+def attach(device: str, namespace: str) -> tuple[int, bool]:
+    """A non-blocking descriptor of an existing TUN, and whether its packets have `offload`'s header.
+
+    NoDevice when it cannot be had now.
+    """
+    found: list[tuple[int, bool]] = []
     problem: list[OSError] = []
 
     def work() -> None:
@@ -76,24 +84,40 @@ def attach(device: str, namespace: str) -> int:
     return found[0]
 
 
-def _open(device: str) -> int:
+def _open(device: str) -> tuple[int, bool]:
     handle = os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        fcntl.ioctl(handle, _SETIFF, struct.pack("16sH22x", device.encode(), _TUN | _NO_PI))
+        (features,) = struct.unpack("I", fcntl.ioctl(handle, _GETFEATURES, bytes(4)))
+        header = features & _VNET_HDR
+        fcntl.ioctl(handle, _SETIFF, struct.pack("16sH22x", device.encode(), _TUN | _NO_PI | header))
+        if header:
+            fcntl.ioctl(handle, _SETHEADER, struct.pack("i", offload.HEADER.size))
+        # The device remembers what the last one took: without the header nobody could tell what to cut.
+        _offer(handle, _CHECKSUMS | _TCP6 | _TCP_ECN if header else 0)
     except OSError:
         os.close(handle)
         raise
-    return handle
+    return handle, bool(header)
+
+
+def _offer(handle: int, offloads: int) -> None:
+    """Have the kernel leave these to us; all of it stays with a kernel that cannot."""
+    try:
+        fcntl.ioctl(handle, _SETOFFLOAD, offloads)
+    except OSError:
+        fcntl.ioctl(handle, _SETOFFLOAD, 0)
 
 
 class Tun:
-    """An attached device; `receive` is called with each packet that the kernel sends into it."""
+    """An attached device; `receive` is called with the packets that the kernel sends into it, all of a flow."""
 
-    def __init__(self, device: str, namespace: str, receive: Callable[[bytes], None]) -> None:
+    def __init__(self, device: str, namespace: str, receive: Callable[[Sequence[bytes]], None]) -> None:
         self.inode = namespace_inode(namespace)
         self.namespace = namespace
         self._receive = receive
-        self._handle = attach(device, namespace)
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._handle, self._has_header = attach(device, namespace)
         asyncio.get_running_loop().add_reader(self._handle, self._readable)
 
     @property
@@ -102,9 +126,14 @@ class Tun:
         return self._handle >= 0 and self.inode == namespace_inode(self.namespace)
 
     def _readable(self) -> None:
+        room = BATCH
         try:
-            for _ in range(BATCH):
-                self._receive(os.read(self._handle, 65536))
+            while room > 0 and self._handle >= 0:
+                frame = os.read(self._handle, FRAME)
+                packets = offload.cut(frame) if self._has_header else [frame]
+                room -= len(packets) or 1
+                if packets:
+                    self._receive(packets)
         except BlockingIOError:
             pass
         except OSError:  # EBADFD: the device went with its namespace
@@ -112,9 +141,19 @@ class Tun:
 
     def write(self, packet: bytes) -> None:
         """Send a packet to the kernel; it is lost when the device is full, down or gone."""
-        if self._handle >= 0:
-            with contextlib.suppress(OSError):
-                os.write(self._handle, packet)
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append(packet)
+        self._size += len(packet)
+        if self._size > PENDING:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending, self._pending, self._size = self._pending, [], 0
+        for pieces in offload.merged(pending) if self._has_header else ([packet] for packet in pending):
+            if self._handle >= 0:
+                with contextlib.suppress(OSError):
+                    os.writev(self._handle, pieces)
 
     def close(self) -> None:
         """Detach; the device stays."""

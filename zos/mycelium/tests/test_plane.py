@@ -55,6 +55,28 @@ def test_a_packet_crosses_a_line_and_loses_a_hop_at_each_router():
     assert [member.arrived for member in world.members[:3]] == [[], [], []]
 
 
+def test_the_packets_of_a_flow_that_come_together_arrive_together_and_in_order():
+    world = line(3)
+    ends = world.prefix(0) + HOST, world.prefix(2) + HOST
+    first, *more = (ipv6(*ends, body=bytes((number,)) * 9) for number in range(20))
+    world.members[0].plane.from_tun(world.prefix(0), first, world.now, more)
+    world.settle()
+    assert [packet[40:] for _, packet in world.members[2].arrived] == [packet[40:] for packet in (first, *more)]
+
+
+def test_the_packets_of_a_flow_wait_for_a_route_together_and_are_refused_once():
+    world = World(2)
+    ends = world.prefix(0) + HOST, world.prefix(1) + HOST
+    flow = [ipv6(*ends, body=bytes((number,)) * 9) for number in range(PER_SUBNET + 9)]
+    plane = world.members[0].plane
+    plane.from_tun(world.prefix(0), flow[0], world.now, flow[1:])
+    world.join(0, 1)
+    world.settle()
+    assert [packet[40:] for _, packet in world.members[1].arrived] == [one[40:] for one in flow[:PER_SUBNET]]
+    plane.from_tun(world.prefix(0), ipv6(bytes(16), ends[1]), world.now, [ipv6(bytes(16), ends[1])] * 9)
+    assert len(world.members[0].arrived) == 1
+
+
 def test_routers_between_cannot_read_a_packet():
     world = line(3)
     send(world, 0, 2, body=b"a secret word")
