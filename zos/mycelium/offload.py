@@ -1,4 +1,4 @@
-"""Segments of one TCP flow that the kernel gives and takes as one packet, behind a header that says how to cut it. Pure.
+"""Segments of a TCP flow that the kernel gives and takes as one packet, with a header that says how to cut it. Pure.
 
 A read or a write of a TUN costs as much as to encrypt a packet, and to confirm every second segment costs the way back:
 so what came together is written together. Header and rules: virtio 1.2, 5.1.6 (struct virtio_net_hdr, in the machine's

@@ -13,7 +13,7 @@ ENDS = bytes.fromhex("0400" + "00" * 12 + "0001" + "0500" + "00" * 12 + "0002")
 def word_sum(data: bytes) -> int:
     """RFC 1071, word by word."""
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
@@ -113,7 +113,7 @@ def test_no_frame_breaks_the_reader(frame):
 def test_what_came_together_is_one_write():
     packets = [tcp(b"x" * 1000, at * 1000) for at in range(20)]
     assert len(written(packets)) == 1
-    assert len(list(merged(packets))[0]) == 20
+    assert len(next(iter(merged(packets)))) == 20
 
 
 def test_a_write_has_a_bounded_size_and_number_of_pieces():
