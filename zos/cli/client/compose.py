@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
-from typing import TypeVar
 
 from zos.cli.client.network import Candidate, NetworkPlan, peers, plan_network
 from zos.cli.client.spec import REFERENCE, MachineSpec, NetworkSpec, Spec, ZdbSpec
@@ -27,6 +26,15 @@ class NoNode(ZosError):
     status = Status.NOT_FOUND
     text = "{what} needs node {node}, which the chain does not know"
     hint = "zos node list shows all nodes, and which have hard disks (zdb)"
+
+
+class Elsewhere(ZosError):
+    """A machine can only mount what is on its own node."""
+
+    reason = "cli.elsewhere"
+    status = Status.FAILED_PRECONDITION
+    text = "machine {machine} is for node {node}, and what it mounts is on node {home}"
+    hint = "give both the same node"
 
 
 class SubnetFull(ZosError):
@@ -48,33 +56,47 @@ class Composed:
     """Private address by machine."""
 
 
-T = TypeVar("T", MachineSpec, ZdbSpec)
-
-
 def assign(
     spec: Spec, nodes: Sequence[int], earlier: Mapping[str, int] | None = None, hdd: Collection[int] = ()
 ) -> Spec:
-    """The spec with a node for every machine and namespace: the one it names, else its `earlier` one, else the least
-    loaded; for namespaces one of those with hard disks (`hdd`)."""
-    load = {node: sum(one.node == node for one in (*spec.machines, *spec.zdbs)) for node in nodes}
+    """The spec with a node for everything: the one it names, else that of what it mounts, else its `earlier` one, else
+    the least loaded; for namespaces one of those with hard disks (`hdd`)."""
+    named = [*(one.node for one in spec.machines), *(one.node for one in spec.zdbs)]
+    load = {node: named.count(node) for node in nodes}
+    earlier = earlier or {}
+    homes = {store.name: store.node or earlier.get(store.name, 0) for store in spec.stores}
 
-    def place(one: T, choice: Collection[int]) -> T:
-        node = one.node or (earlier or {}).get(one.name, 0)
+    def choose(what: str, node: int, choice: Collection[int]) -> int:
         if not node and choice:
             node = min(choice, key=lambda id: (load[id], id))
             load[node] += 1
         if node not in load:
-            kind = "machine" if isinstance(one, MachineSpec) else "zdb"
-            raise NoNode(what=f"{kind} {one.name}", node=node or "any")
-        return dataclasses.replace(one, node=node)
+            raise NoNode(what=what, node=node or "any")
+        return node
 
-    placed = tuple(place(machine, load) for machine in spec.machines)
-    zdbs = tuple(place(zdb, load.keys() & hdd) for zdb in spec.zdbs)
+    machines = []
+    for machine in spec.machines:
+        mounted = next((homes[mount.name] for mount in machine.mounts if homes.get(mount.name)), 0)
+        node = machine.node or mounted or earlier.get(machine.name, 0)
+        if mounted and mounted != node:
+            raise Elsewhere(machine=machine.name, node=node, home=mounted)
+        node = choose(f"machine {machine.name}", node, load)
+        machines.append(dataclasses.replace(machine, node=node))
+        homes |= {mount.name: node for mount in machine.mounts if mount.is_alone}
+    stores = [
+        dataclasses.replace(store, node=choose(f"{store.kind} {store.name}", homes[store.name], load))
+        for store in spec.stores
+    ]
+    zdbs = [
+        dataclasses.replace(
+            zdb, node=choose(f"zdb {zdb.name}", zdb.node or earlier.get(zdb.name, 0), load.keys() & set(hdd))
+        )
+        for zdb in spec.zdbs
+    ]
     for network in spec.networks:
         for node in network.nodes:
-            if node not in load:
-                raise NoNode(what=f"network {network.name}", node=node)
-    return dataclasses.replace(spec, machines=placed, zdbs=zdbs)
+            choose(f"network {network.name}", node, load)
+    return dataclasses.replace(spec, machines=tuple(machines), stores=tuple(stores), zdbs=tuple(zdbs))
 
 
 def members(spec: Spec, network: NetworkSpec) -> tuple[int, ...]:
@@ -119,14 +141,18 @@ def compose(
             pick=pick,
         )
     given = _addresses(spec, networks, addresses or {})
-    nodes = {member.node for plan in networks.values() for member in plan.members}
+    nodes = sorted(
+        {member.node for plan in networks.values() for member in plan.members}
+        | {one.node for one in spec.stores}
+        | {one.node for one in spec.zdbs}
+    )
     deployments = {
         node: _updated(
             _deployment(spec, twin, node, networks, given),
             (earlier or {}).get(node),
             (failed or {}).get(node, frozenset()),
         )
-        for node in sorted(nodes | {zdb.node for zdb in spec.zdbs})
+        for node in nodes
     }
     return Composed(deployments, tuple(networks.values()), given)
 
@@ -167,9 +193,11 @@ def _deployment(
         if any(member.node == node for member in plan.members)
     ]
     workloads += [_zdb(zdb) for zdb in spec.zdbs if zdb.node == node]
+    workloads += [Workload(0, one.name, one.kind, {"size": one.size}) for one in spec.stores if one.node == node]
     for machine in spec.machines:
         if machine.node == node:
-            workloads += [Workload(0, mount.name, mount.kind, {"size": mount.size}) for mount in machine.mounts]
+            own = (mount for mount in machine.mounts if not mount.is_alone)
+            workloads += [Workload(0, mount.name, mount.kind, {"size": mount.size}) for mount in own]
             workloads.append(_machine(machine, given))
     return Deployment(
         version=0,

@@ -25,11 +25,14 @@ from zos.fetch.exchange import Request
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
 from zos.networkd.api import NetworkdClient
+from zos.provisiond import admission
 from zos.provisiond.api import ProvisiondClient
+from zos.provisiond.specs import Specs
 from zos.rmb.account import chain_twins
 from zos.rmb.cipher import seal_document
 from zos.rmb.vault import SESSION
 from zos.substrate import LocalKey
+from zos.verbs.primitive import find
 
 CONTRACTS = "SmartContractModule"
 
@@ -78,12 +81,12 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
     record = await _settled(ctx, ctx.record_named(spec.name, twin))
     contracts = await _alive(ctx, {int(node): id for node, id in record.get("contracts", {}).items()})
     nodes = {int(one["id"]): one for one in await chain.entries("TfgridModule", "Nodes")}
-    networks = {name: msgspec.convert(plan, NetworkPlan) for name, plan in record.get("networks", {}).items()}
     documents = {int(node): document for node, document in record.get("deployments", {}).items()}
     earlier = {node: decode(document) for node, document in documents.items() if node in contracts}
-    placed = {workload.name: node for node, document in earlier.items() for workload in document.workloads}
+    homes = {one.name: node for node, deployment in earlier.items() for one in deployment.workloads}
     hdd = {node for node, entry in nodes.items() if entry["resources"]["hru"]}
-    spec = compose.assign(spec, sorted(nodes), placed, hdd)
+    spec = compose.assign(spec, sorted(nodes), homes, hdd)
+    networks = {name: msgspec.convert(plan, NetworkPlan) for name, plan in record.get("networks", {}).items()}
     wanted = {node for network in spec.networks for node in compose.members(spec, network)}
     candidates = {node: await _candidate(ctx, node, nodes[node]) for node in wanted if node in nodes}
     composed = compose.compose(
@@ -98,6 +101,10 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
     )
     signed = {node: sign(deployment, key) for node, deployment in composed.deployments.items()}
     changed = [node for node in signed if node not in contracts or compose.is_changed(signed[node], earlier.get(node))]
+    for node in changed:
+        # What the node would refuse is refused before its contract is paid.
+        door = Specs(find(), int(nodes[node]["resources"]["cru"]))
+        admission.read(json.dumps(encode(signed[node])).encode(), door)
     carried = {node: earlier[node] for node in contracts if node in earlier}
     blocks: dict[int, float] = {}
     for node in changed:

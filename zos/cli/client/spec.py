@@ -6,29 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, NoReturn
 
-import yaml
-
-from zos.errors import Status, ZosError
+from zos.cli.client.yamlfile import BadSpec, Table, load
 from zos.model.deployment import NAME, NAME_LIMIT, RESERVED
 from zos.model.units import Bytes, GiB, MiB
-from zos.runtime import data
 
-SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-SCALE = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 FIRST_SUBNET, LAST_SUBNET = 2, 254
 RANGE = IPv4Network("10.20.0.0/16")
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 MEMORY = MiB(512)
-
-
-class BadSpec(ZosError):
-    """The file cannot be deployed as it is written."""
-
-    reason = "cli.bad_spec"
-    status = Status.INVALID_ARGUMENT
-    text = "{path}: {problem}"
-    hint = f"{data.folder('examples') / 'vm.yaml'} is a complete example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +38,19 @@ class MountSpec:
     """`zmount` or `volume`"""
     size: Bytes
     at: str
+    is_alone: bool = False
+    """It stands in the file by itself, and outlives the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A disk or volume by itself; at most one machine mounts it."""
+
+    name: str
+    kind: str
+    size: Bytes
+    node: int
+    """0: that of the machine that mounts it, else we choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,93 +96,31 @@ class Spec:
     description: str
     networks: tuple[NetworkSpec, ...]
     machines: tuple[MachineSpec, ...]
+    stores: tuple[StoreSpec, ...] = ()
     zdbs: tuple[ZdbSpec, ...] = ()
-
-
-class _Table:
-    """A mapping of the file, with its path; it records which keys were read, so that others can be refused."""
-
-    def __init__(self, value: Any, path: str) -> None:
-        if value is None:
-            value = {}
-        if not isinstance(value, dict):
-            raise BadSpec(path=path or "the file", problem="must be a table of `key: value` lines")
-        self.path = path
-        self._values = {str(key): entry for key, entry in value.items()}
-        self._asked: set[str] = set()
-
-    def at(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
-
-    def refuse(self, key: str, problem: str) -> NoReturn:
-        raise BadSpec(path=self.at(key), problem=problem)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self._asked.add(key)
-        value = self._values.get(key)
-        return default if value is None else value
-
-    def text(self, key: str, default: str = "") -> str:
-        value = self.get(key, default)
-        if isinstance(value, dict | list):
-            self.refuse(key, "must be text")
-        return str(value)
-
-    def flag(self, key: str, default: bool = False) -> bool:
-        value = self.get(key, default)
-        if not isinstance(value, bool):
-            self.refuse(key, "must be true or false")
-        return value
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.refuse(key, f"must be a whole number from {low} to {high}")
-        return value
-
-    def size(self, key: str, default: Bytes | None = None) -> Bytes:
-        value = self.get(key, default)
-        if value is None:
-            self.refuse(key, "is missing; give a size such as 1GiB")
-        matched = SIZE.fullmatch(str(value).strip())
-        if isinstance(value, bool) or not matched:
-            self.refuse(key, f"`{value}` is not a size; write for instance 512MiB or 1GiB")
-        return Bytes(int(float(matched[1]) * SCALE[matched[2].upper()]))
-
-    def tables(self, key: str) -> Iterator[tuple[str, _Table]]:
-        for name, value in _Table(self.get(key), self.at(key))._values.items():
-            table = _Table(value, f"{self.at(key)}.{name}")
-            _check_name(name, table.path)
-            yield name, table
-
-    def texts(self, key: str) -> dict[str, str]:
-        table = _Table(self.get(key), self.at(key))
-        return {name: table.text(name) for name in table._values}
-
-    def done(self) -> None:
-        """Refuse the keys that were not read: a misspelt key must not be ignored."""
-        for key in self._values:
-            if key not in self._asked:
-                self.refuse(key, f"is not a key here; the keys are {', '.join(sorted(self._asked))}")
 
 
 def parse(text: str) -> Spec:
     """Parse the file's text."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as err:
-        raise BadSpec(path="the file", problem=f"is not YAML: {' '.join(str(err).split())}") from None
-    top = _Table(document, "")
-    networks = tuple(_network(name, table) for name, table in top.tables("networks"))
-    machines = tuple(_machine(name, table, networks) for name, table in top.tables("machines"))
-    zdbs = tuple(_zdb(name, table) for name, table in top.tables("zdb"))
-    spec = Spec(top.text("name"), top.text("description"), networks, machines, zdbs)
+    top = Table(load(text), "")
+    networks = tuple(_network(name, table) for name, table in _named(top, "networks"))
+    alone = (*_stores(top, "disks", "zmount"), *_stores(top, "volumes", "volume"))
+    stores = {store.name: store for store in alone}
+    machines = tuple(_machine(name, table, networks, stores) for name, table in _named(top, "machines"))
+    zdbs = tuple(_zdb(name, table) for name, table in _named(top, "zdb"))
+    spec = Spec(top.text("name"), top.text("description"), networks, machines, tuple(stores.values()), zdbs)
     top.done()
     _check_name(spec.name, "name")
-    if not networks and not machines and not zdbs:
-        raise BadSpec(path="the file", problem="names no networks, machines or zdb")
+    if not networks and not machines and not stores and not zdbs:
+        raise BadSpec(path="the file", problem="names neither networks nor machines nor disks nor zdb")
     _check_unique(spec)
     return _with_addresses_in_env(spec)
+
+
+def _named(table: Table, key: str) -> Iterator[tuple[str, Table]]:
+    for name, value in table.tables(key):
+        _check_name(name, value.path)
+        yield name, value
 
 
 def _check_name(name: str, path: str) -> None:
@@ -192,7 +129,7 @@ def _check_name(name: str, path: str) -> None:
         raise BadSpec(path=path, problem=problem)
 
 
-def _network(name: str, table: _Table) -> NetworkSpec:
+def _network(name: str, table: Table) -> NetworkSpec:
     text = table.text("range", str(RANGE))
     try:
         found = IPv4Network(text)
@@ -200,21 +137,29 @@ def _network(name: str, table: _Table) -> NetworkSpec:
         table.refuse("range", f"`{text}` is not a network such as {RANGE}")
     if found.prefixlen != 16:
         table.refuse("range", f"{found} must be a /16, from which each node gets a /24")
-    nodes = table.get("nodes", [])
-    if not isinstance(nodes, list) or any(isinstance(node, bool) or not isinstance(node, int) for node in nodes):
-        table.refuse("nodes", "must be a list of node ids")
-    spec = NetworkSpec(name, found, table.flag("access"), tuple(nodes))
+    if not any(found.subnet_of(private) for private in PRIVATE):
+        # A public one hides what it belongs to (a name server, say); 100.64.0.0/10 is the grid's own.
+        table.refuse("range", f"{found} must lie in {', '.join(map(str, PRIVATE))}")
+    spec = NetworkSpec(name, found, table.flag("access"), table.numbers("nodes", 1, 2**32 - 1))
     table.done()
     return spec
 
 
-def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> MachineSpec:
+def _stores(top: Table, key: str, kind: str) -> Iterator[StoreSpec]:
+    for name, table in _named(top, key):
+        yield StoreSpec(name, kind, table.size("size"), table.number("node", 0, 0, 2**32 - 1))
+        table.done()
+
+
+def _machine(
+    name: str, table: Table, networks: tuple[NetworkSpec, ...], stores: Mapping[str, StoreSpec]
+) -> MachineSpec:
     only = networks[0].name if len(networks) == 1 else ""
     network = table.text("network", only)
     known = {spec.name: spec for spec in networks}
     if network not in known:
         table.refuse("network", f"must be one of {', '.join(known) or 'the networks, and the file has none'}")
-    mounts = tuple(_mounts(table, "disks", "zmount")) + tuple(_mounts(table, "volumes", "volume"))
+    mounts = (*_mounts(table, "disks", "zmount", stores), *_mounts(table, "volumes", "volume", stores))
     machine = MachineSpec(
         name=name,
         node=table.number("node", 0, 0, 2**32 - 1),
@@ -238,7 +183,7 @@ def _machine(name: str, table: _Table, networks: tuple[NetworkSpec, ...]) -> Mac
     return machine
 
 
-def _zdb(name: str, table: _Table) -> ZdbSpec:
+def _zdb(name: str, table: Table) -> ZdbSpec:
     spec = ZdbSpec(
         name=name,
         node=table.number("node", 0, 0, 2**32 - 1),
@@ -257,7 +202,7 @@ def _zdb(name: str, table: _Table) -> ZdbSpec:
     return spec
 
 
-def _ip(table: _Table, range: IPv4Network) -> IPv4Address | None:
+def _ip(table: Table, range: IPv4Network) -> IPv4Address | None:
     text = table.text("ip")
     if not text:
         return None
@@ -272,9 +217,12 @@ def _ip(table: _Table, range: IPv4Network) -> IPv4Address | None:
     return ip
 
 
-def _mounts(table: _Table, key: str, kind: str) -> Iterator[MountSpec]:
-    for name, entry in table.tables(key):
-        mount = MountSpec(name, kind, entry.size("size"), entry.text("at"))
+def _mounts(table: Table, key: str, kind: str, stores: Mapping[str, StoreSpec]) -> Iterator[MountSpec]:
+    for name, entry in _named(table, key):
+        store = stores.get(name)
+        is_alone = store is not None and store.kind == kind and entry.get("size") is None
+        size = store.size if store is not None and is_alone else entry.size("size")
+        mount = MountSpec(name, kind, size, entry.text("at"), is_alone)
         entry.done()
         if not mount.size:
             entry.refuse("size", "must be more than 0")
@@ -289,6 +237,12 @@ def _check_unique(spec: Spec) -> None:
         if name in seen:
             raise BadSpec(path=path, problem=f"the name `{name}` is taken by {seen[name]}")
         seen[name] = path
+    users: dict[str, str] = {}
+    for machine in spec.machines:
+        for mount in machine.mounts:
+            if users.setdefault(mount.name, machine.name) != machine.name:
+                problem = f"`{mount.name}` is mounted by {users[mount.name]} already"
+                raise BadSpec(path=f"machines.{machine.name}", problem=problem)
     taken: dict[tuple[str, IPv4Address], str] = {}
     for machine in spec.machines:
         if machine.ip is not None:
@@ -305,7 +259,10 @@ def _names(spec: Spec) -> Iterator[tuple[str, str]]:
     for machine in spec.machines:
         yield f"machines.{machine.name}", machine.name
         for mount in machine.mounts:
-            yield f"machines.{machine.name}.{mount.name}", mount.name
+            if not mount.is_alone:
+                yield f"machines.{machine.name}.{mount.name}", mount.name
+    for store in spec.stores:
+        yield f"{'disks' if store.kind == 'zmount' else 'volumes'}.{store.name}", store.name
 
 
 REFERENCE = re.compile(r"\$\{([a-zA-Z0-9_]+)\.ip\}")

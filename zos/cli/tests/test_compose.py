@@ -63,7 +63,7 @@ def test_namespaces_go_to_hard_disks_and_stay_where_they_are() -> None:
 
 
 def test_a_file_may_have_namespaces_alone() -> None:
-    alone = Spec("store", "", (), (), (dataclasses.replace(ZDB, node=2),))
+    alone = Spec("store", "", (), (), zdbs=(dataclasses.replace(ZDB, node=2),))
     composed = compose.compose(alone, 7, {}, pick=min)
     (workload,) = composed.deployments[2].workloads
     assert (workload.name, workload.type) == ("db1", "zdb")

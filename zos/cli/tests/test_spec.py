@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zos
-from zos.cli.client.spec import BadSpec, parse
+from zos.cli.client.spec import parse
+from zos.cli.client.yamlfile import BadSpec
 from zos.errors import ZosError
 from zos.model.units import GiB, MiB
 
