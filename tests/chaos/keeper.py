@@ -97,7 +97,7 @@ class Keeping:
 
     @property
     def written(self) -> int:
-        """Files that count."""
+        """How many files the guests synced and said so."""
         return sum(len(folder.counts) for folder in self._folders.values())
 
     def hear(self, text: str) -> None:

@@ -20,7 +20,7 @@ MOST = 3
 
 
 class Kind(StrEnum):
-    """Of a fault."""
+    """What happens at a fault."""
 
     KILL = "kill"
     """SIGKILL of a daemon."""
@@ -68,7 +68,6 @@ class Fault:
         return self.box, self.what if self.kind in (Kind.KILL, Kind.STOP) else ""
 
     def describe(self) -> str:
-        """For the log."""
         words = [self.kind.value, self.box, self.what, f"for {self.seconds:.0f} s" if self.seconds else ""]
         return " ".join(word for word in words if word)
 

@@ -27,7 +27,7 @@ SHOWN = 150.0
 
 
 class Chaos:
-    """One run."""
+    """A lab, its tenants and the faults of one seed; `violations` are what it found."""
 
     def __init__(self, seed: int, seconds: float, skip: int, folder: Path) -> None:
         self.seed = seed

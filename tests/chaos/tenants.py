@@ -93,7 +93,6 @@ class Tenant:
         return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
 
     async def join(self) -> None:
-        """Have a twin."""
         self.state.mkdir(parents=True, exist_ok=True)
         code, _, err = await self.zos("twin", "create")
         if code:

@@ -36,7 +36,7 @@ class FakeHost:
         self.callback = callback
 
     def close(self) -> None:
-        """Let go."""
+        """Holds no descriptors."""
 
     def kill(self, source: str) -> None:
         """The process that serves this flist dies, and the manager is told."""

@@ -19,7 +19,7 @@ class OverlayManager:
         self._address = address
 
     async def reconcile(self) -> None:
-        """One turn."""
+        """Gives the device the node's address; nothing changes while the address is not known."""
         address = await self._address()
         steps = plan(address, (await self._host.observe_node()).nics) if address else ()
         if steps:

@@ -29,5 +29,4 @@ class Removals:
             self._ledger.drop(name)
 
     def names(self) -> frozenset[str]:
-        """All of them."""
         return frozenset(self._ledger.keys())

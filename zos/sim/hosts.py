@@ -187,7 +187,7 @@ class _Tun:
         self.alive = False
 
     def write(self, packet: bytes) -> None:
-        """Nobody is there."""
+        """Drops the packet: nothing listens at the other end."""
 
 
 class Machine:

@@ -189,7 +189,7 @@ class PoolManager:
             return None
 
     def forget(self) -> None:
-        """Drop the records of missing pools on which nothing is recorded; called once, in the first turn."""
+        """Drop the records of missing pools on which nothing is recorded; called once, in the first round."""
         used = {record.pool for _, record in self._items.items()} | {
             tombstone.pool for _, tombstone in self._tombstones.items()
         }

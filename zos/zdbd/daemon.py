@@ -25,11 +25,11 @@ class Config:
     """Seconds after the start for which a new namespace waits for the node's planetary and Mycelium addresses, so that
     its result has both; then one is enough."""
     every: float = 15.0
-    """Seconds between two turns of the loop that nothing else asked for."""
+    """Seconds between two rounds of the loop that nothing else asked for."""
 
 
 class Zdbd(Daemon):
-    """The node's 0-dbs."""
+    """Namespaces of 0-db, one server for each pool."""
 
     name = "zdbd"
     config = Config

@@ -105,7 +105,7 @@ class Disk:
             self._listening[place] = await self._server.listen_ahead(*place)
 
     def report(self) -> Report:
-        """How it goes."""
+        """How each namespace of the pool is: served, on its way, or why not."""
         spaces: dict[str, SpaceReport] = {}
         for wanted in self._desired.spaces if self._desired else ():
             served = self._store.spaces.get(wanted.id.encode())

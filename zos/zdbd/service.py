@@ -13,8 +13,6 @@ from zos.zdbd.manager import NamespaceManager
 
 
 class ZdbService(ZdbdServicer):
-    """Namespaces."""
-
     def __init__(self, manager: NamespaceManager) -> None:
         self._manager = manager
 

@@ -87,6 +87,7 @@ def attr_list(data: bytes) -> list[tuple[int, bytes]]:
         length, kind = _ATTR.unpack_from(data, offset)
         if length < 4:
             break
+        # The two upper bits of a kind are flags: nested, and network byte order.
         found.append((kind & _TYPE_MASK, data[offset + 4 : offset + length]))
         offset += (length + 3) & ~3
     return found
@@ -109,6 +110,7 @@ class Netlink:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.settimeout(_DEADLINE)
         self._socket.bind((0, 0))
+        # Acknowledgements without the request's body, with the kernel's own words; dumps whose filters are obeyed or refused.
         for option in (_CAP_ACK, _EXT_ACK, _STRICT):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._sequence = 0

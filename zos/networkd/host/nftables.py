@@ -22,6 +22,7 @@ from zos.runtime import proc
 
 INET, BRIDGE = 1, 7
 """Families, as the kernel counts them."""
+# 10 is nftables among the subsystems of netfilter's netlink.
 _GET_TABLE, _GET_CHAIN, _GET_SET_ELEMENTS = (10 << 8 | kind for kind in (1, 4, 13))
 _TABLE_NAME, _TABLE_USERDATA = 1, 6
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_USERDATA = 1, 3, 12
@@ -79,6 +80,7 @@ def ports(name: str) -> frozenset[int]:
         for _, element in attr_list(attrs(answer.body[4:]).get(_SET_ELEMENTS, b""))
     ]
     values = (attrs(element.get(_ELEMENT_KEY, b"")).get(_DATA_VALUE, b"") for element in elements)
+    # A key is in network byte order, padded to whole registers of 4 bytes.
     return frozenset(int.from_bytes(value[:2], "big") for value in values)
 
 

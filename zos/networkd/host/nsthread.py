@@ -70,6 +70,7 @@ def create(namespace: str) -> None:
         return
     path.touch(mode=0o444)
     linux.unshare(linux.CLONE_NEWNET)
+    # /proc/self/ns would be the namespace of the process's first thread; only this one is in the new one.
     linux.mount(f"/proc/self/task/{threading.get_native_id()}/ns/net", path, flags=linux.MS_BIND)
 
 

@@ -154,6 +154,7 @@ def _address(index: int, address: Address) -> bytes:
     far = ip_interface(address.peer) if address.peer else local
     scope = _SCOPE_LINK if local.ip.is_link_local else _SCOPE_UNIVERSE
     header = _ADDR.pack(_family(address.local), far.network.prefixlen, 0, scope, index)
+    # IFA_ADDRESS is the far end's; without a far end rtnetlink has our own address in both.
     return header + attr(_IFA_LOCAL, local.ip.packed) + attr(_IFA_ADDRESS, far.ip.packed)
 
 
@@ -182,6 +183,7 @@ def _assigned(body: bytes) -> Assigned:
         address = Address(f"{local}/{prefix}")
     else:
         address = Address(f"{local}/{local.max_prefixlen}", f"{far}/{prefix}")
+    # The header has room for eight flags only.
     flags = as_number(found.get(_IFA_FLAGS)) or flags
     return Assigned(index, address, bool(flags & _PERMANENT), scope == _GLOBAL_SCOPE)
 

@@ -28,7 +28,7 @@ END = 20.0
 
 
 class _Server:
-    """One child."""
+    """The process that serves the namespaces of one pool."""
 
     def __init__(self, pool: str, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
