@@ -110,7 +110,7 @@ class Netlink:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.settimeout(_DEADLINE)
         self._socket.bind((0, 0))
-        # Acknowledgements without the request's body, with the kernel's own words; dumps whose filters are obeyed or refused.
+        # Acknowledgements without the request, with the kernel's own words; dumps whose filters are obeyed or refused.
         for option in (_CAP_ACK, _EXT_ACK, _STRICT):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._sequence = 0
