@@ -97,7 +97,7 @@ class Reward:
 
 @dataclass
 class _Node:
-    """What became of one node."""
+    """What one node did and earned in the period."""
 
     record: dict[str, Any]
     smallest: dict[str, int]

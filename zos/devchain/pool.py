@@ -29,7 +29,7 @@ class Pending:
     watchers: list[Watcher] = field(default_factory=list)
 
     def notify(self, status: Any) -> None:
-        """Say how it stands."""
+        """Tells every watcher the extrinsic's new status."""
         for watcher in tuple(self.watchers):
             watcher(status)
 
@@ -106,7 +106,7 @@ class Pool:
         return list(self._queues)
 
     def forget(self, watcher: Watcher) -> None:
-        """A watcher has gone."""
+        """Stops notifying a watcher whose connection is gone."""
         pending = self._watched.pop(watcher, None)
         if pending is not None and watcher in pending.watchers:
             pending.watchers.remove(watcher)

@@ -86,7 +86,7 @@ class Watch:
         self._is_soon = False
 
     def on_status(self, status: Any) -> None:
-        """The pool's word on it."""
+        """The pool calls this with each new status of the extrinsic."""
         if isinstance(status, dict) and "finalized" in status:
             self._final = status
             self._session.watches.add(self)
@@ -109,7 +109,7 @@ class Watch:
         self._session.notify("author_extrinsicUpdate", self._id, self._final)
 
     def end(self) -> None:
-        """Nobody listens any more."""
+        """The client unsubscribed or left: nothing is sent to it any more."""
         self._session.watches.discard(self)
         if self._timer is not None:
             self._timer.cancel()

@@ -122,7 +122,6 @@ class Store:
             yield
 
     def remember(self, name: str, value: str) -> None:
-        """Remember a small thing."""
         with self._transaction():
             self._db.execute("insert or replace into facts values (?, ?)", (name, value))
 
@@ -147,7 +146,7 @@ class Store:
             self._db.execute("delete from undo")
 
     def take_back(self, number: int, changes: Changes) -> None:
-        """The newest block never was."""
+        """Removes the blocks from `number` on; `changes` are the values that they replaced."""
         with self._transaction():
             self._change(changes)
             for table in ("blocks", "undo", "farming"):

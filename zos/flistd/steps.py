@@ -46,7 +46,7 @@ class PutMount:
 
 @dataclass(frozen=True, slots=True)
 class DropMount:
-    """Clear a mount's place."""
+    """Unmounts what is at a mount's place and removes the place."""
 
     id: MountId
 

@@ -257,7 +257,6 @@ class Links:
         """Peers can connect."""
 
     def opened(self, link: Link) -> None:
-        """A connection is open."""
         self.all[link.peer] = link
         log.info("%s is a peer", link.name)
         self._opened(link)

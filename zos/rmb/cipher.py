@@ -70,7 +70,7 @@ class KeyCache:
 
 
 def seal(key: bytes, plain: bytes, nonce: bytes | None = None) -> bytes:
-    """nonce ‖ ciphertext ‖ tag."""
+    """Encrypts with AES-256-GCM; answers nonce ‖ ciphertext ‖ tag."""
     nonce = os.urandom(NONCE) if nonce is None else nonce
     return nonce + AESGCM(key).encrypt(nonce, plain, None)
 

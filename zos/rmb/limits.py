@@ -85,6 +85,5 @@ class MessageQuota(Generic[K]):
         return self.fits(key, size) and self.messages.take(key, 1) and self.size.take(key, size)
 
     def release(self, key: K, size: int) -> None:
-        """Give a message's place back."""
         self.messages.release(key, 1)
         self.size.release(key, size)

@@ -77,7 +77,7 @@ class CommandTooSlow(ZosError):
 
 
 class Access(StrEnum):
-    """Whose a command is."""
+    """Who may use a command."""
 
     ANY = "any"
     """Every twin's."""

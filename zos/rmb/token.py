@@ -21,7 +21,7 @@ LONGEST = 4096
 
 
 class BadToken(ZosError):
-    """It lets nobody in."""
+    """The relay lets nobody in with this token."""
 
     reason = "rmb.bad_token"
     status = Status.PERMISSION_DENIED

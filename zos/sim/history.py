@@ -88,7 +88,7 @@ async def _run_history(result: Result, actions: int, faults: int) -> None:
 
 
 async def look(watch: Watch) -> None:
-    """Look all the while."""
+    """Checks the invariants every virtual second."""
     while True:
         watch.look()
         await asyncio.sleep(LOOK)

@@ -152,7 +152,6 @@ class MyceliumHost:
         self.lacks = ""
 
     def problem(self) -> str:
-        """What the machine lacks."""
         return self.lacks
 
     def node(self, secret: bytes) -> Router:

@@ -216,14 +216,12 @@ class SimNode:
 
     @property
     def provisiond(self) -> ProvisiondClient:
-        """Where deployments go to."""
         return ProvisiondClient(self.bus)
 
     # What users do
 
     @property
     def user(self) -> User:
-        """The first of them."""
         return self.users[0]
 
     async def contract(self, body: Mapping[str, Any], user: User | None = None, data: str = "") -> int:

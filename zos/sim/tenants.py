@@ -69,7 +69,7 @@ class Tenant:
         self._chance = chance
 
     async def live(self, actions: int) -> None:
-        """Do so many things."""
+        """Acts that many times, with pauses between."""
         for _ in range(actions):
             await asyncio.sleep(self._chance.choice((0.0, 0.3, 2.0, 7.0, 15.0)) * self._chance.random() * 2)
             try:
@@ -178,7 +178,7 @@ class Tenant:
     # What he does
 
     async def deploy(self) -> None:
-        """A contract, then the document."""
+        """Creates a contract, then pushes the document for it."""
         body = w.document(self.user.twin, 0, self._wanted())
         contract = await self.node.contract(body, self.user)
         body["contract_id"] = contract
@@ -244,7 +244,7 @@ class Tenant:
         return int(found["version"]) == wanted or any(int(one["version"]) == wanted for one in changes)
 
     async def cancel(self, lease: Lease) -> None:
-        """The end of a contract."""
+        """Cancels the contract; the node is told by the chain alone."""
         self._note(f"cancels {lease.contract}")
         await self.node.cancel(lease.contract, self.user)
         lease.cancelled = True

@@ -61,7 +61,6 @@ class FakeHost:
         self.copies = 0
 
     def reboot(self) -> None:
-        """Nothing is mounted any more."""
         for device in self.disks.values():
             device.observed = dataclasses.replace(device.observed, mounted=False, cache_mounted=False)
 

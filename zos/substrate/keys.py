@@ -114,7 +114,6 @@ class LocalKey:
         return self.signed(shortened(payload))
 
     def signed(self, payload: bytes) -> bytes:
-        """The signature, at once."""
         if self._signing is not None:
             return bytes(self._signing.sign(payload).signature)
         return bytes(sr25519.sign((self.public, self._secret), payload))

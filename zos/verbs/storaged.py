@@ -26,7 +26,7 @@ class EnsureDisk(Step[DiskInfo]):
 
 @dataclass(frozen=True, slots=True)
 class DropDisk(Step[None]):
-    """storaged keeps a tombstone."""
+    """storaged keeps the data as a tombstone for its time to live."""
 
     id: DiskId
     evidence: Evidence
@@ -72,7 +72,7 @@ class EnsureVolume(Step[VolumeInfo]):
 
 @dataclass(frozen=True, slots=True)
 class DropVolume(Step[None]):
-    """storaged keeps a tombstone."""
+    """storaged keeps the data as a tombstone for its time to live."""
 
     id: VolumeId
     evidence: Evidence

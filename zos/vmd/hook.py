@@ -58,7 +58,7 @@ def _parents() -> dict[int, int]:
 
 
 def main(argv: list[str], xml: str) -> int:
-    """What libvirt calls it for."""
+    """libvirt calls this for a domain: QEMU and its file servers get a control group with limits, or lose it."""
     machine, operation = argv[1:3]
     trees = cgroup.find(linux.mounts())
     cgroup.sweep(trees)

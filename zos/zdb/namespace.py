@@ -300,7 +300,7 @@ class Namespace:
                 return
 
     def jump(self) -> None:
-        """Go on with new files."""
+        """Goes on with new data and index files."""
         old = self.files.number
         self.files.begin(old + 1, self.is_sequential)
         self.first_ids.append((self.files.number, self.next_id))

@@ -30,7 +30,7 @@ class Batch:
 
 @dataclass
 class Statistics:
-    """What NSINFO tells of trouble."""
+    """Counters that NSINFO shows."""
 
     index_errors: int = 0
     index_error_last: int = 0

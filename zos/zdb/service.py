@@ -25,7 +25,7 @@ class DiskFailed(ZosError):
 
 
 class NotReady(ZosError):
-    """The administrator's program says no."""
+    """The administrator's program refused the event `ready`."""
 
     reason = "zdb.not_ready"
     status = Status.FAILED_PRECONDITION

@@ -42,7 +42,7 @@ class Disk:
         self._problem = ""
 
     async def follow(self, desired: Desired) -> None:
-        """Serve this, and nothing else."""
+        """Serves the namespaces of this list and closes all others."""
         self._desired = desired
         wanted = {space.id: space for space in desired.spaces}
         for id in {name.decode() for name in self._store.spaces} - wanted.keys() - {"default"}:
@@ -159,7 +159,7 @@ async def serve(folder: Path) -> int:
 
 
 def main() -> int:
-    """Run to the end."""
+    """Serves until standard input ends."""
     set_up_journal("zdbd")
     os.umask(0o077)
     return asyncio.run(serve(Path(sys.argv[1])))

@@ -242,7 +242,7 @@ def remove_member(ctx: Context, who: bytes) -> None:
 
 
 def add_validator(ctx: Context, who: bytes) -> None:
-    """Approved, and at work."""
+    """Adds an account to the approved validators and to those at work."""
     _enlist(ctx, "ApprovedValidators", who)
     _enlist(ctx, "Validators", who)
     ctx.emit("ValidatorSet.ValidatorAdditionInitiated", who)

@@ -160,7 +160,7 @@ class Dao:
         _weigh(ctx, node["farm_id"], -weight.weight(node["resources"]))
 
     def power_changed(self, ctx: Context, node_id: int) -> None:
-        """Sleep does not weigh."""
+        """A sleeping node weighs as much as one that is awake."""
 
 
 def _weigh(ctx: Context, farm_id: int, change: int) -> None:

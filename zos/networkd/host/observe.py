@@ -136,7 +136,7 @@ def taps() -> dict[str, Link]:
 
 
 def node(folder: Path) -> ObservedNode:
-    """The node's own part."""
+    """The links of the root namespace that are no tenant's, with addresses and routes, and the node's own settings."""
     with Netlink() as nl:
         devices = [device for device in rtnl.devices(nl) if not _is_tenants(device.name)]
         names = {device.index: device.name for device in devices}

@@ -81,7 +81,7 @@ def create_veth(name: str, peer: str, namespace: int, mac: str = "") -> Message:
 def change_link(
     index: int, *, up: bool = False, master: int = 0, mtu: int = 0, group: int = 0, namespace: int | None = None
 ) -> Message:
-    """Change what is given."""
+    """Changes what is given and leaves the rest: 0 and None mean no change."""
     parts = [number(kind, v) for kind, v in ((_IFLA_MASTER, master), (_IFLA_MTU, mtu), (_IFLA_GROUP, group)) if v]
     if namespace is not None:
         parts.append(number(_IFLA_NET_NS_FD, namespace))

@@ -16,7 +16,7 @@ LONGEST_OF_BILL = 50
 
 
 class Services:
-    """The calls about them."""
+    """Calls about service contracts between two twins."""
 
     def service_contract_create(
         self, ctx: Context, who: bytes, service_account: bytes, consumer_account: bytes

@@ -15,7 +15,7 @@ MOST = 50
 
 
 class Solutions:
-    """The calls about them."""
+    """Calls about solution providers."""
 
     def create_solution_provider(
         self, ctx: Context, who: bytes, description: bytes, link: bytes, providers: list[Any]
