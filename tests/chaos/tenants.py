@@ -19,7 +19,7 @@ PATIENCE = 60.0
 """Seconds after which a tenant gives a command up: it is killed, and tried again some time later."""
 MACHINES = 2
 SIZE, GROWTH = 256, 64
-"""MiB of the first disk, and of each change."""
+"""MiB of a disk and of a new volume, and what a change adds to volumes."""
 FAILED = 9
 
 
@@ -30,7 +30,8 @@ class Desired:
     name: str
     node: int
     machines: int = 1
-    size: int = SIZE
+    volume: int = SIZE
+    """MiB; a disk that a machine mounts does not grow."""
 
     def text(self, flist: str) -> str:
         """The file for `zos deploy`."""
@@ -50,8 +51,8 @@ class Desired:
             "memory": "256MiB",
             "entrypoint": "/sbin/keeper",
             "env": {"KEEP": "/data /share", "PATH": "/bin"},
-            "disks": {f"{own}d": {"size": f"{self.size}MiB", "at": "/data"}},
-            "volumes": {f"{own}v": {"size": "256MiB", "at": "/share"}},
+            "disks": {f"{own}d": {"size": f"{SIZE}MiB", "at": "/data"}},
+            "volumes": {f"{own}v": {"size": f"{self.volume}MiB", "at": "/share"}},
         }
 
 
@@ -130,7 +131,7 @@ class Tenant:
             await self.cancel()
             return
         if action == "grow":
-            self.desired.size += GROWTH
+            self.desired.volume += GROWTH
         if action == "add":
             self.desired.machines = min(MACHINES, self.desired.machines + 1)
         await self.deploy("again" if action == "again" else "update")

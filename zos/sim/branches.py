@@ -31,7 +31,8 @@ class Branches(Generic[P, R]):
         self._out = -1
         self._home = Path.cwd()
         self._all = Path(tempfile.mkdtemp(prefix="zos-sim-", dir=SHM if SHM.is_dir() else None))
-        self._folder = self._move()
+        self._folder = Path(tempfile.mkdtemp(dir=self._all))
+        os.chdir(self._folder)
 
     @property
     def is_branch(self) -> bool:
@@ -44,6 +45,9 @@ class Branches(Generic[P, R]):
             return False
         while len(self._running) >= self._jobs:
             self._reap()
+        # Before the copy of the process: the first one goes on, and writes.
+        folder = Path(tempfile.mkdtemp(dir=self._all))
+        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
         reader, writer = os.pipe()
         pid = os.fork()
         if pid:
@@ -54,8 +58,8 @@ class Branches(Generic[P, R]):
         self._out, self._running = writer, {}
         # The loop is remembered as that of another process.
         asyncio._set_running_loop(loop)
-        before, self._folder = self._folder, self._move()
-        shutil.copytree(before, self._folder, dirs_exist_ok=True)
+        self._folder = folder
+        os.chdir(folder)
         return True
 
     def end(self, result: R) -> None:
@@ -76,11 +80,6 @@ class Branches(Generic[P, R]):
             self._reap()
         os.chdir(self._home)
         shutil.rmtree(self._all, ignore_errors=True)
-
-    def _move(self) -> Path:
-        folder = Path(tempfile.mkdtemp(dir=self._all))
-        os.chdir(folder)
-        return folder
 
     def _reap(self) -> None:
         """Hear the eldest copy to its end."""

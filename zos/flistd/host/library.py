@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zos.errors import ZosError
 from zos.fetch.errors import FetchFailed
@@ -32,7 +32,7 @@ from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
-from zos.runtime import folders, linux, proc
+from zos.runtime import folders, linux, proc, threads
 from zos.runtime.files import write_atomic
 
 if TYPE_CHECKING:
@@ -41,12 +41,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zos.flistd")
 
+T = TypeVar("T")
+
 FOLDERS = ("flists", "urls", "blocks")
 """Of the cache; whoever mounts it makes them."""
 MAX_FLIST = 512 << 20
 FETCH = 60.0
 REDIRECTS = 5
 COMPILE = 70.0
+DISK = 30.0
+"""Seconds for one piece of work on the cache's files."""
 REFUSED = 65
 NOT_NOW = (408, 425, 429)
 """Statuses of a refusal that passes."""
@@ -102,6 +106,7 @@ class Library:
             place = self.cache.resolve()
             if not any(seen.point == place for seen in linux.mounts()):
                 raise CacheAway(path=self.cache)
+        self._claim()
         for folder in FOLDERS:
             (self.cache / folder).mkdir(parents=not self._must_be_mounted, exist_ok=True, mode=0o700)
 
@@ -130,19 +135,17 @@ class Library:
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """The flist at a URL; with a hash, what is here already is enough."""
         async with self._working[url]:
-            found = self.known(hash)
-            if found is None:
-                await asyncio.to_thread(self._claim)
-                is_here = bool(hash) and (self.folder(hash) / ORIGINAL).exists()
-                try:
-                    flist = hash if is_here else await self._fetch(url, hash, tenant)
-                    found = self.known(flist) or await self._compile(flist, url)
-                except OSError as err:
-                    if not (self.cache / "flists").is_dir():
-                        raise CacheAway(path=self.cache) from None
-                    if err.errno not in FULL:
-                        raise
+            try:
+                found = await self._on_disk(lambda: self.known(hash))
+                if found is None:
+                    flist = hash if await self._has_original(hash) else await self._fetch(url, hash, tenant)
+                    found = await self._on_disk(lambda: self.known(flist)) or await self._compile(flist, url)
+            except OSError as err:
+                if err.errno in FULL:
                     raise NoRoom(url=url, problem=err.strerror) from None
+                if await self._on_disk((self.cache / "flists").is_dir):
+                    raise
+                raise CacheAway(path=self.cache) from None
             self._used[found.flist] = time.time()
             return found
 
@@ -151,10 +154,17 @@ class Library:
         if self.cache.is_dir() and self.cache.stat().st_uid != os.geteuid():
             folders.hand_over(self.cache, os.geteuid(), os.getegid(), folders.PRIVATE)
 
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        """Work on the cache's files in a thread: a disk that hangs does not stop the loop, which serves all tenants."""
+        return await threads.run(f"use the cache {self.cache}", work, DISK)
+
+    async def _has_original(self, flist: str) -> bool:
+        return bool(flist) and await self._on_disk((self.folder(flist) / ORIGINAL).exists)
+
     async def _fetch(self, url: str, expected: str, tenant: str) -> str:
         """Bring the flist here; returns its hash. With the hub gone, what the URL gave last must do."""
-        before = self._remembered(url)
-        whole = before is not None and (self.folder(before.flist) / ORIGINAL).exists()
+        before = await self._on_disk(lambda: self._remembered(url))
+        whole = before is not None and await self._has_original(before.flist)
         try:
             return await self._download(url, expected, before if whole else None, tenant)
         except (FetchFailed, NoSuchFlist) as err:
@@ -179,7 +189,7 @@ class Library:
 
                 answer = await self._get(url, sink, before, tenant)
                 file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
+                await self._on_disk(lambda: os.fsync(file.fileno()))
             if answer.status == 304 and before is not None:
                 found = before.flist
             elif answer.status == 200:
@@ -190,14 +200,19 @@ class Library:
                 raise FetchFailed(url=url, problem=f"the server answers {answer.status}")
             if expected and found != expected:
                 raise FlistMismatch(url=url, found=found, expected=expected)
-            if answer.status == 200:
-                await asyncio.to_thread(self._make_room, draft.stat().st_size, url)
-                self.folder(found).mkdir(exist_ok=True, mode=0o700)
-                draft.replace(self.folder(found) / ORIGINAL)
-            self._remember(Remembered(url, found, answer.headers.get("etag", before.etag if before else "")))
+            remembered = Remembered(url, found, answer.headers.get("etag", before.etag if before else ""))
+            await self._on_disk(lambda: self._keep(draft if answer.status == 200 else None, remembered))
             return found
         finally:
-            draft.unlink(missing_ok=True)
+            await self._on_disk(lambda: draft.unlink(missing_ok=True))
+
+    def _keep(self, draft: Path | None, found: Remembered) -> None:
+        """Keep what was fetched (None: it is here), and what the URL gave."""
+        if draft is not None:
+            self._make_room(draft.stat().st_size, found.url)
+            self.folder(found.flist).mkdir(exist_ok=True, mode=0o700)
+            draft.replace(self.folder(found.flist) / ORIGINAL)
+        self._remember(found)
 
     async def _get(self, url: str, sink: Callable[[Piece], object], before: Remembered | None, tenant: str) -> Answer:
         # Imported with the first flist: a node whose mounts are all there fetches none.
@@ -235,13 +250,13 @@ class Library:
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)
         if done.code != 0:
             # What no guest can use is not kept: it would fill the disk beside the limit.
-            await asyncio.to_thread(shutil.rmtree, folder, True)
+            await self._on_disk(lambda: shutil.rmtree(folder, ignore_errors=True))
         if done.code == REFUSED:
             said = json.loads(done.stdout)
             # The process knows the file by its name here; the user knows it by its URL.
             facts = {**said["facts"], **({"flist": url} if "flist" in said["facts"] else {})}
             raise ZosError.known.get(said["reason"], FlistBroken)(**facts)
-        found = self.known(flist)
+        found = await self._on_disk(lambda: self.known(flist))
         if done.code != 0 or found is None:
             if _free(self.cache) < SPARE:
                 raise NoRoom(url=url, problem="the disk is full")
