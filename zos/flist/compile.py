@@ -6,7 +6,6 @@ here: whatever goes wrong, goes wrong in this process.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import json
@@ -193,24 +192,17 @@ def parse_and_drop(path: Path, out: Path, store: str) -> Parsed:
 
 def main(argv: list[str]) -> int:
     """Compiles one flist in a process of its own; answers the exit code."""
-    parser = argparse.ArgumentParser(prog="zos-flist-compile")
-    parser.add_argument("flist", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--policy", default=StorePolicy().to_json())
-    parser.add_argument("--name", default="")
-    parser.add_argument("--store", default=DEFAULT)
-    wanted = parser.parse_args(argv)
+    flist, out, cache = map(Path, argv[:3])
+    rules, name, store = argv[3:]
     confined.limit()
     try:
-        policy = StorePolicy.from_json(wanted.policy)
-        given = {"name": wanted.name, "store": wanted.store}
-        compile_flist(wanted.flist, wanted.out, wanted.cache, policy, **given, parse=parse_and_drop)
+        policy = StorePolicy.from_json(rules)
+        compile_flist(flist, out, cache, policy, name=name, store=store, parse=parse_and_drop)
     except ZosError as err:
         sys.stdout.write(json.dumps({"reason": err.reason, "facts": err.facts}))
         return REFUSED
     except MemoryError:
-        facts = {"flist": wanted.name, "problem": "it takes too much memory"}
+        facts = {"flist": name, "problem": "it takes too much memory"}
         sys.stdout.write(json.dumps({"reason": FlistBroken.reason, "facts": facts}))
         return REFUSED
     return 0

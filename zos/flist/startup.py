@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +20,8 @@ class Startup:
 
 def parse(data: bytes) -> Startup:
     """The table `startup.entry` (or the first one with a command); ValueError when it is no such file."""
+    import tomllib  # few flists have such a file, and this is a fifth of the time to look into one
+
     document = tomllib.loads(data.decode())
     entries = document.get("startup", {})
     if not isinstance(entries, dict):

@@ -242,9 +242,9 @@ class Library:
     async def _compile(self, flist: str, url: str) -> Content:
         """Check and index it, in a process of its own."""
         folder = self.folder(flist)
-        words: list[str | Path] = [sys.executable, "-m", "zos.flist.compile", folder / ORIGINAL, folder]
-        words += ["--cache", self.cache, "--policy", self._policy.to_json(), "--name", url]
-        words += ["--store", self._store]
+        # Without `site`, whose part is `import_path`'s here.
+        words: list[str | Path] = [sys.executable, "-S", "-m", "zos.flist.compile", folder / ORIGINAL, folder]
+        words += [self.cache, self._policy.to_json(), url, self._store]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), "MALLOC_ARENA_MAX": "1"}
         async with self._few:
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)
