@@ -9,7 +9,9 @@ of RSS, what the same daemons would seem to cost without sharing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -29,10 +31,16 @@ def memory(pid: int) -> dict[str, int]:
 
 
 def name_of(process: psutil.Process) -> str:
-    """A daemon's name, read from the sockets it listens on (forked daemons share one command line)."""
-    for connection in process.net_connections(kind="unix"):
-        if connection.laddr.endswith("/bus.sock") and connection.status == psutil.CONN_NONE:
-            return Path(connection.laddr).parent.name
+    """A daemon's name, by the folder of the socket that it listens on: forked daemons share one command line."""
+    own = set()
+    for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            own.add(os.readlink(descriptor))
+    # As the process sees them: the daemons of a lab are in a network of their own.
+    for line in Path(f"/proc/{process.pid}/net/unix").read_text().splitlines():
+        words = line.split()
+        if len(words) == 8 and words[7].endswith("/bus.sock") and f"socket:[{words[6]}]" in own:
+            return Path(words[7]).parent.name
     return process.name()
 
 

@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -24,7 +25,18 @@ from zos.runtime import linux, privileges, walls
 
 # By name: core-0 knows no sibling. All of them, because a page that one process wrote while it imported is its own:
 # what each daemon imported for itself took half of the memory of an idle node.
-SHARED = ("zos.core0.daemon", "zos.fetch.aio", *(f"zos.{unit.name}.daemon" for unit in UNITS))
+SHARED = (
+    "zos.core0.daemon",
+    *(f"zos.{unit.name}.daemon" for unit in UNITS),
+    # What they import when they first use it.
+    "zos.fetch.aio",
+    "cryptography.hazmat.backends.openssl",
+    # Packages of which they take every module that is there.
+    "zos.networkd.places.*",
+    "zos.primitives.*",
+    "zos.primitives.zmachine.attachments.*",
+    "zos.rmb.commands.*",
+)
 LIMIT = 4096
 
 
@@ -34,7 +46,7 @@ def spawn(modules: Sequence[str] = SHARED) -> tuple[int, socket.socket]:
     gc.disable()
     for name in modules:
         try:
-            importlib.import_module(name)
+            _import(name)
         except Exception as err:  # noqa: BLE001 - a daemon that cannot be imported is no reason not to boot the others
             sys.stderr.write(f"core0: {name} is not shared between daemons: {type(err).__name__}: {err}\n")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -49,6 +61,14 @@ def spawn(modules: Sequence[str] = SHARED) -> tuple[int, socket.socket]:
         os._exit(_serve(theirs))
     theirs.close()
     return pid, ours
+
+
+def _import(name: str) -> None:
+    package = importlib.import_module(name.removesuffix(".*"))
+    if name.endswith(".*"):
+        for one in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if not one.name.endswith(".tests"):
+                importlib.import_module(one.name)
 
 
 def _serve(control: socket.socket) -> int:
