@@ -22,6 +22,7 @@ from zos.networkd import places
 from zos.networkd.api.check import canonical
 from zos.networkd.api.types import Network, Tap, TapInfo
 from zos.networkd.place import InNetwork
+from zos.primitives import find
 from zos.provisiond import admission
 from zos.provisiond.specs import Specs
 from zos.storaged.api.check import check as check_size
@@ -29,7 +30,7 @@ from zos.storaged.api.types import Kind
 from zos.verbs.flistd import EnsureMount
 from zos.verbs.machine import build
 from zos.verbs.networkd import EnsureNetwork, EnsureTap
-from zos.verbs.primitive import Facts, Sibling, Source, find
+from zos.verbs.primitive import Facts, Sibling, Source
 from zos.verbs.step import Answers, Step
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine

@@ -21,11 +21,12 @@ from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.names import workload_id
 from zos.networkd.api import NetworkdClient
+from zos.primitives import _loaded, find, ordered
 from zos.primitives.zmachine import attachments
 from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.types import PoolKind
-from zos.verbs.primitive import Facts, Primitive, Sibling, _loaded, find, ordered
+from zos.verbs.primitive import Facts, Primitive, Sibling
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zos.fetch.policy import Policy
+from zos.primitives import find
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
 from zos.provisiond.contracts import STRANGE, ContractWatcher
 from zos.provisiond.host import NodeAccess
@@ -17,7 +18,6 @@ from zos.provisiond.service import ProvisionService
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 from zos.runtime.daemon import Daemon, Runtime
-from zos.verbs.primitive import find
 from zos.vmd.api import VmdClient
 
 

@@ -22,9 +22,9 @@ from zos.errors import Status, ZosError
 from zos.lab.addresses import Addresses
 from zos.lab.manager import Lab
 from zos.model.names import workload_id
+from zos.primitives import machine_types
 from zos.provisiond.api import ProvisiondClient
 from zos.runtime import data, proc
-from zos.verbs.primitive import machine_types
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId
 

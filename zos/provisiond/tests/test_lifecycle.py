@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from zos.model.deployment import Deployment, ResultState, decode
 from zos.model.evidence import Evidence, EvidenceKind
+from zos.primitives import find
 from zos.provisiond import lifecycle
 from zos.provisiond.lifecycle import IllegalTransition, Moved
 from zos.provisiond.model import Item, Phase, Record
 from zos.provisiond.plan import Do, Op, plan
 from zos.provisiond.tests import users as u
-from zos.verbs.primitive import find
 
 EVIDENCE = Evidence(EvidenceKind.CONTRACT_CANCELLED, 5, 9)
 NAMES = ("a", "b", "c")

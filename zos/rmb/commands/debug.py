@@ -8,9 +8,9 @@ from zos.errors import Status, ZosError
 from zos.model.decode import Fields
 from zos.model.names import net_id, workload_id
 from zos.networkd.api.types import NetworkInfo
+from zos.primitives import machine_types
 from zos.rmb.commands.deployment import is_active
 from zos.rmb.router import Access, Call, Command, Node
-from zos.verbs.primitive import machine_types
 from zos.vmd.api import NoSuchMachine
 from zos.vmd.api.types import MachineId, MachineInfo, MachineState
 

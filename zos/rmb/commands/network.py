@@ -10,9 +10,9 @@ from typing import Any
 from zos.errors import Status, ZosError
 from zos.model.decode import Fields
 from zos.networkd.api.types import Uplink
+from zos.primitives import machine_types
 from zos.rmb.commands.deployment import OVER, is_active
 from zos.rmb.router import Access, Call, Command
-from zos.verbs.primitive import machine_types
 
 ZOS = "zos"
 PUBLIC = ("ip", "ipv4")

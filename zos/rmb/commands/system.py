@@ -11,9 +11,9 @@ import zos
 from zos.capacityd.api.types import Dmi, Section
 from zos.core0.api.types import UnitInfo, UnitState
 from zos.errors import ZosError
+from zos.primitives import find
 from zos.rmb.commands.perf import health
 from zos.rmb.router import Call, Command, Node
-from zos.verbs.primitive import find
 
 MODULES = {"storaged": "storage", "networkd": "network", "flistd": "flist", "provisiond": "provision"}
 """The grid's names of daemons that have another here."""

@@ -20,6 +20,7 @@ from zos.model.units import Bytes, GiB, MiB
 from zos.mycelium import tun
 from zos.networkd.api import NetId, Network, NetworkdClient, Planetary
 from zos.networkd.model import Address
+from zos.primitives import find as types
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import VM
 from zos.rmb.commands.admin import NotSupported
@@ -30,7 +31,6 @@ from zos.rmb.router import Access, Unauthorized, find
 from zos.rmb.tests.deployed import deployed
 from zos.rmb.tests.world import DMI, FARMER, GEOIP, OPERATOR, OUTSIDER, USER, World, unit, world
 from zos.storaged.api.types import Pool, PoolKind, PoolState
-from zos.verbs.primitive import find as types
 
 ANY, OWNER, FARM, ADMIN = Access.ANY, Access.OWNER, Access.FARMER, Access.ADMIN
 

@@ -1,12 +1,9 @@
-"""The order of types, and the machine that earlier steps' answers make."""
+"""The machine that earlier steps' answers make."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from zos.flistd.api.types import MountId, MountInfo, MountKind
 from zos.model.units import MiB
@@ -15,32 +12,12 @@ from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.flistd import EnsureMount
 from zos.verbs.machine import build
 from zos.verbs.networkd import EnsureTap
-from zos.verbs.primitive import Mountable, Primitive, Source, ordered
+from zos.verbs.primitive import Mountable, Source
 from zos.verbs.step import Answers
 from zos.verbs.storaged import FindDisk, FindVolume
 from zos.verbs.vmd import Attached, EnsureMachine
 from zos.vmd.api.keys import split_keys
 from zos.vmd.api.types import MachineId, MachineKind, Nic, Route
-
-
-def kind(name: str, after: tuple[str, ...] = (), before: tuple[str, ...] = ()) -> Primitive[Any]:
-    made: type[Primitive[Any]] = type(name, (Primitive,), {"wire_type": name, "after": after, "before": before})
-    return made()
-
-
-def test_types_are_made_after_what_they_name_and_else_by_name() -> None:
-    types = [kind("zlogs", after=("zmachine",)), kind("zmachine", after=("network", "zmount")), kind("zmount")]
-    assert list(ordered([*types, kind("network")])) == ["network", "zmount", "zmachine", "zlogs"]
-
-
-def test_a_newcomer_can_put_itself_before_a_type_that_does_not_know_it() -> None:
-    assert list(ordered([kind("a"), kind("z", before=("a",))])) == ["z", "a"]
-
-
-def test_an_order_that_is_a_circle_is_refused() -> None:
-    with pytest.raises(ValueError, match="a, b is a circle"):
-        ordered([kind("a", after=("b",)), kind("b", after=("a",))])
-
 
 PRIVATE = EnsureTap(Tap(TapId("n"), Place.NETWORK, "52:54:00:00:00:01", NetId("n"), ip="10.20.2.2"))
 YGG = EnsureTap(Tap(TapId("y"), Place.PLANETARY, "52:54:00:00:00:02"))
