@@ -114,7 +114,7 @@ class ContractWatcher:
             return
         record = self._store.get(contract)
         if record is None:
-            if pull.place(seen.deployment_data) and seen.state is ContractState.CREATED:
+            if pull.origin(seen.deployment_data) and seen.state is ContractState.CREATED:
                 self._on_change(contract, True)
             return
         if record.phase is Phase.ENDING:
@@ -151,7 +151,7 @@ class ContractWatcher:
 
     def _is_stale(self, record: Record, seen: NodeContract) -> bool:
         """The contract carries another document than ours, and says where that lies."""
-        if pull.place(seen.deployment_data) is None:
+        if pull.origin(seen.deployment_data) is None:
             return False
         if seen.twin != record.twin:
             return not record.block

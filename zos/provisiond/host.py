@@ -15,7 +15,7 @@ from zos.model.capacity import reserved_memory
 from zos.model.units import MiB
 from zos.provisiond.api.errors import CannotFetch
 from zos.provisiond.kyc import Kyc
-from zos.provisiond.pull import Place, Vault, Web
+from zos.provisiond.pull import Origin, Vault, Web
 from zos.rmb.api import RmbClient
 from zos.verbs.step import Clients
 
@@ -38,21 +38,21 @@ class NodeAccess:
         """Let go of connections."""
         self._fetcher.close()
 
-    async def fetch(self, contract: NodeContract, place: Place) -> bytes:
+    async def fetch(self, contract: NodeContract, origin: Origin) -> bytes:
         """The document at the place that a contract names; bounded in size and time."""
         try:
-            match place:
+            match origin:
                 case Web(url):
                     answer = await self._fetcher.fetch(Request(url, limit=LARGEST), DEADLINE, str(contract.twin))
                     if answer.status != 200:
-                        raise CannotFetch(contract=contract.id, place=place, problem=f"HTTP status {answer.status}")
+                        raise CannotFetch(contract=contract.id, place=origin, problem=f"HTTP status {answer.status}")
                     return answer.body
                 case Vault(session):
                     return await self._rmb.fetch_deployment(contract.twin, session, contract.deployment_hash)
         except CannotFetch:
             raise
         except ZosError as err:
-            raise CannotFetch(contract=contract.id, place=place, problem=err.explain()) from None
+            raise CannotFetch(contract=contract.id, place=origin, problem=err.explain()) from None
 
     async def open(self, document: bytes) -> bytes:
         """The document itself, if what was fetched is sealed for this node."""

@@ -1,10 +1,10 @@
 """Every transition of a contract's life on this node, as pure functions from record to record.
 
-    (nothing) --submitted--> WAITING --accepted--> ACTIVE <--paused/resumed--> PAUSED
-                             WAITING --refused---> REFUSED --accepted--> ACTIVE
+    (nothing) --submitted--> WAITING --put_in_force--> ACTIVE <--paused/resumed--> PAUSED
+                             WAITING --refused-------> REFUSED --put_in_force--> ACTIVE
     every phase --ended--> ENDING --> (nothing)
 
-`offered` puts the next document beside what is in force; `accepted` or `refused` is the answer to it.
+`offered` puts the next document beside what is in force; `put_in_force` or `refused` is the answer to it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def offered(
     return dataclasses.replace(record, incoming=incoming, offered=max(record.offered, deployment.version))
 
 
-def accepted(record: Record, deployment: Deployment, *, hash: str, block: int, paid: bool, now: int) -> Moved:
+def put_in_force(record: Record, deployment: Deployment, *, hash: str, block: int, paid: bool, now: int) -> Moved:
     """The contract carries the document: it is in force."""
     _demand(record, Phase.WAITING, Phase.REFUSED, *RUNNING)
     merged = dataclasses.replace(

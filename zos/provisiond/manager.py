@@ -12,21 +12,18 @@ import dataclasses
 import logging
 import time
 
-from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin
-from zos.chain.api.types import ContractState
+from zos.chain.api import ChainBehind, NoSuchContract
 from zos.errors import Kind, ZosError
 from zos.model.decode import Malformed
 from zos.model.deployment import Deployment, ResultState, decode
-from zos.model.signing import BadSignature, signers
 from zos.provisiond import admission, lifecycle, pull, store
 from zos.provisiond.admission import Document
-from zos.provisiond.api.errors import DeploymentExists, NotYet, OtherDocument, Unproven, WrongContract
+from zos.provisiond.api.errors import DeploymentExists, OtherDocument, WrongContract
 from zos.provisiond.api.types import HistoryEntry, Progress
-from zos.provisiond.contracts import STRANGE
+from zos.provisiond.comparison import Comparison
 from zos.provisiond.executor import Executor
 from zos.provisiond.host import NodeAccess
-from zos.provisiond.lifecycle import Moved
-from zos.provisiond.model import Incoming, Item, Phase, Record
+from zos.provisiond.model import Item, Phase, Record
 from zos.provisiond.reporter import registered
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
@@ -36,10 +33,6 @@ from zos.runtime.loops import Loop, Wake
 log = logging.getLogger("zos.provisiond")
 
 BACKOFF = Backoff(first=0.5, cap=30.0)
-SETTLED = 10
-"""Blocks after which a call that a reorganisation took back has come again, or never will."""
-LAG = 20
-"""Seconds for which the chain's endpoint may be behind the one that a client changed its contract through."""
 
 
 class DeploymentManager:
@@ -49,16 +42,13 @@ class DeploymentManager:
         self.store = store
         self.specs = specs
         self._host = host
+        self._comparison = Comparison(host, store, specs)
         self._executor = Executor(host.clients, host.memory, store, specs)
         self._every = every
         self._wakes: dict[int, Wake] = {}
         self._workers = Wake()
         self._to_fetch: set[int] = set()
         self._problems: dict[int, str] = {}
-        self._documents: dict[int, tuple[Incoming, Document]] = {}
-        """Of what is incoming, so that it is not parsed and hashed again."""
-        self._shown: dict[int, tuple[Incoming, int]] = {}
-        """Incoming documents whose contract carried them in a block that was not final yet, and its number."""
         store.on_settled = self._wake_waiting
 
     # What users ask for
@@ -110,7 +100,8 @@ class DeploymentManager:
         admission.is_owner(deployment, sender)
         stored = self.store.get(deployment.contract_id)
         read = Document(deployment, self.specs.types, pull.digests(document, deployment.contract_id))
-        await self._check_signatures(read, stored if stored is not None and stored.twin == deployment.twin_id else None)
+        own = stored if stored is not None and stored.twin == deployment.twin_id else None
+        await self._comparison.check_signatures(read, own)
         await self._host.kyc.check(deployment.twin_id)
         return read
 
@@ -128,8 +119,7 @@ class DeploymentManager:
         self._remember(self.store.change(read.deployment.contract_id, offered), read)
 
     def _remember(self, record: Record, read: Document) -> None:
-        if record.incoming is not None:
-            self._documents[record.contract] = record.incoming, read
+        self._comparison.remember(record, read)
         self.wake(record.contract)
 
     async def difference(self, record: Record) -> str:
@@ -207,8 +197,7 @@ class DeploymentManager:
             raise problem
         if not is_there:
             # Last, and without an await behind it: `work` ends this worker.
-            self._documents.pop(contract, None)
-            self._shown.pop(contract, None)
+            self._comparison.forget(contract)
             self._wakes.pop(contract, None)
             self._workers.set()
 
@@ -220,7 +209,7 @@ class DeploymentManager:
                 self._to_fetch.discard(contract)
             record = self.store.get(contract)
             while record is not None and record.incoming is not None:
-                record = await self._compare(record, record.incoming)
+                record = await self._comparison.compare(record, record.incoming)
         except ZosError as err:
             return err
         return None
@@ -233,19 +222,19 @@ class DeploymentManager:
             seen = await self._host.chain.contract(contract)
         except NoSuchContract:
             return
-        place = pull.place(seen.deployment_data)
-        if place is None:
+        origin = pull.origin(seen.deployment_data)
+        if origin is None:
             return
         began = time.monotonic()
-        document = await self._host.fetch(seen, place)
-        fetched = self.store.entry("fetch", f"the deployment was fetched from {place}", time.monotonic() - began)
+        document = await self._host.fetch(seen, origin)
+        fetched = self.store.entry("fetch", f"the deployment was fetched from {origin}", time.monotonic() - began)
         digests, wanted = pull.digests(document, contract), pull.digest(seen.deployment_data)
         if wanted and wanted not in digests:
-            raise OtherDocument(contract=contract, place=place, found=digests[0], wanted=f"{wanted:.64}")
+            raise OtherDocument(contract=contract, place=origin, found=digests[0], wanted=f"{wanted:.64}")
         document = await self._host.open(document)
         deployment = pull.bound(admission.read(document, self.specs), contract)
         read = Document(deployment, self.specs.types, digests)
-        admission.carried(read, seen, await self._node())
+        admission.carried(read, seen, await registered(self._host.chain))
         await self._host.kyc.check(deployment.twin_id)
         record, types = self.store.get(contract), self.specs.types
         if record is None or (record.twin != deployment.twin_id and not record.block):
@@ -270,128 +259,3 @@ class DeploymentManager:
                 raise DeploymentExists(contract=id)
             if owner == deployment.twin_id and now is not None:
                 self.store.remove(id)
-
-    async def _compare(self, record: Record, incoming: Incoming) -> Record | None:
-        """Hold a document against its contract and its signatures; from then on it is in force, or refused."""
-        read = self._document(record.contract, incoming)
-        began = time.monotonic()
-        try:
-            verdict: NodeContract | ZosError = await self._proven(record, incoming, read)
-        except (NoSuchContract, WrongContract, Unproven, BadSignature) as err:
-            verdict = err
-        except NoSuchTwin as err:
-            if self._is_younger(incoming, LAG):
-                raise NotYet(what=str(err)) from None
-            verdict = err
-        except ChainBehind as err:
-            if record.block or self._is_younger(incoming, STRANGE):
-                raise
-            verdict = err
-        now = self.store.get(record.contract)
-        if now is None or now.incoming is not incoming:
-            return now  # it ended meanwhile, or another document was sent and is compared next
-        self._documents.pop(record.contract, None)
-        self._shown.pop(record.contract, None)
-        if isinstance(verdict, ZosError):
-            return self._refuse(record.contract, read.deployment, verdict)
-        return self._put_in_force(read, verdict, time.monotonic() - began)
-
-    async def _proven(self, record: Record, incoming: Incoming, read: Document) -> NodeContract:
-        """The contract that carries the document, once all that it needs for what it does is proven."""
-        contract = await self._carrying(record, read, await self._node())
-        if not admission.is_named(incoming, contract) and not incoming.signed:
-            admission.adds_only(read.deployment, record, self.specs)
-        # What was sent is checked again: another document may have come into force since.
-        if not incoming.signed or admission.in_force(record) is not None:
-            await self._check_signatures(read, record)
-        return contract
-
-    def _put_in_force(self, read: Document, contract: NodeContract, took: float) -> Record:
-        text = f"hash and signatures hold (contract read at finalized block {contract.at.number})"
-        entry = self.store.entry("admission", text, took)
-
-        def accepted(now: Record) -> Moved:
-            moved = lifecycle.accepted(
-                now,
-                read.deployment,
-                hash=contract.deployment_hash,
-                block=contract.at.number,
-                paid=contract.state is not ContractState.GRACE,
-                now=self.store.now(),
-            )
-            return Moved(moved.record.noted(entry), moved.log)
-
-        return self.store.change(contract.id, accepted)
-
-    def _refuse(self, contract: int, deployment: Deployment, err: ZosError) -> Record:
-        text = err.explain()
-        entry = self.store.entry("admission", text)
-
-        def refused(now: Record) -> Moved:
-            moved = lifecycle.refused(now, deployment, text, self.store.now())
-            return Moved(moved.record.noted(entry), moved.log)
-
-        record = self.store.change(contract, refused)
-        self.store.publish(store.refused(record))
-        return record
-
-    def _document(self, contract: int, incoming: Incoming) -> Document:
-        known = self._documents.get(contract)
-        if known is not None and known[0] is incoming:
-            return known[1]
-        return Document(decode(incoming.document), self.specs.types, incoming.digests)
-
-    async def _carrying(self, record: Record, read: Document, node: int) -> NodeContract:
-        id = read.deployment.contract_id
-        contract = await self._host.chain.contract(id)
-        try:
-            admission.carried(read, contract, node)
-        except WrongContract as err:
-            best = await self._host.chain.contract(id, best=True)
-            if self._may_lag(record, best):
-                raise NotYet(what=f"the chain does not show a change of contract {id} yet") from None
-            self._not_final(err, record, read, contract, best, node)
-        return contract
-
-    def _not_final(
-        self,
-        problem: WrongContract,
-        record: Record,
-        read: Document,
-        contract: NodeContract,
-        best: NodeContract,
-        node: int,
-    ) -> None:
-        """Raise NotYet while the document is, or lately was, in blocks that are not final; else the problem stands."""
-        try:
-            admission.not_final(problem, read, best, node)
-        except NotYet:
-            if record.incoming is not None:
-                self._shown[record.contract] = record.incoming, best.at.number
-            raise
-        except WrongContract:
-            shown, block = self._shown.get(record.contract, (None, 0))
-            if shown is record.incoming and contract.at.number < block + SETTLED:
-                raise NotYet(
-                    what=f"block {block} with the change of contract {record.contract} was taken back"
-                ) from None
-            raise
-
-    def _may_lag(self, record: Record, best: NodeContract) -> bool:
-        """An update's contract that still carries what is in force has perhaps not changed at our endpoint yet."""
-        if record.incoming is None or not record.hash or best.deployment_hash != record.hash:
-            return False
-        return self._is_younger(record.incoming, LAG)
-
-    def _is_younger(self, incoming: Incoming, seconds: int) -> bool:
-        # A clock that was set back must not make it young for ever.
-        return 0 <= self.store.now() - incoming.at < seconds
-
-    async def _check_signatures(self, read: Document, record: Record | None) -> None:
-        keys, stored = {}, admission.in_force(record)
-        for twin in signers(read.deployment, stored):
-            keys[twin] = (await self._host.chain.twin(twin)).account
-        admission.signed(read, keys, stored)
-
-    async def _node(self) -> int:
-        return await registered(self._host.chain)

@@ -36,11 +36,11 @@ class Vault:
         return "its owner's vault"
 
 
-Place = Web | Vault
+Origin = Web | Vault
 
 
-def place(deployment_data: bytes) -> Place | None:
-    """The place that a contract's data names; None when the client will push."""
+def origin(deployment_data: bytes) -> Origin | None:
+    """Where a contract's data says that its document lies; None when the client will push."""
     pull = _fields(deployment_data).get("pull")
     if isinstance(pull, str):
         pull = {"url": pull}

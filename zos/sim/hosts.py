@@ -29,7 +29,7 @@ from zos.networkd import fake as networkd_fake
 from zos.provisiond.api.errors import CannotFetch
 from zos.provisiond.host import NodeAccess
 from zos.provisiond.kyc import Kyc
-from zos.provisiond.pull import Place, Web
+from zos.provisiond.pull import Origin, Web
 from zos.sim.life import Life
 from zos.storaged import fake as storaged_fake
 from zos.storaged.model import Fill
@@ -215,13 +215,13 @@ class Provisioning(NodeAccess):
     documents: dict[str, bytes]
     total: int = MEMORY
 
-    async def fetch(self, contract: NodeContract, place: Place) -> bytes:
-        if not isinstance(place, Web):
-            return await super().fetch(contract, place)
+    async def fetch(self, contract: NodeContract, origin: Origin) -> bytes:
+        if not isinstance(origin, Web):
+            return await super().fetch(contract, origin)
         await asyncio.sleep(0)
-        if place.url not in self.documents:
-            raise CannotFetch(contract=contract.id, place=place, problem="HTTP status 404")
-        return self.documents[place.url]
+        if origin.url not in self.documents:
+            raise CannotFetch(contract=contract.id, place=origin, problem="HTTP status 404")
+        return self.documents[origin.url]
 
     def memory(self) -> tuple[int, int]:
         return self.total, int(GiB(2))

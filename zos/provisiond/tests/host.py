@@ -25,7 +25,7 @@ from zos.networkd.api.types import Network, Tap
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.errors import CannotFetch, NotVerified
 from zos.provisiond.daemon import Config, Provisiond
-from zos.provisiond.pull import Place, Web
+from zos.provisiond.pull import Origin, Web
 from zos.provisiond.tests.chain import FakeChain
 from zos.rmb.cipher import LocalSecret, open_document
 from zos.runtime.daemon import Daemon, Runtime
@@ -181,10 +181,10 @@ class FakeHost:
     def vmd(self) -> Asked:
         return self.asked("vmd")
 
-    async def fetch(self, contract: NodeContract, place: Place) -> bytes:
-        found = self.documents.get(str(place) if isinstance(place, Web) else contract.deployment_hash)
+    async def fetch(self, contract: NodeContract, origin: Origin) -> bytes:
+        found = self.documents.get(str(origin) if isinstance(origin, Web) else contract.deployment_hash)
         if found is None:
-            raise CannotFetch(contract=contract.id, place=place, problem="HTTP status 404")
+            raise CannotFetch(contract=contract.id, place=origin, problem="HTTP status 404")
         return found
 
     async def open(self, document: bytes) -> bytes:

@@ -27,8 +27,8 @@ def document(version: int, *workloads: dict[str, Any]) -> Deployment:
     return decode(u.document(5, *workloads, version=version))
 
 
-def accepted(record: Record, deployment: Deployment, paid: bool = True) -> Moved:
-    return lifecycle.accepted(record, deployment, hash="ab", block=7, paid=paid, now=2)
+def in_force(record: Record, deployment: Deployment, paid: bool = True) -> Moved:
+    return lifecycle.put_in_force(record, deployment, hash="ab", block=7, paid=paid, now=2)
 
 
 def applied(record: Record) -> Record:
@@ -46,12 +46,12 @@ def test_a_first_document_waits_and_is_in_force_when_its_contract_carries_it() -
     moved = lifecycle.submitted(FIRST, 1)
     assert moved.record.phase is Phase.WAITING
     assert [item.name for item in moved.log] == ["a", "b"]
-    after = accepted(moved.record, FIRST)
+    after = in_force(moved.record, FIRST)
     assert (after.record.phase, after.record.hash, after.record.block, after.log) == (Phase.ACTIVE, "ab", 7, ())
 
 
 def test_a_refused_update_leaves_what_is_in_force_and_even_what_is_still_being_made() -> None:
-    record = accepted(lifecycle.submitted(FIRST, 1).record, FIRST).record
+    record = in_force(lifecycle.submitted(FIRST, 1).record, FIRST).record
     update = document(1, u.zmount("a"), {**u.zmount("b", 2), "version": 1})
     moved = lifecycle.refused(lifecycle.offered(record, update, 2), update, "no", 4)
     assert (moved.record.phase, moved.record.items, moved.record.refusal) == (Phase.ACTIVE, record.items, "no")
@@ -63,15 +63,15 @@ def test_a_refused_first_document_may_be_followed_by_one_that_the_contract_carri
     assert refused.phase is Phase.REFUSED
     assert {item.state for item in refused.items} == {ResultState.ERROR}
     update = document(1, {**u.zmount("a"), "version": 1}, {**u.zmount("b"), "version": 1})
-    moved = accepted(lifecycle.offered(refused, update, 2), update)
+    moved = in_force(lifecycle.offered(refused, update, 2), update)
     assert moved.record.phase is Phase.ACTIVE
     assert {(item.state, item.version) for item in moved.log} == {(ResultState.INIT, 1)}
 
 
 def test_a_name_that_comes_again_is_made_only_after_the_one_before_is_removed() -> None:
-    record = applied(accepted(lifecycle.submitted(FIRST, 1).record, FIRST).record)
-    record = accepted(record, document(1, u.zmount("b"))).record
-    again = accepted(record, document(2, {**u.volume("a"), "version": 2}, u.zmount("b"))).record
+    record = applied(in_force(lifecycle.submitted(FIRST, 1).record, FIRST).record)
+    record = in_force(record, document(1, u.zmount("b"))).record
+    again = in_force(record, document(2, {**u.volume("a"), "version": 2}, u.zmount("b"))).record
     assert [(item.name, item.type, item.leaving) for item in again.items] == [
         ("a", "volume", False),
         ("b", "zmount", False),
@@ -89,7 +89,7 @@ def test_a_name_that_comes_again_is_made_only_after_the_one_before_is_removed() 
         (Phase.ENDING, lifecycle.paused),
         (Phase.ENDING, lambda record: lifecycle.ended(record, EVIDENCE)),
         (Phase.ENDING, lambda record: lifecycle.offered(record, FIRST, 2)),
-        (Phase.ENDING, lambda record: accepted(record, FIRST)),
+        (Phase.ENDING, lambda record: in_force(record, FIRST)),
         (Phase.ENDING, lambda record: lifecycle.refused(record, FIRST, "no", 1)),
     ],
 )
@@ -131,7 +131,7 @@ def step(record: Record, act: str, names: list[str], kind: str) -> Record:
     if act == "offer":
         return lifecycle.offered(record, update, 2)
     if act.startswith("accept") and incoming is not None:
-        return accepted(record, incoming, paid=act == "accept").record
+        return in_force(record, incoming, paid=act == "accept").record
     if act == "refuse" and incoming is not None:
         return lifecycle.refused(record, incoming, "no", 2).record
     if act == "pause":

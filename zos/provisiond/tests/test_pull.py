@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.provisiond.pull import LONGEST, Vault, Web, place
+from zos.provisiond.pull import LONGEST, Vault, Web, origin
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -31,15 +31,15 @@ JSON = st.recursive(
     ],
 )
 def test_the_place_is_read(data: object, found: object) -> None:
-    assert place(json.dumps(data).encode()) == found
+    assert origin(json.dumps(data).encode()) == found
 
 
 def test_what_is_longer_than_the_chain_allows_names_nothing() -> None:
-    assert place(b'{"pull":{"url":"' + b"x" * LONGEST + b'"}}') is None
+    assert origin(b'{"pull":{"url":"' + b"x" * LONGEST + b'"}}') is None
 
 
 @given(JSON | st.binary(max_size=40))
 def test_whatever_is_written_there_is_a_place_or_none(data: object) -> None:
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-    found = place(raw)
+    found = origin(raw)
     assert found is None or (isinstance(found, Web) and found.url) or isinstance(found, Vault)
