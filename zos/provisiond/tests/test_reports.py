@@ -10,6 +10,7 @@ import pytest
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import VM, becomes
 from zos.provisiond.tests.host import FakeHost, node
+from zos.substrate import ChainUnreachable
 
 pytestmark = pytest.mark.virtual
 
@@ -39,3 +40,37 @@ async def test_a_report_is_of_a_change_and_the_first_is_not_of_nothing(tmp_path:
         async with asyncio.timeout(60):
             while len(host.chain.reported) == calls:
                 await asyncio.sleep(0.1)
+
+
+async def test_what_a_contract_uses_is_reported(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *VM)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
+        async with asyncio.timeout(5):
+            while not host.chain.reported or host.chain.reported[-1].cru != 1:
+                await asyncio.sleep(0.01)
+        usage = await client.usage()
+    last = host.chain.reported[-1]
+    assert (last.contract, last.mru, last.sru) == (5, 512 * u.MiB, u.GiB + 500 * u.MiB)
+    assert (usage.deployments, usage.workloads, usage.cru) == (1, 3, 1)
+
+
+async def test_what_becomes_ok_while_a_report_is_under_way_is_reported_after_it(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network(), u.zmount(), u.zmachine())
+    u.contract(host, 5, body)
+    host.chain.report_gate = asyncio.Event()
+    host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
+        async with asyncio.timeout(5):
+            while "report_resources" not in host.chain.calls:
+                await asyncio.sleep(0.01)
+        host.vmd.trouble = None
+        await becomes(client, 5, "vm1", "ok")
+        host.chain.report_gate.set()
+        async with asyncio.timeout(5):
+            while not host.chain.reported or host.chain.reported[-1].cru != 1:
+                await asyncio.sleep(0.01)
