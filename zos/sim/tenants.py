@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ class Version:
 
     body: dict[str, Any]
     accepted: bool = False
-    """The node said yes to it."""
+    """The node said yes to it, or has to fetch it."""
     refusal: str = ""
     """What it said instead."""
 
@@ -40,6 +41,19 @@ class Version:
     def names(self) -> dict[str, dict[str, Any]]:
         """The workloads by their names."""
         return {str(one["name"]): one for one in self.body["workloads"]}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A document on the Web, and how a contract names it."""
+
+    url: str
+    document: bytes
+
+    @property
+    def named(self) -> str:
+        """The contract's data."""
+        return json.dumps({"pull": {"url": self.url, "sha256": hashlib.sha256(self.document).hexdigest()}})
 
 
 @dataclass
@@ -180,12 +194,13 @@ class Tenant:
     async def deploy(self) -> None:
         """Creates a contract, then pushes the document for it."""
         body = w.document(self.user.twin, 0, self._wanted())
-        contract = await self.node.contract(body, self.user)
+        page = self._page(body)
+        contract = await self.node.contract(body, self.user, page.named if page else "")
         body["contract_id"] = contract
         lease = Lease(self.user, contract, [Version(body)])
         self.leases.append(lease)
         self._note(f"deploys {contract}: {', '.join(lease.versions[0].names)}")
-        await self._push(lease, lease.versions[0])
+        await self._hand_over(lease, lease.versions[0], page)
 
     async def update(self, lease: Lease) -> None:
         """The contract's hash, then the next version."""
@@ -196,8 +211,34 @@ class Tenant:
         new = Version(body)
         lease.versions.append(new)
         self._note(f"updates {lease.contract} to version {version}: {', '.join(new.names)}")
-        await self.node.set_hash(lease.contract, body, self.user)
-        await self._push(lease, new)
+        page = self._page(body)
+        await self.node.set_hash(lease.contract, body, self.user, page.named if page else "")
+        await self._hand_over(lease, new, page)
+
+    def _page(self, body: Mapping[str, Any]) -> Page | None:
+        """Some documents are put on the Web, for the node to fetch; the others are pushed."""
+        if self._chance.random() >= 0.3:
+            return None
+        return Page(f"http://hub/deployments/{w.hash_of(body)}", w.signed(body, self.user.key, self.user.twin))
+
+    async def _hand_over(self, lease: Lease, version: Version, page: Page | None) -> None:
+        if page is None:
+            await self._push(lease, version)
+        else:
+            await self._publish(lease, version, page)
+
+    async def _publish(self, lease: Lease, version: Version, page: Page) -> None:
+        """Nobody asks the node to fetch it, and nobody hears of a refusal: it has to take it in by itself."""
+        await asyncio.sleep(self._chance.choice((0.0, 0.0, 20.0)))
+        self.node.hosts.documents[page.url] = page.document
+        version.accepted = True
+        end = self.node.loop.time() + PATIENCE
+        verdict = "not fetched yet"
+        while verdict != "fetched" and self.node.loop.time() < end:
+            await asyncio.sleep(1.0)
+            if await self._has(lease, version):
+                verdict = "fetched"
+        self._note(f"version {version.body['version']} of {lease.contract} is {verdict}")
 
     async def _push(self, lease: Lease, version: Version) -> None:
         """As clients do: again while the node cannot, and an accepted one whose answer was lost is recognised."""
