@@ -180,6 +180,29 @@ def test_a_daemon_that_was_taken_over_can_do_nothing_but_its_work(place: Path, u
     assert done == {f"call {other}" for other in (*unit.calls, unit.name)}
 
 
+def test_code_below_a_home_that_is_shut_can_be_read_and_the_rest_of_the_home_is_not_there(place: Path):
+    home = place / "home"
+    code, python, secret = home / "zos", home / ".pyenv/versions/3", home / ".ssh/key"
+    for file in (code / "deep/module", python / "bin/python", secret):
+        file.parent.mkdir(parents=True)
+        file.write_text("text")
+    # A checkout that is shut itself, in a home that is shut.
+    code.chmod(0o700)
+    home.chmod(0o700)
+    hand_over_folders(place / "state", place / "run")
+    program = (
+        "import os, sys; from pathlib import Path; from zos.runtime import walls\n"
+        "home, place = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "reach = (home / 'zos', home / '.pyenv/versions/3')\n"
+        "walls.build('rmb', place / 'run', place / 'state', (), reach=reach)\n"
+        "os.setgroups([]); os.setresgid(71009, 71009, 71009); os.setresuid(71009, 71009, 71009)\n"
+        "print([os.path.exists(home / one) for one in sys.argv[3:]], (home / 'zos/deep/module').read_text())"
+    )
+    words = [sys.executable, "-c", program, str(home), str(place), "zos/deep/module", ".pyenv/versions/3/bin/python"]
+    said = subprocess.run([*words, ".ssh/key", ".ssh"], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert said.stdout == "[True, True, False, False] text\n", said.stderr
+
+
 def test_without_walls_all_of_it_works(place: Path):
     tried, done = attempt(UNITS[0], place, WITHOUT_WALLS="1")
     # The kernel may have no modules, and a sibling stays unlooked into: it has closed itself.

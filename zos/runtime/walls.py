@@ -59,8 +59,7 @@ def build(
     linux.unshare(linux.CLONE_NEWNS)
     # What storaged and flistd mount later still comes in; nothing goes out.
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
-    for folder in reach:
-        _open_way(folder)
+    _open_ways(reach)
     for folder in writable:
         linux.mount(folder, folder, flags=linux.MS_BIND | linux.MS_REC)
     _leave_only(state_dir, {name})
@@ -80,12 +79,12 @@ def close_up(forbidden: Collection[str] = FORBIDDEN) -> None:
         seccomp.forbid(forbidden)
 
 
-def _open_way(folder: Path) -> None:
-    """Cover what shuts others out of a folder, as root's home does, by an empty one that has the folder alone."""
-    for part in (*reversed(folder.parents), folder):
-        if not part.stat().st_mode & stat.S_IXOTH:
-            inside = sorted(part.iterdir()) if part == folder else [folder]
-            _cover(part, [path for path in inside if not path.is_symlink()])
+def _open_ways(folders: Collection[Path]) -> None:
+    """Cover what shuts others out of these folders, as root's home does, by empty ones that have the folders alone."""
+    parts = [part for folder in folders for part in (*reversed(folder.parents), folder)]
+    while shut := next((part for part in parts if not part.stat().st_mode & stat.S_IXOTH), None):
+        inside = shut.iterdir() if shut in folders else (one for one in folders if one.is_relative_to(shut))
+        _cover(shut, [path for path in inside if not path.is_symlink()])
 
 
 def _cover(folder: Path, kept: Collection[Path]) -> None:
