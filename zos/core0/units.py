@@ -73,8 +73,8 @@ UNITS = (
         (*_FILES, "sys_admin", "mknod", "setfcap", "kill", "setgid", "setuid", "sys_chroot"),
     ),
     Unit("vmd", users.VMD, ("storaged", "networkd"), ("dac_override",), guests_pass=True),
-    # The volumes that it keeps namespaces in are root's, behind a folder of storaged's alone.
-    Unit("zdbd", users.ZDBD, ("storaged", "networkd", "mycelium"), ("dac_override",), calls=("networkd", "mycelium")),
+    # Its volumes are its own, and its group passes to them.
+    Unit("zdbd", users.ZDBD, ("storaged", "networkd", "mycelium"), calls=("networkd", "mycelium")),
     Unit(
         "provisiond",
         users.PROVISIOND,

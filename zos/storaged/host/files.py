@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from zos.runtime import users
 from zos.runtime.files import sync_folder, write_atomic
 from zos.storaged.api.types import CACHE, Kind, PoolKind
 from zos.storaged.host import block, btrfs
@@ -99,6 +100,7 @@ class Files:
             btrfs.enable_quota(target)
         for folder in self._folders(target):
             folder.mkdir(exist_ok=True)
+            os.chown(folder, -1, _group(folder))
             folder.chmod(_mode(folder))
 
     @staticmethod
@@ -221,17 +223,22 @@ class Files:
 
 
 def _mode(folder: Path) -> int:
-    """Guests' QEMUs, each a user of its own, pass to their disks; in a volume any user could read what a guest allows
-    its own users, so nobody passes but root's file servers."""
-    return 0o700 if folder.name in (TOMBSTONES, VOLUMES) else 0o711
+    """Guests' QEMUs, each a user of its own, pass to their disks. In a volume any user could read what a guest allows
+    its own users: there nobody passes but zdbd, to volumes of its own, and who may pass everywhere."""
+    return {TOMBSTONES: 0o700, VOLUMES: 0o710}.get(folder.name, 0o711)
+
+
+def _group(folder: Path) -> int:
+    return users.ZDBD if folder.name == VOLUMES else 0
 
 
 def _is_right(folder: Path) -> bool:
     try:
-        seen = folder.stat().st_mode
+        seen = folder.stat()
     except FileNotFoundError:
         return False
-    return stat.S_ISDIR(seen) and stat.S_IMODE(seen) == _mode(folder)
+    is_right = stat.S_IMODE(seen.st_mode) == _mode(folder) and seen.st_gid == _group(folder)
+    return stat.S_ISDIR(seen.st_mode) and is_right
 
 
 def _names(folder: Path) -> list[str]:
