@@ -39,6 +39,8 @@ BATCH = READ = 64 << 10
 CONNECT_TIME = 10.0
 SILENCE = 15_000
 """Milliseconds that sent bytes may stay unacknowledged before the kernel ends a connection."""
+KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}
+"""Seconds of silence before the kernel asks, seconds between its questions, and questions without answer."""
 DISCOVERED_TRIES = 3
 PARSING = 5e-6
 """Seconds that cutting one control message out of the stream takes."""
@@ -137,6 +139,10 @@ class Link(asyncio.Protocol):
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE)
+        # The same for a connection on which nothing is said: a silent cut shows within 20 seconds.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
         far = transport.get_extra_info("peername")
         if sock.family == socket.AF_INET6 and not far[0].startswith("::ffff:"):
             self.static = TCP_IPV6

@@ -6,7 +6,6 @@ origin of several subnets, each with its own router id. Source: threefoldtech/my
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -18,23 +17,19 @@ from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
 from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
 from zos.mycelium.messages import acceptable, centi, hold, subnet_of
 from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Tlv, Update
+from zos.mycelium.seqnos import PendingSeqnos
 from zos.mycelium.sources import Sources
-from zos.mycelium.table import HELLO_EVERY, Entry, Local, Neighbour, Peer, PendingSeqno, RouteQuery, Routes, Table
+from zos.mycelium.table import HELLO_EVERY, Entry, Local, Neighbour, Peer, RouteQuery, Routes, Table
 
 UPDATE_EVERY = 300.0
-QUERY_TIME = 15.0
-ALMOST_EXPIRED = 15.0
-SEQNO_PAUSE = 4.0
-"""Seconds between two new sequence numbers of this router, and between two equal requests."""
-PENDING_HOLD = 60.0
+QUERY_TIME = ALMOST_EXPIRED = 15.0
+ASK_AGAIN = 3.5
+"""Seconds after which a query is repeated: the answer of a router that had no route itself is not repeated to us."""
 EXPIRING = 256
 """Routes that expire in one tick."""
-BIG_CHANGE = 10
-"""A larger change of a metric is announced at once."""
-BETTER = 10
-"""A route must be better by more than this to replace the selected one."""
-MAX_GENERATION = 16
-MAX_QUERIES, MAX_PENDING_SEQNOS = 4096, 4096
+BIG_CHANGE = BETTER = 10
+"""A larger change of a metric is announced at once; a route that replaces another must be better by more than this."""
+MAX_GENERATION, MAX_QUERIES = 16, 4096
 """Any peer may cause these, so their number is bounded; each costs about 1 kB."""
 
 
@@ -48,7 +43,7 @@ class Router:
         self._node = node
         self._sources = Sources()
         self._queries: dict[bytes, RouteQuery] = {}
-        self._pending_seqnos: OrderedDict[tuple[bytes, bytes], PendingSeqno] = OrderedDict()
+        self._seqnos = PendingSeqnos(self._sources)
         self._next_hello = now + HELLO_EVERY
         self._next_update = now + UPDATE_EVERY
         self.backlog = Backlog()
@@ -76,9 +71,9 @@ class Router:
         if query is None:
             if len(self._queries) >= MAX_QUERIES:
                 return [Lost(prefix)]
-            query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, 0, set())
+            query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, 0, set(), now + ASK_AGAIN)
         if query.generation > 0:
-            query.generation, query.asked = 0, set()
+            query.generation, query.asked, query.again = 0, set(), now + ASK_AGAIN
         routes = self.table.get(prefix)
         effects: list[Effect] = []
         if routes is not None and routes.selected is not None and routes.selected.peer not in self.peers:
@@ -89,6 +84,16 @@ class Router:
             # The known routes are not feasible: a newer sequence number of the origin makes them so.
             for router in {entry.router for entry in routes.entries.values() if not entry.gone}:
                 effects += self._request_seqno(prefix, router, now)
+        return effects + self._send_to_unasked(RouteRequest(subnet_of(prefix)), query, ())
+
+    def _ask_again(self, prefix: bytes, query: RouteQuery, now: float) -> list[Effect]:
+        """Also for a peer: whoever holds a route that he cannot use answers no question, but passes a new number on."""
+        query.again = now + ASK_AGAIN
+        origin = self._sources.origin(prefix)
+        effects = self._request_seqno(prefix, origin, now) if origin is not None else []
+        if query.generation:
+            return effects
+        query.asked = set()
         return effects + self._send_to_unasked(RouteRequest(subnet_of(prefix)), query, ())
 
     # Events
@@ -165,8 +170,13 @@ class Router:
             del self._queries[prefix]
             if self.route(prefix) is None:
                 effects.append(Lost(prefix))
-        while self._pending_seqnos and next(iter(self._pending_seqnos.values())).at + PENDING_HOLD <= now:
-            self._pending_seqnos.popitem(last=False)
+        for prefix, query in self._queries.items():
+            if query.again <= now:
+                effects += self._ask_again(prefix, query, now)
+        self._seqnos.forget(now)
+        for prefix, local in self.locals.items():
+            if local.is_asked and local.raise_seqno(now):
+                effects += [Send(peer, self._own(prefix)) for peer in self.peers]
         if now >= self._next_hello:
             self._next_hello = now + HELLO_EVERY
             effects += [self._hello(peer, neighbour, now) for peer, neighbour in self.peers.items()]
@@ -174,9 +184,7 @@ class Router:
         if now >= self._next_update:
             self._next_update = now + UPDATE_EVERY
             effects += [Send(peer, self._own(prefix)) for prefix in self.locals for peer in self.peers]
-        return effects + [
-            Unresponsive(peer) for peer, neighbour in self.peers.items() if neighbour.is_unresponsive(now)
-        ]
+        return effects + [Unresponsive(peer) for peer, each in self.peers.items() if each.is_unresponsive(now)]
 
     # Updates
 
@@ -186,6 +194,7 @@ class Router:
             return []
         source = (prefix, update.router)
         feasible = self._sources.feasible(source, update.seqno, update.metric)
+        is_newer = newer(update.seqno, self._sources.seqno(source))
         routes = self.table.get(prefix)
         entry = routes.entries.get(peer) if routes else None
         if entry is None:
@@ -212,13 +221,15 @@ class Router:
         if not feasible and routes.selected in (None, entry):
             effects += self._request_seqno(prefix, update.router, now, to=peer)
         effects += self._select(prefix, routes, now)
-        return effects + self._answer_waiting(prefix, update.router, now)
+        return effects + self._answer_waiting(prefix, update.router, now, is_newer)
 
-    def _answer_waiting(self, prefix: bytes, router: bytes, now: float) -> list[Effect]:
-        """Announce the route to the peers that requested this sequence number through this router."""
-        asked, route = self._pending_seqnos.get((prefix, router)), self.route(prefix)
-        if asked is None or route is None or route.router != router or newer(asked.seqno, route.seqno):
+    def _answer_waiting(self, prefix: bytes, router: bytes, now: float, is_newer: bool = False) -> list[Effect]:
+        """Announce the route to the peers that requested this sequence number through this router, or a newer one."""
+        asked, route = self._seqnos.get((prefix, router)), self.route(prefix)
+        if asked is None or route is None or route.router != router:
             return []
+        if newer(asked.seqno, route.seqno):
+            return self._announce(prefix, now, asked.sources) if is_newer else []
         sources, asked.sources = asked.sources, set()
         return self._announce(prefix, now, sources)
 
@@ -246,7 +257,7 @@ class Router:
 
     def _is_stale(self, prefix: bytes, entry: Entry) -> bool:
         """A peer waits for a newer sequence number than this route has."""
-        asked = self._pending_seqnos.get((prefix, entry.router))
+        asked = self._seqnos.get((prefix, entry.router))
         return asked is not None and bool(asked.sources) and newer(asked.seqno, entry.seqno)
 
     def _best(self, prefix: bytes, routes: Routes) -> Entry | None:
@@ -318,12 +329,13 @@ class Router:
         prefix = request.subnet.address[: mycelium.PREFIX]
         if prefix in self.locals:
             return [Send(peer, self._own(prefix))]
-        if self.table.get(prefix) is not None:
-            return self._announce(prefix, now, (peer,)) if self.route(prefix) else []
+        if self.route(prefix) is not None:
+            return self._announce(prefix, now, (peer,))
+        # What was retracted, or is not feasible, is no route: somebody else may have one.
         generation = request.generation + 1
         if prefix in self._queries or generation >= MAX_GENERATION or len(self._queries) >= MAX_QUERIES:
             return []
-        query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, generation, set())
+        query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, generation, set(), now + ASK_AGAIN)
         return self._send_to_unasked(RouteRequest(subnet_of(prefix), generation), query, (peer,))
 
     def _dumped(self, peer: Peer, prefix: bytes, now: float) -> list[Effect]:
@@ -343,23 +355,13 @@ class Router:
 
     def _request_seqno(self, prefix: bytes, router: bytes, now: float, to: Peer | None = None) -> list[Effect]:
         """Request an origin's next sequence number: from the given peer, else from all with a route, else from all."""
-        seqno = (self._sources.seqno((prefix, router)) + 1) & 0xFFFF
-        asked = self._remember(prefix, router, seqno, now)
+        seqno = self._seqnos.next((prefix, router), now)
+        asked = self._seqnos.remember((prefix, router), seqno, now)
         routes = self.table.get(prefix)
         targets: Iterable[Peer] = (to,) if to is not None else routes.entries if routes else self.peers
         fresh = [peer for peer in targets if peer not in asked.targets and peer in self.peers]
         asked.targets.update(fresh)
         return [Send(peer, SeqnoRequest(seqno, router, subnet_of(prefix))) for peer in fresh]
-
-    def _remember(self, prefix: bytes, router: bytes, seqno: int, now: float) -> PendingSeqno:
-        asked = self._pending_seqnos.get((prefix, router))
-        if asked is None or newer(seqno, asked.seqno) or now - asked.at >= SEQNO_PAUSE:
-            asked = PendingSeqno(seqno, now, sources=asked.sources if asked else set())
-            self._pending_seqnos[prefix, router] = asked
-            self._pending_seqnos.move_to_end((prefix, router))
-            if len(self._pending_seqnos) > MAX_PENDING_SEQNOS:
-                self._pending_seqnos.popitem(last=False)
-        return asked
 
     def _seqno_request(self, peer: Peer, request: SeqnoRequest, now: float) -> list[Effect]:
         if len(request.subnet.address) != 16 or request.subnet.length != 64:
@@ -374,7 +376,7 @@ class Router:
         routes = self.table.get(prefix)
         if request.hops < 2 or routes is None:
             return []
-        asked = self._remember(prefix, request.router, request.seqno, now)
+        asked = self._seqnos.remember((prefix, request.router), request.seqno, now)
         asked.sources.add(peer)
         effects = [*self._select(prefix, routes, now), *self._answer_waiting(prefix, request.router, now)]
         if not asked.sources:
@@ -393,8 +395,5 @@ class Router:
 
     def _raise_seqno(self, peer: Peer, prefix: bytes, local: Local, request: SeqnoRequest, now: float) -> list[Effect]:
         if request.router == local.router and newer(request.seqno, local.seqno):
-            if now - local.raised < SEQNO_PAUSE:
-                return []
-            local.seqno, local.raised = (local.seqno + 1) & 0xFFFF, now
-            return [Send(each, self._own(prefix)) for each in self.peers]
+            return [Send(each, self._own(prefix)) for each in self.peers] if local.raise_seqno(now) else []
         return [Send(peer, self._own(prefix))]

@@ -23,6 +23,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._table: OrderedDict[Source, tuple[int, int, float]] = OrderedDict()
+        self._origins: dict[bytes, bytes] = {}
 
     def feasible(self, source: Source, seqno: int, metric: int) -> bool:
         """Whether a route cannot lead through this router. A retraction always is feasible."""
@@ -38,8 +39,18 @@ class Sources:
             seqno, metric = known[:2]
         self._table[source] = (seqno, metric, now)
         self._table.move_to_end(source)
+        self._origins[source[0]] = source[1]
         if len(self._table) > MAX_SOURCES:
-            self._table.popitem(last=False)
+            self._drop(next(iter(self._table)))
+
+    def _drop(self, source: Source) -> None:
+        del self._table[source]
+        if self._origins.get(source[0]) == source[1]:
+            del self._origins[source[0]]
+
+    def origin(self, prefix: bytes) -> bytes | None:
+        """The router id of a subnet's origin, as it was announced last."""
+        return self._origins.get(prefix)
 
     def seqno(self, source: Source) -> int:
         """The sequence number of the last announcement; 0 before the first."""
@@ -52,4 +63,4 @@ class Sources:
             source, (_, _, at) = next(iter(self._table.items()))
             if now - at < HOLD:
                 return
-            del self._table[source]
+            self._drop(source)

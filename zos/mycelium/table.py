@@ -14,6 +14,8 @@ HELLO_EVERY = 20.0
 UNRESPONSIVE_AFTER = HELLO_EVERY + 3
 """Seconds that a hello may stay unanswered. Silence alone is no proof: this process may have been suspended."""
 
+PAUSE = 4.0
+"""Seconds between two new sequence numbers of one router, and between two equal requests."""
 MAX_ENTRIES = 49_152
 """Routes of all peers together; each costs about 1 kB."""
 
@@ -28,6 +30,15 @@ class Local:
     router: bytes
     seqno: int = 0
     raised: float = float("-inf")
+    is_asked: bool = False
+    """Whether a newer number was requested before the next was due."""
+
+    def raise_seqno(self, now: float) -> bool:
+        """Raise the number, unless that was a moment ago: then it is due later, and false."""
+        self.is_asked = now - self.raised < PAUSE
+        if not self.is_asked:
+            self.seqno, self.raised = (self.seqno + 1) & 0xFFFF, now
+        return not self.is_asked
 
 
 @dataclass(slots=True)
@@ -79,6 +90,8 @@ class RouteQuery:
     until: float
     generation: int
     asked: set[Peer]
+    again: float
+    """When a query of this router is repeated."""
 
 
 @dataclass(slots=True)
