@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,6 +200,16 @@ async def test_a_wire_that_falls_silent_is_noticed_by_traffic(sides: tuple[Side,
     await asyncio.to_thread(until, lambda: not a.pings("left", right.gateway) and _links(a) == 0, 40)
     b.node.sh("ip link set to-a up")
     await asyncio.to_thread(until, lambda: a.pings("left", right.gateway), 30)
+
+
+async def test_a_wire_that_falls_silent_is_noticed_within_twenty_seconds_without_any_traffic(sides: tuple[Side, ...]):
+    a, b, c, d = sides
+    d.boot()
+    await line((a, b, c, d))
+    b.node.sh("ip link set to-a down")
+    began = time.monotonic()
+    await asyncio.to_thread(until, lambda: _links(a) == 0, 30)
+    assert time.monotonic() - began < 20
 
 
 def _links(side: Side) -> int:

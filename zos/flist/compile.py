@@ -44,6 +44,8 @@ class Parsed:
     """Whether it has any."""
     size: int
     """Of all files together."""
+    hidden: int = 0
+    """Names that are not shown (`fl.Flist.hidden`)."""
 
     def to_json(self) -> dict[str, Any]:
         """What the parsing process hands to the one that asked for it."""
@@ -51,6 +53,7 @@ class Parsed:
             "routes": [[one.start, one.end, one.url] for one in self.routes],
             "blocks": self.blocks,
             "size": self.size,
+            "hidden": self.hidden,
         }
 
     @staticmethod
@@ -58,7 +61,7 @@ class Parsed:
         """What the parser of an untrusted file returns is untrusted as well."""
         try:
             routes = tuple(Route(int(start), int(end), str(url)) for start, end, url in said["routes"])
-            return Parsed(routes, bool(said["blocks"]), int(said["size"]))
+            return Parsed(routes, bool(said["blocks"]), int(said["size"]), int(said["hidden"]))
         except (KeyError, TypeError, ValueError) as err:
             raise FlistBroken(flist=name, problem=f"reading it failed: {err}") from None
 
@@ -85,6 +88,8 @@ def describe(tree: Index, parsed: Parsed, source: Source, name: str) -> Info:
         if not image_size:
             raise FlistBroken(flist=name, problem="/image.raw is empty")
     begin, detail = _startup(tree, source)
+    if parsed.hidden:
+        detail += f"{'; ' if detail else ''}{parsed.hidden} files are not shown: others before them have the same names"
     kernel, initrd = (inside.regular(tree, path) for path in (b"/boot/vmlinuz", b"/boot/initrd.img"))
     return Info(
         entrypoint=begin.entrypoint,
@@ -148,7 +153,7 @@ def parse(path: Path, out: Path, store: str) -> Parsed:
     flist = read_any(path, out, store)
     write_durably(out / INDEX, index.build(flist.nodes, flist.blocks, flist.targets, flist.xattrs))
     size = sum(node.size for node in flist.nodes if stat.S_ISREG(node.mode))
-    return Parsed(flist.routes, bool(flist.blocks), size)
+    return Parsed(flist.routes, bool(flist.blocks), size, flist.hidden)
 
 
 def parse_confined(path: Path, out: Path, store: str) -> Parsed:

@@ -22,12 +22,21 @@ class BlockCorrupt(ZosError):
 
 
 class BlockMissing(ZosError):
-    """No store of the flist has the block."""
+    """Every store of the flist has said that it has no such block: waiting changes nothing."""
 
     reason = "flist.block_missing"
-    status = Status.UNAVAILABLE
+    status = Status.FAILED_PRECONDITION
     text = "no block store of the flist has block {block}"
     hint = "upload the flist's blocks again"
+
+
+class StoreRefused(ZosError):
+    """A store answers, and does not let us read."""
+
+    reason = "flist.store_refused"
+    status = Status.FAILED_PRECONDITION
+    text = "{url} refuses: {problem}"
+    hint = "look at the user, password and namespace in the flist's routes"
 
 
 class BadSource(ZosError):

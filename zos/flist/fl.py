@@ -65,6 +65,8 @@ class Flist:
     xattrs: Mapping[int, Mapping[bytes, bytes]]
     tags: Mapping[str, str]
     routes: tuple[Route, ...]
+    hidden: int = 0
+    """Names that are not shown, since an earlier one in the same folder is equal; what is below them is not either."""
 
 
 def read(path: Path, limits: Limits | None = None) -> Flist:
@@ -86,6 +88,7 @@ class _Reader:
         self._broken = database.broken
         self._limits = limits
         self._tables = database.tables("inode", "extra", "block", "tag", "route")
+        self._hidden: set[int] = set()
 
     def read(self) -> Flist:
         inodes = self._inodes()
@@ -94,8 +97,9 @@ class _Reader:
         targets = self._targets(inodes)
         blocks = self._blocks(inodes)
         nodes, packed = self._number(inodes, order, numbers, targets, blocks)
-        links = {numbers[ino]: target for ino, target in targets.items()}
-        return Flist(nodes, packed, links, self._xattrs(numbers), self._tags(), self._routes())
+        links = {numbers[ino]: target for ino, target in targets.items() if ino in numbers}
+        rest = self._xattrs(numbers), self._tags(), self._routes()
+        return Flist(nodes, packed, links, *rest, hidden=len(self._hidden))
 
     def _number_in(self, value: object, what: str, high: int, low: int = 0) -> int:
         if type(value) is not int or not low <= value <= high:
@@ -152,10 +156,13 @@ class _Reader:
             inside = sorted(children.pop(ino, ()), key=lambda child: inodes[child].name)
             if inside and not stat.S_ISDIR(inodes[ino].mode):
                 raise self._broken(f"inode {ino} is no folder and has something inside")
-            for one, other in itertools.pairwise(inside):
-                if inodes[one].name == inodes[other].name:
-                    raise self._broken(f"inodes {one} and {other} have one name, {inodes[one].name!r}")
-            order += inside
+            # rfs writes names that are no UTF-8 as U+FFFD, so that different ones become equal: the first is shown.
+            shown = [next(alike) for _, alike in itertools.groupby(inside, key=lambda child: inodes[child].name)]
+            hidden = list(set(inside).difference(shown)) if len(shown) < len(inside) else []
+            for child in hidden:
+                hidden += children.pop(child, ())
+            self._hidden.update(hidden)
+            order += shown
         if children:
             lost = min(child for inside in children.values() for child in inside)
             raise self._broken(f"the root does not lead to inode {lost}")
@@ -229,6 +236,8 @@ class _Reader:
         if "xattr" not in self._tables:
             return found
         for ino, name, value in self._rows("SELECT ino, name, value FROM xattr", self._limits.rows):
+            if ino in self._hidden:
+                continue
             if not isinstance(ino, int) or ino not in numbers:
                 raise self._broken(f"an attribute belongs to inode {ino!r:.60}")
             inside = found.setdefault(numbers[ino], {})

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import tarfile
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ from zos.flist.layout import BLOCK_SIZE, MAX_NAME, MAX_TARGET, Node, Route
 from zos.flist.store import FolderStore
 
 _PAX_XATTR = "SCHILY.xattr."
+log = logging.getLogger("zos.flist")
+
+SAID = 20
+"""Warnings of one kind that are written out."""
 _KEPT_XATTRS = ("security.capability", "user.")
 _TAR_KINDS = {
     tarfile.DIRTYPE: stat.S_IFDIR,
@@ -73,6 +78,8 @@ class _Entry:
     """A hard link: the path of the file that this is another name of."""
     open: Callable[[], AbstractContextManager[IO[bytes]]] | None = None
     xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
+    dropped: Sequence[str] = ()
+    """Extended attributes that are not stored."""
 
 
 @dataclass(slots=True)
@@ -121,6 +128,8 @@ class _Packer:
         self._pool = pool
         self._progress = progress
         self._made: dict[tuple[bytes, ...], _Made] = {}
+        self._changed: dict[tuple[int, str], bytes] = {}
+        self._warned: Counter[str] = Counter()
         self._entries = self._size = self._blocks = self._stored = 0
 
     def packed(self) -> Packed:
@@ -141,6 +150,7 @@ class _Packer:
             self._writer.drop(old.ino)
         parent = self._made[entry.parts[:-1]].ino if entry.parts else 0
         name = entry.parts[-1] if entry.parts else b"/"
+        self._check(entry, parent, name)
         size = {stat.S_IFDIR: 4096, stat.S_IFLNK: len(entry.target)}.get(stat.S_IFMT(entry.mode), 0)
         # The time of change is not the source's own, so that a copy packs to the same bytes.
         node = Node(
@@ -151,6 +161,28 @@ class _Packer:
         self._tell(entry)
         self._fill(entry, made)
         self._made[entry.parts] = made
+
+    def _check(self, entry: _Entry, parent: int, name: bytes) -> None:
+        """What a flist cannot hold: names that are no UTF-8, and attributes that readers do not know."""
+        if entry.dropped:
+            self._warn(entry, f"is stored without {', '.join(entry.dropped)}")
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            written = name.decode(errors="replace")
+            if self._changed.setdefault((parent, written), name) != name:
+                shown = b"/".join(entry.parts)
+                raise BadSource(
+                    source=repr(shown)[1:],
+                    problem="another name in its folder differs only in bytes that are no UTF-8; rename one of them",
+                ) from None
+            self._warn(entry, f"is stored as {written!r}: flists hold UTF-8 only")
+
+    def _warn(self, entry: _Entry, what: str) -> None:
+        kind = what.partition(" as ")[0]
+        self._warned[kind] += 1
+        if self._warned[kind] <= SAID:
+            log.warning("%s %s%s", repr(b"/".join(entry.parts))[1:], what, "; …" * (self._warned[kind] == SAID))
 
     def _fill(self, entry: _Entry, made: _Made) -> None:
         if entry.same:
@@ -213,6 +245,7 @@ def _walk(root: Path) -> Iterator[_Entry]:
             target=os.readlink(path) if kind == stat.S_IFLNK else b"",
             open=_opener(path) if kind == stat.S_IFREG else None,
             xattrs=_xattrs(path),
+            dropped=_dropped(path),
         )
         if kind == stat.S_IFDIR:
             waiting += [(*parts, name) for name in sorted(os.listdir(path), reverse=True)]
@@ -234,6 +267,14 @@ def _xattrs(path: bytes) -> dict[bytes, bytes]:
             if name.startswith(_KEPT_XATTRS)
         }
     return {}
+
+
+def _dropped(path: bytes) -> list[str]:
+    """Attributes that somebody will miss; security labels belong to the machine that the folder is on."""
+    with contextlib.suppress(OSError):
+        names = os.listxattr(path, follow_symlinks=False)
+        return sorted(name for name in names if name.startswith(("system.posix_acl", "trusted.")))
+    return []
 
 
 def _untar(path: Path) -> Iterator[_Entry]:

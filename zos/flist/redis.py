@@ -16,12 +16,19 @@ from urllib.parse import unquote, urlsplit
 from zos.fetch.dial import dial, left
 from zos.fetch.errors import FetchFailed
 from zos.fetch.policy import shown
+from zos.flist.errors import StoreRefused
 from zos.flist.policy import StorePolicy
 
 PORTS = {"zdb": 9900, "redis": 6379, "ardb": 16379}
+_LATER = (b"LOADING", b"BUSY", b"TRYAGAIN", b"MASTERDOWN", b"CLUSTERDOWN")
+"""Errors of redis that pass by themselves."""
 IDLE = 4
 MAX_LINE = 1024
 _PIECE = 256 * 1024
+
+
+class _Refused(Exception):
+    """An answer that will be the same next time."""
 
 
 class RedisStore:
@@ -46,10 +53,14 @@ class RedisStore:
                 return self._ask(link, id, end)
             except (ConnectionError, EOFError):
                 continue
+            except _Refused as err:
+                raise StoreRefused(url=self._shown, problem=err) from None
             except (OSError, ValueError) as err:
                 raise self._unreachable(err) from None
         try:
             return self._ask(self._connect(end), id, end)
+        except _Refused as err:
+            raise StoreRefused(url=self._shown, problem=err) from None
         except (OSError, EOFError, ValueError) as err:
             raise self._unreachable(err) from None
 
@@ -73,7 +84,7 @@ class RedisStore:
         try:
             for words in self._greeting:
                 if link.ask(words, end) != b"OK":
-                    raise ValueError(f"it does not say OK to {words[0].decode()}")
+                    raise _Refused(f"it does not say OK to {words[0].decode()}")
         except BaseException:
             link.close()
             raise
@@ -127,7 +138,8 @@ class _Link:
         if kind == b"+":
             return rest
         if kind == b"-":
-            raise ValueError(f"it says {rest[:100].decode(errors='replace')!r} to {words[0].decode()}")
+            problem = f"it says {rest[:100].decode(errors='replace')!r} to {words[0].decode()}"
+            raise ValueError(problem) if rest.startswith(_LATER) else _Refused(problem)
         if kind == b"$" and rest == b"-1":
             return None
         if kind != b"$" or not rest.isdigit() or len(rest) > 9:

@@ -20,7 +20,8 @@ FETCHERS = 4
 AHEAD = 8
 """Blocks that may wait to be fetched ahead."""
 PATIENCE = 60.0
-"""Seconds that a reader waits for an absent store before its read fails: guests do not survive a failed read well."""
+"""Seconds that a reader waits for a store that does not answer: guests do not survive a failed read well. What a store
+says is final."""
 TRY = 10.0
 AGAIN = 0.5
 SILENCE = 60.0

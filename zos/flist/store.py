@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from zos.errors import ZosError
 from zos.fetch.errors import FetchFailed, FetchForbidden
 from zos.fetch.policy import target
-from zos.flist.errors import BlockMissing
+from zos.flist.errors import BlockCorrupt, BlockMissing, StoreRefused
 from zos.flist.layout import Route, stored_as
 from zos.flist.policy import REDIS, StorePolicy
 
@@ -64,6 +64,8 @@ class FolderStore:
                 continue
             except OSError as err:
                 raise FetchFailed(url=f"dir://{self.root}", problem=err) from None
+        if not self.root.is_dir():
+            raise FetchFailed(url=f"dir://{self.root}", problem="the folder is not there")
         return None
 
     def close(self) -> None:
@@ -109,6 +111,8 @@ class HttpStore:
                 answer = client.fetch(request, max(0.1, end - time.monotonic()))
                 if answer.status == 200:
                     return answer.body
+                if answer.status in (401, 403):
+                    raise StoreRefused(url=self._base, problem=f"it answers {answer.status}")
                 if answer.status not in (404, 410):
                     raise FetchFailed(url=self._base, problem=f"it answers {answer.status}")
         finally:
@@ -147,7 +151,8 @@ class Stores:
     def fetch(self, id: bytes, check: Callable[[bytes], T], deadline: float) -> T:
         """What `check` makes of the first blob that it accepts; stores that failed lately are asked last.
 
-        When none does: BlockCorrupt if a store gave a wrong one, else that it is unreachable, else BlockMissing.
+        When none does: BlockCorrupt if a store gave a wrong one, else that one is unreachable (it may have the block),
+        else that one refuses, else BlockMissing.
         """
         end = time.monotonic() + deadline
         urls = list(dict.fromkeys(route.url for route in self._routes if route.start <= id[0] <= route.end))
@@ -164,7 +169,7 @@ class Stores:
             except ZosError as err:
                 self._bad[url] = time.monotonic() + BAD_FOR
                 troubles.append(err)
-        order = ("flist.block_corrupt", FetchFailed.reason, FetchForbidden.reason)
+        order = (BlockCorrupt.reason, FetchFailed.reason, StoreRefused.reason, FetchForbidden.reason)
         for reason in order:
             for trouble in troubles:
                 if trouble.reason == reason:

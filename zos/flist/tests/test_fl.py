@@ -96,7 +96,6 @@ def test_a_failed_writing_leaves_nothing(tmp_path: Path):
         ("UPDATE inode SET name='' WHERE ino=3", "the name of inode 3"),
         ("UPDATE inode SET name=NULL WHERE ino=3", "the name of inode 3"),
         ("UPDATE inode SET name=zeroblob(256) WHERE ino=3", "the name of inode 3"),
-        ("UPDATE inode SET name='bin' WHERE ino=2", "have one name"),
         ("UPDATE inode SET parent=99 WHERE ino=3", "the root does not lead to inode 3"),
         ("UPDATE inode SET parent=3 WHERE ino=2", "the root does not lead to inode"),
         ("UPDATE inode SET parent=2 WHERE ino=2", "the root does not lead to inode"),
@@ -204,3 +203,19 @@ def holds_together(flist: Flist) -> None:
             assert (node.first + node.count) * 64 <= len(flist.blocks)
         if stat.S_ISLNK(node.mode):
             assert flist.targets[number]
+
+
+def test_of_equal_names_the_first_is_shown_and_what_is_below_the_others_is_not(tmp_path: Path):
+    """As rfs writes two names that are no UTF-8: both become U+FFFD."""
+    path = tmp_path / "a.fl"
+    with Writer(path) as writer:
+        root = writer.add(Node(0, b"/", DIR))
+        for number in range(3):
+            folder = writer.add(Node(root, "\ufffd".encode(), DIR, uid=number))
+            file = writer.add(Node(folder, b"file", FILE), xattrs={b"user.a": b"b"})
+            writer.blocks(file, 5, [PAIR])
+            writer.add(Node(folder, b"link", LINK, size=1), b"x")
+    flist = read(path)
+    assert [node.name for node in flist.nodes] == [b"", "\ufffd".encode(), b"file", b"link"]
+    assert flist.nodes[1].uid == 0
+    assert flist.hidden == 6

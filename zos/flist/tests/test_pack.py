@@ -206,3 +206,20 @@ def test_a_flist_whose_blocks_cannot_be_had_from_here_is_refused_at_once(tmp_pat
     pack(root, tmp_path / "a.fl", store, f"dir://{store.root}")
     with pytest.raises(FetchForbidden, match="a folder of this machine"):
         compile_flist(tmp_path / "a.fl", tmp_path, tmp_path / "cache", StorePolicy())
+
+
+def test_names_that_are_no_utf8_are_kept_apart_or_refused_and_what_is_changed_is_said(
+    tmp_path: Path, store: FolderStore, caplog: pytest.LogCaptureFixture
+):
+    root = os.fsencode(tmp_path / "source")
+    os.mkdir(root)
+    for name in (b"a\xff", b"b\xff"):
+        with open(os.path.join(root, name), "wb") as file:
+            file.write(name)
+    pack(tmp_path / "source", tmp_path / "a.fl", store, "http://hub/blocks")
+    assert [node.name for node in read(tmp_path / "a.fl").nodes] == [b"", "a\ufffd".encode(), "b\ufffd".encode()]
+    assert len([one for one in caplog.records if "flists hold UTF-8 only" in one.getMessage()]) == 2
+    os.rename(os.path.join(root, b"b\xff"), os.path.join(root, b"a\xfe"))
+    with pytest.raises(BadSource, match="rename one"):
+        pack(tmp_path / "source", tmp_path / "b.fl", store, "http://hub/blocks")
+    assert not (tmp_path / "b.fl").exists()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from zos.fetch.errors import FetchFailed, FetchForbidden
 from zos.flist.cache import BlockCache
-from zos.flist.errors import BlockMissing
+from zos.flist.errors import BlockMissing, StoreRefused
 from zos.flist.layout import Ref, Route
 from zos.flist.policy import StorePolicy
 from zos.flist.redis import RedisStore
@@ -85,10 +85,10 @@ def test_a_refusal_is_told_without_the_password(secret: str, path: str, said: st
     with (
         serving({b"a": b"b"}, namespace="ns", password="right") as server,
         store(server, secret=secret, path=path) as made,
-        pytest.raises(FetchFailed) as told,
+        pytest.raises(StoreRefused) as told,
     ):
         made.get(b"a", 5.0)
-    assert str(told.value) == f"zdb://127.0.0.1:{server.port}{path}: {said}"
+    assert str(told.value) == f"zdb://127.0.0.1:{server.port}{path} refuses: {said}"
 
 
 def test_a_server_that_was_restarted_is_asked_again():
@@ -127,7 +127,7 @@ def test_a_server_that_was_restarted_is_asked_again():
 def test_a_wrong_answer_is_the_stores_fault(raw: bytes, said: str):
     with serving({}) as server, store(server) as made:
         server.raw = raw
-        with pytest.raises(FetchFailed, match=said):
+        with pytest.raises((FetchFailed, StoreRefused), match=said):
             made.get(b"a", 5.0)
         assert made._idle == []
 
@@ -139,7 +139,7 @@ def test_no_answer_is_worse_than_unreachable(raw: bytes):
         server.raw = raw
         try:
             made.get(b"a", 5.0)
-        except FetchFailed:
+        except (FetchFailed, StoreRefused):
             return
 
 
@@ -219,3 +219,13 @@ def test_readers_get_old_blocks_from_it_and_then_from_the_cache(tmp_path: Path):
 def test_the_largest_block_fits():
     blob = seal(os.urandom(512 * 1024))[2]
     assert len(blob) < MAX_BLOB
+
+
+@pytest.mark.parametrize(("raw", "waits"), [(b"-NOAUTH Authentication required\r\n", False), (b"-LOADING\r\n", True)])
+def test_a_refusal_is_final_and_a_server_that_is_not_ready_is_waited_for(tmp_path: Path, raw: bytes, waits: bool):
+    with serving({}) as server, closing(Stores([Route(0, 255, f"redis://127.0.0.1:{server.port}")], HERE)) as stores:
+        server.raw = raw
+        source, began = Source(BlockCache(tmp_path), stores, patience=1.0), time.monotonic()
+        with pytest.raises(FetchFailed if waits else StoreRefused):
+            source.read(Ref(b"i" * 32, b"k" * 32, 10))
+        assert (time.monotonic() - began > 0.5) is waits

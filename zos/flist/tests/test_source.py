@@ -7,6 +7,7 @@ import http.server
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,31 @@ def test_a_read_waits_for_a_store_that_comes_back(tmp_path: Path):
     store = FolderStore(tmp_path / "s")
     source = Source(BlockCache(tmp_path), Stores([Route(0, 255, f"dir://{store.root}")], HERE), patience=10.0)
     threading.Timer(0.2, store.put, (sealed.id, sealed.blob)).start()
+    assert source.read(ref(sealed, b"content")) == b"content"
+
+
+@pytest.mark.parametrize("reader", ["reads", "fills"])
+def test_a_block_that_every_store_says_it_has_not_is_an_error_at_once(tmp_path: Path, server: str, reader: str):
+    sealed = seal(b"content")
+    (tmp_path / "s").mkdir()
+    routes = [Route(0, 255, f"dir://{tmp_path / 's'}"), Route(0, 255, f"{server}/")]
+    with contextlib.closing(Stores(routes, HERE)) as stores:
+        source, began = Source(BlockCache(tmp_path), stores, patience=60.0), time.monotonic()
+        if reader == "reads":
+            with pytest.raises(BlockMissing, match="no block store"):
+                source.read(ref(sealed, b"content"))
+        else:
+            assert source.fill(iter([ref(sealed, b"content")])) == 0
+    assert time.monotonic() - began < 5
+
+
+def test_while_one_store_is_silent_the_others_word_is_not_the_last(tmp_path: Path):
+    sealed = seal(b"content")
+    (tmp_path / "empty").mkdir()
+    late = FolderStore(tmp_path / "late")
+    routes = [Route(0, 255, f"dir://{tmp_path / 'empty'}"), Route(0, 255, f"dir://{late.root}")]
+    source = Source(BlockCache(tmp_path), Stores(routes, HERE), patience=10.0)
+    threading.Timer(0.2, late.put, (sealed.id, sealed.blob)).start()
     assert source.read(ref(sealed, b"content")) == b"content"
 
 
