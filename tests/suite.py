@@ -164,7 +164,8 @@ def area(word: str) -> list[Piece]:
                 found.append(Piece(f"{kind}-{word}", tuple(str(test.relative_to(ROOT)) for test in tests)))
         return found
     if Path(ROOT, word.partition("::")[0]).exists():
-        return [Piece(re.sub(r"\W+", "-", word)[:60], (word,))]
+        # A piece's lab is called after it.
+        return [Piece(re.sub(r"[^a-z0-9]+", "-", Path(word.partition("::")[0]).stem)[:20], (word,))]
     raise SystemExit(f"there is no area {word}: see --list, or name a package below zos/ or a path")
 
 
