@@ -46,7 +46,7 @@ class FakeHost:
                 case StartServer(pool):
                     self.servers.setdefault(pool, ObservedServer())
                 case StopServer(pool):
-                    self.servers.pop(pool, None)
+                    self.end(pool)
                 case Tell(pool, desired):
                     if pool not in self.servers:
                         raise ServerFailed(pool=pool, problem="does not run")

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from zos.zdb.tests.replay import Client
+from zos.zdbd.api import ServerFailed
+from zos.zdbd.fake import FakeHost
 from zos.zdbd.host import LinuxHost
 from zos.zdbd.host.contract import Host
-from zos.zdbd.model import Desired, Report, Space
+from zos.zdbd.model import Desired, ObservedServer, Report, Space, SpaceReport
 from zos.zdbd.steps import StartServer, StopServer, Tell
 
 pytestmark = pytest.mark.process
@@ -158,3 +160,23 @@ async def test_a_disk_is_served_on_an_address_before_the_machine_has_it(tmp_path
         observed = await disks.observe(POOL)
         assert observed is not None
         assert observed.report.is_whole
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+async def test_both_hosts_keep_the_same_promises(tmp_path: Path, kind: str) -> None:
+    async with host(tmp_path) as real:
+        one: Host = real if kind == "real" else FakeHost()
+        changed = asyncio.Event()
+        one.on_change(changed.set)
+        assert (one.pools(), await one.observe(POOL)) == (frozenset(), None)
+        wanted = Desired(free_port(), ("::1",), True, (space(tmp_path, "one"),))
+        with pytest.raises(ServerFailed):
+            await one.apply((Tell(POOL, wanted),))
+        await one.apply((StartServer(POOL), StartServer(POOL)))
+        assert (one.pools(), await one.observe(POOL)) == (frozenset({POOL}), ObservedServer())
+        await one.apply((Tell(POOL, wanted), Tell(POOL, wanted)))
+        assert await one.observe(POOL) == ObservedServer(wanted, Report({"one": SpaceReport()}))
+        await one.apply((StopServer(POOL), StopServer(POOL)))
+        async with asyncio.timeout(20):
+            await changed.wait()
+        assert (one.pools(), await one.observe(POOL)) == (frozenset(), None)

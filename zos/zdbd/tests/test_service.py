@@ -154,3 +154,18 @@ async def test_refusals_leave_what_is_served(tmp_path: Path) -> None:
         (info,) = [one for one in await client.list_namespaces() if one.id == good.id]
         assert (info.mode, info.detail) == (Mode.USER, "")
         await client.drop_namespace(NamespaceId("unknown"))
+
+
+@pytest.mark.parametrize("daemon", ["zdbd", "provisiond", "storaged"])
+@pytest.mark.parametrize("steps", [3, 40, 120, 300])
+async def test_a_namespace_is_made_and_dropped_whoever_is_killed_in_the_middle(daemon: str, steps: int) -> None:
+    async with node() as sim:
+        sim.kill_after(steps, daemon)
+        contract = await sim.deploy(zdb())
+        await sim.becomes(contract, "db1", "ok")
+        sim.kill_after(steps, daemon)
+        await sim.cancel(contract)
+        await sim.becomes(contract, "db1", "gone")
+        await sim.until(lambda: not sim.hosts.zdbd.servers)
+        (kept,) = await sim.client(StoragedClient).list_tombstones()
+        assert kept.evidence.contract == contract
