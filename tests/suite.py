@@ -76,6 +76,7 @@ PIECES = (
         "storaged",
         "storaged_kept",
         "storaged_contract",
+        "zdbd",
         "flistd",
         "flistd_cache",
         "flistd_contract",

@@ -64,8 +64,8 @@ class Client:
         self._cursors: list[bytes] = []
 
     @classmethod
-    async def to(cls, port: int) -> Client:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 24))
+    async def to(cls, port: int, address: str = "127.0.0.1") -> Client:
+        return cls(*await asyncio.open_connection(address, port, limit=1 << 24))
 
     async def close(self) -> None:
         self._writer.close()
