@@ -34,8 +34,11 @@ from zos.verbs.primitive import Facts, Sibling, Source
 from zos.verbs.step import Answers, Step
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
+from zos.verbs.zdbd import EnsureNamespace
 from zos.vmd import seed
 from zos.vmd.api.check import check as check_machine
+from zos.zdbd.api.check import check as check_namespace
+from zos.zdbd.api.types import Namespace
 
 PROCESSORS = 8
 SPECS = Specs(find(), PROCESSORS)
@@ -119,6 +122,9 @@ def _ask(step: Step[Any], answers: Answers, networks: dict[str, Network], kind: 
             check_size(Kind.DISK, id, size)
         case EnsureVolume(id, size):
             check_size(Kind.VOLUME, id, size)
+        case EnsureNamespace():
+            path = Path("/pool") / step.id
+            check_namespace(Namespace(step.id, "pool", path, step.size, step.mode, step.password, step.public))
         case EnsureMount(id, url):
             flistd.canonical(Mount(id, url), "http://hub")
             return MountInfo(id, url, Path("/mounts") / id, "", kind)
@@ -169,6 +175,8 @@ FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
     "mountpoints": st.lists(TEXT, min_size=4, max_size=4),
     "sizes": st.lists(SIZES, min_size=4, max_size=4),
     "types": st.lists(st.sampled_from(["zmount", "volume"]), min_size=4, max_size=4),
+    "mode": st.sampled_from(["user", "seq", "direct", ""]),
+    "password": st.one_of(TEXT, st.text(min_size=20, max_size=70)),
     "names": st.permutations(NAMES).map(lambda names: names[:4]),
     "entrypoint": TEXT,
     "env": st.dictionaries(TEXT, TEXT, max_size=3),
@@ -186,6 +194,8 @@ PLAIN: Mapping[str, Any] = {
     "mountpoints": ["/a", "/b", "/c", "/d"],
     "sizes": [GiB] * 4,
     "types": ["zmount", "volume", "volume", "zmount"],
+    "mode": "user",
+    "password": "secret",
     "names": ["a", "b", "c", "d"],
     "entrypoint": "",
     "env": {},
@@ -219,7 +229,8 @@ def deployments(draw: st.DrawFn) -> tuple[dict[str, Any], ...]:
         size=said["root"],
         flist=said["flist"],
     )
-    return (net, *made, vm)
+    db = {"size": said["sizes"][0], "mode": said["mode"], "password": said["password"], "public": False}
+    return (net, *made, vm, {"version": 0, "name": "db", "type": "zdb", "data": db})
 
 
 def _root_as_mountpoint(err: ZosError) -> bool:

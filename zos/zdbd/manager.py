@@ -12,10 +12,11 @@ from zos.model.units import Bytes
 from zos.runtime.ledger import Ledger
 from zos.zdbd import plan
 from zos.zdbd.addresses import NodeAddresses
+from zos.zdbd.api.check import check
 from zos.zdbd.api.errors import NotServed
 from zos.zdbd.api.types import Namespace, NamespaceId, NamespaceInfo
 from zos.zdbd.host.contract import Host
-from zos.zdbd.model import NamespaceRecord, ObservedServer, Report, SpaceReport, check
+from zos.zdbd.model import NamespaceRecord, ObservedServer, Report, SpaceReport
 
 log = logging.getLogger("zos.zdbd")
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
-from zos.model.names import WorkloadId
+from zos.model.names import WorkloadId, workload_id
 from zos.primitives.zdb.spec import ZdbSpec, parse
 from zos.runtime import users
-from zos.storaged.api.types import PoolKind, VolumeId
-from zos.verbs.primitive import Facts, Primitive, Unchanged
+from zos.storaged.api.check import check
+from zos.storaged.api.types import Kind, PoolKind, VolumeId
+from zos.verbs.primitive import Facts, Primitive, Unchanged, refused_at
 from zos.verbs.step import Answers, Step
 from zos.verbs.storaged import DropVolume, EnsureVolume
 from zos.verbs.zdbd import DropNamespace, EnsureNamespace
@@ -28,6 +29,10 @@ class Zdb(Primitive[ZdbSpec]):
 
     def parse(self, data: Fields) -> ZdbSpec:
         return parse(data)
+
+    def check(self, spec: ZdbSpec, path: str, facts: Facts) -> None:
+        with refused_at(f"{path}.data.size"):
+            check(Kind.VOLUME, workload_id(facts.twin, facts.contract, facts.name), spec.size)
 
     def capacity(self, spec: ZdbSpec) -> Capacity:
         return Capacity(hru=spec.size)

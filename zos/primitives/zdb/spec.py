@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 from zos.model.decode import Fields
 from zos.model.units import Bytes
+from zos.zdbd.api.check import MAX_PASSWORD
 from zos.zdbd.api.types import Mode
-
-MAX_PASSWORD = 63
-"""Bytes, as the format of 0-db's files has it."""
 
 
 @dataclass(frozen=True, slots=True)

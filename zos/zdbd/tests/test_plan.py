@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from zos.model.units import Bytes
 from zos.runtime.ledger import Ledger
+from zos.zdb import format as fmt
 from zos.zdbd import plan
 from zos.zdbd.api import BadNamespace, Mode, ModeChange, Namespace, NamespaceId, NoPort
+from zos.zdbd.api.check import MAX_NAME, MAX_PASSWORD, check
 from zos.zdbd.host import wire
-from zos.zdbd.model import NamespaceRecord, ObservedServer, Report, SpaceReport, check
+from zos.zdbd.model import NamespaceRecord, ObservedServer, Report, SpaceReport
 from zos.zdbd.steps import StartServer, StopServer, Tell
 
 ADDRESSES = ("201::1", "5a1::1")
@@ -67,6 +69,10 @@ def test_what_can_be_no_namespace_is_refused_by_its_field(field: str, value: obj
     check(namespace())
     with pytest.raises(BadNamespace, match=f": {field} "):
         check(dataclasses.replace(namespace(), **{field: value}))  # type: ignore[arg-type]
+
+
+def test_the_bounds_are_those_of_the_files() -> None:
+    assert (MAX_NAME, MAX_PASSWORD) == (fmt.MAX_NAME, fmt.MAX_PASSWORD)
 
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
