@@ -85,3 +85,19 @@ async def test_a_twin_is_made_on_every_runtime(tmp_path: Path, generation: str) 
         run.key.write_text("//Nobody")
         await run("twin", "create", code=1)
         assert "zos devchain fund 5" in run.error
+
+
+async def test_one_contract_that_cannot_be_cancelled_keeps_none_of_the_others(tmp_path: Path) -> None:
+    async with devchain(0.02) as dev:
+        await a_node(dev.url)
+        await deployed(tmp_path, dev)
+        run = Run(tmp_path, dev.url)
+        told = await run("ps")
+        assert [(one["name"], one["workload"], one["contract"]) for one in told] == [
+            ("mine", "net", 1),
+            ("mine", "vm1", 1),
+        ]
+        told = await run("cancel", "99", "1", code=1)
+        assert told["cancelled"] == [1]
+        assert "ContractNotExists" in told["failed"]["99"]
+        assert await run("ps") == []

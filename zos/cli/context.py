@@ -18,7 +18,7 @@ from zos.errors import Status, ZosError
 from zos.lab import record as records
 from zos.lab.addresses import Addresses
 from zos.lab.topology import Layout
-from zos.provisiond.api import NoSuchDeployment, ProvisiondClient
+from zos.provisiond.api import ProvisiondClient
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
 
@@ -57,8 +57,31 @@ class NoWayToNode(ZosError):
 
     reason = "cli.no_way_to_node"
     status = Status.UNAVAILABLE
-    text = "the daemons of node {node} cannot be reached from here"
+    text = "the daemons of node {node} cannot be reached from here; those that can: {near}"
     hint = "run this on the node itself, or on the machine that runs its lab"
+
+
+class NotHere(ZosError):
+    """No node that can be asked has the contract's deployment."""
+
+    reason = "cli.not_here"
+    status = Status.NOT_FOUND
+    text = "no node that can be reached from here has a deployment of {what}"
+    hint = "zos ps lists what you run, zos contract list --mine what you have reserved"
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A node whose daemons can be reached from here."""
+
+    id: int
+    """On the chain; 0 while it has none."""
+    box: str
+    """Its name in the lab; empty elsewhere."""
+    bus: Bus
+
+    def __str__(self) -> str:
+        return f"node {self.id} ({self.box})" if self.box else f"node {self.id}"
 
 
 @dataclass
@@ -147,27 +170,33 @@ class Context:
             found = [RUN_DIR]
         return found
 
-    async def buses(self) -> AsyncIterator[tuple[int, Bus]]:
-        """Every reachable node with its id on the chain (0 while it has none)."""
+    async def near(self) -> AsyncIterator[Near]:
+        """Every node that can be reached from here."""
         for folder in self.sockets():
-            bus = Bus(folder)
+            bus, id = Bus(folder), 0
             self._buses.append(bus)
             with contextlib.suppress(ZosError):
-                yield (await ChainClient(bus).status()).node, bus
+                id = (await ChainClient(bus).status()).node
+            yield Near(id, folder.parent.name if folder.is_relative_to(self.layout.run) else "", bus)
+
+    async def which(self, name: str) -> Near:
+        """The node of an id on the chain or of a name in the lab; with an empty name, the first."""
+        near = [one async for one in self.near()]
+        for one in near:
+            if name in ("", one.box) or (name.isdigit() and int(name) == one.id != 0):
+                return one
+        raise NoWayToNode(node=name or "(any)", near=", ".join(map(str, near)) or "none")
 
     async def node(self, id: int) -> Bus:
         """The bus of one node."""
-        async for node, bus in self.buses():
-            if node == id:
-                return bus
-        raise NoWayToNode(node=id)
+        return (await self.which(str(id))).bus
 
     async def deployment(self, contract: int) -> tuple[int, Bus, dict[str, Any]]:
         """The node that has a contract's deployment, its bus, and the deployment."""
-        async for node, bus in self.buses():
+        async for one in self.near():
             with contextlib.suppress(ZosError):
-                return node, bus, await ProvisiondClient(bus).get(contract)
-        raise NoSuchDeployment(contract=contract)
+                return one.id, one.bus, await ProvisiondClient(one.bus).get(contract)
+        raise NotHere(what=f"contract {contract}")
 
     # The user's own records
 

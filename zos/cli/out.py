@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -72,7 +73,8 @@ class Out:
         self._said = text
         if self._live:
             self._clear()
-            self._err.write(text[:118])
+            width = shutil.get_terminal_size().columns - 1
+            self._err.write(text if len(text) <= width else f"{text[: width - 1]}…")
             self._err.flush()
             self._pending = text
         elif time.monotonic() - self._told >= QUIET:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,6 +63,24 @@ def common() -> Parser:
         help=f"the folder of your records (or ZOS_STATE; default: the lab's if one is up, else {STATE_DEFAULT})",
     )
     return parser
+
+
+def whole(text: str) -> int:
+    """The type of ids and counts: a whole number without sign."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"`{text}` is no number such as 7")
+    return int(text)
+
+
+def amount(text: str) -> float:
+    """The type of times and amounts: a number that is not below zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number from 0 on")
+    return value
 
 
 AddSubcommand = Callable[..., Parser]

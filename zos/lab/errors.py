@@ -103,6 +103,33 @@ class NoRoom(ZosError):
     hint = "free some, or build a lab of fewer nodes: zos lab up --nodes 1"
 
 
+class Hidden(ZosError):
+    """What a lab is stands in files of root."""
+
+    reason = "lab.hidden"
+    status = Status.PERMISSION_DENIED
+    text = "what the lab `{name}` is can only be read by root"
+    hint = "run it as root, for instance with sudo"
+
+
+class HalfGone(ZosError):
+    """Boxes run and their record is gone: the lab was being removed, and that was cut off."""
+
+    reason = "lab.half_gone"
+    status = Status.FAILED_PRECONDITION
+    text = "the lab `{name}` is half removed; still running: {boxes}"
+    hint = "remove the rest: zos lab down"
+
+
+class DiskFull(ZosError):
+    """Nothing in the lab gets further."""
+
+    reason = "lab.disk_full"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "the disk of {folder} is full: {free} MiB are free"
+    hint = "free some, then run zos lab up again; it goes on where it is"
+
+
 class TooManyLabs(ZosError):
     """Every lab needs a network of its own."""
 

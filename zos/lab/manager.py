@@ -23,11 +23,25 @@ from zos.lab import init
 from zos.lab import plan as planning
 from zos.lab import record as records
 from zos.lab.addresses import Addresses
-from zos.lab.errors import Leftovers, NoLab, NoRoom, NoSuchBox, NotRoot, OtherCode, OtherShape, TooLarge, TooSlow
+from zos.lab.errors import (
+    DiskFull,
+    HalfGone,
+    Hidden,
+    Leftovers,
+    NoLab,
+    NoRoom,
+    NoSuchBox,
+    NotRoot,
+    OtherCode,
+    OtherShape,
+    TooLarge,
+    TooSlow,
+)
 from zos.lab.host import LinuxHost
-from zos.lab.plan import Desired
+from zos.lab.plan import Desired, ObservedBox
 from zos.lab.record import CODE, Record
 from zos.lab.topology import LIMIT_OF_NODES, Box, Kind, Layout, Topology
+from zos.model.units import MiB
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api import ProvisiondClient
@@ -38,6 +52,8 @@ from zos.substrate import CallFailed, Chain, LocalKey
 from zos.vmd.api import VmdClient
 
 READY = 90.0
+LEAST_FREE = MiB(32)
+"""Of disk space; with less, daemons cannot write their records."""
 DOWN = 60.0
 STEPS = 200
 FARMER = "//Alice"
@@ -127,8 +143,15 @@ class Lab:
             if Path(code, "zos").is_dir():
                 raise OtherCode(name=self.layout.name, code=code)
 
+    def _refuse_full(self) -> None:
+        """What waits on a full disk waits for nothing."""
+        free, _ = self.host.room()
+        if free < LEAST_FREE:
+            raise DiskFull(folder=self.layout.state, free=free >> 20)
+
     async def _make(self, desired: Desired, report: Progress) -> None:
         for _ in range(STEPS):
+            self._refuse_full()
             steps = planning.plan(desired, self.host.observe(), self.layout)
             if not steps:
                 return
@@ -147,6 +170,7 @@ class Lab:
                     await chain.head()
                     break
                 except ZosError as err:
+                    self._refuse_full()
                     if time.monotonic() > deadline:
                         logs = self.layout.log("chain", "devchain")
                         raise TooSlow(
@@ -223,6 +247,7 @@ class Lab:
                 logs = self.layout.run / next(iter(waiting)) / "log"
                 raise TooSlow(what="the nodes' registration", deadline=round(READY), seen=seen, logs=logs)
             if waiting:
+                self._refuse_full()
                 await asyncio.sleep(0.1)
 
     # Down
@@ -265,15 +290,21 @@ class Lab:
     # Looking
 
     async def status(self) -> tuple[BoxStatus, ...]:
-        """Every box and what runs in it."""
+        """Every box that belongs to the lab and what runs in it; pid 0 for one that does not run."""
+        if records.is_hidden(self.layout):
+            raise Hidden(name=self.layout.name)
         running = self.host.observe().boxes
-        boxes = [box for box in self.need_record().topology.boxes() if box.name in running]
-        if not boxes:
-            raise NoLab(name=self.layout.name)
-        return tuple([await self._box_status(box, running[box.name].pid) for box in boxes])
+        if running and self.record() is None:
+            raise HalfGone(name=self.layout.name, boxes=", ".join(sorted(running)))
+        boxes = self.need_record().topology.boxes()
+        return tuple([await self._box_status(box, running.get(box.name)) for box in boxes])
 
-    async def _box_status(self, box: Box, pid: int) -> BoxStatus:
-        seen = BoxStatus(box.name, box.kind, box.address, pid)
+    async def _box_status(self, box: Box, running: ObservedBox | None) -> BoxStatus:
+        if running is None:
+            return BoxStatus(box.name, box.kind, box.address, 0, detail="it does not run: zos lab up")
+        seen = BoxStatus(box.name, box.kind, box.address, running.pid)
+        if not running.ready:
+            return dataclasses.replace(seen, detail="it is starting")
         if box.kind is not Kind.NODE:
             return seen
         async with Bus(self.layout.sockets(box.name)) as bus:

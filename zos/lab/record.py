@@ -39,10 +39,20 @@ class Record:
 
 def read(layout: Layout) -> Record | None:
     """The lab's record; None when there is no lab."""
+    if is_hidden(layout):
+        return None
     try:
         return msgspec.json.decode(layout.record.read_bytes(), type=Record)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def is_hidden(layout: Layout) -> bool:
+    """Whether there is a record that only root can read."""
+    try:
+        return layout.record.exists() and not os.access(layout.record, os.R_OK)
+    except PermissionError:
+        return True
 
 
 def write(layout: Layout, record: Record) -> None:

@@ -34,7 +34,7 @@ FLIST = "demo/web.fl"
 BUSYBOX = Path("/bin/busybox")
 APPLETS = """sh hostname date mkdir chmod echo printf nc httpd cat ip ls ping ps mount df free top vi id uname sleep
 kill tail sed"""
-LINK = "wg0"
+LINK = "demo0"
 ANSWER = 60.0
 WEB = """\
 #!/bin/sh

@@ -37,6 +37,7 @@ GROUPS: Mapping[str, tuple[Command, ...]] = {
     ),
     "Your deployments": (
         Command("deploy", "create or change what a file describes"),
+        Command("ps", "what you run, by name"),
         Command("status", "the workloads of a deployment and how they are"),
         Command("why", "how a deployment came to be as it is, from the block to the console"),
         Command("wg", "your WireGuard configuration for a network (it holds a private key)"),

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from zos.bus.client import Bus
 from zos.cli.context import Context
-from zos.cli.parsing import Parser
+from zos.cli.parsing import Parser, whole
 from zos.model.names import workload_id
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId
@@ -24,7 +24,7 @@ QUIT = b"\x1d"
 
 
 def define_console(parser: Parser) -> None:
-    parser.add_argument("contract", type=int)
+    parser.add_argument("contract", type=whole)
     parser.add_argument("machine", help="its name")
     parser.set_defaults(action=_console)
 
@@ -32,7 +32,7 @@ def define_console(parser: Parser) -> None:
 def define_logs(parser: Parser) -> None:
     define_console(parser)
     parser.add_argument("--follow", "-f", action="store_true", help="go on as the machine writes more")
-    parser.add_argument("--bytes", type=int, default=65536, help="how much of the past (default: %(default)s)")
+    parser.add_argument("--bytes", type=whole, default=65536, help="how much of the past (default: %(default)s)")
     parser.set_defaults(action=_logs)
 
 

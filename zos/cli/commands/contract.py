@@ -8,7 +8,7 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, subcommands
+from zos.cli.parsing import Parser, subcommands, whole
 from zos.cli.render import fields, table
 
 PALLET = "SmartContractModule"
@@ -17,9 +17,9 @@ PALLET = "SmartContractModule"
 def define(parser: Parser) -> None:
     add = subcommands(parser)
     add("list", "all contracts", _list).add_argument("--mine", action="store_true", help="only those of your twin")
-    add("show", "one contract", _show).add_argument("id", type=int)
+    add("show", "one contract", _show).add_argument("id", type=whole)
     create = add("create", "reserve a node for a deployment's hash", _create)
-    create.add_argument("node", type=int)
+    create.add_argument("node", type=whole)
     create.add_argument("hash", help="32 hex characters: zos deployment hash FILE.json")
     create.add_argument("--data", default="", help="what the contract carries, at most 512 bytes")
     create.add_argument("--data-file", type=Path, help="the same from a file")

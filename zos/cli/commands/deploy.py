@@ -9,7 +9,7 @@ from pathlib import Path
 from zos.cli.client import deploy, spec, vault, waiting
 from zos.cli.commands.vault import add_relay
 from zos.cli.context import Context
-from zos.cli.parsing import Parser
+from zos.cli.parsing import Parser, amount
 from zos.cli.render import table
 from zos.errors import Status, ZosError
 
@@ -30,7 +30,7 @@ def define(parser: Parser) -> None:
     )
     add_relay(parser)
     parser.add_argument(
-        "--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait (default: %(default)g)"
+        "--timeout", type=amount, default=180.0, metavar="SECONDS", help="how long to wait (default: %(default)g)"
     )
     parser.set_defaults(action=_deploy)
 

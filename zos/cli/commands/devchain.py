@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, subcommands
+from zos.cli.parsing import Parser, amount, subcommands
 from zos.cli.render import fields, table
 from zos.devchain.minting import LENGTH, Period
 from zos.errors import Status, ZosError
@@ -59,18 +59,18 @@ class NotADevchain(ZosError):
 def define(parser: Parser) -> None:
     add = subcommands(parser)
     advance = add("advance", "let virtual time pass", _advance)
-    advance.add_argument("--days", type=float, default=0.0, metavar="N")
-    advance.add_argument("--hours", type=float, default=0.0, metavar="N")
-    advance.add_argument("--minutes", type=float, default=0.0, metavar="N")
+    advance.add_argument("--days", type=amount, default=0.0, metavar="N")
+    advance.add_argument("--hours", type=amount, default=0.0, metavar="N")
+    advance.add_argument("--minutes", type=amount, default=0.0, metavar="N")
     advance.add_argument("--heartbeats", action="store_true", help="nodes that are awake report uptime meanwhile")
     misbehave = add("misbehave", "make the chain do something wrong", _misbehave)
     misbehave.add_argument("what", choices=("stall", "unfinal", "lag", "empty", "delay", "fork", "genesis", "behave"))
     misbehave.add_argument(
-        "amount", type=float, nargs="?", default=1.0, help="seconds of delay, blocks of a lag or a fork"
+        "amount", type=amount, nargs="?", default=1.0, help="seconds of delay, blocks of a lag or a fork"
     )
     fund = add("fund", "give an account new TFT", _fund)
     fund.add_argument("account", help="address, or public key in hex")
-    fund.add_argument("tft", type=float)
+    fund.add_argument("tft", type=amount)
     mint = add("mint", "what farmers earn in a period, and why", _mint)
     mint.add_argument("--month", default="now", help="now, last, YYYY-MM, or a period's number (default: now)")
     mint.add_argument("--csv", action="store_true", help="answer in CSV")

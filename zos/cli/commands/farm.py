@@ -7,14 +7,14 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, subcommands
+from zos.cli.parsing import Parser, subcommands, whole
 from zos.cli.render import fields, table
 
 
 def define(parser: Parser) -> None:
     add = subcommands(parser)
     add("list", "all farms", _list)
-    add("show", "one farm", _show).add_argument("id", type=int)
+    add("show", "one farm", _show).add_argument("id", type=whole)
     add("create", "create a farm of yours", _create).add_argument("name")
 
 

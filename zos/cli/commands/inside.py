@@ -8,8 +8,7 @@ import pwd
 import time
 from collections.abc import Awaitable, Callable
 
-from zos.bus.client import Bus
-from zos.cli.context import Context, NoWayToNode
+from zos.cli.context import Context, Near
 from zos.cli.parsing import Parser
 from zos.cli.render import fields, since, table
 from zos.core0.api import Core0Client
@@ -17,6 +16,8 @@ from zos.model.units import show as size
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.storaged.api import StoragedClient
+
+NODE = "id on the chain, or name in the lab"
 
 
 def define_units(parser: Parser) -> None:
@@ -40,28 +41,26 @@ def define_tombstones(parser: Parser) -> None:
 
 
 def define_undelete(parser: Parser) -> None:
-    parser.add_argument("node", type=int)
+    parser.add_argument("node", help=NODE)
     parser.add_argument("id", help="as zos tombstones shows it")
     parser.set_defaults(action=_undelete)
 
 
 def _of_node(parser: Parser, action: Callable[[argparse.Namespace, Context], Awaitable[None]]) -> None:
-    parser.add_argument("node", type=int, nargs="?", default=0, help="id on the chain (default: the first here)")
+    parser.add_argument("node", nargs="?", default="", help=f"{NODE} (default: the first here)")
     parser.set_defaults(action=action)
 
 
-async def _bus(ctx: Context, node: int) -> Bus:
-    if node:
-        return await ctx.node(node)
-    folders = ctx.sockets()
-    if not folders:
-        raise NoWayToNode(node="(any)")
-    return Bus(folders[0])
+async def _near(arguments: argparse.Namespace, ctx: Context) -> Near:
+    """The node that is meant; people are told which one it is."""
+    found = await ctx.which(arguments.node)
+    ctx.out.note(str(found))
+    return found
 
 
 async def _units(arguments: argparse.Namespace, ctx: Context) -> None:
-    async with await _bus(ctx, arguments.node) as bus:
-        found = await Core0Client(bus).units()
+    bus = (await _near(arguments, ctx)).bus
+    found = await Core0Client(bus).units()
     rows = [
         [
             unit.name,
@@ -86,8 +85,8 @@ def _name_of(user: int) -> str:
 
 
 async def _pools(arguments: argparse.Namespace, ctx: Context) -> None:
-    async with await _bus(ctx, arguments.node) as bus:
-        found = await StoragedClient(bus).list_pools()
+    bus = (await _near(arguments, ctx)).bus
+    found = await StoragedClient(bus).list_pools()
     rows = [
         [pool.device, pool.kind, pool.state, size(pool.size), size(pool.promised), pool.name, pool.detail]
         for pool in found
@@ -97,8 +96,8 @@ async def _pools(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _planetary(arguments: argparse.Namespace, ctx: Context) -> None:
-    async with await _bus(ctx, arguments.node) as bus:
-        found = await NetworkdClient(bus).planetary()
+    bus = (await _near(arguments, ctx)).bus
+    found = await NetworkdClient(bus).planetary()
     shown = {
         "offered": "yes" if found.offered else "no",
         "detail": found.detail,
@@ -110,8 +109,8 @@ async def _planetary(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _mycelium(arguments: argparse.Namespace, ctx: Context) -> None:
-    async with await _bus(ctx, arguments.node) as bus:
-        found, networks = await MyceliumClient(bus).overlay(), await MyceliumClient(bus).identities()
+    bus = (await _near(arguments, ctx)).bus
+    found, networks = await MyceliumClient(bus).overlay(), await MyceliumClient(bus).identities()
     shown = {
         "offered": "yes" if found.offered else "no",
         "detail": found.detail,
@@ -127,14 +126,14 @@ async def _mycelium(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _tombstones(arguments: argparse.Namespace, ctx: Context) -> None:
-    async with await _bus(ctx, arguments.node) as bus:
-        found = await StoragedClient(bus).list_tombstones()
+    bus = (await _near(arguments, ctx)).bus
+    found = await StoragedClient(bus).list_tombstones()
     rows = [[one.id, one.kind, size(one.size), since(one.expires - time.time()), one.evidence.detail] for one in found]
     text = table(["id", "kind", "size", "kept for", "why"], rows)
     ctx.out.result([dataclasses.asdict(one) for one in found], text)
 
 
 async def _undelete(arguments: argparse.Namespace, ctx: Context) -> None:
-    async with await _bus(ctx, arguments.node) as bus:
-        back = await StoragedClient(bus).undelete(arguments.id)
+    bus = (await _near(arguments, ctx)).bus
+    back = await StoragedClient(bus).undelete(arguments.id)
     ctx.out.result(dataclasses.asdict(back), f"{back.kind} {back.id} is back")

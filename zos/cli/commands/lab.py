@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from zos.cli.client import demo
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, subcommands
+from zos.cli.parsing import Parser, subcommands, whole
 from zos.cli.render import table
 from zos.lab.kyc import verdicts
 from zos.lab.manager import BoxStatus, Lab, labs
@@ -34,7 +34,7 @@ def define(parser: Parser) -> None:
         return made
 
     up = add("up", "build the lab, or start what is missing of it", _up)
-    up.add_argument("--nodes", type=int, default=2, help="how many (default: %(default)s)")
+    up.add_argument("--nodes", type=whole, default=2, help="how many (default: %(default)s)")
     up.add_argument("--clients", action="store_true", help="make it usable by public grid clients, and tell how")
     add("env", 'the environment for public grid clients: eval "$(zos lab env)"', _env)
     kyc = add("kyc", "set what KYC answers for one user, or for everybody", _kyc)

@@ -7,7 +7,7 @@ from typing import Any
 
 from zos.cli.commands.twin import NoSuch
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, subcommands
+from zos.cli.parsing import Parser, subcommands, whole
 from zos.cli.render import fields, table
 from zos.model.units import show as size
 
@@ -15,7 +15,7 @@ from zos.model.units import show as size
 def define(parser: Parser) -> None:
     add = subcommands(parser)
     add("list", "all nodes", _list)
-    add("show", "one node", _show).add_argument("id", type=int)
+    add("show", "one node", _show).add_argument("id", type=whole)
 
 
 def plain(node: dict[str, Any]) -> dict[str, Any]:

@@ -7,27 +7,30 @@ from typing import Any
 
 from zos.cli.context import Context
 from zos.cli.exits import Exit
-from zos.cli.parsing import Parser
+from zos.cli.parsing import Parser, whole
 from zos.cli.render import table
+from zos.provisiond.api import ProvisiondClient
 
 
 def define(parser: Parser) -> None:
-    parser.add_argument("contract", type=int)
+    parser.add_argument("contract", type=whole)
     parser.set_defaults(action=_status)
 
 
 async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
-    node, _, found = await ctx.deployment(arguments.contract)
+    node, bus, found = await ctx.deployment(arguments.contract)
+    sentence = (await ProvisiondClient(bus).why(arguments.contract)).sentence
     rows = [
-        [one["name"], one["type"], one["version"], one["result"]["state"], _addresses(one), one["result"]["message"]]
+        [one["name"], one["type"], one["version"], one["result"]["state"], addresses(one), one["result"]["message"]]
         for one in found["workloads"]
     ]
     text = table(["workload", "type", "version", "state", "addresses", "message"], rows)
-    ctx.out.result({"node": node, "deployment": found}, f"contract {arguments.contract} on node {node}\n{text}")
+    body = {"node": node, "sentence": sentence, "deployment": found}
+    ctx.out.result(body, f"contract {arguments.contract} on node {node}\n{text}\n{sentence}")
     return Exit.REFUSED if any(row[3] == "error" for row in rows) else Exit.OK
 
 
-def _addresses(workload: dict[str, Any]) -> str:
+def addresses(workload: dict[str, Any]) -> str:
     """A machine's addresses, in whatever networks it is, or those of a 0-db."""
     data = workload["result"]["data"] or {}
     if workload["type"] == "zdb" and data:

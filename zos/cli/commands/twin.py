@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from zos.cli.context import Context
-from zos.cli.parsing import Parser, subcommands
+from zos.cli.parsing import Parser, subcommands, whole
 from zos.cli.render import fields, table
 from zos.errors import Status, ZosError
 from zos.fetch.aio import fetch_configured
@@ -40,7 +40,7 @@ class NotActivated(ZosError):
 def define(parser: Parser) -> None:
     add = subcommands(parser)
     add("list", "all twins", _list)
-    add("show", "one twin", _show).add_argument("id", type=int)
+    add("show", "one twin", _show).add_argument("id", type=whole)
     create = add("create", "create your twin (this accepts the chain's terms and conditions)", _create)
     create.add_argument("--relay", metavar="NAME", help="host name of the RMB relay by which others reach you")
     create.add_argument(

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import time
 
-from zos.cli.context import Context
+from zos.cli.context import Context, NotHere
 from zos.cli.parsing import Parser
 from zos.cli.render import since
 from zos.errors import ZosError
@@ -22,25 +22,25 @@ def define(parser: Parser) -> None:
 
 async def _why(arguments: argparse.Namespace, ctx: Context) -> None:
     contract, workload = await _find(ctx, arguments.what, arguments.workload)
-    async for _, bus in ctx.buses():
+    async for one in ctx.near():
         with contextlib.suppress(NoSuchDeployment):
-            found = await ProvisiondClient(bus).why(contract, workload)
+            found = await ProvisiondClient(one.bus).why(contract, workload)
             lines = "\n".join(_line(entry) for entry in found.history)
             told = {"sentence": found.sentence, "links": [dataclasses.asdict(one) for one in found.history]}
             ctx.out.result(told, f"{found.sentence}\n{lines}".rstrip())
             return
-    raise NoSuchDeployment(contract=contract)
+    raise NotHere(what=f"contract {contract}")
 
 
 async def _find(ctx: Context, what: str, workload: str) -> tuple[int, str]:
     if what.isdigit():
         return int(what), workload
-    async for _, bus in ctx.buses():
+    async for one in ctx.near():
         with contextlib.suppress(ZosError):
-            for deployment in await ProvisiondClient(bus).list():
-                if any(one["name"] == what for one in deployment["workloads"]):
+            for deployment in await ProvisiondClient(one.bus).list():
+                if any(workload["name"] == what for workload in deployment["workloads"]):
                     return int(deployment["contract_id"]), what
-    raise NoSuchDeployment(contract=what)
+    raise NotHere(what=f"`{what}`")
 
 
 def _line(entry: HistoryEntry) -> str:
