@@ -25,6 +25,7 @@ from zos.fetch.exchange import Request
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
 from zos.networkd.api import NetworkdClient
+from zos.primitives import find
 from zos.provisiond import admission
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.specs import Specs
@@ -32,7 +33,6 @@ from zos.rmb.account import chain_twins
 from zos.rmb.cipher import seal_document
 from zos.rmb.vault import SESSION
 from zos.substrate import LocalKey
-from zos.verbs.primitive import find
 
 CONTRACTS = "SmartContractModule"
 
