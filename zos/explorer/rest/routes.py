@@ -11,6 +11,7 @@ from zos.explorer.rest.api import Answer, Api, Values
 from zos.explorer.rest.params import Kind, Param
 
 MAX_PAGE = 100_000
+Action = Callable[[Api, Values], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Route:
     path: str
     name: str
     summary: str
-    action: Callable[[Api, Values], Awaitable[Answer]]
+    action: Action
     answer: Any
     """The type of the body."""
     params: tuple[Param, ...] = ()
@@ -47,8 +48,20 @@ def _path(name: str, doc: str) -> Param:
     return Param(name, Kind.NUMBER, doc, place="path")
 
 
+def _list(
+    path: str,
+    name: str,
+    summary: str,
+    action: Action,
+    answer: Any,
+    params: tuple[Param, ...],
+    sorts: Mapping[str, Any],
+) -> Route:
+    """A page of a list, in any order of `sorts`."""
+    return Route(path, name, summary, action, answer, (*params, *_paging(sorts)), is_list=True)
+
+
 _NODE, _CONTRACT, _TWIN = (_path(f"{what}_id", f"id of the {what}") for what in ("node", "contract", "twin"))
-_NODES = (*filters.NODES, *_paging(queries.NODE_SORTS))
 _ENTITY = (400, 404)
 _ASKS_NODE = (400, 404, 500)
 
@@ -62,7 +75,7 @@ ROUTES = (
     Route("/ping", "ping", "whether it is there", Api.ping, shapes.Ping),
     Route("/version", "version", "the version of this server", Api.version, shapes.Version),
     Route("/health", "health", "what works and what does not", Api.health, shapes.Health),
-    Route("/nodes", "nodes", "nodes", Api.nodes, list[shapes.Node], _NODES, is_list=True),
+    _list("/nodes", "nodes", "nodes", Api.nodes, list[shapes.Node], filters.NODES, queries.NODE_SORTS),
     Route("/nodes/{node_id}", "node", "a node", Api.node, shapes.NodeWithNestedCapacity, (_NODE,), _ENTITY),
     Route(
         "/nodes/{node_id}/status",
@@ -83,7 +96,7 @@ ROUTES = (
         _ASKS_NODE,
     ),
     Route("/nodes/{node_id}/gpu", "node_gpu", "as the node says", Api.gpus, list[shapes.NodeGpu], (_NODE,), _ASKS_NODE),
-    Route("/gateways", "gateways", "nodes", Api.nodes, list[shapes.Node], _NODES, is_list=True),
+    _list("/gateways", "gateways", "nodes", Api.nodes, list[shapes.Node], filters.NODES, queries.NODE_SORTS),
     Route(
         "/gateways/{node_id}",
         "gateway",
@@ -102,54 +115,38 @@ ROUTES = (
         (_NODE,),
         _ENTITY,
     ),
-    Route(
-        "/farms",
-        "farms",
-        "farms",
-        Api.farms,
-        list[shapes.Farm],
-        (*filters.FARMS, *_paging(queries.FARM_SORTS)),
-        is_list=True,
-    ),
-    Route(
-        "/twins",
-        "twins",
-        "twins",
-        Api.twins,
-        list[shapes.Twin],
-        (*filters.TWINS, *_paging(queries.TWIN_SORTS)),
-        is_list=True,
-    ),
+    _list("/farms", "farms", "farms", Api.farms, list[shapes.Farm], filters.FARMS, queries.FARM_SORTS),
+    _list("/twins", "twins", "twins", Api.twins, list[shapes.Twin], filters.TWINS, queries.TWIN_SORTS),
     Route(
         "/twins/{twin_id}/consumption", "consumption", "what a twin pays", Api.consumption, shapes.Consumption, (_TWIN,)
     ),
-    Route(
+    _list(
         "/contracts",
         "contracts",
         "contracts, those that have ended too",
         Api.contracts,
         list[shapes.Contract],
-        (*filters.CONTRACTS, *_paging(queries.CONTRACT_SORTS)),
-        is_list=True,
+        filters.CONTRACTS,
+        queries.CONTRACT_SORTS,
     ),
     Route("/contracts/{contract_id}", "contract", "a contract", Api.contract, shapes.Contract, (_CONTRACT,), _ENTITY),
-    Route(
+    _list(
         "/contracts/{contract_id}/bills",
         "bills",
         "what a contract was billed, newest first",
         Api.bills,
         list[shapes.Bill],
-        (_CONTRACT, *_paging(queries.BILL_SORTS)),
-        is_list=True,
+        (_CONTRACT,),
+        queries.BILL_SORTS,
     ),
-    Route(
+    _list(
         "/public_ips",
         "public_ips",
         "farms' public addresses",
         Api.public_ips,
         list[shapes.PublicIp],
-        (*filters.PUBLIC_IPS, *_paging(queries.IP_SORTS)),
-        is_list=True,
+        filters.PUBLIC_IPS,
+        queries.IP_SORTS,
     ),
     Route(
         "/stats",
