@@ -19,11 +19,11 @@ names = {names!r}
 for name in names:
     __import__(f"zos.{{name}}.daemon")
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from zos import primitives
 from zos.fetch.aio import Fetcher
 from zos.networkd import places
 from zos.rmb import router
-from zos.verbs import primitive
-X25519PrivateKey.generate(), places.found(), router.find(), primitive.find()
+X25519PrivateKey.generate(), places.found(), router.find(), primitives.find()
 print(json.dumps({{"new": sorted(set(sys.modules) - before), "threads": len(os.listdir("/proc/self/task"))}}))
 """
 
