@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -27,7 +28,10 @@ BATCH = 32
 PENDING = 256 << 10
 """Bytes that wait for the end of the turn to be written together."""
 FRAME = offload.HEADER.size + 40 + offload.LARGEST
+QUEUE, QUEUE_OF_FRAMES = 500, 128
+"""Packets that the kernel keeps for us: its own default, and fewer where each may have 64 KiB nobody pays for."""
 _SETIFF, _GETFEATURES, _SETOFFLOAD, _SETHEADER = 0x400454CA, 0x800454CF, 0x400454D0, 0x400454D8
+_SIOCSIFTXQLEN = 0x8943
 _TUN, _NO_PI, _VNET_HDR = 0x0001, 0x1000, 0x4000
 _CHECKSUMS, _TCP6, _TCP_ECN = 0x01, 0x04, 0x08
 
@@ -94,6 +98,9 @@ def _open(device: str) -> tuple[int, bool]:
             fcntl.ioctl(handle, _SETHEADER, struct.pack("i", offload.HEADER.size))
         # The device remembers what the last one took: without the header nobody could tell what to cut.
         _offer(handle, _CHECKSUMS | _TCP6 | _TCP_ECN if header else 0)
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as any_socket:
+            queue = QUEUE_OF_FRAMES if header else QUEUE
+            fcntl.ioctl(any_socket, _SIOCSIFTXQLEN, struct.pack("16si20x", device.encode(), queue))
     except OSError:
         os.close(handle)
         raise
