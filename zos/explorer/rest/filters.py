@@ -62,6 +62,11 @@ def _available_for(twin: int, _: FilterContext) -> ColumnElement[bool]:
     return rules.is_available_for(twin)
 
 
+def _free_gpus(least: int, _: FilterContext) -> ColumnElement[bool]:
+    unused = select(func.count()).where(GPU.c.node_id == NODE.c.node_id, GPU.c.contract == 0)
+    return unused.scalar_subquery() >= least
+
+
 def _region(text: str, _: FilterContext) -> ColumnElement[bool]:
     # Regions are stored capitalized.
     return NODE.c.region == text.capitalize()
@@ -132,6 +137,8 @@ NODES = (
     _text("certification_type", "Diy or Certified", _equal(NODE.c.certification), "", CERTIFICATIONS),
     _flag("has_gpu", "has a graphics card", _is(rules.HAS_GPU)),
     _number("num_gpu", "at least so many graphics cards", _at_least(NODE.c.num_gpu)),
+    _number("total_gpu", "the same", _at_least(NODE.c.num_gpu)),
+    _number("free_gpu", "at least so many graphics cards that nobody uses", _free_gpus),
     _text("gpu_device_id", "a part of the card's id", _contains(GPU.c.id), "gpu"),
     _text("gpu_device_name", "a part of the card's name", _contains(GPU.c.device), "gpu"),
     _text("gpu_vendor_id", "a part of the card's id", _contains(GPU.c.id), "gpu"),

@@ -148,17 +148,16 @@ class Param:
 
 
 def parse(params: Sequence[Param], given: Iterable[tuple[str, str]], ignored: Collection[str] = ()) -> dict[str, Any]:
-    """Values by name (in any case). An empty text counts as not given; an unknown name raises BadRequest."""
+    """Values by name (in any case). An empty text counts as not given, whatever its name; an unknown name raises BadRequest."""
     known = {param.name: param for param in params}
     texts: dict[str, list[str]] = {}
     for written, text in given:
         name = written.lower()
-        if name in ignored:
+        if name in ignored or not text.strip(","):
             continue
         if name not in known:
             raise BadRequest(problem=f"there is no parameter `{_shown(written)}` here")
-        if text.strip(",") if known[name].is_list else text:
-            texts.setdefault(name, []).append(text)
+        texts.setdefault(name, []).append(text)
     return {name: known[name].parse(values) for name, values in texts.items()}
 
 

@@ -15,6 +15,9 @@ from zos.explorer.tests.grid import Web
 from zos.explorer.tests.served import served
 
 LIBERAL = [
+    ("/nodes?free_cru=&free_mru=&total_gpu=&status=", [1, 2, 3, 4, 5]),
+    ("/nodes?total_gpu=0&free_gpu=0", [1, 2, 3, 4, 5]),
+    ("/nodes?free_gpu=1000", []),
     ("/nodes?size=100001", [1, 2, 3, 4, 5]),
     (f"/nodes?size={2**64 - 1}", [1, 2, 3, 4, 5]),
     ("/nodes?page=0&size=2", [1, 2]),
@@ -48,6 +51,16 @@ async def test_what_has_a_plain_meaning_is_answered(web: Web, path: str, ids: li
 async def test_what_means_nothing_for_a_page_is_ignored_there(web: Web) -> None:
     assert await web.get("/stats?size=5&page=3&ret_count=true") == await web.get("/stats")
     assert await web.get("/contracts/1/bills?sort_by=twin_id") == await web.get("/contracts/1/bills")
+
+
+async def test_words_that_farms_are_asked_with_mean_nothing(web: Web) -> None:
+    assert await web.get("/farms?version") == await web.get("/farms?dedicated=") == await web.get("/farms")
+
+
+async def test_free_cards_are_those_that_nobody_uses(web: Web) -> None:
+    free = [one["nodeId"] for one in await web.get("/nodes?free_gpu=1")]
+    assert free == [one["nodeId"] for one in await web.get("/nodes?gpu_available=true")]
+    assert free
 
 
 async def test_a_slash_at_the_end_leads_to_the_page_without(web: Web) -> None:
