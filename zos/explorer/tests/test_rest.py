@@ -61,6 +61,8 @@ NODE_FILTERS = [
     ("has_gpu=true", [5]),
     ("has_gpu=false", [1, 2, 3, 4]),
     ("num_gpu=2", [5]),
+    ("total_gpu=2", [5]),
+    ("free_gpu=1", [5]),
     ("gpu_vendor_name=nvidia&gpu_available=true", [5]),
     ("gpu_vendor_name=amd&gpu_available=true", []),
     ("gpu_device_name=rtx&gpu_device_id=2684&gpu_vendor_id=10de", [5]),
