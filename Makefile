@@ -8,10 +8,10 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root sim matrix kills chaos fuzz lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim matrix kills chaos fuzz test-peers lint wheel lock docs proto clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (Debian packages, .venv); quick when nothing is
 	@.ci/setup
@@ -42,6 +42,9 @@ chaos: setup ## a lab with tenants, kills, cuts of power and lies of the chain f
 
 fuzz: setup ## search for inputs that cost much time or memory per byte, SECONDS_EACH for each parser (60)
 	@$(PY) tests/fuzz/costs.py --seconds $(or $(SECONDS_EACH),60)
+
+test-peers: setup ## the grid's own programs against ours: PEERS is a folder of checkouts (docs/peers.md), PART some of it
+	@.ci/rooted $(PY) tests/peers/run.py $(or $(PEERS),$(error PEERS must be a folder of checkouts, see docs/peers.md)) $(PART)
 
 lint: setup ## ruff, mypy --strict, the layers of imports
 	@$(PY) -m ruff check .
