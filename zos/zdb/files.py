@@ -111,17 +111,52 @@ class Files:
         self.index = Descriptors(index, "i")
         self.data = Descriptors(data, "d")
         self.number = 0
+        self._before = 0, 0
+        """Bytes of the data files and of the index files before the current ones."""
+        self._punched = 0
         self.index_end = fmt.INDEX_HEADER
         self.data_end = fmt.DATA_HEADER
         self.last_item = 0
         """Offset of the newest item, which the next one names as its `previous`."""
         self.last_entry = 0
 
+    @property
+    def index_size(self) -> int:
+        """Bytes of all index files."""
+        return self._before[1] + self.index_end
+
+    @property
+    def size(self) -> int:
+        """Bytes that all files take of the disk."""
+        return self._before[0] + self.data_end - self._punched + self.index_size
+
+    def measure(self) -> None:
+        """Find out what the files before the current ones take, and what was given back of the current one."""
+        before = [0, 0]
+        for at, kind in enumerate((self.data, self.index)):
+            before[at] = sum(os.stat(kind.path(one)).st_size for one in kind.numbers() if one != self.number)
+        self._before = before[0], before[1]
+        now = os.fstat(self.data.get(self.number))
+        self._punched = max(0, now.st_size - now.st_blocks * 512)
+
+    def give_back(self) -> None:
+        """Give the entries of the current data file back to the disk; they read as zeros."""
+        self.data.punch(self.number, fmt.DATA_HEADER, self.data_end)
+        self._punched = self.data_end - fmt.DATA_HEADER
+
+    def remove_before(self) -> None:
+        """Remove all files but the current pair."""
+        for kind in (self.index, self.data):
+            kind.remove_before(self.number)
+        self._before = 0, 0
+
     def begin(self, number: int, is_sequential: bool) -> None:
         """Go on with the next pair of files."""
         self.index.create(number, fmt.index_header(number, is_sequential))
         self.data.create(number, fmt.data_header(number))
-        self.number = number
+        if number:
+            self._before = self._before[0] + self.data_end - self._punched, self._before[1] + self.index_end
+        self.number, self._punched = number, 0
         self.index_end, self.data_end = fmt.INDEX_HEADER, fmt.DATA_HEADER
 
     def place(self) -> Place:

@@ -25,6 +25,8 @@ ENTRY_COST = 64
 """What NSINFO's index size counts for each entry beside its key, as 0-db does."""
 SCAN_ITEMS = 512
 """Keys in one answer to SCAN."""
+RESERVE = 1 << 20
+"""Bytes of the limit on the disk that are kept for changes in place, beside as much as the index takes."""
 FLUSHED_IN_PLACE = 100_000
 """Items that are marked one by one; more are erased with their file."""
 
@@ -54,6 +56,8 @@ class Namespace:
         """Told the numbers of the files before and after."""
         self.locks: list[int] = []
         """Descriptors that keep other processes out; closed with it."""
+        self.disk_limit = 0
+        """Bytes that its files may take of the disk, whatever they hold; 0: no limit."""
         self._data_size = data_size
         self._replaced: dict[tuple[int, int], Item | None] = {}
         """What the next batch changes in place; see Batch."""
@@ -150,7 +154,7 @@ class Namespace:
             raise Refused("Namespace is protected by worm mode")
         if self.is_sequential and key and old is None:
             raise Refused("Invalid key, only update authorized")
-        self._check_room(len(payload), old.item.length if old else 0)
+        self._check_room(len(payload), old.item.length if old else 0, len(key))
         crc = fmt.checksum(payload)
         if old is not None and old.item.crc == crc and old.item.length == len(payload) and self.payload(old) == payload:
             return None
@@ -184,9 +188,17 @@ class Namespace:
         else:
             self._append(item, old)
 
-    def _check_room(self, new: int, old: int) -> None:
+    def _check_room(self, new: int, old: int, key: int) -> None:
         limit = self.settings.max_size
         if limit and self.live_bytes + new > limit + old:
+            raise Refused("No space left on this namespace")
+        self._check_disk(new + key + fmt.ENTRY + key + fmt.ITEM, 1)
+
+    def _check_disk(self, need: int, share: int) -> None:
+        """Refuse what would leave no room for changes in place, which copy-on-write writes anew; deletions may use a
+        share of that."""
+        reserve = (min(RESERVE, self.disk_limit // 8) + self.files.index_size) // share
+        if self.disk_limit and self.files.size + need + reserve > self.disk_limit:
             raise Refused("No space left on this namespace")
 
     def _append(self, item: Item, old: Located | None) -> None:
@@ -238,6 +250,7 @@ class Namespace:
         if self.settings.is_worm:
             raise Refused("Namespace is protected by worm mode")
         place = (at.file, at.offset)
+        self._check_disk(len(key) + fmt.ENTRY, 2)
         with self._whole():
             self.files.append_entry(key, b"", 0, fmt.DELETED, timestamp)
         if place in self._replaced or place in self._under_way:
@@ -265,19 +278,28 @@ class Namespace:
         return self._batch
 
     def settle(self, batch: Batch) -> bool:
-        """Change in place what newer versions replaced; True when that must be synced before it is acknowledged."""
+        """Change in place what newer versions replaced; True when that must be synced before it is acknowledged.
+
+        Raises OSError when what is to be acknowledged cannot be written.
+        """
         must_sync = False
         if batch.is_settled:
             return must_sync
-        batch.is_settled, self._batch = True, None
-        for (file, offset), item in batch.replaced.items():
-            if item is None:
-                # Should this be lost, the newer item still says whose place it took.
-                self.files.mark_deleted(file, offset)
-            else:
-                self.files.overwrite_item(file, offset, item)
-                must_sync = True
-        self._under_way = {}
+        batch.is_settled, self._batch, self._under_way = True, None, {}
+        left = dict(batch.replaced)
+        try:
+            for (file, offset), item in batch.replaced.items():
+                if item is None:
+                    self.files.mark_deleted(file, offset)
+                else:
+                    self.files.overwrite_item(file, offset, item)
+                    must_sync = True
+                del left[file, offset]
+        except OSError:
+            # Tried again with the next batch. In user mode the newer item says whose place it took.
+            self._replaced = left | self._replaced
+            if any(left.values()):
+                raise
         return must_sync
 
     def settle_unsynced(self) -> None:
@@ -368,15 +390,14 @@ class Namespace:
         self.commit()
         if self.files.number or self.next_id > FLUSHED_IN_PLACE:
             self.jump()
-            for kind in (self.files.index, self.files.data):
-                kind.remove_before(self.files.number)
+            self.files.remove_before()
             self.first_ids = [(self.files.number, 0)]
             self.next_id = self.told_id = 0
             self.files.last_item = self.files.last_entry = 0
         else:
             for at in list(self.files.items_of(self.files.number, fmt.INDEX_HEADER)):
                 self.files.mark_deleted(at.file, at.offset)
-            self.files.data.punch(self.files.number, fmt.DATA_HEADER, self.files.data_end)
+            self.files.give_back()
         self.keys, self.dirty = KeyTable(), set()
         self.entries = self.live_bytes = self.index_bytes = 0
         self.commit()

@@ -72,6 +72,7 @@ class _Loader:
         for number in numbers:
             self._tail(number)
         space.commit()
+        files.measure()
 
     def _open(self, number: int) -> None:
         """Make the pair of files whole at their beginning."""

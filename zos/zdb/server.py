@@ -7,6 +7,7 @@ what arrives meanwhile shares the next. An answer waits for the sync of what cam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -20,7 +21,7 @@ from zos.zdb import commands, resp
 from zos.zdb.files import sync
 from zos.zdb.hooks import Hooks
 from zos.zdb.namespace import Namespace
-from zos.zdb.parts import Refused
+from zos.zdb.parts import Batch, Refused
 from zos.zdb.session import Gone, Session, Settings, World
 from zos.zdb.store import DEFAULT, Store
 
@@ -200,7 +201,8 @@ class Server:
         spaces = [space for space in self.world.store.spaces.values() if space.is_unsynced]
         if not self.world.settings.sync:
             for space in spaces:
-                space.settle_unsynced()
+                with contextlib.suppress(OSError):  # tried again with the next write
+                    space.settle_unsynced()
             self._idle.set()
             return
         batch, self.batch = self.batch, self.batch + 1
@@ -216,7 +218,7 @@ class Server:
                 descriptors = [one for _, written in taken for one in written.descriptors]
                 await loop.run_in_executor(self._threads, sync, descriptors)
                 # What was replaced in place in sequential mode needs a sync of its own.
-                spaces = [space for space, written in taken if space.settle(written)]
+                spaces = [space for space, written in taken if self._settle(space, written)]
         except OSError as err:
             log.critical("a write did not reach the disk: %s; the server ends so that nothing more is promised", err)
             self.failed.set()
@@ -231,6 +233,17 @@ class Server:
             self.wrote()
         else:
             self._idle.set()
+
+    def _settle(self, space: Namespace, written: Batch) -> bool:
+        """See `Namespace.settle`. Where that fails, its own clients get no answer, and nobody else notices."""
+        try:
+            return space.settle(written)
+        except OSError as err:
+            log.error("%s: %s; its connections are ended", space.index_path, err.strerror)
+            for connection in self.connections:
+                if connection.session.space is space:
+                    connection.abort()
+            return False
 
 
 class Connection(asyncio.Protocol):
@@ -290,6 +303,12 @@ class Connection(asyncio.Protocol):
         """Close once what is unsent is sent."""
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, without the answers that wait."""
+        self._held.clear()
+        if self._transport is not None:
+            self._transport.abort()
 
     def pause_writing(self) -> None:
         self._is_paused = True

@@ -7,6 +7,7 @@ namespace that cannot be opened harms no other.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import sys
@@ -23,6 +24,8 @@ from zos.zdb.session import Settings
 from zos.zdb.store import Store, open_apart
 from zos.zdbd.host import wire
 from zos.zdbd.model import Desired, Report, Space, SpaceReport
+
+log = logging.getLogger("zos.zdbd")
 
 OPENED_WITHIN = 15.0
 """Seconds after which a namespace is reported as on its way; it goes on being opened."""
@@ -46,7 +49,10 @@ class Disk:
         self._desired = desired
         wanted = {space.id: space for space in desired.spaces}
         for id in {name.decode() for name in self._store.spaces} - wanted.keys() - {"default"}:
-            self._server.release(id.encode())
+            try:
+                self._server.release(id.encode())
+            except OSError as err:
+                log.warning("%s: %s; what was not acknowledged may be lost", id, err.strerror)
         for id in self._opening.keys() - wanted.keys():
             opened = await asyncio.gather(self._opening.pop(id), return_exceptions=True)
             if isinstance(opened[0], Namespace):
@@ -94,6 +100,7 @@ class Disk:
             "is_public": wanted.is_public,
             "is_frozen": wanted.is_frozen,
         }
+        space.disk_limit = wanted.size
         changed = {key: value for key, value in settings.items() if getattr(space.settings, key) != value}
         if changed:
             space.change(**changed)

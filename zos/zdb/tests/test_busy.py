@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from zos.zdb.namespace import Namespace
+from zos.zdb.parts import Refused
 from zos.zdb.tests.replay import Client, running
 from zos.zdb.tests.test_namespace import content, opened, reopened
 
@@ -87,3 +88,73 @@ def test_what_a_full_disk_cut_short_is_refused_and_never_seen_again(
     assert content(after) == stored
     after.close()
     space.close()
+
+
+@pytest.mark.parametrize("sequential", [False, True], ids=["user", "sequential"])
+def test_files_stay_within_a_limit_on_the_disk_however_often_a_value_is_replaced(
+    tmp_path: Path, sequential: bool
+) -> None:
+    limit = 1 << 20
+    space = opened(tmp_path, sequential=sequential, data_size=200_000)
+    space.disk_limit = limit
+    key = space.set(b"" if sequential else b"key", b"first", 1) or b""
+    stored = 0
+
+    def on_disk() -> int:
+        return sum(path.stat().st_size for path in (*tmp_path.glob("i/i*"), *tmp_path.glob("d/d*")))
+
+    for value in range(1000):
+        try:
+            space.set(key, b"%8d" % value * 512, 1)
+        except Refused:
+            break
+        stored = value
+        space.commit()
+        assert space.files.size == on_disk() <= limit
+    assert stored > 100
+    assert space.get(key) == b"%8d" % stored * 512
+    space.close()
+    space = opened(tmp_path, sequential=sequential, data_size=200_000)
+    space.disk_limit = limit
+    assert space.files.size == on_disk()
+    with pytest.raises(Refused, match="No space left"):
+        space.set(key, b"x" * 4096, 1)
+    assert space.delete(key, 1)
+    space.flush()
+    assert space.files.size < 100_000
+    assert space.set(b"" if sequential else key, b"x" * 4096, 1)
+    space.close()
+
+
+@pytest.mark.parametrize("mode", [b"user", b"seq"])
+async def test_a_namespace_whose_changes_in_place_find_no_room_hurts_no_other(
+    tmp_path: Path, mode: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as port:
+        full, other = [await Client.to(port) for _ in range(2)]
+        for words in (b"NSNEW full", b"NSSET full mode " + mode, b"NSNEW other"):
+            assert await full.command(*words.split()) == b"+OK\r\n"
+        await full.command(b"SELECT", b"full")
+        await other.command(b"SELECT", b"other")
+        key = (await full.command(b"SET", b"key" if mode == b"user" else b"", b"old")).split(b"\r\n")[1]
+        whole, is_full = os.pwrite, True
+
+        def pwrite(descriptor: int, raw: bytes, at: int) -> int:
+            # What comes behind the end of a file is an append.
+            name = os.readlink(f"/proc/self/fd/{descriptor}")
+            if is_full and "/full/i" in name and at < os.fstat(descriptor).st_size:
+                raise OSError(errno.EDQUOT, "no room")
+            return whole(descriptor, raw, at)
+
+        monkeypatch.setattr(os, "pwrite", pwrite)
+        answer = await full.command(b"SET", key, b"new")
+        # An answer says that the disk has it; where that cannot be, there is none.
+        assert answer == (b"$3\r\nkey\r\n" if mode == b"user" else b"")
+        assert await other.command(b"SET", b"key", b"value") == b"$3\r\nkey\r\n"
+        is_full = False
+        again = await Client.to(port)
+        await again.command(b"SELECT", b"full")
+        assert await again.command(b"GET", key) == b"$3\r\nnew\r\n"
+        assert await again.command(b"SET", key, b"newer") == b"$%d\r\n%b\r\n" % (len(key), key)
+        for client in (full, other, again):
+            await client.close()
