@@ -29,6 +29,8 @@ from zos.explorer.store import pool
 from zos.explorer.store.countries import COUNTRIES
 from zos.explorer.store.schema import COUNTRY, CURSOR, META, VERSION
 
+CACHE = 4000
+"""KiB of pages that each connection keeps for itself; the kernel has them all once, for all connections."""
 CONNECTIONS = sum(frontend.value for frontend in pool.Frontend) + 2
 """The readers', the writer's, and one to spare."""
 
@@ -115,6 +117,6 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "busy_timeout=10000",
-        "cache_size=-16000",
+        f"cache_size=-{CACHE}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from zos.zdb import files
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
 from zos.zdb.tests.replay import Client, running
@@ -158,3 +159,14 @@ async def test_a_namespace_whose_changes_in_place_find_no_room_hurts_no_other(
         assert await again.command(b"SET", key, b"newer") == b"$%d\r\n%b\r\n" % (len(key), key)
         for client in (full, other, again):
             await client.close()
+
+
+def test_nothing_of_a_removed_namespace_waits_for_the_disk(tmp_path: Path) -> None:
+    space = opened(tmp_path)
+    space.set(b"key", b"old", 1)
+    under_way = space.take_batch()
+    space.set(b"key", b"new", 1)
+    space.destroy()
+    files.sync(under_way.descriptors)
+    assert not space.settle(under_way)
+    assert space.take_batch().descriptors == []
