@@ -18,7 +18,7 @@ from zos.storaged.api.types import Pool, PoolKind, PoolState
 
 MOST_INTERFACES = 10
 MOST_ADDRESSES = 10
-MOST_CITY, MOST_COUNTRY = 58, 56
+MOST_CITY, LEAST_COUNTRY, MOST_COUNTRY = 58, 2, 56
 """Bytes that the chain takes."""
 UPLINK = "zos"
 
@@ -108,10 +108,10 @@ def location(answer: bytes) -> Location:
     return Location(
         longitude=_degrees(fields, "longitude", 180.0),
         latitude=_degrees(fields, "latitude", 90.0),
-        continent=_name(fields, "continent") or "Unknown",
-        country_name=_name(fields, "country_name") or "Unknown",
+        continent=_name(fields, "continent", 1),
+        country_name=_name(fields, "country_name", LEAST_COUNTRY),
         country_code=_name(fields, "country_code"),
-        city_name=_name(fields, "city_name") or "Unknown",
+        city_name=_name(fields, "city_name", 1),
     )
 
 
@@ -122,5 +122,7 @@ def _degrees(fields: Fields, name: str, most: float) -> float:
     return float(value)
 
 
-def _name(fields: Fields, name: str) -> str:
-    return re.sub(r"[\x00-\x1f\ud800-\udfff]", "", fields.text(name))[:100]
+def _name(fields: Fields, name: str, least: int = 0) -> str:
+    """A name; what is shorter than a chain takes is none."""
+    text = re.sub(r"[\x00-\x1f\ud800-\udfff]", "", fields.text(name))[:100]
+    return text if len(text.encode()) >= least else "Unknown"

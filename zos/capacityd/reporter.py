@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from zos.bus.client import Bus
@@ -12,7 +13,7 @@ from zos.capacityd.cached import CachedAnswer
 from zos.capacityd.host import LinuxHost
 from zos.chain.api import ChainClient, NotRegistered
 from zos.errors import ZosError
-from zos.networkd.api import NetworkdClient, PublicConfig
+from zos.networkd.api import BadPublicConfig, NetworkdClient, PublicConfig
 from zos.provisiond.api import ProvisiondClient
 from zos.runtime.clock import Clock
 from zos.runtime.loops import Wake
@@ -42,6 +43,8 @@ class Reporter:
         self.location = CachedAnswer(self._find_location, clock, DAY)
         """Where the node is; asked once a day."""
         self._node = 0
+        self._half: PublicConfig | None = None
+        """The public configuration of which only the IPv4 part can be had."""
 
     async def inventory(self) -> Inventory:
         return self._host.inventory(record.storage(await self._storaged.list_pools()))
@@ -83,8 +86,19 @@ class Reporter:
         """Give networkd the public configuration that the farmer set on the chain."""
         found = await self._chain.public_config()
         wanted = PublicConfig(found.ip4, found.gw4, found.ip6, found.gw6, found.domain)
+        four = dataclasses.replace(wanted, ip6="", gw6="")
+        if wanted == self._half:
+            wanted = four
         if wanted != await self._networkd.public_config():
-            await self._networkd.set_public_config(wanted)
+            try:
+                await self._networkd.set_public_config(wanted)
+            except BadPublicConfig as err:
+                # One family that cannot be keeps the node from none of the other.
+                if err.facts.get("field") not in ("ip6", "gw6"):
+                    raise
+                log.warning("%s; the node has its IPv4 address only", err.explain())
+                self._half, wanted = wanted, four
+                await self._networkd.set_public_config(wanted)
             log.info("public configuration: %s", ", ".join(wanted.addresses) or "none")
 
     async def report_uptime(self) -> None:

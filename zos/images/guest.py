@@ -33,7 +33,7 @@ OUT = Path("/usr/lib/zos/guest")
 CACHE = Path("/var/cache/zos-images")
 PACKAGE = "linux-image-cloud-amd64"
 BUSYBOX = Path("/bin/busybox")
-FORMAT = 2
+FORMAT = 3
 """Raise this number when this file builds something else from the same sources."""
 
 
@@ -62,7 +62,8 @@ async def build(out: Path = OUT, cache: Path = CACHE, recipe: Path = RECIPE) -> 
         with tempfile.TemporaryDirectory(prefix="zos-guest-", dir=cache) as folder:
             tree = Path(folder)
             await proc.run(["dpkg-deb", "-x", deb, tree], deadline=120)
-            made = await asyncio.to_thread(_assets, tree, recipe, await _module_order(tree, recipe))
+            modules = await _modules(tree, recipe)
+            made = await asyncio.to_thread(_assets, tree, recipe, modules)
         for name, data in made.items():
             write_atomic(out / name, data, mode=0o644)
         write_atomic(out / "stamp", f"{recipe_hash} {deb.name}\n".encode(), mode=0o644)
@@ -121,6 +122,20 @@ async def _module_order(tree: Path, recipe: Path) -> Mapping[str, tuple[str, ...
     return closure(wanted_modules((recipe / "modules").read_text()), dependencies, builtin)
 
 
+async def _modules(tree: Path, recipe: Path) -> dict[str, bytes]:
+    """The wanted modules in one folder, with what depmod says of them: by alias, symbol and dependency."""
+    release = _release(tree)
+    source, flat = tree / "lib/modules" / release, tree / "flat/lib/modules" / release
+    flat.mkdir(parents=True)
+    for path in await _module_order(tree, recipe):
+        shutil.copy2(source / path, flat / Path(path).name)
+    for name in ("modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy2(source / name, flat / name)
+    (flat / "modules.order").write_text("".join(f"{path.name}\n" for path in sorted(flat.glob("*.ko*"))))
+    await proc.run(["depmod", "-b", tree / "flat", release], deadline=120)
+    return {path.name: path.read_bytes() for path in sorted(flat.iterdir())}
+
+
 def _release(tree: Path) -> str:
     (release,) = [path.name for path in (tree / "lib" / "modules").iterdir()]
     return release
@@ -158,15 +173,14 @@ def _module_name(path: str) -> str:
     return Path(path).name.partition(".")[0].replace("-", "_")
 
 
-def _assets(tree: Path, recipe: Path, modules: Mapping[str, tuple[str, ...]]) -> dict[str, bytes]:
+def _assets(tree: Path, recipe: Path, modules: Mapping[str, bytes]) -> dict[str, bytes]:
     release = _release(tree)
     entries = initramfs(
         init=(recipe / "init").read_bytes(),
         busybox=BUSYBOX.read_bytes(),
         applets=(recipe / "applets").read_text().split(),
         release=release,
-        modules={path: (tree / "lib" / "modules" / release / path).read_bytes() for path in modules},
-        dependencies=modules,
+        modules=modules,
     )
     return {
         "vmlinux": unpack_kernel((tree / "boot" / f"vmlinuz-{release}").read_bytes()),
@@ -181,9 +195,8 @@ def initramfs(
     applets: Sequence[str],
     release: str,
     modules: Mapping[str, bytes],
-    dependencies: Mapping[str, tuple[str, ...]],
 ) -> Iterator[cpio.Entry]:
-    """The files of the initramfs."""
+    """The files of the initramfs; `modules` are those and depmod's lists, by their names."""
     for name in ("bin", "dev", "proc", "sys", "root", "zos", "lib", "lib/modules"):
         yield cpio.folder(name)
     yield cpio.character_device("dev/console", 5, 1)
@@ -194,12 +207,8 @@ def initramfs(
     home = f"lib/modules/{release}"
     yield cpio.folder(home)
     # All modules in one folder: modprobe needs no more, and every folder is an entry to unpack.
-    for path in sorted(modules):
-        yield cpio.file(f"{home}/{Path(path).name}", modules[path])
-    lines = sorted(
-        f"{Path(path).name}: {' '.join(Path(n).name for n in needs)}\n" for path, needs in dependencies.items()
-    )
-    yield cpio.file(f"{home}/modules.dep", "".join(lines).encode())
+    for name in sorted(modules):
+        yield cpio.file(f"{home}/{name}", modules[name])
 
 
 def unpack_kernel(image: bytes) -> bytes:

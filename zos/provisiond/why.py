@@ -113,6 +113,8 @@ def of_item(item: Item, machine: MachineInfo | None = None) -> str:
         return f"{item.name} should run and is {machine_words(machine)}"
     if item.state is ResultState.OK and item.message:
         return f"{item.name} was made, and is not as it was signed now: {item.message}"
+    if machine is not None and machine.detail:
+        return f"{item.name} is {item.state}; {machine.detail}"
     if item.unchanged:
         return f"{item.name} is {item.state}; its change was refused: {item.unchanged}"
     return f"{item.name} is {item.state}"

@@ -27,7 +27,7 @@ from zos.vmd.api.types import Acceleration, Machine, MachineId, MachineInfo, Mac
 from zos.vmd.console import Consoles
 from zos.vmd.digest import digest
 from zos.vmd.host.contract import Host
-from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState
+from zos.vmd.model import Boot, GuestState, MachineRecord, ObservedGuest, RunState
 from zos.vmd.plan import check_alone, plan, report
 from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Step, Stop
 
@@ -50,7 +50,7 @@ class MachineLoop:
         self.task: asyncio.Task[None] | None = None
         self.problem = ""
         self.observed: ObservedGuest | None = None
-        self.phases: tuple[int, dict[str, float]] = (0, {})
+        self.boot = Boot()
 
 
 class MachineManager:
@@ -252,7 +252,7 @@ class MachineManager:
         self._consoles.drop(id)
         self._runs.drop(id)
         self._records.drop(id)
-        self._loop(id).phases = (0, {})
+        self._loop(id).boot = Boot()
 
     # Views
 
@@ -310,26 +310,26 @@ class MachineManager:
             for id in map(MachineId, self._records.keys()):
                 self._consoles.trim(id)
                 loop = self._loop(id)
-                if loop.observed is not None and "entrypoint" not in self._phases(id, loop):
+                if loop.observed is not None and "entrypoint" not in self._boot(id, loop).phases:
                     booting = True
                     self._publish(id, loop)
             await asyncio.sleep(BOOTING if booting else RETRY)
 
-    def _phases(self, id: MachineId, loop: MachineLoop) -> dict[str, float]:
-        offset, phases = loop.phases
-        run = self._run(id)
-        if offset != run.offset or "entrypoint" not in phases:
-            phases = trace.phases(self._consoles.boot(id, run.offset)) if run.started else {}
-            loop.phases = run.offset, phases
-        return phases
+    def _boot(self, id: MachineId, loop: MachineLoop) -> Boot:
+        """What the console tells of the last boot; read again until the entrypoint runs."""
+        boot, run = loop.boot, self._run(id)
+        if boot.offset != run.offset or "entrypoint" not in boot.phases:
+            console = self._consoles.boot(id, run.offset) if run.started else b""
+            boot = loop.boot = Boot(run.offset, trace.phases(console), trace.warnings(console))
+        return boot
 
     def _publish(self, id: MachineId, loop: MachineLoop) -> None:
         record = self._records.get(id)
         if record is None:
             self._infos.pop(id, None)
             return
-        phases = self._phases(id, loop)
-        self._infos[id] = report(record, loop.observed, self._run(id), phases, loop.problem)
+        boot = self._boot(id, loop)
+        self._infos[id] = report(record, loop.observed, self._run(id), boot, loop.problem)
 
     # Helpers
 

@@ -57,6 +57,17 @@ class ObservedGuest:
 
 
 @dataclass(frozen=True, slots=True)
+class Boot:
+    """What a guest's console tells of its last boot."""
+
+    offset: int = 0
+    """Where the boot begins in the console's file."""
+    phases: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What our init could not do."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunState:
     """How the starts of a machine went since the node booted (ledger `runs`); wall-clock seconds."""
 

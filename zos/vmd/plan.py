@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from zos.vmd.api.errors import BadMachine
 from zos.vmd.api.types import Machine, MachineInfo, MachineState
 from zos.vmd.digest import digest
-from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, is_due, may_resume
+from zos.vmd.model import Boot, GuestState, MachineRecord, ObservedGuest, RunState, is_due, may_resume
 from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Step, Stop
 
 
@@ -52,7 +52,7 @@ def report(
     record: MachineRecord,
     observed: ObservedGuest | None,
     run: RunState,
-    phases: Mapping[str, float] | None = None,
+    boot: Boot | None = None,
     problem: str = "",
 ) -> MachineInfo:
     """A machine for its callers; `problem` is what keeps vmd from doing better now."""
@@ -61,7 +61,8 @@ def report(
     if record.dropping:
         state = MachineState.STOPPED
     elif observed is not None:
-        state, detail = _STATES[observed.state], observed.detail or _past(run)
+        told = "; ".join(boot.warnings) if boot else ""
+        state, detail = _STATES[observed.state], observed.detail or told or _past(run)
     elif run.failures:
         state, next_try = MachineState.BACKOFF, run.next_try
     return MachineInfo(
@@ -73,7 +74,7 @@ def report(
         detail=problem or detail,
         pid=observed.pid if observed else 0,
         accel=observed.accel if observed else "",
-        phases=dict(phases or {}),
+        phases=dict(boot.phases if boot else {}),
     )
 
 

@@ -9,6 +9,7 @@ import re
 
 STARTED = "[zos] start"
 _PHASE = re.compile(rb"^\[zos\] phase ([a-z]{1,20}) ([0-9]{1,6}\.[0-9]{1,6})\r?$", re.MULTILINE)
+_WARNING = re.compile(rb"^\[zos\] warning ([^\r\n]{1,200})", re.MULTILINE)
 _FAILED = re.compile(rb"\[zos\] failed ([^\r\n]{1,200})")
 _INIT_ENDED = re.compile(rb"Attempted to kill init! exitcode=0x([0-9a-f]{8})")
 _PANIC = re.compile(rb"Kernel panic - not syncing: ([^\r\n]{1,200})")
@@ -32,6 +33,12 @@ def last_boot(console: bytes) -> bytes:
 def phases(console: bytes) -> dict[str, float]:
     """Seconds on the guest's clock at which the last boot reached each phase."""
     return {name.decode(): float(seconds) for name, seconds in _PHASE.findall(last_boot(console))}
+
+
+def warnings(console: bytes) -> tuple[str, ...]:
+    """What our init could not do in the last boot, each once; the first few."""
+    found = (text.decode(errors="replace") for text in _WARNING.findall(last_boot(console)))
+    return tuple(dict.fromkeys(found))[:3]
 
 
 def verdict(console: bytes) -> str:

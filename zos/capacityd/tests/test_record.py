@@ -104,3 +104,8 @@ def test_no_answer_of_a_service_crashes_us(answer: bytes) -> None:
     except Malformed:
         return
     assert -180 <= found.longitude <= 180
+
+
+def test_a_place_whose_country_is_too_short_for_the_chain_is_unknown() -> None:
+    found = location(b'{"longitude": 3, "latitude": 51, "country_name": "X", "city_name": "Y"}')
+    assert (found.country_name, found.city_name) == ("Unknown", "Y")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Interface, ip_address
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from zos.devchain.context import Context
@@ -416,6 +416,8 @@ class Tfgrid(GridAdmin, Entities):
         if public_config is not None:
             ip4 = public_config["ip4"]
             ctx.need(_is_public(ip4["ip"], ip4["gw"]), "TfgridModule.InvalidPublicConfig")
+            ip6 = public_config["ip6"]
+            ctx.need(ip6 is None or _is_public(ip6["ip"], ip6["gw"], 6), "TfgridModule.InvalidPublicConfig")
             domain = public_config["domain"]
             ctx.need(domain is None or _DOMAIN.fullmatch(domain), "TfgridModule.InvalidPublicConfig")
         ctx.put("TfgridModule.Nodes", node_id, {**node, "public_config": public_config})
@@ -463,12 +465,14 @@ def _check_public_ip(ctx: Context, ip: bytes, gw: bytes) -> None:
     ctx.need(_is_public(ip, gw), "TfgridModule.InvalidPublicIP")
 
 
-def _is_public(ip: bytes, gw: bytes) -> bool:
+def _is_public(ip: bytes, gw: bytes, version: int = 4) -> bool:
     if b"/" not in ip:
         return False
     try:
-        mine, way = IPv4Interface(ip.decode()), IPv4Address(gw.decode())
+        mine, way = ip_interface(ip.decode()), ip_address(gw.decode())
     except ValueError:
+        return False
+    if not mine.version == way.version == version:
         return False
     return mine.ip.is_global and way.is_global and mine.ip != way and way in mine.network
 

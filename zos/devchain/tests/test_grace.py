@@ -105,6 +105,8 @@ def test_grace_of_the_rent_is_grace_of_the_contracts() -> None:
     inside = made.contract(USER, 1)
     started = [e for e in bill(made, id) if e[0].endswith("ContractGracePeriodStarted")]
     assert [content["contract_id"] for _, content in started] == [id, inside]
+    with pytest.raises(Refusal, match="NodeNotAvailableToDeploy"):
+        made.contract(USER, 1)
     made.block += GRACE
     gone = names(bill(made, id))
     assert {"RentContractCanceled", "NodeContractCanceled"} <= set(gone)

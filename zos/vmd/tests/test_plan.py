@@ -23,7 +23,7 @@ from zos.vmd.api import (
 )
 from zos.vmd.api.check import check
 from zos.vmd.digest import digest
-from zos.vmd.model import GuestState, MachineRecord, ObservedGuest, RunState, after_end, after_start
+from zos.vmd.model import Boot, GuestState, MachineRecord, ObservedGuest, RunState, after_end, after_start
 from zos.vmd.plan import check_alone, plan, report
 from zos.vmd.steps import Forget, GrowDisk, Pause, Resume, Start, Stop
 
@@ -118,7 +118,9 @@ def test_every_step_says_what_it_does(record: MachineRecord, observed: ObservedG
 
 def test_a_report_says_how_it_is_and_why():
     assert report(MachineRecord(MACHINE), None, RunState()).state is MachineState.STARTING
-    running = report(MachineRecord(MACHINE), RUNNING, after_start(RunState(), NOW), {"userland": 1.5})
+    boot = Boot(0, {"userland": 1.5}, ("no DNS",))
+    running = report(MachineRecord(MACHINE), RUNNING, after_start(RunState(), NOW), boot)
+    assert running.detail == "no DNS"
     assert (running.state, running.pid, running.phases) == (MachineState.RUNNING, 12, {"userland": 1.5})
     ended = report(
         MachineRecord(MACHINE), None, after_end(after_start(RunState(), NOW), NOW + 1, "it crashed", spread=0.5)

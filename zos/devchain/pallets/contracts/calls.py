@@ -215,7 +215,9 @@ class SmartContracts(Services, Solutions):
 def _check_dedicated(ctx: Context, farm: dict[str, Any], node_id: int, twin: int) -> None:
     rent = ctx.get(f"{NAME}.ActiveRentContractForNode", node_id)
     if rent is not None:
-        is_mine = load(ctx, rent)["twin_id"] == twin
+        # What is not paid holds what is there and takes nothing new.
+        found = load(ctx, rent)
+        is_mine = found["twin_id"] == twin and "GracePeriod" not in found["state"]
     else:
         is_mine = not farm["dedicated_farm"] and not ctx.get(f"{NAME}.DedicatedNodesExtraFee", node_id)
     ctx.need(is_mine, f"{NAME}.NodeNotAvailableToDeploy")

@@ -1,0 +1,66 @@
+"""What a container's flist need not bring: kernel modules, a file for name servers, disks of the size that was paid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from test_vmd import asks, client_of, container, says
+from vmnode import VmNode, vm_node
+
+from zos.images import guest
+from zos.model.units import GiB
+from zos.vmd.api import MachineDisk, MachineState
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def here() -> Iterator[VmNode]:
+    asyncio.run(guest.build())
+    with vm_node("gk") as made:
+        yield made
+
+
+async def test_a_flist_without_modules_has_them_and_odd_files_are_no_trouble(here: VmNode) -> None:
+    disk = here.folder / "disk"
+    disk.touch()
+    os.truncate(disk, GiB(1))
+    machine = container(
+        here,
+        disks=(MachineDisk(disk, "/data/below"),),
+        nameservers=("192.0.2.53",),
+        env={"GREETING": "hi", "odd.name": "1", "-u": "2"},
+    )
+    assert machine.root is not None
+    # An image may have made it a folder, or a link to what only its init would make.
+    (machine.root / "etc/resolv.conf").mkdir()
+    (machine.root / "etc/resolv.conf/stub").touch()
+    here.vmd()
+    async with client_of(here) as client:
+        assert (await client.ensure_machine(machine)).state is MachineState.RUNNING
+        await says(client, "ready")
+        assert (await asks(client, "cat /etc/resolv.conf")).strip() == "nameserver 192.0.2.53"
+        # By name, and by the kernel itself, which asks for what a call needs.
+        for line in (
+            "busybox modprobe wireguard && busybox modprobe overlay && busybox modprobe nf_tables",
+            "ip link add v0 type veth peer name v1",
+            "ip link add b0 type bridge",
+            "mkdir -p /tmp/o/l /tmp/o/u /tmp/o/w /tmp/o/m",
+            "mount -t tmpfs t /tmp/o/u && mkdir /tmp/o/u/u /tmp/o/u/w",
+            "mount -t overlay -o lowerdir=/etc,upperdir=/tmp/o/u/u,workdir=/tmp/o/u/w o /tmp/o/m",
+        ):
+            await asks(client, line.replace("busybox", "/bin/busybox").replace("mkdir", "/bin/busybox mkdir"))
+        shown = await asks(client, "df -h /data/below")
+        assert shown.split()[-5] in ("1.0G", "1024.0M"), shown
+        assert "odd.name=1" in await asks(client, "/bin/busybox env")
+        phases = (await client.machine(machine.id)).phases
+        print(f"root {phases['root']:.2f} s, entrypoint {phases['entrypoint']:.2f} s")
+        assert (await client.machine(machine.id)).detail == ""
