@@ -5,6 +5,7 @@
 #   TF_VAR_words="$(cat me.key)" terraform apply    # an account with 2 TFT and more, and a twin
 #   terraform output -raw wireguard > wg0.conf
 #
+# `solution_type` and the machine's `node` are what the provider reads back: without them each plan wants to change them.
 # The addresses are a lab's. Without the three of them it is the public development network.
 terraform {
   required_providers {
@@ -37,21 +38,24 @@ resource "grid_scheduler" "nodes" {
 
 resource "grid_network" "net" {
   name          = "net"
+  solution_type = "vm/mine"
   nodes         = [grid_scheduler.nodes.nodes["node"]]
   ip_range      = "10.30.0.0/16"
   add_wg_access = true
 }
 
 resource "grid_deployment" "mine" {
-  name         = "mine"
-  node         = grid_scheduler.nodes.nodes["node"]
-  network_name = grid_network.net.name
+  name          = "mine"
+  solution_type = "vm/mine"
+  node          = grid_scheduler.nodes.nodes["node"]
+  network_name  = grid_network.net.name
   disks {
     name = "data"
     size = 1
   }
   vms {
     name        = "vm1"
+    node        = grid_scheduler.nodes.nodes["node"]
     flist       = var.flist
     entrypoint  = "/sbin/web"
     cpu         = 1

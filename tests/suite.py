@@ -66,7 +66,7 @@ PIECES = (
     Piece("pure", ("zos", "tests/contract", "tests/bus", "tests/cli", "tests/chaos"), workers=2, is_patient=True),
     lab("clients", "lab_clients", is_online=True),
     lab("faults", "lab_faults"),
-    lab("main", "lab", "lab_chain"),
+    lab("main", "lab", "lab_chain", "lab_readme"),
     root("network", "networkd", "networkd_heals", "networkd_contract", "planetary", "planetary_walls"),
     root("machines", "vmd", "vmd_contract", "guest_kernel", "runtime"),
     root("walls", "leaks", "walls", "guest_walls", "confined"),

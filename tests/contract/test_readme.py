@@ -16,6 +16,14 @@ LINES = [line for block in BLOCKS for line in block.splitlines() if line.startsw
 INLINE = [found for found in re.findall(r"`(zos [^`]+)`", README) if not found.endswith("...")]
 
 
+def test_the_terraform_example_says_what_the_provider_reads_back() -> None:
+    """Else every plan after an apply wants to change it."""
+    example = (Path(__file__).resolve().parents[2] / "examples/grid.tf").read_text()
+    for resource, words in (("grid_network", ["solution_type"]), ("grid_deployment", ["solution_type", "    node "])):
+        body = example.partition(f'resource "{resource}"')[2].partition("\n}\n")[0]
+        assert all(word in body for word in words)
+
+
 def test_readme_has_commands() -> None:
     assert len(LINES) > 10
     assert "zos deploy" in " ".join(LINES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import csv
 import io
 import re
@@ -13,8 +14,12 @@ from zos.cli.parsing import Parser, amount, subcommands
 from zos.cli.render import fields, table
 from zos.devchain.minting import LENGTH, Period
 from zos.errors import Status, ZosError
+from zos.substrate import address, public_key
 
 DAY = 86_400
+PATIENCE = 100
+"""Tenths of a second for which what was given is waited for: the chain may be stalled on purpose."""
+HEX = re.compile(r"(0x)?[0-9a-f]{64}")
 TOKEN = 10**7
 SLOW = 600.0
 """Seconds for an answer: a day of virtual time, or a month of reports, takes a while."""
@@ -69,7 +74,7 @@ def define(parser: Parser) -> None:
         "amount", type=amount, nargs="?", default=1.0, help="seconds of delay, blocks of a lag or a fork"
     )
     fund = add("fund", "give an account new TFT", _fund)
-    fund.add_argument("account", help="address, or public key in hex")
+    fund.add_argument("account", nargs="?", default="", help="address, or public key in hex (default: yours)")
     fund.add_argument("tft", type=amount)
     mint = add("mint", "what farmers earn in a period, and why", _mint)
     mint.add_argument("--month", default="now", help="now, last, YYYY-MM, or a period's number (default: now)")
@@ -123,9 +128,20 @@ async def _misbehave(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _fund(arguments: argparse.Namespace, ctx: Context) -> None:
-    units = round(arguments.tft * TOKEN)
-    await _ask(ctx, "dev_fund", arguments.account, units)
-    ctx.out.result({"units": units}, f"{arguments.tft:g} TFT arrive with the next block")
+    units, account = round(arguments.tft * TOKEN), arguments.account or address(ctx.key().public)
+    before = await _free(ctx, account)
+    await _ask(ctx, "dev_fund", account, units)
+    for _ in range(PATIENCE):
+        if await _free(ctx, account) > before:
+            break
+        await asyncio.sleep(0.1)
+    ctx.out.result({"units": units}, f"{account} has {await _free(ctx, account) / TOKEN:g} TFT")
+
+
+async def _free(ctx: Context, account: str) -> int:
+    key = bytes.fromhex(account.removeprefix("0x")) if HEX.fullmatch(account) else public_key(account)
+    found = await ctx.chain().query("System", "Account", key)
+    return int(found["data"]["free"]) if found else 0
 
 
 def period(month: str, now: int) -> Period:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from zos.devchain.errors import Refusal
 from zos.devchain.pallets.contracts.billing import GRACE
 from zos.devchain.runtime import Variant
 from zos.devchain.tests.billing import (

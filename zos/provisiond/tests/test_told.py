@@ -17,10 +17,11 @@ from zos.flistd.api import FlistUnreachable
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.types import Progress
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes, state
+from zos.provisiond.tests.asked import OVERLAY, VM, becomes, state
 from zos.provisiond.tests.host import FakeHost, node
 
 pytestmark = pytest.mark.virtual
+INTERFACES = [{"network": "net1", "ip": "10.20.2.6"}]
 
 
 async def first(client: ProvisiondClient, contract: int, **wanted: Any) -> Progress:
@@ -169,3 +170,24 @@ async def test_a_flist_that_nobody_can_reach_ends_the_first_making_after_a_minut
         host.flistd.trouble = FlistUnreachable(url="http://hub/vm.fl", problem="no route to host")
         await asyncio.sleep(300)
         assert await state(client, 5, "vm1") == "ok"
+
+
+async def test_another_mycelium_key_with_an_update_leaves_machines_their_addresses(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, *OVERLAY)
+    u.contract(host, 5, body)
+    async with node(tmp_path, host, every=5.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        before = (await becomes(client, 5, "vm1", "ok"))["data"]["mycelium_ip"]
+        net = u.network(mycelium={"hex_key": "cd" * 32, "peers": []})
+        second = u.zmachine("vm2", network={**OVERLAY[1]["data"]["network"], "interfaces": INTERFACES})
+        update = u.document(5, {**net, "version": 1}, OVERLAY[1], {**second, "version": 1}, version=1)
+        u.contract(host, 5, update)
+        await client.update(u.signed(update), u.TWIN)
+        after = (await becomes(client, 5, "vm2", "ok"))["data"]["mycelium_ip"]
+        await asyncio.sleep(20)
+        found = {one["name"]: one["result"] for one in (await client.get(5))["workloads"]}
+        # One seed for both: the second has the address when the first is gone.
+        assert found["vm1"]["data"]["mycelium_ip"] == before == after
+        assert {one["state"] for one in found.values()} == {"ok"}
+        assert "vm1 of contract 5" in " ".join(one.detail for one in (await client.why(5, "vm2")).history)
+    assert len({str(one.key) for one in host.mycelium.identities.values()}) == 1
