@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zos.devchain.errors import Refusal
-from zos.devchain.tests.test_contracts import FARMER, world
+from zos.devchain.tests.billing import FARMER, world
 
 GOOD = {"ip4": {"ip": b"185.69.166.2/24", "gw": b"185.69.166.1"}, "ip6": None, "domain": None}
 

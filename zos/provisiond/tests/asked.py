@@ -12,6 +12,18 @@ from zos.provisiond.tests.host import FakeHost
 from zos.substrate import KeyKind, LocalKey
 
 VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
+KEY = "3d8e3b1c5f0a4e7d9c2b6a5f8e1d4c7b0a9f8e7d6c5b4a392817065f4e3d2c1b"
+OVERLAY = (
+    u.network(mycelium={"hex_key": KEY, "peers": []}),
+    u.zmachine(
+        network={
+            "public_ip": "",
+            "planetary": False,
+            "interfaces": [{"network": "net1", "ip": "10.20.2.5"}],
+            "mycelium": {"Network": "net1", "hex_seed": "0a0b0c0d0e0f"},
+        }
+    ),
+)
 MALLORY = LocalKey.of_text("//Mallory", KeyKind.SR25519)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from zos.model import mycelium as overlay
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import becomes, removed, state
+from zos.provisiond.tests.asked import KEY, OVERLAY, becomes, removed, state
 from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import ChainUnreachable
 
@@ -55,20 +55,6 @@ async def test_a_node_without_the_planetary_network_refuses_by_name_and_makes_no
         assert (await client.why(5, "vm1")).sentence == f"vm1 failed: {words}"
     assert not host.networkd.taps
     assert not host.storaged.calls
-
-
-KEY = "3d8e3b1c5f0a4e7d9c2b6a5f8e1d4c7b0a9f8e7d6c5b4a392817065f4e3d2c1b"
-OVERLAY = (
-    u.network(mycelium={"hex_key": KEY, "peers": []}),
-    u.zmachine(
-        network={
-            "public_ip": "",
-            "planetary": False,
-            "interfaces": [{"network": "net1", "ip": "10.20.2.5"}],
-            "mycelium": {"Network": "net1", "hex_seed": "0a0b0c0d0e0f"},
-        }
-    ),
-)
 
 
 async def test_a_machine_in_the_overlay_lives_in_its_networks_subnet_and_tells_its_address(tmp_path: Path) -> None:

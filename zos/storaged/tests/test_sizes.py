@@ -11,7 +11,7 @@ from zos.model.units import Bytes
 from zos.storaged.api.check import LEAST_DISK, SECTOR, promised
 from zos.storaged.api.types import Disk, DiskId, Kind
 from zos.storaged.fake import FakeHost
-from zos.storaged.tests.test_service import storaged
+from zos.storaged.tests.world import storaged
 
 
 @given(st.integers(LEAST_DISK, 1 << 50))
