@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from zos.chain.api.types import ContractState, NodeContract
@@ -54,6 +54,8 @@ class Document:
     types: Types
     digests: tuple[str, ...] = ()
     """SHA-256 (hex) by which its contract may name it (`pull.digests`)."""
+    satisfied: list[SignatureRequirement | None] = field(default_factory=list, compare=False)
+    """The rules in force (None: no document was) under which its signatures were checked, and hold."""
 
     @cached_property
     def hashes(self) -> tuple[bytes, ...]:
@@ -171,6 +173,7 @@ def signed(document: Document, keys: Mapping[int, bytes], stored: SignatureRequi
         except BadSignature as err:
             problem = problem or err
         else:
+            document.satisfied.append(stored)
             return
     assert problem is not None
     raise problem

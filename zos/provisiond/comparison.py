@@ -84,8 +84,9 @@ class Comparison:
         contract = await self._carrying(record, read, await registered(self._host.chain))
         if not admission.is_named(incoming, contract) and not incoming.signed:
             admission.adds_only(read.deployment, record, self._specs)
-        # What was sent is checked again: another document may have come into force since.
-        if not incoming.signed or admission.in_force(record) is not None:
+        # Another document may have come into force since it was sent, or this daemon may have started again.
+        rule = admission.in_force(record)
+        if rule not in read.satisfied and (rule is not None or not incoming.signed):
             await self.check_signatures(read, record)
         return contract
 

@@ -89,3 +89,17 @@ async def test_a_version_that_was_sent_must_follow_on_the_newest_that_was_taken_
         await runs(client, 0, "a")
         with pytest.raises(BadUpdate, match="expecting deployment version 1, got 2"):
             await client.update(u.signed({**body, "version": 2}), u.TWIN)
+
+
+async def test_the_signatures_of_an_update_are_checked_once(tmp_path: Path) -> None:
+    host = FakeHost()
+    first, second = (u.document(5, u.zmount("a"), version=number) for number in range(2))
+    async with node(tmp_path, host, every=20.0) as client:
+        changed(host, first)
+        await client.deploy(u.signed(first), u.TWIN)
+        await runs(client, 0, "a")
+        asked = host.chain.calls.count("twin")
+        changed(host, second)
+        await client.update(u.signed(second), u.TWIN)
+        await runs(client, 1, "a")
+        assert host.chain.calls.count("twin") == asked + 1
