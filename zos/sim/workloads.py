@@ -49,7 +49,7 @@ def volume(name: str = "vol1", size: int = int(GiB(1))) -> dict[str, Any]:
 def zmachine(
     name: str = "vm1",
     mounts: Sequence[tuple[str, str]] = (),
-    network: str = "net1",
+    net: str = "net1",
     ip: str = "10.20.2.5",
     planetary: bool = False,
     memory: int = int(MiB(512)),
@@ -58,7 +58,7 @@ def zmachine(
     """A machine; `mounts` are (name, target)."""
     body = {
         "flist": "http://hub/vm.fl",
-        "network": {"public_ip": "", "planetary": planetary, "interfaces": [{"network": network, "ip": ip}]},
+        "network": {"public_ip": "", "planetary": planetary, "interfaces": [{"network": net, "ip": ip}]},
         "size": 0,
         "compute_capacity": {"cpu": 1, "memory": memory},
         "mounts": [{"name": one, "mountpoint": where} for one, where in mounts],
@@ -69,9 +69,14 @@ def zmachine(
 
 
 def document(
-    twin: int, contract: int, workloads: Sequence[Mapping[str, Any]], version: int = 0, **extra: Any
+    twin: int,
+    contract: int,
+    workloads: Sequence[Mapping[str, Any]],
+    version: int = 0,
+    required: bool = True,
+    **extra: Any,
 ) -> dict[str, Any]:
-    """A deployment of one twin, who signs for himself."""
+    """A deployment of one twin, who signs for himself; his weight alone would do where it is not `required`."""
     return {
         "version": version,
         "twin_id": twin,
@@ -80,7 +85,7 @@ def document(
         "description": "",
         "expiration": 0,
         "signature_requirement": {
-            "requests": [{"twin_id": twin, "required": True, "weight": 1}],
+            "requests": [{"twin_id": twin, "required": required, "weight": 1}],
             "weight_required": 1,
             "signatures": [],
             "signature_style": "",

@@ -121,12 +121,7 @@ async def test_the_digest_is_of_the_sealed_document(tmp_path: Path) -> None:
 
 
 VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
-WIPES = u.zmachine(
-    "vm2",
-    mounts=[("disk1", "/data")],
-    entrypoint="/bin/wipe",
-    network={"public_ip": "", "planetary": False, "interfaces": [{"network": "net1", "ip": "10.20.2.6"}]},
-)
+WIPES = u.zmachine("vm2", mounts=[("disk1", "/data")], ip="10.20.2.6", entrypoint="/bin/wipe")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zos.model.deployment import Deployment, ResultState, decode
@@ -101,6 +101,7 @@ def test_other_transitions_are_bugs(phase: Phase, transition: Callable[[Record],
 ACTS = st.sampled_from(["offer", "accept", "accept unpaid", "refuse", "pause", "resume", "end", "apply", "remove"])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw on a busy machine
 @given(st.lists(st.tuples(ACTS, st.sets(st.sampled_from(NAMES)), st.sampled_from(["zmount", "volume"]))))
 def test_no_sequence_of_transitions_loses_what_was_made(steps: list[tuple[str, set[str], str]]) -> None:
     record = lifecycle.submitted(FIRST, 1).record

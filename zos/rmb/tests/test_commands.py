@@ -236,9 +236,9 @@ async def test_ports_of_networks_and_of_the_node_are_listed(tmp_path: Path):
     async with world(tmp_path) as w:
         before = await w.ask("zos.network.list_wg_ports")
         await NetworkdClient(w.node.networkd._bus).ensure_network(
-            Network(NetId("B3gDSpMoHJXdF"), USER, "net1", "10.20.0.0/16", "10.20.2.0/24", u.WG, 3011)
+            Network(NetId("B3gDSpMoHJXdF"), USER, "net1", "10.20.0.0/16", "10.20.2.0/24", u.WG, 3020)
         )
-        assert await w.ask("zos.network.list_wg_ports") == sorted([*before, 3011])
+        assert await w.ask("zos.network.list_wg_ports") == sorted([*before, 3020])
         assert all(isinstance(port, int) for port in before)
 
 

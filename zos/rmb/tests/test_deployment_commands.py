@@ -161,7 +161,8 @@ async def test_a_deployment_that_cannot_be_taken_is_refused_with_the_grids_words
             await w.ask("zos.deployment.deploy", u.signed(body))
         with pytest.raises(BadUpdate, match="expecting deployment version 1, got 0: upgrade validation error"):
             await w.ask("zos.deployment.update", u.signed(body))
-        body["version"] = body["workloads"][2]["version"] = 1
+        machine = u.zmachine(mounts=[("disk1", "/data")], entrypoint="/sbin/another")
+        body["version"], body["workloads"][2] = 1, {**machine, "version": 1}
         with pytest.raises(BadUpdate, match="'zmachine' does not support upgrade: upgrade validation error"):
             await w.ask("zos.deployment.update", u.signed(body))
         with pytest.raises(NoSuchDeployment, match="deployment not found"):
