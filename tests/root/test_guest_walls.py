@@ -98,7 +98,7 @@ async def both(here: VmNode) -> AsyncIterator[VmdClient]:
             disk.touch(mode=0o600)
             os.truncate(disk, MiB(16))
             machine = Machine(
-                *(id, "box", MachineKind.CONTAINER, 1, MiB(128), root),
+                *(id, "box", MachineKind.CONTAINER, 1, MiB(256), root),
                 disks=(MachineDisk(disk, "/data"),),
                 entrypoint="/sbin/talk",
             )
@@ -154,7 +154,7 @@ async def test_a_guest_has_a_group_with_limits_for_as_long_as_it_runs(here: VmNo
         (name,) = {line.rpartition("/")[2] for line in groups.splitlines() if cgroup.PARENT in line}
         memory = trees.roots["memory"] / cgroup.PARENT / name
         (limit,) = (memory / file for file in ("memory.max", "memory.limit_in_bytes") if (memory / file).exists())
-        assert abs(int(limit.read_text()) - machine_memory(MiB(128))) < 4096
+        assert abs(int(limit.read_text()) - machine_memory(MiB(256))) < 4096
         # Its file server, and that one's child, are in it too.
         assert len((memory / "cgroup.procs").read_text().split()) >= 3
         assert int((trees.roots["pids"] / cgroup.PARENT / name / "pids.max").read_text()) < 1000

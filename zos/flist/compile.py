@@ -29,7 +29,7 @@ from zos.flist.policy import StorePolicy
 from zos.flist.source import Source
 from zos.flist.store import DEFAULT, Stores
 from zos.flist.unpack import is_archive
-from zos.runtime import linux
+from zos.runtime import linux, privileges, walls
 
 REFUSED = 65
 """Exit status when the flist is refused (sysexits' EX_DATAERR); standard output says why."""
@@ -189,7 +189,10 @@ def parse_and_drop(path: Path, out: Path, store: str) -> Parsed:
     try:
         return parse_confined(path, out, store)
     finally:
-        linux.capset(0)
+        if privileges.holds("sys_admin"):
+            # What is imported from here on may lie where only root gets to.
+            walls.reach_program()
+        privileges.drop_all()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         # Nor is it a window for others without capabilities into what flistd sees.
         linux.prctl(linux.PR_SET_DUMPABLE, 0)

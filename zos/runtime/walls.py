@@ -56,9 +56,7 @@ def build(
     Of `run_dir` it also sees, read-only, the folders of those that it `calls`. The root's file system and `SYSTEM` are
     read-only but for the folders in `writable`. Any user can get to the folders of `reach`, wherever they are.
     """
-    linux.unshare(linux.CLONE_NEWNS)
-    # What storaged and flistd mount later still comes in; nothing goes out.
-    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+    _leave()
     _open_ways(reach)
     for folder in writable:
         linux.mount(folder, folder, flags=linux.MS_BIND | linux.MS_REC)
@@ -71,6 +69,13 @@ def build(
             _read_only(point)
 
 
+def reach_program() -> None:
+    """Let this process get to its interpreter and code when it gives up its capabilities; takes CAP_SYS_ADMIN."""
+    if _shut(program()):
+        _leave()
+        _open_ways(program())
+
+
 def close_up(forbidden: Collection[str] = FORBIDDEN) -> None:
     """Give up what a daemon does not need: new privileges, being looked into, the kernel's odd corners."""
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
@@ -79,10 +84,21 @@ def close_up(forbidden: Collection[str] = FORBIDDEN) -> None:
         seccomp.forbid(forbidden)
 
 
+def _leave() -> None:
+    """Have a view of files of one's own, into which what storaged and flistd mount later still comes."""
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_SLAVE)
+
+
+def _shut(folders: Collection[Path]) -> Path | None:
+    """The first folder on the way to any of these, or one of them, that others cannot enter."""
+    parts = (part for folder in folders for part in (*reversed(folder.parents), folder))
+    return next((part for part in parts if not part.stat().st_mode & stat.S_IXOTH), None)
+
+
 def _open_ways(folders: Collection[Path]) -> None:
     """Cover what shuts others out of these folders, as root's home does, by empty ones that have the folders alone."""
-    parts = [part for folder in folders for part in (*reversed(folder.parents), folder)]
-    while shut := next((part for part in parts if not part.stat().st_mode & stat.S_IXOTH), None):
+    while shut := _shut(folders):
         inside = shut.iterdir() if shut in folders else (one for one in folders if one.is_relative_to(shut))
         _cover(shut, [path for path in inside if not path.is_symlink()])
 
