@@ -70,7 +70,7 @@ PIECES = (
     root("network", "networkd", "networkd_heals", "networkd_contract", "planetary", "planetary_walls"),
     root("machines", "vmd", "vmd_contract", "guest_kernel", "runtime"),
     root("walls", "leaks", "walls", "guest_walls", "confined"),
-    root("mycelium", "mycelium", "mycelium_guests"),
+    root("mycelium", "mycelium", "mycelium_guests", "mycelium_offload"),
     root(
         "storage",
         "storaged",
