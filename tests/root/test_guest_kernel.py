@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,22 @@ async def test_a_flist_without_modules_has_them_and_odd_files_are_no_trouble(her
         phases = (await client.machine(machine.id)).phases
         print(f"root {phases['root']:.2f} s, entrypoint {phases['entrypoint']:.2f} s")
         assert (await client.machine(machine.id)).detail == ""
+
+
+async def test_a_guest_that_was_paused_has_the_time_again(here: VmNode) -> None:
+    here.vmd()
+    machine = container(here)
+    async with client_of(here) as client:
+        await client.ensure_machine(machine)
+        await says(client, "ready")
+        await client.ensure_machine(dataclasses.replace(machine, paused=True))
+        await asyncio.sleep(8)
+        await client.ensure_machine(machine)
+
+        async def behind() -> float:
+            return time.time() - float(await asks(client, "/bin/busybox date +%s"))
+
+        print(f"{await behind():.0f} s behind")
+        async with asyncio.timeout(60):
+            while await behind() > 3.5:
+                await asyncio.sleep(1)

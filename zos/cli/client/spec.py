@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 from zos.cli.client.yamlfile import BadSpec, Table, load
 from zos.model.deployment import NAME, NAME_LIMIT, RESERVED
 from zos.model.units import Bytes, GiB, MiB
+from zos.storaged.api.check import promised
+from zos.storaged.api.types import Kind
 
 FIRST_SUBNET, LAST_SUBNET = 2, 254
 RANGE = IPv4Network("10.20.0.0/16")
@@ -115,6 +117,15 @@ def parse(text: str) -> Spec:
         raise BadSpec(path="the file", problem="names neither networks nor machines nor disks nor zdb")
     _check_unique(spec)
     return _with_addresses_in_env(spec)
+
+
+def rounded(spec: Spec) -> Iterator[str]:
+    """What nodes make of sizes that no disk can have, for people."""
+    disks = {one.name: one.size for one in spec.stores if one.kind == "zmount"}
+    disks |= {one.name: one.size for machine in spec.machines for one in machine.mounts if one.kind == "zmount"}
+    for name, size in disks.items():
+        if (real := promised(Kind.DISK, size)) != size:
+            yield f"disk {name}: {size} bytes are rounded up to {real}"
 
 
 def _named(table: Table, key: str) -> Iterator[tuple[str, Table]]:

@@ -45,6 +45,8 @@ def read(path: Path) -> spec.Spec:
 
 async def _deploy(arguments: argparse.Namespace, ctx: Context) -> None:
     wanted = read(arguments.file)
+    for note in spec.rounded(wanted):
+        ctx.out.note(note)
     store = vault.store(ctx) if arguments.vault else None
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(vault.served(ctx, store, arguments.relay)) if store else None

@@ -111,3 +111,8 @@ def test_a_disk_may_stand_by_itself_and_be_mounted_by_its_name() -> None:
         spec.parse(ALONE + "  other: {flist: a, disks: {d: {at: /d}}}\n")
     with pytest.raises(compose.Elsewhere, match="machine m is for node 1, and what it mounts is on node 2"):
         compose.assign(spec.parse(ALONE.replace("m: {flist", "m: {node: 1, flist")), [1, 2])
+
+
+def test_a_size_that_no_disk_can_have_is_shown_as_it_will_be() -> None:
+    text = "name: x\ndisks: {d: {size: 1000000001}, e: {size: 1GiB}}\nvolumes: {v: {size: 1000000001}}\n"
+    assert list(spec.rounded(spec.parse(text))) == ["disk d: 1000000001 bytes are rounded up to 1000001536"]
