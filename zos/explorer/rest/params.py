@@ -148,7 +148,9 @@ class Param:
 
 
 def parse(params: Sequence[Param], given: Iterable[tuple[str, str]], ignored: Collection[str] = ()) -> dict[str, Any]:
-    """Values by name (in any case). An empty text counts as not given; an unknown name raises BadRequest."""
+    """Values by name (in any case). An empty text counts as not given, whatever its name; else an unknown name raises
+    BadRequest.
+    """
     known = {param.name: param for param in params}
     texts: dict[str, list[str]] = {}
     for written, text in given:
