@@ -36,7 +36,7 @@ log = logging.getLogger("zos.relay")
 
 HEARTBEAT = 30.0
 HANDSHAKE = 10.0
-PACE, PACE_BURST = 1200.0, 2400.0
+PACE, PACE_BURST = 500.0, 2000.0
 """Messages per second that are read from one twin, a large one counting for several; it is slowed down, not cut."""
 LOOKUPS, LOOKUPS_BURST = 50.0, 1000.0
 """Destinations per second that one twin may have looked up on the chain."""
