@@ -62,6 +62,8 @@ def serving(folder: Path, *volumes: VolumeInfo) -> Iterator[subprocess.Popen[str
         one.mkdir(exist_ok=True)
         one.chmod(0o711)
         hand_over(one / "zdbd", users.ZDBD, users.ZDBD, 0o711)
+        for other in UNITS:
+            (one / other.name).mkdir(exist_ok=True)
     told = json.dumps([(volume.id, str(volume.path), 2 * volume.size) for volume in volumes])
     argv = [sys.executable, "-c", PROGRAM, run, state, told]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
