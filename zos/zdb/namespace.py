@@ -415,7 +415,10 @@ class Namespace:
 
     def destroy(self) -> None:
         """Erase it with its folders."""
+        # Nothing of it is on its way to the disk any more, for whoever is about to ask.
         self._abandon()
+        self._replaced = {}
+        self.files.take_unsynced()
         self.files.close()
         shutil.rmtree(self.index_path, ignore_errors=True)
         shutil.rmtree(self.data_path, ignore_errors=True)
