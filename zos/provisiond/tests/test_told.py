@@ -17,9 +17,8 @@ from zos.flistd.api import FlistUnreachable
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.types import Progress
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes, state
+from zos.provisiond.tests.asked import OVERLAY, VM, becomes, state
 from zos.provisiond.tests.host import FakeHost, node
-from zos.provisiond.tests.test_overlays import OVERLAY
 
 pytestmark = pytest.mark.virtual
 INTERFACES = [{"network": "net1", "ip": "10.20.2.6"}]
