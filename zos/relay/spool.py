@@ -128,8 +128,8 @@ class Disk:
         self._closing = asyncio.Event()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = self._open()
-        self._next = 1 + max((ticket for ticket, _ in self.load()), default=0)
-        self._written.update(ticket for ticket, _ in self.load())
+        self._written.update(ticket for (ticket,) in self._db.execute("SELECT id FROM waiting"))
+        self._next = 1 + max(self._written, default=0)
 
     @property
     def saved(self) -> int:
