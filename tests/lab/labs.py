@@ -204,5 +204,5 @@ def spec(folder: Path, name: str, flist: str = "", size: str = "64MiB") -> Path:
 
 def contracts(name: str, state: Path) -> list[int]:
     """The contracts of a deployment, as the user's record has them."""
-    path = state / f"{name}.json"
-    return list(json.loads(path.read_text())["contracts"].values()) if path.exists() else []
+    records = [json.loads(path.read_text()) for path in state.glob(f"{name}@*.json")]
+    return [contract for record in records for contract in record["contracts"].values()]
