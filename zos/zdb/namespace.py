@@ -7,7 +7,6 @@ moment leaves the old one or the new one. `commit` does all of it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -164,16 +163,19 @@ class Namespace:
             self.jump()
         if not key:
             key = self.next_id.to_bytes(fmt.SEQUENTIAL_KEY, "little")
-        with self._whole():
-            self._write(key, payload, crc, timestamp, old)
-        return key
-
-    @contextlib.contextmanager
-    def _whole(self) -> Iterator[None]:
-        """What cannot be written to its end (the disk is full) is taken back."""
         place = self.files.place()
         try:
-            yield
+            self._write(key, payload, crc, timestamp, old)
+        except OSError:
+            # What cannot be written to its end (the disk is full) is taken back.
+            self.files.take_back(place)
+            raise
+        return key
+
+    def _append_deletion(self, key: bytes, timestamp: int) -> None:
+        place = self.files.place()
+        try:
+            self.files.append_entry(key, b"", 0, fmt.DELETED, timestamp)
         except OSError:
             self.files.take_back(place)
             raise
@@ -251,8 +253,7 @@ class Namespace:
             raise Refused("Namespace is protected by worm mode")
         place = (at.file, at.offset)
         self._check_disk(len(key) + fmt.ENTRY, 2)
-        with self._whole():
-            self.files.append_entry(key, b"", 0, fmt.DELETED, timestamp)
+        self._append_deletion(key, timestamp)
         if place in self._replaced or place in self._under_way:
             # Its newest version is not written in place yet; the flag comes with it.
             self._replaced[place] = at.item._replace(flags=at.item.flags | fmt.DELETED)

@@ -6,12 +6,15 @@ cannot be told from its rest.
 
 from __future__ import annotations
 
+import re
+
 from zos.zdb.format import MAX_VALUE
 
 MAX_ARGUMENTS = 1024
 MAX_REQUEST = MAX_VALUE + (1 << 20)
 """Bytes of all arguments of one request."""
 _MAX_LINE = 32
+_HEAD, _BULK = re.compile(rb"\*([0-9]{1,4})\r\n"), re.compile(rb"\$([0-9]{1,7})\r\n")
 
 
 class Malformed(Exception):
@@ -46,6 +49,11 @@ class Parser:
         """The next whole request, or None when more bytes are needed."""
         buffer = self._buffer
         if not self._expected:
+            if self._at == len(buffer):
+                return None
+            if (whole := self._whole()) is not None:
+                return whole
+        if not self._expected:
             line = self._line()
             if line is None:
                 return None
@@ -66,6 +74,27 @@ class Parser:
             self._at, self._need = end + 2, -1
         self._expected = self._size = 0
         return arguments
+
+    def _whole(self) -> list[bytes] | None:
+        """A request that is plain and there to its end, as nearly all are; None when it is looked at more closely."""
+        buffer, at = self._buffer, self._at
+        head = _HEAD.match(buffer, at, at + _MAX_LINE)
+        if head is None or not 0 < (count := int(head[1])) <= MAX_ARGUMENTS:
+            return None
+        at, left = head.end(), MAX_REQUEST
+        words: list[bytes] = []
+        for _ in range(count):
+            head = _BULK.match(buffer, at, at + _MAX_LINE)
+            if head is None:
+                return None
+            start = head.end()
+            length = int(head[1])
+            at, left = start + length + 2, left - length
+            if length > MAX_VALUE or left < 0 or at > len(buffer):
+                return None
+            words.append(bytes(buffer[start : at - 2]))
+        self._at = at
+        return words
 
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\n", self._at, self._at + _MAX_LINE)
