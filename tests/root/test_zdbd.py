@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,16 +80,19 @@ def serving(folder: Path, *volumes: VolumeInfo) -> Iterator[subprocess.Popen[str
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    made = Node(tmp_path)
-    try:
-        yield made
-    except BaseException:
-        sys.stderr.write(made.said())
-        raise
-    finally:
-        await made.bus.close()
-        made.end()
+async def node() -> AsyncIterator[Node]:
+    # Not below pytest's own folder, which only root enters.
+    with tempfile.TemporaryDirectory(dir="/run") as folder:
+        os.chmod(folder, 0o711)
+        made = Node(Path(folder))
+        try:
+            yield made
+        except BaseException:
+            sys.stderr.write(made.said())
+            raise
+        finally:
+            await made.bus.close()
+            made.end()
 
 
 async def selected(volume: VolumeInfo) -> Client:
