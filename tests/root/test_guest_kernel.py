@@ -63,7 +63,7 @@ async def test_a_flist_without_modules_has_them_and_odd_files_are_no_trouble(her
         shown = await asks(client, "df -h /data/below")
         assert shown.split()[-5] in ("1.0G", "1024.0M"), shown
         # A shell keeps for itself what it cannot name.
-        assert "odd.name=1" in await asks(client, "/bin/busybox tr '\\0' ' ' < /proc/1/environ")
+        assert "odd.name=1" in await asks(client, "/bin/busybox tr '\\0' '\\n' < /proc/1/environ")
         before = (await asks(client, "cat /proc/uptime")).split()[0]
         await asks(client, "/bin/busybox modprobe btrfs")
         print(f"btrfs is loaded in {float((await asks(client, 'cat /proc/uptime')).split()[0]) - float(before):.2f} s")
