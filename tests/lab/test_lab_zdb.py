@@ -47,7 +47,7 @@ class Store:
     async def ask(self, *commands: str, address: int = 1) -> list[str]:
         """The answers to these commands, at one of the addresses."""
         argv = [sys.executable, "-c", CLIENT, self.addresses[address], self._port, self._select, *commands]
-        return (await Lab(LAYOUT).run(self._box, argv)).split("\n")[1:]
+        return (await Lab(LAYOUT).run(self._box, argv)).splitlines()[1:]
 
     async def becomes(self, answer: str, seconds: float = 60.0) -> None:
         """Wait until both addresses answer GET so."""

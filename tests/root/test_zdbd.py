@@ -85,6 +85,7 @@ async def node() -> AsyncIterator[Node]:
     with tempfile.TemporaryDirectory(dir="/run") as folder:
         os.chmod(folder, 0o711)
         made = Node(Path(folder))
+        (made.folder / "mnt").mkdir(mode=0o711)
         try:
             yield made
         except BaseException:
