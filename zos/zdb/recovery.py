@@ -7,6 +7,7 @@ brings back a namespace whose index was lost.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -204,4 +205,9 @@ class _Loader:
             # 0-db reserves whole data files in advance: zeros behind the end are no loss.
             if any(os.pread(descriptor, 4096, end)):
                 log.warning("%s: %d bytes at its end were never acknowledged and are cut off", path, size - end)
-            os.ftruncate(descriptor, end)
+            try:
+                os.ftruncate(descriptor, end)
+            except OSError as err:
+                # A full disk may refuse even that; what comes next is written over it.
+                if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
