@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,7 @@ import pytest
 
 from zos.bus import Bus, Unreachable
 from zos.core0.api import Core0Client, KeyUse, NotYours, Purpose, UnitInfo, UnitState
-from zos.runtime import proc
+from zos.runtime import cgroup, linux, proc
 
 pytestmark = pytest.mark.root
 
@@ -154,3 +156,28 @@ async def test_an_unreadable_key_stops_the_node_with_a_message(tmp_path: Path):
             assert await supervisor.process.wait() == 1
     assert f"the node's key {key} cannot be used" in (tmp_path / "core0.log").read_text()
     assert key.read_text() == "torn"
+
+
+def test_a_control_group_is_made_while_other_nodes_of_the_machine_sweep_theirs():
+    trees = cgroup.find(linux.mounts())
+    if trees.missing:
+        pytest.skip(f"this machine has no control groups for {', '.join(trees.missing)}")
+    done = threading.Event()
+
+    def sweep() -> None:
+        while not done.is_set():
+            cgroup.sweep(trees)
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        for number in range(50):
+            with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as guest:
+                name = cgroup.name_of(f"test-{number}")
+                cgroup.place(trees, name, cgroup.Limits(1 << 26, 50, 1), [guest.pid])
+                placed = Path(f"/proc/{guest.pid}/cgroup").read_text()
+                assert placed.count(f"/{cgroup.PARENT}/{name}\n") == len(set(trees.roots.values()))
+    finally:
+        done.set()
+        sweeper.join()
+        cgroup.sweep(trees)

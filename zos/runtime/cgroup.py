@@ -8,6 +8,7 @@ in it: the nodes of a lab share the machine's trees.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from zos.runtime import linux
 
 PARENT = "zos.guests"
+TRIES = 20
+"""How often a group that somebody sweeps away is made again before that is an error."""
 CONTROLLERS = ("memory", "pids", "cpu", "io")
 _NAMES_1 = {"blkio": "io"}
 """Version 1's names, where they differ."""
@@ -95,6 +98,17 @@ def name_of(id: str) -> str:
 def place(trees: Trees, name: str, limits: Limits, pids: Iterable[int]) -> None:
     """Make a group with these limits, or set them again, and move processes there; takes root."""
     wanted = tuple(pids)
+    for left in reversed(range(TRIES)):
+        try:
+            _place(trees, name, limits, wanted)
+            return
+        except OSError as err:
+            # Another node of this machine swept it away while nobody was in it.
+            if err.errno not in (errno.ENOENT, errno.ENODEV) or not left:
+                raise
+
+
+def _place(trees: Trees, name: str, limits: Limits, pids: tuple[int, ...]) -> None:
     for controller, root in trees.roots.items():
         parent = root / PARENT
         for folder in (parent, parent / name):
@@ -106,7 +120,7 @@ def place(trees: Trees, name: str, limits: Limits, pids: Iterable[int]) -> None:
             if file not in OPTIONAL or path.exists():
                 path.write_text(value)
     for root in set(trees.roots.values()):
-        for pid in wanted:
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 (root / PARENT / name / "cgroup.procs").write_text(str(pid))
 
