@@ -50,7 +50,7 @@ def test_the_users_commands_tell_what_is(demo: dict[str, Any], state: Path) -> N
     assert "[Interface]" in zos("wg", str(contract), state=state)["configuration"]
     missing = zos("status", "999", state=state, check=False)
     assert missing.returncode == 3
-    assert "deployment not found" in missing.stderr
+    assert "has a deployment of contract 999" in missing.stderr
 
 
 def test_running_it_again_changes_nothing(demo: dict[str, Any], state: Path) -> None:

@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from netns import eventually
 from ygnode import _SERVE6, reaches, two_nodes
 
+from zos.runtime import users
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
 
@@ -27,7 +29,7 @@ async def test_yggdrasil_can_do_nothing_but_network_and_its_key_is_nowhere_to_be
         assert "NoNewPrivs:\t1" in status
         config = a.node.run_dir / "networkd/yggdrasil.json"
         assert stat.S_IMODE(config.stat().st_mode) == 0o600
-        assert config.stat().st_uid == 0
+        assert config.stat().st_uid == users.NETWORKD
         key = re.findall(r'"PrivateKey": "(\w{64})', config.read_text())[0]
         words = a.node.sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         assert key not in words

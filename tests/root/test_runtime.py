@@ -55,6 +55,9 @@ class Supervisor:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Daemons are users of their own, and pytest's folders are shut to others.
+        for shut in (folder, *folder.parents):
+            shut.chmod(shut.stat().st_mode | 0o111)
         config = folder / "zos.toml"
         config.write_text(
             f'[node]\nrun_dir = "{folder}/run"\nstate_dir = "{folder}/state"\n[core0]\nunits = ["chain", "capacityd"]\n'
