@@ -131,7 +131,9 @@ class Grid:
 
     def _deploy(self, id: int, user: int) -> None:
         rented = [
-            deal.node for deal in self.other.deals.values() if deal.kind == "rent" and deal.payer == f"user{user}"
+            deal.node
+            for deal in self.other.deals.values()
+            if deal.kind == "rent" and deal.payer == f"user{user}" and deal.grace is None
         ]
         node = self.random.choice(rented or range(1, NODES + 1))
         ips, is_solution = self.random.choice((0, 0, 0, 1, 2)), self.random.random() < 0.2

@@ -197,6 +197,8 @@ NODES: dict[str, NodeTest] = {
     "certification_type": lambda w, n, v: folded(v, "Certified" if n.is_certified else "Diy"),
     "has_gpu": lambda w, n, v: bool(n.gpus) == v,
     "num_gpu": lambda w, n, v: len(n.gpus) >= v,
+    "total_gpu": lambda w, n, v: len(n.gpus) >= v,
+    "free_gpu": lambda w, n, v: sum(not one.contract for one in n.gpus) >= v,
     "healthy": lambda w, n, v: said(n, "healthy") is v,
     "has_ipv6": lambda w, n, v: said(n, "has_ipv6", False) == v,
     "features": lambda w, n, v: set(v) <= set(said(n, "features", ())),

@@ -22,7 +22,7 @@ TWIN = 26
 
 
 def document(contract: int, *workloads: Mapping[str, Any], version: int = 0, **extra: Any) -> dict[str, Any]:
-    """The user's."""
+    """A deployment of TWIN, which alone has to sign it."""
     return w.document(TWIN, contract, workloads, version, required=False, **extra)
 
 
