@@ -9,9 +9,10 @@ import json
 import os
 import sysconfig
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from zos.bus.client import Bus
 from zos.chain.api import ChainClient
@@ -50,6 +51,8 @@ from zos.runtime import proc
 from zos.runtime.files import write_atomic
 from zos.substrate import CallFailed, Chain, LocalKey
 from zos.vmd.api import VmdClient
+
+T = TypeVar("T")
 
 READY = 90.0
 LEAST_FREE = MiB(32)
@@ -307,24 +310,32 @@ class Lab:
             return dataclasses.replace(seen, detail="it is starting")
         if box.kind is not Kind.NODE:
             return seen
-        async with Bus(self.layout.sockets(box.name)) as bus:
+        problems: list[str] = []
+
+        async def ask(answer: Awaitable[T]) -> T | None:
+            """A daemon that does not answer hides nothing of the others."""
             try:
-                units = await Core0Client(bus).units()
-                status = await ChainClient(bus).status()
-                acceleration = await VmdClient(bus).acceleration()
-                planetary = await NetworkdClient(bus).planetary()
-                overlay = await MyceliumClient(bus).overlay()
+                return await answer
             except ZosError as err:
-                return dataclasses.replace(seen, detail=err.explain())
-        words = f"{acceleration.kind} ({acceleration.why})"
+                problems.append(err.explain())
+                return None
+
+        async with Bus(self.layout.sockets(box.name)) as bus:
+            units, status, acceleration, planetary, overlay = await asyncio.gather(
+                ask(Core0Client(bus).units()),
+                ask(ChainClient(bus).status()),
+                ask(VmdClient(bus).acceleration()),
+                ask(NetworkdClient(bus).planetary()),
+                ask(MyceliumClient(bus).overlay()),
+            )
         return dataclasses.replace(
             seen,
-            node=status.node,
-            units=units,
-            acceleration=words,
-            planetary=planetary.address if planetary.offered else planetary.detail,
-            mycelium=overlay.address if overlay.offered else overlay.detail,
-            detail=status.detail,
+            node=status.node if status else 0,
+            units=units or (),
+            acceleration=f"{acceleration.kind} ({acceleration.why})" if acceleration else "",
+            planetary=(planetary.address if planetary.offered else planetary.detail) if planetary else "",
+            mycelium=(overlay.address if overlay.offered else overlay.detail) if overlay else "",
+            detail="; ".join(problems) or (status.detail if status else ""),
         )
 
     def pid(self, name: str) -> int:
