@@ -53,7 +53,8 @@ async def test_frames_that_are_no_messages_are_paced_like_those_that_are(first: 
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             loud.close()
-        assert median(beside) < 2 * alone, f"{1000 * alone:.2f} ms alone, {1000 * median(beside):.2f} ms beside"
+        # Unpaced they would make it hundreds of times as long; how much exactly is told by bench_floods.
+        assert median(beside) < 10 * alone, f"{1000 * alone:.2f} ms alone, {1000 * median(beside):.2f} ms beside"
 
 
 async def test_who_hangs_up_while_its_pings_are_answered_leaves_no_error(caplog: pytest.LogCaptureFixture) -> None:

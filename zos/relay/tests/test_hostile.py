@@ -126,7 +126,7 @@ async def test_a_polite_twin_is_served_while_another_floods(to: int) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
             loud.close()
         assert taken > 200, "it was read"
-        assert beside < 2 * alone, f"{1000 * alone:.2f} ms alone, {1000 * beside:.2f} ms beside the flood"
+        assert beside < 3 * alone, f"{1000 * alone:.2f} ms alone, {1000 * beside:.2f} ms beside the flood"
 
 
 async def test_many_sessions_of_one_twin_are_read_no_faster_than_one() -> None:

@@ -269,7 +269,7 @@ async def test_a_polite_twin_is_served_while_another_sends_ten_thousand_a_second
         alone = await latency("alone", flooding=False)
         await latency("what it may send at once is soon over", flooding=True)
         beside = await latency("beside", flooding=True)
-        assert beside < 2 * alone, f"{1000 * alone:.2f} ms alone, {1000 * beside:.2f} ms beside the flood"
+        assert beside < 3 * alone, f"{1000 * alone:.2f} ms alone, {1000 * beside:.2f} ms beside the flood"
         assert peer.dropped > 0.8 * 10 * flooded > 4000
 
 
