@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from zos.errors import Status, ZosError
+from zos.runtime import paths
 
 CONFIG_FILE = Path("/etc/zos/zos.toml")
 CMDLINE_FILE = Path("/proc/cmdline")
@@ -92,15 +93,9 @@ def read(sources: Sources, table: str, cls: type[C]) -> C:
     values.update(_from_environ(sources.environ, table, kinds))
     values.update(_from_cmdline(sources.cmdline, table, kinds))
     try:
-        return msgspec.convert(values, cls, dec_hook=_decode)
+        return msgspec.convert(values, cls, dec_hook=paths.decode)
     except (msgspec.ValidationError, ValueError) as err:
         raise BadConfig(where=f"[{table}]", problem=err) from None
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if issubclass(kind, Path):
-        return Path(value)
-    raise NotImplementedError(kind)
 
 
 def _from_file(file: Path, table: str, kinds: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from zos.errors import Status, ZosError
+from zos.runtime import paths
 from zos.runtime.files import sync_folder, write_atomic
 
 log = logging.getLogger("zos.ledger")
@@ -31,18 +32,6 @@ class RecordFromTheFuture(ZosError):
     status = Status.FAILED_PRECONDITION
     text = "{path} has version {version}; this release knows up to {known}"
     hint = "run the newer release again, or move the file away by hand"
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value))
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if issubclass(kind, Path):
-        return Path(value)
-    raise NotImplementedError(kind)
 
 
 class _Record(msgspec.Struct):
@@ -108,7 +97,7 @@ class Ledger(Generic[T]):
         if old is not None and old[1] == body:
             return old[0]
         generation = (old[0] if old else 0) + 1
-        record = _Record(self.version, generation, key, msgspec.to_builtins(body, enc_hook=_encode))
+        record = _Record(self.version, generation, key, msgspec.to_builtins(body, enc_hook=paths.encode))
         data = msgspec.json.encode(record)
         if self._keep_history:
             self._append(self._path(key).with_suffix(".history"), data)
@@ -157,7 +146,7 @@ class Ledger(Generic[T]):
         while record.version < self.version:
             record.body = self._upgrades[record.version](record.body)
             record.version += 1
-        record.body = msgspec.convert(record.body, self._body, dec_hook=_decode)
+        record.body = msgspec.convert(record.body, self._body, dec_hook=paths.decode)
         return record
 
     def _set_aside(self, path: Path, err: Exception) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import msgspec
 
+from zos.runtime import paths
 from zos.zdbd.model import Desired, Report
 
 LIMIT = 16 << 20
@@ -23,25 +21,13 @@ class _Answer(msgspec.Struct):
     report: Report
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value))
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if issubclass(kind, Path):
-        return Path(value)
-    raise NotImplementedError(kind)
-
-
-_QUESTION = msgspec.json.Decoder(_Question, dec_hook=_decode)
+_QUESTION = msgspec.json.Decoder(_Question, dec_hook=paths.decode)
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def question(number: int, desired: Desired | None) -> bytes:
     """What zdbd sends: None asks only how it goes."""
-    return msgspec.json.encode(_Question(number, desired), enc_hook=_encode) + b"\n"
+    return msgspec.json.encode(_Question(number, desired), enc_hook=paths.encode) + b"\n"
 
 
 def parse_question(line: bytes) -> tuple[int, Desired | None]:
