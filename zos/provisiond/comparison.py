@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 
 from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin
 from zos.chain.api.types import ContractState
@@ -20,6 +22,8 @@ from zos.provisiond.reporter import registered
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 
+log = logging.getLogger("zos.provisiond")
+
 SETTLED = 10
 """Blocks after which a call that a reorganisation took back has come again, or never will."""
 LAG = 20
@@ -27,12 +31,16 @@ LAG = 20
 
 
 class Comparison:
-    """Compares what is incoming, and remembers what it needs for that until it is over."""
+    """Compares what is incoming, and remembers what it needs for that until it is over.
 
-    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs) -> None:
+    `on_other` is called with a contract that carries another document than the one that came.
+    """
+
+    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs, on_other: Callable[[int], None]) -> None:
         self._host = host
         self._store = store
         self._specs = specs
+        self._on_other = on_other
         self._documents: dict[int, tuple[Incoming, Document]] = {}
         """Of what is incoming, so that it is not parsed and hashed again."""
         self._shown: dict[int, tuple[Incoming, int]] = {}
@@ -68,6 +76,8 @@ class Comparison:
         if now is None or now.incoming is not incoming:
             return now  # it ended meanwhile, or another document was sent and is compared next
         self.forget(record.contract)
+        if isinstance(verdict, WrongContract):
+            self._on_other(record.contract)
         if isinstance(verdict, ZosError):
             return self._refuse(record.contract, read.deployment, verdict)
         return self._put_in_force(read, verdict, time.monotonic() - began)
@@ -109,6 +119,7 @@ class Comparison:
 
     def _refuse(self, contract: int, deployment: Deployment, err: ZosError) -> Record:
         text = err.explain()
+        log.info("contract %d: version %d is refused: %s", contract, deployment.version, text)
         entry = self._store.entry("admission", text)
 
         def refused(now: Record) -> Moved:
@@ -132,9 +143,12 @@ class Comparison:
             admission.carried(read, contract, node)
         except WrongContract as err:
             best = await self._host.chain.contract(id, best=True)
-            if self._may_lag(record, best):
-                raise NotYet(what=f"the chain does not show a change of contract {id} yet") from None
-            self._not_final(err, record, read, contract, best, node)
+            try:
+                self._not_final(err, record, read, contract, best, node)
+            except WrongContract:
+                if self._may_lag(record):
+                    raise NotYet(what=f"the chain does not show a change of contract {id} yet") from None
+                raise
         return contract
 
     def _not_final(
@@ -161,11 +175,9 @@ class Comparison:
                 ) from None
             raise
 
-    def _may_lag(self, record: Record, best: NodeContract) -> bool:
-        """An update's contract that still carries what is in force has perhaps not changed at our endpoint yet."""
-        if record.incoming is None or not record.hash or best.deployment_hash != record.hash:
-            return False
-        return self._is_younger(record.incoming, LAG)
+    def _may_lag(self, record: Record) -> bool:
+        """An update that was just sent: our endpoint perhaps shows what runs, or a version between, for a while yet."""
+        return bool(record.hash and record.incoming is not None and self._is_younger(record.incoming, LAG))
 
     def _is_younger(self, incoming: Incoming, seconds: int) -> bool:
         # A clock that was set back must not make it young for ever.

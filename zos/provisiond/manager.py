@@ -42,12 +42,12 @@ class DeploymentManager:
         self.store = store
         self.specs = specs
         self._host = host
-        self._comparison = Comparison(host, store, specs)
         self._executor = Executor(host.clients, host.memory, store, specs)
         self._every = every
         self._wakes: dict[int, Wake] = {}
         self._workers = Wake()
         self._to_fetch: set[int] = set()
+        self._comparison = Comparison(host, store, specs, self._to_fetch.add)
         self._problems: dict[int, str] = {}
         store.on_settled = self._wake_waiting
 
@@ -204,17 +204,26 @@ class DeploymentManager:
     async def _take_in(self, contract: int) -> ZosError | None:
         """Fetch and compare documents. What keeps us from that keeps nothing of what runs from its round."""
         try:
-            if contract in self._to_fetch:
-                await self._fetch(contract)
-                self._to_fetch.discard(contract)
-            record = self.store.get(contract)
-            while record is not None and record.incoming is not None:
-                record = await self._comparison.compare(record, record.incoming)
+            while True:
+                record = self.store.get(contract)
+                if record is not None and record.incoming is not None:
+                    await self._comparison.compare(record, record.incoming)
+                elif contract in self._to_fetch:
+                    self._to_fetch.discard(contract)
+                    await self._fetch_again_if_it_fails(contract)
+                else:
+                    return None
         except ZosError as err:
             return err
-        return None
 
     # Admission
+
+    async def _fetch_again_if_it_fails(self, contract: int) -> None:
+        try:
+            await self._fetch(contract)
+        except ZosError:
+            self._to_fetch.add(contract)
+            raise
 
     async def _fetch(self, contract: int) -> None:
         """Fetch the document that a contract names, and accept it as if it had been sent."""
@@ -237,7 +246,7 @@ class DeploymentManager:
         admission.carried(read, seen, await registered(self._host.chain))
         await self._host.kyc.check(deployment.twin_id)
         record, types = self.store.get(contract), self.specs.types
-        if record is None or (record.twin != deployment.twin_id and not record.block):
+        if record is None or self._gives_way(record, deployment.twin_id):
             others = [one for one in self.store.all() if one.contract != contract]
             admission.admit_new(dataclasses.replace(deployment, version=0), others, types)
             seen_at = self.store.entry("chain", f"contract {contract} was seen at finalized block {seen.at.number}")
@@ -245,6 +254,11 @@ class DeploymentManager:
         elif deployment.version > record.version and record.phase is not Phase.ENDING:
             admission.admit_update(deployment, record, self.store.all(), types, carried=True)
             self._offer(read, fetched, signed=False)
+
+    def _gives_way(self, record: Record, owner: int) -> bool:
+        """To a document that the contract carries: what it never carried is a stranger's, or was refused."""
+        is_refused = record.phase is Phase.REFUSED and record.incoming is None
+        return not record.block and (record.twin != owner or is_refused)
 
     async def _make_way(self, deployment: Deployment) -> None:
         """A document that its contract never carried gives way to one of the contract's own twin."""

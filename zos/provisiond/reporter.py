@@ -27,8 +27,8 @@ class Reporter:
         self._host = host
         self._store = store
         self._specs = specs
-        self._told: dict[int, ContractResources] = {}
-        """What the chain was told last, as far as it was this process."""
+        self._told: dict[int, ContractResources | None] = {}
+        """What the chain was told last, as far as it was this process; None while nobody knows whether it arrived."""
 
     def usage(self) -> Usage:
         """What live workloads take."""
@@ -54,6 +54,7 @@ class Reporter:
         listed = [one for one in listed if one != self._before(one.contract)]
         if listed:
             await registered(self._host.chain)
+            self._told |= {one.contract: None for one in listed}
             await self._host.chain.report_resources(tuple(listed))
             self._told |= {one.contract: one for one in listed}
         self._told = {id: told for id, told in self._told.items() if self._store.get(id) is not None}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from zos.devchain.genesis import Genesis
 from zos.sim.faults import FaultInjector
-from zos.sim.invariants import Bugs, Rest, Watch
+from zos.sim.invariants import Bugs, Rest, Watch, open_on_chain
 from zos.sim.loop import run
 from zos.sim.node import SimNode
 from zos.sim.tenants import Tenant
@@ -77,7 +77,7 @@ async def _run_history(result: Result, actions: int, faults: int) -> None:
         result.unclear = claims.unclear
         result.contracts = sum(len(tenant.leases) for tenant in tenants)
         if not result.violations:
-            await _cancel_all(tenants)
+            await _cancel_all(node)
             result.violations += await rest(node, claims.empty)
         if looking.done():
             looking.result()
@@ -94,9 +94,11 @@ async def look(watch: Watch) -> None:
         await asyncio.sleep(LOOK)
 
 
-async def _cancel_all(tenants: list[Tenant]) -> None:
-    open_leases = [(tenant, lease) for tenant in tenants for lease in tenant.leases if not lease.cancelled]
-    await asyncio.gather(*(tenant.cancel(lease) for tenant, lease in open_leases), return_exceptions=True)
+async def _cancel_all(node: SimNode) -> None:
+    """Every owner ends what the chain has of him: it may have another number than he was told."""
+    owners = {user.twin: user for user in node.users}
+    open_contracts = [(id, owners[int(one["twin_id"])]) for id, one in open_on_chain(node)]
+    await asyncio.gather(*(node.cancel(id, user) for id, user in open_contracts), return_exceptions=True)
 
 
 async def rest(node: SimNode, problems: Callable[[], Awaitable[list[str]]]) -> list[str]:

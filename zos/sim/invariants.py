@@ -63,9 +63,11 @@ class Watch:
 
     def _evidence(self, id: str) -> None:
         """A disk or volume went: its contract is over at a final block, or its owner signed a version without it."""
-        _, contract, name = split_workload_id(id.removeprefix("rootfs-"))
-        lease = next((lease for tenant in self.tenants for lease in tenant.leases if lease.contract == contract), None)
-        if lease is not None and (self._over(contract) or any(name not in one.names for one in lease.versions)):
+        twin, contract, name = split_workload_id(id.removeprefix("rootfs-"))
+        if self._over(contract):
+            return
+        own = [lease for tenant in self.tenants if tenant.user.twin == twin for lease in tenant.leases]
+        if any(name not in one.names for lease in own if lease.contract == contract for one in lease.versions):
             return
         self._wrong(f"{id} was removed without evidence")
 
@@ -111,14 +113,19 @@ class Rest:
         except (Unreachable, TooSlow, NoSuchDeployment) as err:
             return [str(err)]
         found: list[str] = []
-        self.unclear, leases = 0, {lease.contract: lease for tenant in self.tenants for lease in tenant.leases}
+        self.unclear, alive = 0, dict(open_on_chain(self.node))
+        leases = {(lease.user.twin, lease.contract): lease for tenant in self.tenants for lease in tenant.leases}
         for contract in range(1, int(self.node.chain.get("SmartContractModule.ContractID")) + 1):
-            on_chain = self.node.chain.get("SmartContractModule.Contracts", contract)
-            if on_chain is None or not _is_open(on_chain):
+            if contract not in alive:
                 found += self._gone(contract, documents)
-            elif contract in leases:
-                found += self._there(leases[contract], on_chain, documents.get(contract))
-                found += self._waited(leases[contract], on_chain, changes.get(contract, []))
+                continue
+            on_chain = alive[contract]
+            lease = leases.get((int(on_chain["twin_id"]), contract))
+            if lease is None:
+                self.unclear += 1  # a reorganisation gave it another number than its owner was told
+                continue
+            found += self._there(lease, on_chain, documents.get(contract))
+            found += self._waited(lease, on_chain, changes.get(contract, []))
         return found
 
     def _gone(self, contract: int, documents: dict[int, Any]) -> Iterator[str]:
@@ -214,6 +221,14 @@ class Rest:
 def _sizes(pool: ObservedPool) -> Iterator[tuple[str, int]]:
     yield from ((id, int(disk.size)) for id, disk in pool.disks.items())
     yield from ((id, int(volume.limit)) for id, volume in pool.volumes.items())
+
+
+def open_on_chain(node: SimNode) -> Iterator[tuple[int, Any]]:
+    """Every contract that is not over at the best block, with its id."""
+    for id in range(1, int(node.chain.get("SmartContractModule.ContractID")) + 1):
+        contract = node.chain.get("SmartContractModule.Contracts", id)
+        if contract is not None and _is_open(contract):
+            yield id, contract
 
 
 def _is_open(contract: Any) -> bool:

@@ -33,6 +33,8 @@ class FakeChain:
         self.waiting = asyncio.Event()
         self.report_gate: asyncio.Event | None = None
         """A report waits for it."""
+        self.report_unanswered: ZosError | None = None
+        """A report arrives, and nobody hears of it."""
         self._watchers: list[asyncio.Queue[ContractEvent]] = []
 
     def _called(self, name: str) -> None:
@@ -80,4 +82,6 @@ class FakeChain:
         if self.report_gate is not None:
             await self.report_gate.wait()
         self.reported += resources
+        if self.report_unanswered is not None:
+            raise self.report_unanswered
         return self.block

@@ -74,3 +74,24 @@ async def test_what_becomes_ok_while_a_report_is_under_way_is_reported_after_it(
         async with asyncio.timeout(5):
             while not host.chain.reported or host.chain.reported[-1].cru != 1:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_report_that_nobody_answered_may_have_arrived_and_is_followed_by_what_is_true(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.zmount())
+    u.contract(host, 5, body)
+    host.chain.report_unanswered = ChainUnreachable(url="chain", problem="gone")
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "disk1", "ok")
+        async with asyncio.timeout(60):
+            while not host.chain.reported:
+                await asyncio.sleep(0.1)
+        # As much as the chain was told at first: nothing.
+        empty = u.document(5, {**u.network(), "version": 1}, version=1)
+        u.contract(host, 5, empty)
+        await client.update(u.signed(empty), u.TWIN)
+        await becomes(client, 5, "net1", "ok")
+        host.chain.report_unanswered = None
+        async with asyncio.timeout(600):
+            while host.chain.reported[-1].sru:
+                await asyncio.sleep(0.1)

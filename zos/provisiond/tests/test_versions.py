@@ -81,6 +81,47 @@ async def test_a_version_whose_contract_had_moved_on_does_not_stop_the_next(tmp_
         await runs(client, 2, "a", "b")
 
 
+async def test_a_version_that_is_pulled_is_not_forgotten_while_another_one_waits(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with node(tmp_path, host, every=20.0) as client:
+        changed(host, u.document(5, u.zmount("a")))
+        await client.deploy(u.signed(u.document(5, u.zmount("a"))), u.TWIN)
+        await runs(client, 0, "a")
+        await client.update(u.signed(u.document(5, u.zmount("a"), version=1)), u.TWIN)
+        pulled(host, u.document(5, u.zmount("a"), {**u.zmount("b"), "version": 2}, version=2))
+        # The audit would find it, an hour later.
+        async with asyncio.timeout(300):
+            await runs(client, 2, "a", "b")
+
+
+async def test_a_document_that_its_contract_never_carried_gives_way_to_the_one_that_it_names(tmp_path: Path) -> None:
+    host, wrong = FakeHost(), u.document(5, u.zmount("wrong"))
+    async with node(tmp_path, host, every=20.0) as client:
+        changed(host, u.document(5, u.zmount("right")))
+        await client.deploy(u.signed(wrong), u.TWIN)
+        async with asyncio.timeout(300):
+            while "hash does not match" not in (await client.why(5)).sentence:
+                await asyncio.sleep(1)
+        pulled(host, u.document(5, u.zmount("right")))
+        async with asyncio.timeout(300):
+            await runs(client, 0, "right")
+
+
+async def test_a_version_waits_while_our_endpoint_shows_one_between(tmp_path: Path) -> None:
+    host = FakeHost()
+    versions = [u.document(5, u.zmount("a"), version=number) for number in range(3)]
+    async with node(tmp_path, host, every=5.0) as client:
+        changed(host, versions[0])
+        await client.deploy(u.signed(versions[0]), u.TWIN)
+        await runs(client, 0, "a")
+        for body in versions[1:]:
+            await client.update(u.signed(body), u.TWIN)
+        changed(host, versions[1])
+        await asyncio.sleep(10)
+        changed(host, versions[2])
+        await runs(client, 2, "a")
+
+
 async def test_a_version_that_was_sent_must_follow_on_the_newest_that_was_taken_in(tmp_path: Path) -> None:
     host, body = FakeHost(), u.document(5, u.zmount("a"))
     u.contract(host, 5, body)
