@@ -148,7 +148,7 @@ async def test_a_container_boots_with_all_that_it_was_given(here: VmNode):
         assert "warning" not in boot
         info = await client.machine(ID)
         assert sorted(info.phases, key=info.phases.__getitem__) == ["userland", "root", "entrypoint"]
-        assert 0 < info.phases["userland"] <= info.phases["entrypoint"] < BOOT
+        assert 0 < info.phases["userland"] <= info.phases["entrypoint"]
         assert "fd09::2/64" in await asks(client, "ip addr")
         routes = await asks(client, "ip route; ip -6 route")
         assert "default via 10.9.0.1" in routes

@@ -27,12 +27,10 @@ DRAFT_AGE = 600.0
 
 
 class BlockCache:
-    """The folder `blocks` of a cache."""
+    """The folder `blocks` of a cache. Whoever mounts the cache makes it: without it nothing is kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "blocks"
-        with contextlib.suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secret = _secret(folder)
         self._full = False
 
@@ -118,9 +116,8 @@ def _secret(folder: Path) -> bytes:
             if len(found) == 32:
                 return found
         fresh = os.urandom(32)
-        draft = path.with_name(f".secret.{os.getpid()}.{threading.get_ident()}")
+        draft = folder / "blocks" / f".secret.{os.getpid()}.{threading.get_ident()}"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(fresh)

@@ -29,6 +29,12 @@ from zos.flist.tests.blockserver import Server, serving
 HERE = StorePolicy(("127.0.0.1",))
 
 
+@pytest.fixture(autouse=True)
+def _mounted(tmp_path: Path) -> None:
+    """The cache's volume is there."""
+    (tmp_path / "blocks").mkdir()
+
+
 @contextmanager
 def store(server: Server, scheme: str = "zdb", secret: str = "", path: str = "") -> Iterator[RedisStore]:
     made = RedisStore(f"{scheme}://{secret}127.0.0.1:{server.port}{path}", HERE, 10_000)

@@ -62,7 +62,9 @@ class Wanted:
 def main(wanted: Wanted) -> int:
     """The first process's life."""
     try:
-        index = Index(wanted.folder / INDEX)
+        # Once, for every second process: the cache's volume may be away when the next one starts.
+        index, info = Index(wanted.folder / INDEX), Info.from_json((wanted.folder / INFO).read_text())
+        cache = BlockCache(wanted.cache)
         connection, seen = _open(wanted)
     except FlistBroken:
         _tell(wanted.ready, TORN)
@@ -76,7 +78,7 @@ def main(wanted: Wanted) -> int:
         began = time.monotonic()
         child = os.fork()
         if child == 0:
-            os._exit(_serve(connection, index, wanted, resume, seen.can_resend))
+            os._exit(_serve(connection, index, info, cache, wanted, resume, seen.can_resend))
         _, status = os.waitpid(child, 0)
         if os.waitstatus_to_exitcode(status) == 0 or not seen.can_resend:
             return 0
@@ -130,12 +132,13 @@ def _raise_readahead(point: str) -> None:
                 Path(f"/sys/class/bdi/{seen.device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
 
 
-def _serve(connection: int, index: Index, wanted: Wanted, resume: bool, renew: bool) -> int:
+def _serve(
+    connection: int, index: Index, info: Info, cache: BlockCache, wanted: Wanted, resume: bool, renew: bool
+) -> int:
     """The second process's life: 0 when the flist was unmounted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    info = Info.from_json((wanted.folder / INFO).read_text())
     stores = Stores(info.routes, StorePolicy.from_json(wanted.policy))
-    source = Source(BlockCache(wanted.cache), stores)
+    source = Source(cache, stores)
     tree = Tree(index, source)
     if resume:
         os.write(connection, wire.resend())

