@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,16 @@ class Run:
     process: subprocess.Popen[bytes]
     began: float = field(default_factory=time.monotonic)
     took: float = 0.0
+    cpu: float = 0.0
+    """Seconds of processor that it and all that it waited for took."""
+
+    def is_over(self) -> bool:
+        """Whether it has ended; notes what it cost."""
+        before = _cpu()
+        if self.process.poll() is None:
+            return False
+        self.took, self.cpu = time.monotonic() - self.began, _cpu() - before
+        return True
 
     @property
     def log(self) -> Path:
@@ -125,6 +136,11 @@ class Run:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def start(piece: Piece, folder: Path, more: Sequence[str]) -> Run:
@@ -178,12 +194,11 @@ def run(pieces: Sequence[Piece], slots: int, seconds: float, folder: Path, more:
         while waiting or running:
             while waiting and len(running) < slots:
                 running.append(start(waiting.pop(0), folder, more))
-            for one in [one for one in running if one.process.poll() is not None]:
+            for one in [one for one in running if one.is_over()]:
                 running.remove(one)
                 done.append(one)
-                one.took = time.monotonic() - one.began
                 word = "ok    " if one.process.returncode == 0 else "FAILED"
-                print(f"{word} {one.piece.name:14} {one.took:6.0f} s   {one.summary}", flush=True)
+                print(f"{word} {one.piece.name:14} {one.took:6.0f} s {one.cpu:6.0f} CPU s   {one.summary}", flush=True)
             if time.monotonic() > deadline:
                 print(f"not done after {seconds:.0f} s: {', '.join(one.piece.name for one in running)}", flush=True)
                 done += running
