@@ -25,8 +25,8 @@ from zos.devchain.pallets.contracts.lifecycle import (
 )
 from zos.devchain.pallets.contracts.services import Services
 from zos.devchain.pallets.contracts.solutions import Solutions
+from zos.devchain.pallets.grid_common import node_of, twin_of
 from zos.devchain.pallets.origin import guarded
-from zos.devchain.pallets.tfgrid import node_of, twin_of
 
 CANCELED = {"Deleted": "CanceledByUser"}
 _NAME = re.compile(rb"[a-z0-9_-]+")

@@ -9,7 +9,7 @@ from zos.devchain.pallets import balances
 from zos.devchain.pallets.contracts.billing import account_of, tokens
 from zos.devchain.pallets.contracts.layout import NAME
 from zos.devchain.pallets.contracts.lifecycle import Record
-from zos.devchain.pallets.tfgrid import twin_of
+from zos.devchain.pallets.grid_common import twin_of
 
 LONGEST = 64
 LONGEST_OF_BILL = 50

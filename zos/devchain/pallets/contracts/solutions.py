@@ -7,8 +7,8 @@ from typing import Any
 from zos.devchain.context import Context
 from zos.devchain.pallets.contracts.layout import NAME
 from zos.devchain.pallets.contracts.lifecycle import load
+from zos.devchain.pallets.grid_common import twin_of
 from zos.devchain.pallets.origin import guarded
-from zos.devchain.pallets.tfgrid import twin_of
 
 MOST = 50
 """Percent: all of the sales share."""
