@@ -20,8 +20,8 @@ from zos.explorer.rules import CONTRACT_STATES, FEATURES, Status, features_mask
 from zos.explorer.store.changes import Changes, EventFacts
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import oracle, rows
-from zos.explorer.tests.oracle import GIB, Contract, Farm, Gpu, Node, Twin, World
 from zos.explorer.tests.served import Inline, finished
+from zos.explorer.tests.world import ALIVE, GIB, UNITS, Contract, Farm, Gpu, Node, Twin, World
 from zos.runtime.clock import FakeClock
 
 NOW = rows.NOW
@@ -95,7 +95,7 @@ CONTRACTS = st.builds(
     st.sampled_from(["ab", "cd"]),
     st.integers(0, 2),
     st.integers(0, 9),
-    st.fixed_dictionaries({unit: st.sampled_from([0, 2, 10 * GIB]) for unit in oracle.UNITS}),
+    st.fixed_dictionaries({unit: st.sampled_from([0, 2, 10 * GIB]) for unit in UNITS}),
 )
 TWINS = st.builds(
     Twin,
@@ -123,7 +123,7 @@ def worlds(draw: st.DrawFn) -> World:
     rented: set[int] = set()
     for id, contract in enumerate(draw(st.lists(CONTRACTS, min_size=least, max_size=9)), start=1):
         contract.id = id
-        if contract.kind == "rent" and contract.state in oracle.ALIVE:
+        if contract.kind == "rent" and contract.state in ALIVE:
             # The chain has one rent contract of a node at a time.
             contract.state = "Deleted" if contract.node in rented else contract.state
             rented.add(contract.node)
@@ -152,7 +152,7 @@ def written(world: World, store: Store, is_whole: bool) -> None:
         changes.farms[farm.id] = row, ips
     for node in world.nodes.values():
         state, target = node.power or (None, None)
-        more: dict[str, Any] = {f"total_{unit}": node.total[unit] for unit in oracle.UNITS}
+        more: dict[str, Any] = {f"total_{unit}": node.total[unit] for unit in UNITS}
         more |= {"power_state": state, "power_target": target, "extra_fee": node.fee, **node.config}
         more |= {"certification": "Certified" if node.is_certified else "Diy", "twin_id": node.twin, "created": 5}
         place = next(number for number, (_, city) in enumerate(rows.PLACES) if city == node.city)
@@ -160,7 +160,7 @@ def written(world: World, store: Store, is_whole: bool) -> None:
     for one in world.contracts.values():
         more = {"state": one.state, "twin_id": one.twin, "node_id": one.node, "name": one.name}
         more |= {"deployment_data": one.data, "deployment_hash": one.hash, "number_of_public_ips": one.ips}
-        more |= {"created_at": one.created, **{f"used_{unit}": one.used.get(unit, 0) for unit in oracle.UNITS}}
+        more |= {"created_at": one.created, **{f"used_{unit}": one.used.get(unit, 0) for unit in UNITS}}
         changes.contracts[one.id] = rows.contract(one.id, one.kind, **more)
     for twin in world.twins.values():
         names = {"twin_id": twin.id, "account_id": twin.account, "relay": twin.relay, "public_key": twin.key}
