@@ -1,29 +1,23 @@
-"""The server: connections, answers in order, and writes that are acknowledged when they are on the disk.
-
-All writes of one turn of the event loop, whichever connections they came from, share one sync, which runs in a thread;
-what arrives meanwhile shares the next. An answer waits for the sync of what came before it on its connection.
-"""
+"""The server: connections, and answers in order; an answer waits until what its connection wrote is on the disk."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
 from zos.runtime.quota import FairQuota, network_of
 from zos.zdb import commands, resp
-from zos.zdb.files import sync
 from zos.zdb.hooks import Hooks
 from zos.zdb.namespace import Namespace
-from zos.zdb.parts import Batch, Refused
+from zos.zdb.parts import Refused
 from zos.zdb.session import Gone, Session, Settings, World
 from zos.zdb.store import DEFAULT, Store
+from zos.zdb.syncs import Syncs
 
 log = logging.getLogger("zos.zdb")
 
@@ -45,26 +39,21 @@ class Server:
 
     def __init__(self, store: Store, settings: Settings, hooks: Hooks) -> None:
         self.world = World(store, settings, hooks, peers=self)
-        self.failed = asyncio.Event()
         self.connections: set[Connection] = set()
         self.buffered = 0
         self.quota: FairQuota[str] = FairQuota(MOST_CONNECTIONS, MOST_CONNECTIONS)
         """Of connections, by the client's network."""
         self.waiting: dict[Connection, tuple[str, asyncio.TimerHandle]] = {}
         self.mirrors: set[Connection] = set()
-        self.batch = 1
-        """The number of the batch that is being filled."""
-        self._syncing = False
-        self._scheduled = False
-        self._again = False
-        """Something was written during a sync."""
-        self._idle = asyncio.Event()
-        """No write waits for the disk."""
-        self._idle.set()
-        self._threads = ThreadPoolExecutor(1, "zdb-sync")
+        self.syncs = Syncs(self.world, synced=self._synced, lost=self._lost)
         self._listeners: list[asyncio.Server] = []
         for space in store.spaces.values():
             self.adopt(space)
+
+    @property
+    def failed(self) -> asyncio.Event:
+        """A write did not reach the disk: nothing more may be promised."""
+        return self.syncs.failed
 
     async def listen(self, host: str, port: int) -> int:
         """Accept connections on an address; returns the port."""
@@ -108,11 +97,11 @@ class Server:
             listener.close()
         for space in self.world.store.spaces.values():
             space.on_jump = lambda old, new: None
-        await self._idle.wait()
+        await self.syncs.idle.wait()
         for connection in list(self.connections):
             connection.close()
         await self.world.hooks.close()
-        self._threads.shutdown()
+        self.syncs.close()
 
     # What commands need of the other connections
 
@@ -184,66 +173,17 @@ class Server:
                 if other is not connection:
                     other.send(message)
 
-    # Writes
+    # What becomes of writes
 
-    def wrote(self) -> int:
-        """Something was written: the batch whose sync makes it safe, 0 when nobody waits for that."""
-        if self._syncing:
-            self._again = True
-        elif not self._scheduled:
-            self._scheduled = True
-            self._idle.clear()
-            asyncio.get_running_loop().call_soon(self._begin)
-        return self.batch if self.world.settings.sync else 0
-
-    def _begin(self) -> None:
-        self._scheduled = False
-        spaces = [space for space in self.world.store.spaces.values() if space.is_unsynced]
-        if not self.world.settings.sync:
-            for space in spaces:
-                with contextlib.suppress(OSError):  # tried again with the next write
-                    space.settle_unsynced()
-            self._idle.set()
-            return
-        batch, self.batch = self.batch, self.batch + 1
-        self._syncing = True
-        task = asyncio.get_running_loop().create_task(self._sync(batch, spaces))
-        self.world.hooks.keep(task)
-
-    async def _sync(self, batch: int, spaces: list[Namespace]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while spaces:
-                taken = [(space, space.take_batch()) for space in spaces]
-                descriptors = [one for _, written in taken for one in written.descriptors]
-                await loop.run_in_executor(self._threads, sync, descriptors)
-                # What was replaced in place in sequential mode needs a sync of its own.
-                spaces = [space for space, written in taken if self._settle(space, written)]
-        except OSError as err:
-            log.critical("a write did not reach the disk: %s; the server ends so that nothing more is promised", err)
-            self.failed.set()
-            self._idle.set()
-            return
-        self._syncing = False
+    def _synced(self, batch: int) -> None:
         for connection in list(self.connections):
             connection.release(batch)
-        # Not what is unsynced by now: a FLUSH may have brought it to the disk, and answers still wait for their batch.
-        again, self._again = self._again, False
-        if again:
-            self.wrote()
-        else:
-            self._idle.set()
 
-    def _settle(self, space: Namespace, written: Batch) -> bool:
-        """See `Namespace.settle`. Where that fails, its own clients get no answer, and nobody else notices."""
-        try:
-            return space.settle(written)
-        except OSError as err:
-            log.error("%s: %s; its connections are ended", space.index_path, err.strerror)
-            for connection in self.connections:
-                if connection.session.space is space:
-                    connection.abort()
-            return False
+    def _lost(self, space: Namespace) -> None:
+        """Its own clients get no answer, and nobody else notices."""
+        for connection in self.connections:
+            if connection.session.space is space:
+                connection.abort()
 
 
 class Connection(asyncio.Protocol):
@@ -338,7 +278,7 @@ class Connection(asyncio.Protocol):
                 answer = self._execute(words)
                 if self.session.wrote:
                     self.session.wrote = False
-                    batch = self._server.wrote()
+                    batch = self._server.syncs.wrote()
                 if answer is not None:
                     answers.append(answer)
                 if len(answers) >= 64 or batch:
