@@ -113,6 +113,13 @@ def test_a_key_is_made_once_and_kept_private(tmp_path: Path):
     assert identity.open_key(path).encode() == first.encode()
 
 
+def test_a_key_file_of_version_1_is_the_same_node_for_ever(tmp_path: Path):
+    path = tmp_path / "key.json"
+    path.write_bytes((Path(__file__).parent / "ledger/key-v1.json").read_bytes())
+    assert identity.open_key(path).encode() == bytes(range(32))
+    assert path.with_suffix(".pub").read_text() == "5C9TqVEs5Q51zUdjvp6tSsjHAfLseJKq1Dq6ULcuSLqEuRSf\n"
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version":1}', "\x00\xff"])
 def test_an_unreadable_key_stops_the_node_and_stays_as_it_is(tmp_path: Path, damage: str):
     path = tmp_path / "key.json"

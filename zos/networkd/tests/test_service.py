@@ -28,13 +28,17 @@ from zos.networkd.api import (
     Peer,
     Place,
     PortTaken,
+    PublicConfig,
     Tap,
     TapId,
     TapRoute,
 )
 from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
+from zos.networkd.manager import PUBLIC
 from zos.networkd.model import UPLINK_BRIDGE, NetworkRecord
+from zos.networkd.node import Public
+from zos.networkd.removals import Removal
 from zos.networkd.steps import ConfigureTunnel, CreateTap, DropLinks, DropNamespace, DropTunnel, LoadRules
 from zos.networkd.taps import open_ledger
 from zos.runtime.ledger import Ledger
@@ -320,6 +324,18 @@ def lay(state: Path, version: str) -> None:
 def test_ledgers_of_version_1_are_read(tmp_path: Path):
     lay(tmp_path, "v1")
     assert Ledger(tmp_path / "networks", NetworkRecord).get(NETWORK.id) == NetworkRecord(NETWORK, slot=7)
+
+
+async def test_an_upgraded_node_knows_its_public_addresses_and_what_it_removes(tmp_path: Path):
+    state = tmp_path / "state/networkd"
+    for name in ("public", "removed"):
+        (state / name).mkdir(parents=True)
+        shutil.copy(FOREVER / f"{name}-v1.json", state / name / "record.json")
+    public = PublicConfig("185.206.122.33/24", "185.206.122.1", "2a10:b600::33/64", "2a10:b600::1", "gw.example.com")
+    assert Ledger(state / "public", Public).get(PUBLIC) == Public(public, ("185.206.122.32/24",))
+    assert Ledger(state / "removed", Removal).get("t-AbE3zNtFw21Fr") == Removal()
+    async with networkd(tmp_path, FakeHost()) as client:
+        assert await client.public_config() == public
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

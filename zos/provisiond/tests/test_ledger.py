@@ -55,6 +55,17 @@ def test_the_log_of_a_first_release_moves_into_its_own_file(tmp_path: Path) -> N
     assert DeploymentStore(again, DeploymentLog(tmp_path / "log"), FakeClock()).changes(5) == old
 
 
+def test_the_file_of_a_log_of_version_1_is_read(tmp_path: Path) -> None:
+    kept = (Path(__file__).parent / "ledger/log-v1.jsonl").read_bytes()
+    (tmp_path / "5.jsonl").write_bytes(kept)
+    log = DeploymentLog(tmp_path)
+    assert [one["result"]["state"] for one in log.entries(CONTRACT)] == ["init", "ok"]
+    # What happens once more after an upgrade is not told once more.
+    item = item_of(decode(u.document(5, u.zmount())).workloads[0], 1700000003)
+    log.append(CONTRACT, item.settled(ResultState.OK, 1700000003))
+    assert (tmp_path / "5.jsonl").read_bytes() == kept
+
+
 def test_a_long_log_keeps_what_is_live_and_the_newest(tmp_path: Path) -> None:
     log = DeploymentLog(tmp_path, limit=20_000)
     still, busy = lifecycle.submitted(decode(u.document(5, u.zmount("still"), u.zmount("busy"))), 1).log

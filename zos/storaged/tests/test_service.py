@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from zos.errors import Kind as ErrorKind
 from zos.model.units import Bytes, GiB, MiB
 from zos.runtime.clock import FakeClock
 from zos.runtime.ledger import Ledger
+from zos.storaged.age import Age, AgeRecord
 from zos.storaged.api import (
     BadId,
     BadSize,
@@ -306,6 +308,8 @@ def test_ledgers_of_version_1_are_read(tmp_path: Path):
     for name, record in proof.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "record.json").write_text(json.dumps(record))
+    (tmp_path / "age").mkdir()
+    shutil.copy(Path(__file__).parent / "ledger/age-v1.json", tmp_path / "age/record.json")
     pool = "6f1f3c5e-3c0e-4a52-9d1f-0d6f5a3f2b11"
     assert Ledger(tmp_path / "wishes", StorageRecord).get(f"disk:{DISK}") == StorageRecord(
         Kind.DISK, DISK, GiB(1), pool, True
@@ -314,3 +318,5 @@ def test_ledgers_of_version_1_are_read(tmp_path: Path):
         Kind.VOLUME, VOLUME, MiB(1), pool, 1700000000.5, 1701209600.5, CANCELLED, Phase.KEPT, 16384
     )
     assert Ledger(tmp_path / "pools", PoolRecord).get(pool) == PoolRecord("/dev/sda", GiB(100), PoolKind.SSD, True)
+    age = Age(Ledger(tmp_path / "age", AgeRecord), FakeClock(1260.25), 60)
+    assert age.now() == 86460.5
