@@ -38,7 +38,11 @@ class UnitPrices:
 
 
 def reserved_mru(total: int) -> int:
-    """Memory that the node keeps for itself: a tenth, at least 2 GiB."""
+    """Memory that the node keeps for itself, as the grid's GridProxy counts it: a tenth, at least 2 GiB.
+
+    What a node refuses is for it to say (`zos.model.capacity.reserved_memory`, which rounds down). Here the tenth is
+    rounded as that proxy's SQL casts it, so that both proxies tell the same bytes of the same node.
+    """
     return max((total + 5) // 10, SYSTEM_MRU)
 
 
