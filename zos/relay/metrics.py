@@ -1,6 +1,6 @@
 """What a relay counts, as Prometheus reads it, by the names of the grid's relay for what that counts too. Pure.
 
-Not by prometheus_client: it appends `_total` to the names of counters, which the grid's relay does not.
+Why it is not by prometheus_client: decisions/0003-metrics-by-the-grids-names.md.
 """
 
 from __future__ import annotations
