@@ -7,6 +7,7 @@ Derivation as Substrate does it: the mini secret of a mnemonic comes from its en
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -17,10 +18,13 @@ import sr25519
 from nacl.signing import SigningKey
 
 from zos.errors import Status, ZosError
+from zos.scale.reader import compact
 
 SS58_PREFIX = 42
 HASH_ABOVE = 256
 """A payload that is longer is hashed before it is signed."""
+_NUMBER = re.compile(r"\+?0*([0-9]{1,20})")
+"""As Rust reads one of 64 bits."""
 DEVELOPMENT = "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
 
 
@@ -172,10 +176,14 @@ def _seed(text: str) -> bytes:
 
 
 def _chain_code(junction: str) -> bytes:
-    # Substrate reads a junction of digits as a number of 64 bits, any other as text with its compact length.
-    if junction.isdigit():
-        raw = int(junction).to_bytes(8, "little")
+    if not junction or "/" in junction:
+        # Of soft junctions and passwords other programs make another account.
+        raise BadKey(problem="of what follows its words, only //Name is known here, no /name and no ///password")
+    # Substrate reads a number of 64 bits as such, anything else as text with its compact length.
+    number = _NUMBER.fullmatch(junction)
+    if number is not None and int(number[1]) < 1 << 64:
+        raw = int(number[1]).to_bytes(8, "little")
     else:
         text = junction.encode()
-        raw = bytes([len(text) << 2]) + text
+        raw = compact(len(text)) + text
     return raw.ljust(32, b"\0") if len(raw) <= 32 else hashlib.blake2b(raw, digest_size=32).digest()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scalecodec.base import RuntimeConfigurationObject
+from scalecodec.type_registry import load_type_registry_preset
 
 from zos.devchain.runtime import METADATA
 from zos.devchain.testing import devchain
@@ -19,6 +22,11 @@ from zos.substrate.runtime import Era, Runtime
 
 RUNTIME = Runtime(METADATA, 145, 2)
 GiB = 1024**3
+MINI_SECRET = bytes.fromhex("fac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e")
+"""Of the words of the development accounts."""
+SCALE = RuntimeConfigurationObject()
+SCALE.update_type_registry(load_type_registry_preset("core") or {})
+JUNCTIONS = ["a" * 63, "a" * 64, "a" * 20_000, "²", "+7", "0" * 99]
 ALICE = LocalKey.of_text("//Alice")
 
 
@@ -34,6 +42,23 @@ ALICE = LocalKey.of_text("//Alice")
 )
 def test_development_accounts_are_the_known_ones(name: str, kind: KeyKind, expected: str) -> None:
     assert address(LocalKey.of_text(f"//{name}", kind).public) == expected
+
+
+@given(st.text(max_size=80) | st.integers(0, 2**65).map(str) | st.sampled_from(JUNCTIONS))
+def test_a_junction_is_hashed_as_substrate_encodes_it(name: str) -> None:
+    junction = name.replace("/", "").strip() or "x"
+    is_number = bool(re.fullmatch(r"\+?[0-9]+", junction)) and int(junction) < 2**64
+    encoded = SCALE.create_scale_object("u64" if is_number else "Bytes")
+    raw = bytes(encoded.encode(int(junction) if is_number else junction).data)
+    code = raw.ljust(32, b"\0") if len(raw) <= 32 else hashlib.blake2b(raw, digest_size=32).digest()
+    expected = hashlib.blake2b(b"\x2cEd25519HDKD" + MINI_SECRET + code, digest_size=32).digest()
+    assert LocalKey.of_text(f"//{junction}", KeyKind.ED25519).seed == expected
+
+
+@pytest.mark.parametrize("text", ["//Alice/soft", "//Alice///word", "//Alice////word", "//"])
+def test_what_would_be_another_account_elsewhere_is_no_key(text: str) -> None:
+    with pytest.raises(BadKey, match="only //Name"):
+        LocalKey.of_text(text)
 
 
 def test_a_mnemonic_is_a_key_and_its_words_must_hold() -> None:
