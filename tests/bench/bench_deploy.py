@@ -118,7 +118,7 @@ def main() -> None:
         folder = Path(name)
         zos("lab", "up", "--nodes", "1", state=folder)
         try:
-            asyncio.run(asyncio.to_thread(demo.publish_guest, LAYOUT.box_state("hub") / "data", addresses().hub_url))
+            asyncio.run(demo.publish_guest(LAYOUT.box_state("hub") / "data", addresses().hub_url))
             idle = footprint()
             found: dict[str, list[float]] = {}
             for number in range(rounds):

@@ -23,6 +23,7 @@ from zos.explorer.server import serving
 from zos.explorer.store.database import open_database
 from zos.explorer.store.pool import QueryPool
 from zos.explorer.store.writer import Store
+from zos.runtime import threads
 from zos.runtime.clock import Clock, SystemClock
 from zos.runtime.loops import Loop
 from zos.runtime.notify import notify
@@ -33,6 +34,12 @@ log = logging.getLogger("zos.explorer")
 
 RECONNECT = 30.0
 """Seconds at most between two tries to reach the chain."""
+
+OPENING = 1800.0
+"""Seconds for what a large database of an older version needs, once."""
+
+CLOSING = 30.0
+"""Seconds; each query has a shorter deadline of its own."""
 
 SWITCH = 0.0005
 
@@ -48,11 +55,11 @@ async def running(
     settings: Settings, client: NodeClient | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Explorer]:
     """Follow and serve until the block ends. Without a client or a relay, nodes are not asked."""
-    engine = await asyncio.to_thread(open_database, settings.database)
+    engine = await threads.run("open the database", lambda: open_database(settings.database), OPENING)
     pool, store, grid_clock = QueryPool(engine), Store(engine), GridClock(clock or SystemClock())
     try:
         # A database that only grew block by block has no statistics yet.
-        await asyncio.to_thread(store.analyze)
+        await threads.run("count what the database holds", store.analyze, OPENING)
     except SQLAlchemyError as err:
         engine.dispose()
         raise BadDatabase(url=engine.url.render_as_string(), problem=getattr(err, "orig", None) or err) from None
@@ -74,7 +81,8 @@ async def running(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await chain.close()
-        await asyncio.to_thread(pool.close)
+        with contextlib.suppress(threads.CallTooSlow):
+            await threads.run("end the queries", pool.close, CLOSING)
         engine.dispose()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from zos.hub import deployments
 from zos.hub.build import BLOCKS
 from zos.runtime.ingress import Ingress, Limits
 from zos.runtime.quota import network_of
+from zos.runtime.threads import Threads
 
 _TEXTS = {".fl": "application/octet-stream", ".json": "application/json", ".md": "text/markdown", ".txt": "text/plain"}
 _CODES = {
@@ -28,8 +30,11 @@ _CODES = {
     Status.INVALID_ARGUMENT: 400,
     Status.NOT_FOUND: 404,
     Status.RESOURCE_EXHAUSTED: 507,
+    Status.DEADLINE_EXCEEDED: 503,
 }
 _REMEMBERED = 1000
+DISK = 60.0
+"""Seconds for one piece of work on the files."""
 LISTED = 5.0
 """Seconds that a list of flists is good: it is a walk through all files."""
 ROOT: web.AppKey[Path] = web.AppKey("root", Path)
@@ -67,15 +72,15 @@ class _Hub:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         self._documents = deployments.DocumentStore(self._root)
-        self._writing, self._listing, self._digesting = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._listing, self._digesting = asyncio.Lock(), asyncio.Lock()
+        self._threads = Threads()
         self._flists: tuple[float, list[str]] = (0.0, [])
         self._md5: LRUCache[tuple[str, int, int], str] = LRUCache(_REMEMBERED)
 
     async def put_deployment(self, request: web.Request) -> web.Response:
         document = await request.read()
-        async with self._writing:
-            network = network_of(request.remote)
-            new = await asyncio.to_thread(self._documents.add, request.match_info["name"], document, network)
+        work = partial(self._documents.add, request.match_info["name"], document, network_of(request.remote))
+        new = await self._threads.run("documents", "keep a document", work, DISK)
         return web.json_response({"stored": new}, status=201 if new else 200)
 
     async def get_deployment(self, request: web.Request) -> web.StreamResponse:
@@ -88,7 +93,7 @@ class _Hub:
         async with self._listing:
             until, names = self._flists
             if time.monotonic() >= until:
-                names = await asyncio.to_thread(self._found)
+                names = await self._threads.run("list", "list the flists", self._found, DISK)
                 self._flists = time.monotonic() + LISTED, names
         return web.json_response(names)
 
@@ -127,7 +132,7 @@ class _Hub:
         key = (str(place), seen.st_mtime_ns, seen.st_size)
         async with self._digesting:
             if key not in self._md5:
-                self._md5[key] = await asyncio.to_thread(_md5_of, place)
+                self._md5[key] = await self._threads.run("md5", f"read {name}", lambda: _md5_of(place), DISK)
         return web.Response(text=self._md5[key])
 
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -25,11 +26,13 @@ from zos.lab.script import NODE_FOLDERS, script
 from zos.lab.topology import DEFAULT_NAME, INTERNET, Box, Kind, Layout
 from zos.lab.units import NODE_UNITS
 from zos.model.units import Bytes
-from zos.runtime import cgroup, linux, proc
+from zos.runtime import cgroup, linux, proc, threads
 from zos.runtime.files import write_atomic
 
 READY_DEADLINE = 15.0
 KILL_DEADLINE = 15.0
+FILES = 600.0
+"""Seconds for one folder of the lab."""
 LOOPS = Path("/sys/block")
 INIT = "/zos/lab/init.py"
 """How the path of a box's init ends, in every copy of the program."""
@@ -80,9 +83,9 @@ class LinuxHost:
             case s.WriteFile(path, text):
                 write_atomic(path, text.encode(), mode=0o644)
             case s.CopyTree(source, target):
-                await asyncio.to_thread(_copy, source, target)
+                await threads.run(f"copy {source}", lambda: _copy(source, target), FILES)
             case s.MakeCertificates(folder, addresses):
-                await asyncio.to_thread(tls.make, folder, addresses)
+                await threads.run("make certificates", partial(tls.make, folder, addresses), FILES)
             case s.MakeDisk(path, size):
                 with path.open("ab") as file:
                     os.truncate(file.fileno(), size)
@@ -94,7 +97,8 @@ class LinuxHost:
                 await self._connect(addresses)
             case s.KillBox(_, pid):
                 await _end(pid)
-                await asyncio.to_thread(lambda: cgroup.sweep(cgroup.find(linux.mounts())))
+                work = partial(cgroup.sweep, cgroup.find(linux.mounts()))
+                await threads.run("end the control groups of a box", work, FILES)
             case s.DisconnectHost():
                 await proc.run(["ip", "link", "del", self._host_link], check=False)
             case s.Unmount(path):
@@ -103,7 +107,7 @@ class LinuxHost:
                 # A device that is still in use is released when its last user ends.
                 await proc.run(["losetup", "--detach", device], check=False)
             case s.RemoveFolder(path):
-                await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+                await threads.run(f"remove {path}", lambda: shutil.rmtree(path, ignore_errors=True), FILES)
             case s.ReleaseMountPoints():
                 self._release()
             case _:

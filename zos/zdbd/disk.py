@@ -12,9 +12,11 @@ import os
 import secrets
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from zos.errors import ZosError
+from zos.runtime import threads
 from zos.runtime.journal import set_up_journal
 from zos.runtime.program import stop_signals
 from zos.zdb.hooks import Hooks
@@ -82,8 +84,9 @@ class Disk:
         """Open it in a thread: one with millions of keys takes a while, and others are served meanwhile."""
         if space.id not in self._opening:
             # A folder that is not there is a pool that is not mounted; an empty one in its place would hide that.
-            work = asyncio.to_thread(open_apart, space.id.encode(), space.folder, is_sequential=space.is_sequential)
-            self._opening[space.id] = asyncio.create_task(work)
+            work = partial(open_apart, space.id.encode(), space.folder, is_sequential=space.is_sequential)
+            # However long it takes: it is asked for until it is there, and opened once.
+            self._opening[space.id] = asyncio.create_task(threads.run(f"open {space.id}", work, None))
         task = self._opening[space.id]
         await asyncio.wait((task,), timeout=OPENED_WITHIN)
         if not task.done():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+from functools import partial
 from pathlib import Path
 
 from zos import hub
 from zos.cli.context import Context
 from zos.cli.parsing import Parser, subcommands
 from zos.cli.render import fields
+from zos.runtime import threads
 
 
 def define(parser: Parser) -> None:
@@ -24,8 +25,8 @@ def define(parser: Parser) -> None:
 
 async def _create(arguments: argparse.Namespace, ctx: Context) -> None:
     with ctx.out.step(f"packing {arguments.source}"):
-        built = await asyncio.to_thread(
-            hub.build, arguments.source, arguments.out, root=arguments.root, url=arguments.url
-        )
+        work = partial(hub.build, arguments.source, arguments.out, root=arguments.root, url=arguments.url)
+        # As long as the tree is large; whoever waits may end it.
+        built = await threads.run(f"pack {arguments.source}", work, None)
     body = {name: str(getattr(built, name)) for name in built.__slots__}
     ctx.out.result(body, fields(body))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import json
 import os
@@ -65,7 +64,7 @@ async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
         if arguments.clients:
             await lab.publish_nodes(topology, step.at)
             step.at("the demo's guest on the hub")
-            await asyncio.to_thread(demo.publish_guest, ctx.layout.box_state("hub") / "data", lab.addresses.hub_url)
+            await demo.publish_guest(ctx.layout.box_state("hub") / "data", lab.addresses.hub_url)
             await lab.wait_for_proxy(topology, step.at)
     status, addresses = await lab.status(), lab.addresses
     body = {

@@ -18,6 +18,7 @@ from zos.explorer.store.changes import Cursor
 from zos.explorer.store.schema import VERSION
 from zos.explorer.store.writer import Store
 from zos.runtime.loops import Wake
+from zos.runtime.threads import Threads
 from zos.substrate import Block, Chain, StatePruned, Unreadable
 
 log = logging.getLogger("zos.explorer")
@@ -27,6 +28,8 @@ LOOK_BACK = 1000
 """Blocks. Nodes report every 40 minutes (400 blocks), so these have two reports of every node that is up."""
 STEP = 100
 """Blocks that are written in one transaction."""
+PATIENCE = 1800.0
+"""Seconds for one transaction; the whole state of a large grid is one."""
 
 
 class Follower:
@@ -37,6 +40,7 @@ class Follower:
         self._store = store
         self._clock = clock
         self._reader = ChainReader(chain)
+        self._threads = Threads()
         self._look_back = look_back
         self._is_chain_checked = False
         self.cursor: Cursor | None = None
@@ -49,7 +53,7 @@ class Follower:
     async def follow(self) -> None:
         """Follow until the chain fails; the caller starts it again. Raises only when no block was written since."""
         self._is_chain_checked = False
-        self.cursor = started = await asyncio.to_thread(self._store.cursor)
+        self.cursor = started = await self._in_thread(self._store.cursor)
         try:
             async with contextlib.aclosing(self._chain.finalized_heads()) as heads:  # type: ignore[type-var]
                 async for head in heads:
@@ -98,7 +102,7 @@ class Follower:
         same = first == cursor.first and await self._chain.block_hash(cursor.number) == cursor.hash
         if not same:
             log.warning("block %d is another one than before: the chain began anew", cursor.number)
-            await _in_thread(self._store.wipe)
+            await self._in_thread(self._store.wipe)
             self.cursor = None
         self._is_chain_checked = True
         return True
@@ -123,11 +127,11 @@ class Follower:
                 return
 
     async def _step(self, summary: EventSummary, at: Block) -> None:
-        nodes = await _in_thread(lambda: self._store.nodes_of(summary.contracts))
-        farms = await _in_thread(lambda: self._store.farms_of(nodes))
+        nodes = await self._in_thread(lambda: self._store.nodes_of(summary.contracts))
+        farms = await self._in_thread(lambda: self._store.farms_of(nodes))
         changes = await self._reader.changed(summary, Hosts(frozenset(nodes), frozenset(farms)), at)
         cursor = await self._cursor_at(at)
-        await _in_thread(lambda: self._store.apply(changes, summary.facts, cursor))
+        await self._in_thread(lambda: self._store.apply(changes, summary.facts, cursor))
         await self._set_cursor(cursor)
 
     async def _snapshot(self, head: Block) -> None:
@@ -140,7 +144,7 @@ class Follower:
             await self._reader.add_events(range(head.number, oldest - 1, -1), summary)
         changes = await self._reader.everything(summary, head)
         cursor = await self._cursor_at(head)
-        await _in_thread(lambda: self._store.apply(changes, summary.facts, cursor))
+        await self._in_thread(lambda: self._store.apply(changes, summary.facts, cursor))
         self._is_chain_checked = True
         await self._set_cursor(cursor)
         log.info("%d nodes, %d contracts at block %d", len(changes.nodes), len(changes.contracts), head.number)
@@ -158,6 +162,5 @@ class Follower:
             self.cursor = cursor
             self._cursor_moved.notify_all()
 
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work)
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await self._threads.run("database", "use the database", work, PATIENCE)

@@ -16,6 +16,7 @@ from zos.explorer.nodes.probes import PROBES, NodeClient, Probe, ProbeResult, Un
 from zos.explorer.store.pool import QueryPool
 from zos.explorer.store.schema import NODE, REPORT
 from zos.explorer.store.writer import Store
+from zos.runtime.threads import Threads
 
 log = logging.getLogger("zos.explorer")
 
@@ -23,6 +24,8 @@ INTERVAL = 15.0
 """Seconds between two looks at what is due: a new node is asked for its features that soon."""
 DEADLINE = 30.0
 """Seconds for one answer."""
+SAVE = 60.0
+"""Seconds for writing one answer down."""
 PARALLEL = 50
 """Nodes that are asked at the same time."""
 PARALLEL_SILENT = 10
@@ -45,6 +48,7 @@ class NodePoller:
         self._pool = pool
         self._clock = clock
         self._deadline = deadline
+        self._threads = Threads()
         self._limits = {False: asyncio.Semaphore(PARALLEL), True: asyncio.Semaphore(PARALLEL_SILENT)}
         self._busy: set[int] = set()
         self._silent: set[int] = set()
@@ -111,7 +115,8 @@ class NodePoller:
         else:
             self._silent.discard(node)
         if result is not None:
-            await asyncio.to_thread(self._save, probe, node, now, result)
+            work = partial(self._save, probe, node, now, result)
+            await self._threads.run(str(node), f"keep the answer of node {node}", work, SAVE)
         return node not in self._silent
 
     def _save(self, probe: Probe, node: int, now: int, result: ProbeResult) -> None:

@@ -181,7 +181,7 @@ class Library:
         )
         digest = hashlib.blake2b(digest_size=32)
         try:
-            with draft.open("wb") as file:
+            with await self._on_disk(lambda: draft.open("wb")) as file:
 
                 def sink(piece: Piece) -> None:
                     digest.update(piece)

@@ -15,7 +15,7 @@ from zos.flistd import serve
 from zos.flistd.api.errors import MountFailed
 from zos.flistd.fuse.server import TORN, Wanted
 from zos.flistd.host.library import import_path
-from zos.runtime import proc
+from zos.runtime import proc, threads
 
 READY = 20.0
 END = 2.0
@@ -59,20 +59,27 @@ async def start(wanted: Wanted, log: Path) -> None:
 
 async def end(source: str) -> None:
     """End what serves a source that is not mounted; raises MountFailed when it hangs in the kernel."""
-    for pid in await asyncio.to_thread(_serving_pids, source):
+    for pid in await threads.run(f"find the server of {source}", lambda: _serving_pids(source), END):
         try:
             life = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
         try:
             signal.pidfd_send_signal(life, signal.SIGKILL)
-            if not (await asyncio.to_thread(select.select, [life], [], [], END))[0]:
+            if not await _has_ended(life):
                 raise MountFailed(
                     action=f"serve the flist {source[:12]}…",
                     problem=f"its former server (process {pid}) hangs in the kernel",
                 )
         finally:
             os.close(life)
+
+
+async def _has_ended(life: int) -> bool:
+    """Whether a process ends within a moment."""
+    # The call has a deadline of its own.
+    ended, _, _ = await threads.run("see a server end", lambda: select.select([life], [], [], END), None)
+    return bool(ended)
 
 
 async def _hear(reader: int, pid: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import io
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from yarl import URL
 
 from zos.flist.errors import BadSource
 from zos.flist.fl import read
-from zos.hub import build, deployments
+from zos.hub import build, deployments, server
 from zos.hub.server import application
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import decode, encode
@@ -148,3 +150,27 @@ def test_what_is_not_there_or_no_flist_is_refused(tmp_path: Path):
         build(tmp_path / "nobody", tmp_path / "a.fl", root=tmp_path, url="http://h")
     with pytest.raises(BadSource, match=r"ends with \.fl"):
         build(tmp_path, tmp_path / "a.flist", root=tmp_path, url="http://h")
+
+
+async def test_a_disk_that_hangs_is_said_and_costs_one_thread(
+    web: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
+):
+    disk, begun = threading.Event(), []
+
+    def hang(*_: object) -> bool:
+        begun.append(threading.current_thread())
+        return disk.wait(30)
+
+    monkeypatch.setattr(deployments.DocumentStore, "add", hang)
+    monkeypatch.setattr(server, "DISK", 0.1)
+    for _ in range(3):
+        answer = await web.put(f"/deployments/{SHA}", data=DOCUMENT)
+        assert (answer.status, (await answer.json())["reason"]) == (503, "runtime.call_too_slow")
+    assert len(begun) == 1
+    assert (await web.get("/user/a.fl")).status == 200
+    disk.set()
+    begun[0].join(10)
+    monkeypatch.undo()
+    async with asyncio.timeout(10):
+        while (await web.put(f"/deployments/{SHA}", data=DOCUMENT)).status != 201:
+            await asyncio.sleep(0.01)
