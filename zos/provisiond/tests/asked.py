@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from zos.chain.api import Twin
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.host import FakeHost
+from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import KeyKind, LocalKey
 
 VM = (u.network(), u.zmount(), u.zmachine(mounts=[("disk1", "/data")]))
@@ -40,6 +43,34 @@ async def becomes(client: ProvisiondClient, contract: int, name: str, wanted: st
                 break
     found = await client.get(contract)
     return dict(next(one for one in found["workloads"] if one["name"] == name)["result"])
+
+
+@contextlib.asynccontextmanager
+async def deployed(
+    folder: Path, host: FakeHost, *workloads: Mapping[str, Any], **config: Any
+) -> AsyncIterator[ProvisiondClient]:
+    """A node on which the workloads of contract 5 are made."""
+    body = u.document(5, *workloads)
+    u.contract(host, 5, body)
+    async with node(folder, host, **config) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        for one in workloads:
+            await becomes(client, 5, one["name"], "ok")
+        yield client
+
+
+async def update(client: ProvisiondClient, host: FakeHost, new: Mapping[str, Any]) -> None:
+    """Send a new document that its contract carries."""
+    u.contract(host, new["contract_id"], new)
+    await client.update(u.signed(new), u.TWIN)
+
+
+async def refused(client: ProvisiondClient, contract: int) -> str:
+    """Wait until the newest entry of the log says that nothing is changed, and why."""
+    async with asyncio.timeout(60):
+        while (last := (await client.changes(contract))[-1]["result"])["state"] != "unchanged":
+            await asyncio.sleep(0.01)
+    return str(last["message"])
 
 
 async def removed(client: ProvisiondClient, contract: int) -> None:

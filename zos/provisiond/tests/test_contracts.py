@@ -16,7 +16,7 @@ from zos.provisiond.admission import MOST_WAITING
 from zos.provisiond.api import DeploymentExists, NoSuchDeployment
 from zos.provisiond.api.errors import TooManyWaiting
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes, removed, squat, state
+from zos.provisiond.tests.asked import VM, becomes, deployed, removed, squat, state
 from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import ChainUnreachable
 
@@ -71,11 +71,8 @@ async def test_a_contract_that_is_not_finalized_yet_is_waited_for(tmp_path: Path
 
 
 async def test_an_unreachable_chain_is_waited_for_and_makes_no_error(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.zmount())
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "disk1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.zmount()) as client:
         host.chain.trouble = ChainUnreachable(url="ws://x", problem="nobody there")
         host.chain.emit(ContractEvent(EventKind.CANCELED, 5, host.chain.block))
         second = u.document(6, u.zmount("disk2"))
@@ -89,11 +86,9 @@ async def test_an_unreachable_chain_is_waited_for_and_makes_no_error(tmp_path: P
 
 
 async def test_a_restart_without_chain_and_hub_keeps_everything(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM):
+        pass
     host.chain.trouble = ChainUnreachable(url="ws://x", problem="nobody there")
     host.vmd.machines.clear()
     async with node(tmp_path, host) as client:
@@ -105,11 +100,8 @@ async def test_a_restart_without_chain_and_hub_keeps_everything(tmp_path: Path) 
 
 
 async def test_an_empty_list_of_contracts_ends_nothing(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.zmount())
-    u.contract(host, 5, body)
-    async with node(tmp_path, host, audit=0.05) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "disk1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.zmount(), audit=0.05) as client:
         host.chain.silent = True
         rounds = host.chain.calls.count("node_contracts")
         async with asyncio.timeout(5):
@@ -120,11 +112,8 @@ async def test_an_empty_list_of_contracts_ends_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_contract_is_taken_away_with_evidence(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM) as client:
         u.cancel(host, 5)
         await removed(client, 5)
         with pytest.raises(NoSuchDeployment):

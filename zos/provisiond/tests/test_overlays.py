@@ -9,7 +9,7 @@ import pytest
 
 from zos.model import mycelium as overlay
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import KEY, OVERLAY, becomes, removed, state
+from zos.provisiond.tests.asked import KEY, OVERLAY, becomes, deployed, removed, state, update
 from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import ChainUnreachable
 
@@ -105,14 +105,10 @@ async def test_a_plain_network_needs_nothing_of_mycelium(tmp_path: Path) -> None
 
 
 async def test_a_network_that_loses_its_mycelium_key_is_dropped_there_once(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, OVERLAY[0])
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "net1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, OVERLAY[0]) as client:
         plain = u.document(5, {**u.network(), "version": 1}, version=1)
-        u.contract(host, 5, plain)
-        await client.update(u.signed(plain), u.TWIN)
+        await update(client, host, plain)
         async with asyncio.timeout(5):
             while (await client.changes(5))[-1]["version"] != 1 or await state(client, 5, "net1") != "ok":
                 await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ import pytest
 from zos.provisiond.api import NameTaken, NoSuchDeployment
 from zos.provisiond.api.errors import NotVerified
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes, state
+from zos.provisiond.tests.asked import VM, becomes, deployed, state, update
 from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import ChainUnreachable
 
@@ -40,11 +40,8 @@ async def test_a_signed_contract_becomes_a_machine(tmp_path: Path) -> None:
 
 
 async def test_workloads_come_back_in_the_users_order_and_log_init_then_one_final_entry(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, VM[2], VM[1], VM[0])
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, VM[2], VM[1], VM[0]) as client:
         assert [one["name"] for one in (await client.get(5))["workloads"]] == ["vm1", "disk1", "net1"]
         log = [(one["name"], one["result"]["state"]) for one in await client.changes(5)]
     assert log[:3] == [("vm1", "init"), ("disk1", "init"), ("net1", "init")]
@@ -63,11 +60,8 @@ async def test_a_forged_result_is_erased(tmp_path: Path) -> None:
 
 
 async def test_a_networks_name_is_the_twins_on_this_node(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.network())
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "net1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.network()) as client:
         with pytest.raises(NameTaken):
             await client.deploy(u.signed(u.document(6, u.network())), u.TWIN)
 
@@ -107,11 +101,9 @@ async def test_a_sibling_that_is_down_is_waited_for(tmp_path: Path) -> None:
 
 async def test_an_image_flist_fills_its_first_disk_and_boots_from_it(tmp_path: Path) -> None:
     vm = u.zmachine(mounts=[("disk1", "/ignored")], flist="http://hub/image.fl")
-    host, body = FakeHost(), u.document(5, u.network(), u.zmount(), vm)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.network(), u.zmount(), vm):
+        pass
     (fill,) = [request for method, request in host.storaged.agreed if method == "FillDisk"]
     assert (fill.id, fill.source, len(fill.image)) == ("26-5-disk1", "/image.raw", 64)
     machine = host.vmd.machines["26-5-vm1"]
@@ -130,11 +122,8 @@ async def test_only_the_owner_sees_a_deployment(tmp_path: Path) -> None:
 
 
 async def test_a_stranger_deploys_nothing_and_what_he_has_runs_on(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM) as client:
         host.kyc.unverified.add(u.TWIN)
         with pytest.raises(NotVerified):
             await client.deploy(u.signed(u.document(6, *VM)), u.TWIN)
@@ -185,15 +174,11 @@ async def test_a_machine_whose_network_never_comes_is_refused_by_name(tmp_path: 
 
 
 async def test_an_address_that_a_leaving_machine_still_has_is_waited_for(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.network(), u.zmachine("old"))
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "old", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.network(), u.zmachine("old")) as client:
         host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
         new = u.document(5, u.network(), {**u.zmachine("new"), "version": 1}, version=1)
-        u.contract(host, 5, new)
-        await client.update(u.signed(new), u.TWIN)
+        await update(client, host, new)
         async with asyncio.timeout(5):
             while (await client.get(5))["version"] != 1:
                 await asyncio.sleep(0.01)

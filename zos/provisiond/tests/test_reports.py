@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes
+from zos.provisiond.tests.asked import VM, becomes, deployed, update
 from zos.provisiond.tests.host import FakeHost, node
 from zos.substrate import ChainUnreachable
 
@@ -16,11 +16,8 @@ pytestmark = pytest.mark.virtual
 
 
 async def test_a_report_is_of_a_change_and_the_first_is_not_of_nothing(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "net1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM) as client:
         await asyncio.sleep(5)
         await becomes(client, 5, "vm1", "ok")
         await asyncio.sleep(5)
@@ -29,8 +26,7 @@ async def test_a_report_is_of_a_change_and_the_first_is_not_of_nothing(tmp_path:
         assert (0, 0, 0) not in told
         assert told[-1][0] == 1
         less = u.document(5, VM[0], VM[1], version=1)
-        u.contract(host, 5, less)
-        await client.update(u.signed(less), u.TWIN)
+        await update(client, host, less)
         async with asyncio.timeout(60):
             while host.chain.reported[-1].cru:
                 await asyncio.sleep(0.1)
@@ -43,11 +39,8 @@ async def test_a_report_is_of_a_change_and_the_first_is_not_of_nothing(tmp_path:
 
 
 async def test_what_a_contract_uses_is_reported(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM) as client:
         async with asyncio.timeout(5):
             while not host.chain.reported or host.chain.reported[-1].cru != 1:
                 await asyncio.sleep(0.01)

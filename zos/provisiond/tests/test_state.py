@@ -14,7 +14,7 @@ from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.errors import NoSuchDeployment, TooManyWaiting
 from zos.provisiond.contracts import STRANGE
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes, squat, state
+from zos.provisiond.tests.asked import VM, becomes, deployed, squat, state
 from zos.provisiond.tests.host import FakeHost, node
 from zos.vmd.model import GuestState
 
@@ -41,11 +41,8 @@ async def test_a_machine_that_never_ran_is_not_ok(tmp_path: Path) -> None:
 async def test_a_machine_that_ran_and_does_not_any_more_stays_ok_for_clients_and_why_says_how_it_is(
     tmp_path: Path,
 ) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM, every=20.0) as client:
         assert "as it was signed" in (await client.why(5)).sentence
         host.below.vmd.broken = "no kernel"
         (id,) = host.below.vmd.guests
@@ -56,11 +53,8 @@ async def test_a_machine_that_ran_and_does_not_any_more_stays_ok_for_clients_and
 
 
 async def test_a_lost_disk_is_told_by_result_and_why_although_it_stays_ok(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.zmount("a"), u.zmount("b"))
-    u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "a", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.zmount("a"), u.zmount("b"), every=20.0) as client:
         await becomes(client, 5, "b", "ok")
         await asyncio.sleep(200)  # until btrfs has surely written it down
         (device,) = [one for one in host.below.storaged.disks.values() if one.observed.disks]
@@ -87,11 +81,8 @@ async def test_what_qemu_itself_takes_counts_against_the_memory(tmp_path: Path) 
 
 
 async def test_a_stalled_guest_is_told(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host, every=20.0) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM, every=20.0) as client:
         host.below.vmd.full = True
         (id,) = host.below.vmd.guests
         host.below.vmd.change(id, state=GuestState.STALLED, detail="a disk refused a write; is the pool full?")

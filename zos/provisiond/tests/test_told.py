@@ -17,7 +17,7 @@ from zos.flistd.api import FlistUnreachable
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.types import Progress
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import OVERLAY, VM, becomes, state
+from zos.provisiond.tests.asked import OVERLAY, VM, becomes, deployed, state, update
 from zos.provisiond.tests.host import FakeHost, node
 
 pytestmark = pytest.mark.virtual
@@ -42,14 +42,10 @@ def url(host: FakeHost, contract: int, body: dict[str, Any]) -> None:
 
 
 async def test_a_change_that_is_refused_is_told_by_stream_result_and_why(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM) as client:
         grown = u.document(5, VM[0], {**u.zmount("disk1", 9 * u.GiB), "version": 1}, VM[2], version=1)
-        u.contract(host, 5, grown)
-        await client.update(u.signed(grown), u.TWIN)
+        await update(client, host, grown)
         told = await first(client, 5, workload="disk1", state="unchanged")
         assert (told.version, "delete the VM first" in told.message) == (1, True)
         (result,) = [one["result"] for one in (await client.get(5))["workloads"] if one["name"] == "disk1"]
@@ -58,11 +54,8 @@ async def test_a_change_that_is_refused_is_told_by_stream_result_and_why(tmp_pat
 
 
 async def test_why_says_when_the_chain_carries_another_document_and_what_was_refused(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, u.zmount("a"))
-    u.contract(host, 5, body)
-    async with node(tmp_path, host) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "a", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, u.zmount("a")) as client:
         bad = u.document(5, {**u.zmount("a", 10), "version": 1}, version=1)
         u.contract(host, 5, bad)
         with pytest.raises(ZosError):
@@ -72,8 +65,7 @@ async def test_why_says_when_the_chain_carries_another_document_and_what_was_ref
         assert "too small for a file system" in sentence
         assert (await first(client, 5, workload="", state="error")).version == 1
         good = u.document(5, {**u.zmount("a", 2 * u.GiB), "version": 1}, version=1)
-        u.contract(host, 5, good)
-        await client.update(u.signed(good), u.TWIN)
+        await update(client, host, good)
         assert (await first(client, 5, workload="a", state="ok", version=1)).message == ""
         assert "as it was signed" in (await client.why(5)).sentence
 
@@ -111,14 +103,10 @@ async def test_a_name_that_is_being_removed_is_waited_for(tmp_path: Path) -> Non
 
 
 async def test_a_description_changes_without_the_machine_being_made_again(tmp_path: Path) -> None:
-    host, body = FakeHost(), u.document(5, *VM)
-    u.contract(host, 5, body)
-    async with node(tmp_path, host, every=3600.0) as client:
-        await client.deploy(u.signed(body), u.TWIN)
-        await becomes(client, 5, "vm1", "ok")
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM, every=3600.0) as client:
         new = u.document(5, VM[0], VM[1], {**VM[2], "version": 1, "description": "mine"}, version=1)
-        u.contract(host, 5, new)
-        await client.update(u.signed(new), u.TWIN)
+        await update(client, host, new)
         async with asyncio.timeout(60):
             while (await client.get(5))["version"] == 0:
                 await asyncio.sleep(0.1)
@@ -139,8 +127,7 @@ async def test_a_machine_that_failed_is_mended_under_its_own_name(tmp_path: Path
         address = {"public_ip": "", "planetary": False, "interfaces": [{"network": "net1", "ip": "10.20.2.9"}]}
         machine = u.zmachine(network=address, size=3 * u.GiB, compute_capacity={"cpu": 1, "memory": u.GiB})
         mended = u.document(5, VM[0], {**machine, "version": 1}, version=1)
-        u.contract(host, 5, mended)
-        await client.update(u.signed(mended), u.TWIN)
+        await update(client, host, mended)
         async with asyncio.timeout(60):
             while await state(client, 5, "vm1") != "ok":
                 await asyncio.sleep(0.1)
@@ -162,8 +149,7 @@ async def test_a_flist_that_nobody_can_reach_ends_the_first_making_after_a_minut
         assert "no route to host" in (await client.why(5)).sentence
         host.flistd.trouble = None
         again = u.document(5, VM[0], VM[1], {**VM[2], "version": 1}, version=1)
-        u.contract(host, 5, again)
-        await client.update(u.signed(again), u.TWIN)
+        await update(client, host, again)
         async with asyncio.timeout(200):
             while await state(client, 5, "vm1") != "ok":
                 await asyncio.sleep(1)
@@ -180,9 +166,8 @@ async def test_another_mycelium_key_with_an_update_leaves_machines_their_address
         before = (await becomes(client, 5, "vm1", "ok"))["data"]["mycelium_ip"]
         net = u.network(mycelium={"hex_key": "cd" * 32, "peers": []})
         second = u.zmachine("vm2", network={**OVERLAY[1]["data"]["network"], "interfaces": INTERFACES})
-        update = u.document(5, {**net, "version": 1}, OVERLAY[1], {**second, "version": 1}, version=1)
-        u.contract(host, 5, update)
-        await client.update(u.signed(update), u.TWIN)
+        changed = u.document(5, {**net, "version": 1}, OVERLAY[1], {**second, "version": 1}, version=1)
+        await update(client, host, changed)
         after = (await becomes(client, 5, "vm2", "ok"))["data"]["mycelium_ip"]
         await asyncio.sleep(20)
         found = {one["name"]: one["result"] for one in (await client.get(5))["workloads"]}
