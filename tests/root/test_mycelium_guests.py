@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from netns import Node, join, node, until
 from test_mycelium import eventually, key
-from ygnode import CABLE
+from ygnode import plug
 
 from zos.bus import Unreachable
 from zos.core0.api import Core0Client
@@ -57,16 +57,7 @@ class Side:
         seed = name.encode().rjust(6, b"-")
         tap = Tap(id, Place.MYCELIUM, names.mac(f"mycelium:{id}"), network.id, seed=seed)
         info = await self.networkd.ensure_tap(tap)
-        (route,) = info.routes
-        self.node.sh(f"ip netns add {name} && ip -n {name} link set lo up")
-        self.node.start(sys.executable, "-c", CABLE, info.device, name, log=f"cable-{name}.log")
-        until(lambda: self.node.ok("ip link show eth1", namespace=name))
-        self.node.sh(
-            f"echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_dad;"
-            f"ip link set eth1 address {info.mac} up && ip addr add {info.addresses[0]} dev eth1 &&"
-            f"ip route add {route.dest} via {route.via}",
-            namespace=name,
-        )
+        plug(self.node, name, info)
         return info
 
     def pings(self, name: str, target: str, options: str = "") -> bool:

@@ -50,6 +50,21 @@ Server((sys.argv[1], int(sys.argv[2])), Echo).serve_forever()
 """
 
 
+def plug(node: Node, name: str, info: TapInfo) -> subprocess.Popen[bytes]:
+    """Make a namespace with what a guest behind the tap has on `eth1`; returns the cable between them."""
+    (route,) = info.routes
+    node.sh(f"ip netns add {name} && ip -n {name} link set lo up")
+    cable = node.start(sys.executable, "-c", CABLE, info.device, name, log=f"cable-{name}.log")
+    until(lambda: node.ok("ip link show eth1", namespace=name))
+    node.sh(
+        f"echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_dad;"
+        f"ip link set eth1 address {info.mac} up && ip addr add {info.addresses[0]} dev eth1 &&"
+        f"ip route add {route.dest} via {route.via}",
+        namespace=name,
+    )
+    return cable
+
+
 @dataclass
 class Side:
     """One node of the planetary network."""
@@ -78,17 +93,7 @@ class Side:
         """A guest: a namespace with what the seed would give it on `eth1`."""
         id = TapId(names.unique(f"1-1-{name}", "ygg"))
         info = await self.client.ensure_tap(Tap(id, Place.PLANETARY, names.mac(f"ygg:{id}")))
-        (route,) = info.routes
-        self.node.sh(f"ip netns add {name} && ip -n {name} link set lo up")
-        cable = self.node.start(sys.executable, "-c", CABLE, info.device, name, log=f"cable-{name}.log")
-        self.cables[name] = cable
-        until(lambda: self.node.ok("ip link show eth1", namespace=name))
-        self.node.sh(
-            f"echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_dad;"
-            f"ip link set eth1 address {info.mac} up && ip addr add {info.addresses[0]} dev eth1 &&"
-            f"ip route add {route.dest} via {route.via}",
-            namespace=name,
-        )
+        self.cables[name] = plug(self.node, name, info)
         return info
 
     def end(self, name: str) -> None:

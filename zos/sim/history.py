@@ -7,8 +7,9 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from zos.devchain.genesis import Genesis
 from zos.sim.faults import FaultInjector
@@ -42,22 +43,27 @@ class Result:
 
 
 def play(seed: int, actions: int = 5, faults: int = 6) -> Result:
-    result, bugs, began = Result(seed), Bugs(), time.perf_counter()
-    # A collection would come at any moment, and takes as long as a third of a history.
+    result, began = Result(seed), time.perf_counter()
     gc.collect()
+    play_out(_run_history(result, actions, faults), result.violations)
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def play_out(history: Coroutine[Any, Any, None], violations: list[str]) -> None:
+    """Run a history to its end. What ended it before, and bugs that the journals tell of, are violations too."""
+    # A collection would come at any moment, and takes as long as a third of a history.
     gc.disable()
-    logger = logging.getLogger("zos")
+    bugs, logger = Bugs(), logging.getLogger("zos")
     logger.addHandler(bugs)
     try:
-        run(_run_history(result, actions, faults))
+        run(history)
     except Exception as err:  # noqa: BLE001 - a history that breaks off is a finding, too
-        result.violations.append(f"the history ended with {type(err).__name__}: {err}")
+        violations.append(f"the history ended with {type(err).__name__}: {err}")
     finally:
         logger.removeHandler(bugs)
         gc.enable()
-    result.violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
-    result.seconds = time.perf_counter() - began
-    return result
+    violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
 
 
 async def _run_history(result: Result, actions: int, faults: int) -> None:

@@ -24,10 +24,9 @@ import grpc
 from zos.sim.branches import Branches
 from zos.sim.bus import Failed
 from zos.sim.faults import REFUSALS
-from zos.sim.history import look, rest
-from zos.sim.invariants import Bugs, Rest, Watch
+from zos.sim.history import look, play_out, rest
+from zos.sim.invariants import Rest, Watch
 from zos.sim.life import owner_in
-from zos.sim.loop import run
 from zos.sim.node import SimNode
 from zos.sim.tenants import Tenant
 
@@ -80,20 +79,10 @@ class Branching:
 
 def play(point: Point | None, seed: int = SEED, branching: Branching | None = None) -> Played:
     """The history with one fault, or without any. With `branching` a copy of this process meets each wanted point."""
-    played, bugs = Played(point), Bugs()
+    played = Played(point)
     gc.collect()
     gc.freeze()  # what is left lives as long as the process: the next collection need not look at it
-    gc.disable()
-    logger = logging.getLogger("zos")
-    logger.addHandler(bugs)
-    try:
-        run(_run_history(played, seed, branching))
-    except Exception as err:  # noqa: BLE001 - a history that breaks off is a finding, too
-        played.violations.append(f"the history ended with {type(err).__name__}: {err}")
-    finally:
-        logger.removeHandler(bugs)
-        gc.enable()
-    played.violations += [f"a bug: {one}" for one in dict.fromkeys(bugs.found)]
+    play_out(_run_history(played, seed, branching), played.violations)
     if branching is not None:
         branching.branches.end(played)
     return played

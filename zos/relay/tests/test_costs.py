@@ -12,7 +12,7 @@ from time import thread_time
 
 import pytest
 
-from zos.relay.tests.test_hostile import LOUD, MIB, Wire, latency
+from zos.relay.tests.test_hostile import LOUD, MIB, Wire, flooding, latency
 from zos.relay.tests.world import NODE, USER, World, echo, message, raw, received, world
 from zos.rmb import envelope as env
 from zos.rmb.errors import Malformed
@@ -34,25 +34,10 @@ async def test_frames_that_are_no_messages_are_paced_like_those_that_are(first: 
         async with joined(NODE, w.chain, w.ws, handler=echo), joined(USER, w.chain, w.ws, session="s") as me:
             alone = await latency(me)
             loud = await Wire.join(w, LOUD)
-
-            async def flood() -> None:
-                loud.writer.write(first)
-                while True:
-                    loud.writer.write(then * 4000)
-                    await loud.writer.drain()
-                    await asyncio.sleep(0)
-
-            async def listen() -> None:
-                while await loud.reader.read(65536):
-                    pass
-
-            tasks = [asyncio.create_task(flood()), asyncio.create_task(listen())]
-            await asyncio.sleep(0.5)
-            beside = [await latency(me, 10) for _ in range(3)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            loud.close()
+            loud.writer.write(first)
+            async with flooding(loud, then * 4000):
+                await asyncio.sleep(0.5)
+                beside = [await latency(me, 10) for _ in range(3)]
         # Unpaced they would make it hundreds of times as long; how much exactly is told by bench_floods.
         assert median(beside) < 10 * alone, f"{1000 * alone:.2f} ms alone, {1000 * median(beside):.2f} ms beside"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -11,7 +12,7 @@ import socket
 import ssl
 import struct
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from statistics import median
 from time import thread_time
@@ -75,6 +76,30 @@ def flood_of(to: int, size: int = 100, twin: Twin = LOUD, session: str = "") -> 
     return masked(made.SerializeToString())
 
 
+@contextlib.asynccontextmanager
+async def flooding(loud: Wire, batch: bytes) -> AsyncIterator[None]:
+    """Meanwhile a client writes as fast as it is read, and reads what comes back."""
+
+    async def flood() -> None:
+        while True:
+            loud.writer.write(batch)
+            await loud.writer.drain()
+            await asyncio.sleep(0)
+
+    async def listen() -> None:
+        while await loud.reader.read(65536):
+            pass
+
+    tasks = [asyncio.create_task(flood()), asyncio.create_task(listen())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        loud.close()
+
+
 class Computed(SystemClock):
     """Goes on while this thread computes."""
 
@@ -103,28 +128,11 @@ async def test_a_polite_twin_is_served_while_another_floods(to: int) -> None:
         w.chain.add(LOUD, Twin(5))
         async with joined(NODE, w.chain, w.ws, handler=echo), joined(USER, w.chain, w.ws, session="s") as me:
             alone = await latency(me)
-            loud = await Wire.join(w, LOUD)
-
-            async def flood() -> None:
-                batch = flood_of(to) * 10
-                while True:
-                    loud.writer.write(batch)
-                    await loud.writer.drain()
-                    await asyncio.sleep(0)
-
-            async def listen() -> None:
-                while await loud.reader.read(65536):
-                    pass
-
-            tasks = [asyncio.create_task(flood()), asyncio.create_task(listen())]
-            before = w.relay.counts["relay_message_rx"]
-            await latency(me, 10)
-            beside = await latency(me)
-            taken = w.relay.counts["relay_message_rx"] - before
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            loud.close()
+            async with flooding(await Wire.join(w, LOUD), flood_of(to) * 10):
+                before = w.relay.counts["relay_message_rx"]
+                await latency(me, 10)
+                beside = await latency(me)
+                taken = w.relay.counts["relay_message_rx"] - before
         assert taken > 200, "it was read"
         assert beside < 3 * alone, f"{1000 * alone:.2f} ms alone, {1000 * beside:.2f} ms beside the flood"
 

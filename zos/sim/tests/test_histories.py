@@ -60,14 +60,20 @@ async def test_a_machine_that_waits_keeps_its_memory() -> None:
         await node.becomes(first, "vm1", "ok")
 
 
+async def refused(node: SimNode) -> int:
+    """A contract whose deployment, a network, is refused since it carries another; returns its id."""
+    user = node.user
+    contract = await node.contract(w.document(user.twin, 0, [w.zmount()]))
+    other = w.document(user.twin, contract, [w.network()])
+    await node.provisiond.deploy(w.signed(other, user.key, user.twin), user.twin)
+    await node.becomes(contract, "net1", "error")
+    return contract
+
+
 @pytest.mark.virtual
 async def test_a_refused_deployment_holds_no_names() -> None:
     async with SimNode() as node:
-        user = node.user
-        contract = await node.contract(w.document(user.twin, 0, [w.zmount()]))
-        other = w.document(user.twin, contract, [w.network()])
-        await node.provisiond.deploy(w.signed(other, user.key, user.twin), user.twin)
-        await node.becomes(contract, "net1", "error")
+        await refused(node)
         await node.becomes(await node.deploy(w.network()), "net1", "ok")
 
 
@@ -156,11 +162,7 @@ async def test_a_document_whose_contract_is_over_already_is_refused_and_then_for
 @pytest.mark.virtual
 async def test_the_end_of_a_refused_deployment_leaves_the_network_to_another_that_has_its_name() -> None:
     async with SimNode() as node:
-        user = node.user
-        contract = await node.contract(w.document(user.twin, 0, [w.zmount()]))
-        other = w.document(user.twin, contract, [w.network()])
-        await node.provisiond.deploy(w.signed(other, user.key, user.twin), user.twin)
-        await node.becomes(contract, "net1", "error")
+        contract = await refused(node)
         second = await node.deploy(w.network())
         await node.becomes(second, "net1", "ok")
         spaces = set(node.hosts.networkd.spaces)
