@@ -59,6 +59,8 @@ class Daemon:
 class Runtime:
     """What a daemon is given: configuration, bus, folders, clock, and the verbs to serve, loop and remember."""
 
+    ledger_class: type[Ledger[Any]] = Ledger
+
     def __init__(
         self,
         name: str,
@@ -101,7 +103,7 @@ class Runtime:
     ) -> Ledger[T]:
         """The ledger of this name in the daemon's state folder; a `volatile` one ends with the node's uptime."""
         folder = self.run_dir / self.name if volatile else self.state_dir
-        return Ledger(folder / name, body, version, upgrades, keep_history)
+        return self.ledger_class(folder / name, body, version, upgrades, keep_history)
 
     def serve(self, servicer: Any, add: Add) -> None:
         """Offer a gRPC service on the daemon's socket."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from zos.core0.service import Core0Service
 from zos.runtime.clock import Clock
 from zos.runtime.config import NodeConfig
 from zos.runtime.daemon import Daemon, Runtime, opened
-from zos.runtime.ledger import Ledger, Upgrade
+from zos.runtime.ledger import Ledger
 from zos.sim.bus import SimBus, Switchboard, add_all
 from zos.sim.life import Life
 
@@ -68,6 +68,8 @@ class SimLedger(Ledger[T]):
 class SimRuntime(Runtime):
     """A daemon's runtime without sockets."""
 
+    ledger_class = SimLedger
+
     def __init__(
         self,
         life: Life,
@@ -88,17 +90,9 @@ class SimRuntime(Runtime):
         host: H = self._make_host(self, self._life, cls, args)
         return host
 
-    def ledger(
-        self,
-        name: str,
-        body: type[T],
-        version: int = 1,
-        upgrades: Mapping[int, Upgrade] | None = None,
-        keep_history: bool = False,
-        volatile: bool = False,
-    ) -> Ledger[T]:
-        folder = self.run_dir / self.name if volatile else self.state_dir
-        ledger: SimLedger[T] = SimLedger(folder / name, body, version, upgrades, keep_history)
+    def ledger(self, *args: Any, **named: Any) -> Ledger[Any]:
+        ledger = super().ledger(*args, **named)
+        assert isinstance(ledger, SimLedger)
         ledger.life = self._life
         return ledger
 
