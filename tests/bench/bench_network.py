@@ -23,6 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "root"))
@@ -163,10 +164,10 @@ async def ours(networks: list[Network], together: bool, program: tuple[str, ...]
         async with here.bus() as bus:
             client = NetworkdClient(bus)
             await ready(client)
-            built = await timed([lambda n=n: client.ensure_network(n, deadline=120) for n in networks], together)
-            again = await timed([lambda n=n: client.ensure_network(n) for n in networks[:10]], False)
+            built = await timed([partial(client.ensure_network, n, deadline=120) for n in networks], together)
+            again = await timed([partial(client.ensure_network, n) for n in networks[:10]], False)
             print(f"    (the same again: {again / 10 * 1000:.1f} ms; the daemon has {resident(here):.1f} MiB)")
-            return built, await timed([lambda n=n: client.drop_network(n.id, deadline=120) for n in networks], together)
+            return built, await timed([partial(client.drop_network, n.id, deadline=120) for n in networks], together)
 
 
 def resident(here: Node) -> float:

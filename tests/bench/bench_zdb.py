@@ -35,7 +35,8 @@ def rate(port: int, test: str, size: int, connections: int, count: int = 50_000)
 @contextmanager
 def ours(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A server of ours."""
-    argv = [sys.executable, "-m", "zos.zdb", "--data", folder / "d", "--index", folder / "i", "--port", str(OURS)]
+    folders = ["--data", f"{folder}/d", "--index", f"{folder}/i"]
+    argv = [sys.executable, "-m", "zos.zdb", *folders, "--port", str(OURS)]
     with ended(subprocess.Popen([*argv, *options], stdout=subprocess.PIPE, text=True)) as server:
         assert server.stdout is not None
         server.stdout.readline()

@@ -9,7 +9,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -146,7 +146,7 @@ async def unknowns(port: int) -> None:
     await stream(port, b"", b"".join(made), 4)
 
 
-FLOODS: dict[str, dict[str, Callable[[int], Awaitable[None]]]] = {
+FLOODS: dict[str, dict[str, Callable[[int], Coroutine[Any, Any, None]]]] = {
     "relay": {"pings": pings, "fragments": fragments, "messages": messages, "half": half, "idlers": idlers},
     "explorer": {
         "cycle": lambda port: posts(port, "/graphql", json.dumps({"query": CYCLE}).encode()),

@@ -221,7 +221,7 @@ def _keep() -> None:
 def install() -> None:
     """Have networkd's host use the functions of this module."""
     ROOT.submit(_keep).result()
-    nsthread.run, nsthread.create = run, create  # type: ignore[assignment]
+    nsthread.run, nsthread.create = run, create
     for module in (act, observe, wireguard, yggdrasil):
         module.Netlink = Connection  # type: ignore[attr-defined]
     for function in (

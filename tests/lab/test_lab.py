@@ -96,8 +96,8 @@ async def test_a_node_boots_its_guests_with_chain_and_hub_gone(demo: dict[str, A
     contract, box = demo["contracts"]["1"], box_of(1, state)
     before = await guests(box)
     lab, away = Lab(LAYOUT), frozenset({"chain", "hub"})
-    await lab.power(away | {box}, str)
-    await lab.power(away, str)
+    await lab.power(away | {box}, print)
+    await lab.power(away, print)
 
     async def machines_run() -> bool:
         found = await guests(box)

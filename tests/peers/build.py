@@ -17,7 +17,7 @@ class CannotBuild(Exception):
 
 def commit(checkout: Path) -> str:
     """What is checked out."""
-    command = ["git", "-C", checkout, "rev-parse", "--short=10", "HEAD"]
+    command = ["git", "-C", str(checkout), "rev-parse", "--short=10", "HEAD"]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip() or "unknown"
 
 
@@ -27,7 +27,7 @@ def go_driver(name: str, module: Path, out: Path) -> Path:
         raise CannotBuild(f"{module} is not there")
     overlay, program = out / f"{name}.overlay.json", out / name
     overlay.write_text(json.dumps({"Replace": {str(module / f"zos_{name}/main.go"): str(DRIVERS / f"{name}.go")}}))
-    command = ["go", "build", "-overlay", overlay, "-o", program, f"./zos_{name}"]
+    command = ["go", "build", "-overlay", str(overlay), "-o", str(program), f"./zos_{name}"]
     try:
         done = subprocess.run(
             command,

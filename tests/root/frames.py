@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 ARP, IP4, IP6, VLAN, QINQ = 0x0806, 0x0800, 0x86DD, 0x8100, 0x88A8
 ICMP, IGMP, UDP, ICMP6 = 1, 2, 17, 58
@@ -20,7 +21,7 @@ def ethernet(to: str, source: str, kind: int, payload: bytes, *tags: tuple[int, 
     return head + b"".join(struct.pack("!HH", *tag) for tag in tags) + struct.pack("!H", kind) + payload
 
 
-def ip(source: str, to: str, protocol: int, payload: bytes, **more: int) -> bytes:
+def ip(source: str, to: str, protocol: int, payload: bytes, **more: Any) -> bytes:
     """A packet of the family of `to`."""
     return (ip4 if ip_address(to).version == 4 else ip6)(source, to, protocol, payload, **more)
 
@@ -86,7 +87,7 @@ def summed(source: str, to: str, protocol: int, packet: bytes, at: int) -> bytes
 def checksum(data: bytes) -> int:
     """Ones' complement sum of RFC 1071, as ICMPv6, UDP and TCP carry it."""
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

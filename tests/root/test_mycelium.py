@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -281,7 +282,7 @@ async def test_neighbours_find_each_other_without_being_told(sides: tuple[Side, 
     for side, link in ((a, "to-b"), (b, "to-a")):
         until(lambda side=side, link=link: not side.node.ok(f"ip -6 -o addr show dev {link} | grep -q tentative"))
         side.boot(f'discovery = ["{link}"]')
-        await eventually(lambda side=side: is_up(side))
+        await eventually(partial(is_up, side))
     left, right = await a.network("left"), await b.network("right")
     until(lambda: a.pings("left", right.gateway), 30)
     (peer,) = set((await a.client.overlay()).peers) or {""}

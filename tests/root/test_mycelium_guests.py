@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ async def sides() -> AsyncIterator[tuple[Side, Side]]:
                 where.supervised_mycelium("every = 0.5", also="networkd")
                 made.append(Side(where, NetworkdClient(bus), MyceliumClient(bus), Core0Client(bus)))
             for side in made:
-                await eventually(lambda side=side: _is_up(side))
+                await eventually(partial(_is_up, side))
             yield made[0], made[1]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ async def test_what_is_sent_arrives_unchanged(ends: tuple[str, str], is_plain: b
         for packet in packets:
             across[there].write(packet)
 
-    across += [Tun("my", name, lambda packets, there=1 - here: carry(there, packets)) for here, name in enumerate(ends)]
+    across += [Tun("my", name, partial(carry, 1 - here)) for here, name in enumerate(ends)]
     try:
         async with asyncio.timeout(60):
             sink = await program(ends[1], SINK)

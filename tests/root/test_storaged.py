@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from disks import DISK, UPDATED, VOLUME, Node, answers, node_below, sh, the_pool
 
-from zos.model.units import GiB, MiB
+from zos.model.units import Bytes, GiB, MiB
 from zos.storaged.api import (
     Disk,
     DiskFull,
@@ -143,7 +143,7 @@ async def test_more_than_the_pool_can_promise_is_refused_although_nothing_is_use
     with pytest.raises(PoolFull):
         await client.ensure_volume(Volume(VOLUME, MiB(100)))
     with pytest.raises(PoolFull):
-        await client.ensure_disk(Disk(DISK, free * 2))
+        await client.ensure_disk(Disk(DISK, Bytes(free * 2)))
     assert [disk.id for disk in await client.list_disks()] == [DISK]
 
 

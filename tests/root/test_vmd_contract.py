@@ -44,7 +44,7 @@ class Side:
 
     client: VmdClient
     machine: Machine
-    crash: Callable[[], None]
+    crash: Callable[[], object]
     lacking: Callable[[Machine], Machine]
 
     async def becomes(self, state: MachineState) -> MachineInfo:
@@ -75,7 +75,7 @@ async def real() -> AsyncIterator[Side]:
             yield Side(
                 client,
                 machine,
-                lambda: here.virsh(f"destroy {ID}") and None,
+                lambda: here.virsh(f"destroy {ID}"),
                 lambda machine: dataclasses.replace(machine, root=root / "tmp"),
             )
 

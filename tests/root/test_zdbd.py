@@ -66,17 +66,14 @@ def serving(folder: Path, *volumes: VolumeInfo) -> Iterator[subprocess.Popen[str
         for other in UNITS:
             (one / other.name).mkdir(exist_ok=True)
     told = json.dumps([(volume.id, str(volume.path), 2 * volume.size) for volume in volumes])
-    argv = [sys.executable, "-c", PROGRAM, run, state, told]
+    argv = [sys.executable, "-c", PROGRAM, str(run), str(state), told]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f" {dict.fromkeys((volume.id for volume in volumes), '')}\n"
         yield process
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
+        process.communicate(timeout=30)
 
 
 @pytest.fixture
