@@ -67,6 +67,17 @@ async def test_what_waits_is_on_disk_and_what_does_not_never_comes_there(tmp_pat
         assert again.add(kept(0)) > max(ticket for ticket, _ in again.load())
 
 
+async def test_what_the_first_release_kept_is_given(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.executescript((Path(__file__).parent / "ledger/spool-v1.sql").read_text())
+    disk = Disk(tmp_path)
+    async with disk.running():
+        assert disk.load() == [
+            (1, Kept(Way.HERE, (3, "s"), (1, ""), 9e9, b"\x01here")),
+            (2, Kept(Way.POSTED, (2**32 - 1, ""), (7, "reply"), 9e9 + 0.5, b"\x00\xff")),
+        ]
+
+
 async def test_who_was_told_that_a_message_is_kept_was_told_the_truth(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     async with disk.running():

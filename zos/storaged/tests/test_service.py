@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zos.bus import Bus
@@ -40,6 +41,7 @@ from zos.storaged.api import (
 )
 from zos.storaged.daemon import Config
 from zos.storaged.fake import FakeDevice, FakeHost
+from zos.storaged.host.files import Measured
 from zos.storaged.model import Content, Phase, PoolRecord, StorageRecord, TombstoneRecord
 from zos.storaged.steps import (
     CreateDisk,
@@ -320,3 +322,8 @@ def test_ledgers_of_version_1_are_read(tmp_path: Path):
     assert Ledger(tmp_path / "pools", PoolRecord).get(pool) == PoolRecord("/dev/sda", GiB(100), PoolKind.SSD, True)
     age = Age(Ledger(tmp_path / "age", AgeRecord), FakeClock(1260.25), 60)
     assert age.now() == 86460.5
+
+
+def test_a_pool_of_the_first_release_keeps_its_kind():
+    kept = (Path(__file__).parent / "ledger/device-v1.json").read_bytes()
+    assert msgspec.json.decode(kept, type=Measured) == Measured(PoolKind.HDD, 0.0042, 0.0125, True)
