@@ -3,7 +3,8 @@
     python tests/fuzz/costs.py [--seconds 60] [--only NAME,...]
 
 The score is what an input costs beyond what its bytes may: seconds of this thread, and bytes of memory at the peak.
-An input is a list of pieces, each repeated; hypothesis climbs towards higher scores. The dearest input of each
+An input is a list of pieces, each repeated; a `#` in a piece becomes the number of its repetition, so that all of them
+differ. Hypothesis climbs towards higher scores. The dearest input of each
 parser is kept below `tests/fuzz/worst` as a test; one beyond its bounds fails the run.
 """
 
@@ -156,6 +157,9 @@ PARSERS = {
             b"9" * 50,
             b'"\\u0000"',
             b"null,",
+            b'"k#":1,',
+            b'"k0":1}',
+            b'{"name":"n#"},',
         ),
     ),
 }
@@ -182,6 +186,11 @@ def cost(parser: Parser, data: bytes) -> tuple[float, float]:
     )
 
 
+def repeated(word: bytes, count: int) -> bytes:
+    """A piece so many times, each `#` of it numbered."""
+    return b"".join(word.replace(b"#", b"%d" % number) for number in range(count)) if b"#" in word else word * count
+
+
 def search(name: str, seconds: float) -> tuple[float, bytes]:
     """The dearest input that is found in that time, and its part of what it may cost."""
     parser, best, end = PARSERS[name], (0.0, b""), time.monotonic() + seconds
@@ -201,7 +210,7 @@ def search(name: str, seconds: float) -> tuple[float, bytes]:
         nonlocal best
         if time.monotonic() > end:
             raise TimeoutError
-        data = b"".join(word * count for word, count in pieces)[: parser.longest]
+        data = b"".join(repeated(word, count) for word, count in pieces)[: parser.longest]
         score = max(cost(parser, data))
         target(score)
         best = max(best, (score, data))

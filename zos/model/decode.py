@@ -80,9 +80,11 @@ def _fraction(digits: str) -> float:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Malformed(path="document", problem=f"the key `{twice[:40]}` is there twice in one object")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise Malformed(path="document", problem=f"the key `{key[:40]}` is there twice in one object")
+            seen.add(key)
     return found
 
 

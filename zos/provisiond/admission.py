@@ -19,6 +19,7 @@ from zos.provisiond.api.errors import (
     BadVersion,
     DeploymentExists,
     NameTaken,
+    NodeHasTooManyWaiting,
     NotYet,
     TooManyWaiting,
     TwinMismatch,
@@ -38,7 +39,11 @@ MOST_WORKLOADS = 500
 MOST_SIGNERS = 64
 """Of one deployment: each is looked up on the chain, and each signature is checked."""
 MOST_WAITING, MOST_WAITING_BYTES = 100, int(MiB(4))
-"""Deployments of one twin that no contract carries (yet), and the bytes of all but the last of them."""
+"""Deployments of one twin that no contract carries (yet), and the bytes that all but the last of them take."""
+ALL_WAITING_BYTES = int(MiB(64))
+"""Of all twins. One that has some waiting may have half of what the others leave."""
+MOST_VALUES = 50_000
+"""Of one document: its brackets and commas. An empty list costs thirty times as much memory as its two bytes."""
 
 
 def challenges(types: Types) -> dict[str, Challenge]:
@@ -67,6 +72,8 @@ def read(document: bytes, specs: Specs) -> Deployment:
     """A well-formed deployment of types that are offered here, or an error that names the path."""
     if len(document) > MOST_BYTES:
         raise Malformed(path="deployment", problem=f"has {len(document)} bytes; at most {MOST_BYTES} are taken")
+    if sum(map(document.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise Malformed(path="deployment", problem=f"has more than {MOST_VALUES} values")
     deployment, types = decode(document), specs.types
     if len(deployment.workloads) > MOST_WORKLOADS:
         raise Malformed(path="workloads", problem=f"a deployment has at most {MOST_WORKLOADS}")
@@ -90,17 +97,26 @@ def is_owner(deployment: Deployment, sender: int | None) -> None:
         raise TwinMismatch(deployment=deployment.twin_id, sender=sender)
 
 
-def admit_new(deployment: Deployment, records: Iterable[Record], types: Types) -> None:
-    """Refuse what cannot be created."""
+def admit_new(deployment: Deployment, records: Iterable[Record], types: Types, *, carried: bool = False) -> None:
+    """Refuse what cannot be created; what its contract carries is paid for, and does not count as waiting."""
     if deployment.version != 0:
         raise BadVersion()
     records = tuple(records)
     if any(record.contract == deployment.contract_id for record in records):
         raise DeploymentExists(contract=deployment.contract_id)
-    waiting = [record.size for record in records if record.twin == deployment.twin_id and not record.block]
-    if len(waiting) >= MOST_WAITING or sum(waiting) >= MOST_WAITING_BYTES:
-        raise TooManyWaiting(twin=deployment.twin_id, count=len(waiting))
+    if not carried:
+        _has_room(deployment, records)
     _free_names(deployment, records, types)
+
+
+def _has_room(deployment: Deployment, records: Iterable[Record]) -> None:
+    waiting = [record for record in records if not record.block]
+    own = [record.size for record in waiting if record.twin == deployment.twin_id]
+    if len(own) >= MOST_WAITING or sum(own) >= MOST_WAITING_BYTES:
+        raise TooManyWaiting(twin=deployment.twin_id, count=len(own))
+    left = ALL_WAITING_BYTES - sum(record.size for record in waiting)
+    if left <= 0 or sum(own) > left:
+        raise NodeHasTooManyWaiting()
 
 
 def admit_update(
@@ -143,17 +159,15 @@ def _before(deployment: Deployment, record: Record, *, carried: bool) -> tuple[i
 
 
 def _free_names(deployment: Deployment, others: tuple[Record, ...], types: Types) -> None:
-    for workload in deployment.workloads:
-        if not types[workload.type].sharable:
-            continue
-        for other in others:
-            if other.phase is Phase.REFUSED and other.incoming is None:
-                continue  # nothing of it was made, and nothing will be
-            taken = other.item(workload.name)
-            if other.phase is Phase.ENDING:
-                continue  # it is being removed, which is waited for
-            if other.twin == deployment.twin_id and taken is not None and types[taken.type].sharable:
-                raise NameTaken(name=workload.name, contract=other.contract)
+    names = {workload.name for workload in deployment.workloads if types[workload.type].sharable}
+    for other in others if names else ():
+        if other.twin != deployment.twin_id or other.phase is Phase.ENDING:
+            continue  # what is being removed is waited for
+        if other.phase is Phase.REFUSED and other.incoming is None:
+            continue  # nothing of it was made, and nothing will be
+        for item in other.items:
+            if not item.leaving and item.name in names and types[item.type].sharable:
+                raise NameTaken(name=item.name, contract=other.contract)
 
 
 def in_force(record: Record | None) -> SignatureRequirement | None:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin
+from zos.chain.api import ChainBehind, NodeContract, NoSuchContract, NoSuchTwin, NotANodeContract
 from zos.chain.api.types import ContractState
 from zos.errors import ZosError
 from zos.model.deployment import Deployment, decode
@@ -62,7 +62,7 @@ class Comparison:
         began = time.monotonic()
         try:
             verdict: NodeContract | ZosError = await self._proven(record, incoming, read)
-        except (NoSuchContract, WrongContract, Unproven, BadSignature) as err:
+        except (NoSuchContract, NotANodeContract, WrongContract, Unproven, BadSignature) as err:
             verdict = err
         except NoSuchTwin as err:
             if self._is_younger(incoming, LAG):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 
-from zos.chain.api import ChainClient, NodeContract, NoSuchContract
+from zos.chain.api import ChainClient, NodeContract, NoSuchContract, NotANodeContract
 from zos.chain.api.types import ContractEvent, ContractState, EventKind
 from zos.errors import ZosError
 from zos.model.evidence import Evidence, EvidenceKind
@@ -111,6 +111,11 @@ class ContractWatcher:
             seen = await self._chain.contract(contract)
         except NoSuchContract as err:
             self._gone(contract, err)
+            return
+        except NotANodeContract:
+            # Whoever sent a document for it is told so when it is compared.
+            if self._store.get(contract) is not None:
+                self._on_change(contract, False)
             return
         record = self._store.get(contract)
         if record is None:

@@ -248,7 +248,7 @@ class DeploymentManager:
         record, types = self.store.get(contract), self.specs.types
         if record is None or self._gives_way(record, deployment.twin_id):
             others = [one for one in self.store.all() if one.contract != contract]
-            admission.admit_new(dataclasses.replace(deployment, version=0), others, types)
+            admission.admit_new(dataclasses.replace(deployment, version=0), others, types, carried=True)
             seen_at = self.store.entry("chain", f"contract {contract} was seen at finalized block {seen.at.number}")
             self._create(read, seen_at, fetched, signed=False)
         elif deployment.version > record.version and record.phase is not Phase.ENDING:

@@ -115,7 +115,7 @@ class Record:
     offered: int = 0
     """The newest version that was taken in, whether it came into force or not."""
     size: int = 0
-    """Bytes of the first document."""
+    """Bytes that the first document takes in memory, about."""
     history: tuple[HistoryEntry, ...] = ()
     log: tuple[Mapping[str, Any], ...] = ()
     """Of a record of version 1 until the store has moved it into the log's own file."""

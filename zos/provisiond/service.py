@@ -38,7 +38,9 @@ class ProvisionService(ProvisiondServicer):
         return _document(encode(record.deployment()))
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Any) -> pb.Document:
-        records = self._store.all(_optional(request, "twin"))
+        records, types = self._store.all(_optional(request, "twin")), frozenset(request.types)
+        if types:
+            records = tuple(one for one in records if any(item.type in types for item in one.items))
         return _document([encode(record.deployment()) for record in records])
 
     async def ListChanges(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 from zos.bus import convert
@@ -51,7 +51,10 @@ class ProvisiondClient(DaemonClient):
         async for message in self.stream("Watch", pb.WatchRequest(contract=contract)):
             yield convert.decode(message, Progress)
 
-    async def list(self, twin: int | None = None) -> list[dict[str, Any]]:
-        """All deployments, or a twin's. (The last method: in a class body its name hides the built-in.)"""
-        answer = await self.call("ListDeployments", pb.ListDeploymentsRequest(twin=twin))
+    async def list(self, twin: int | None = None, types: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """All deployments, or a twin's; with types, only those with such a workload.
+
+        The last method: in a class body its name hides the built-in.
+        """
+        answer = await self.call("ListDeployments", pb.ListDeploymentsRequest(twin=twin, types=types))
         return [dict(one) for one in json.loads(answer.json)]

@@ -11,6 +11,15 @@ class TwinMismatch(ZosError):
     text = "twin id mismatch (deployment: {deployment}, message: {sender})"
 
 
+class NodeHasTooManyWaiting(ZosError):
+    """What waits for contracts takes a bounded part of the node's memory, whoever sent it."""
+
+    reason = "provisiond.node_has_too_many_waiting"
+    status = Status.UNAVAILABLE
+    text = "the node has too many deployments that no contract carries"
+    hint = "send it again in some minutes, after its contract is on the chain"
+
+
 class BadVersion(ZosError):
     """A first deployment has version 0."""
 

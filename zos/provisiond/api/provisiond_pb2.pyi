@@ -34,10 +34,12 @@ class Document(_message.Message):
     def __init__(self, json: _Optional[bytes] = ...) -> None: ...
 
 class ListDeploymentsRequest(_message.Message):
-    __slots__ = ("twin",)
+    __slots__ = ("twin", "types")
     TWIN_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     twin: int
-    def __init__(self, twin: _Optional[int] = ...) -> None: ...
+    types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, twin: _Optional[int] = ..., types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetUsageRequest(_message.Message):
     __slots__ = ()

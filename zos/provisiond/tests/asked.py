@@ -80,9 +80,9 @@ async def removed(client: ProvisiondClient, contract: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def squat(host: FakeHost, contract: int, **extra: Any) -> bytes:
+def squat(host: FakeHost, contract: int, twin: int = 27, **extra: Any) -> bytes:
     """Another twin's document for a contract that is not his."""
-    host.chain.twins[27] = Twin(27, MALLORY.public)
-    requirement = {"requests": [{"twin_id": 27, "required": True, "weight": 1}], "weight_required": 1}
-    body = u.document(contract, u.zmount("mine"), **extra) | {"twin_id": 27, "signature_requirement": requirement}
-    return u.signed(body, MALLORY, 27)
+    host.chain.twins[twin] = Twin(twin, MALLORY.public)
+    requirement = {"requests": [{"twin_id": twin, "required": True, "weight": 1}], "weight_required": 1}
+    body = u.document(contract, u.zmount("mine"), **extra) | {"twin_id": twin, "signature_requirement": requirement}
+    return u.signed(body, MALLORY, twin)

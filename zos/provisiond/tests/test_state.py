@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from zos.model.units import GiB, MiB
-from zos.provisiond.admission import MOST_WAITING_BYTES
-from zos.provisiond.api import ProvisiondClient
-from zos.provisiond.api.errors import NoSuchDeployment, TooManyWaiting
+from zos.provisiond.api.errors import NoSuchDeployment
 from zos.provisiond.contracts import STRANGE
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import VM, becomes, deployed, squat, state
@@ -89,22 +87,6 @@ async def test_a_stalled_guest_is_told(tmp_path: Path) -> None:
         await asyncio.sleep(5)
         assert "is the pool full?" in (await client.why(5)).sentence
         assert await state(client, 5, "vm1") == "ok"
-
-
-async def test_documents_that_no_contract_carries_are_bounded_in_bytes(tmp_path: Path) -> None:
-    host = FakeHost()
-
-    async def send_many(client: ProvisiondClient) -> int:
-        for count in range(20):
-            try:
-                await client.deploy(squat(host, count + 1, description="x" * 900_000), 27)
-            except TooManyWaiting:
-                return count
-        return 20
-
-    async with node(tmp_path, host, every=60.0) as client:
-        sent = await send_many(client)
-    assert sent * 900_000 <= MOST_WAITING_BYTES + 900_000
 
 
 async def test_a_document_of_a_contract_that_is_not_ours_goes_after_a_while_and_is_never_reported(
