@@ -31,7 +31,7 @@ root: setup ## the tests that need root and a kernel
 sim: setup ## COUNT random histories (1000) of a simulated node, from SEED (1) on
 	@$(PY) -m zos.sim --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
 
-matrix: setup ## one fault at every await of five daemons, each in a history of its own
+matrix: setup ## one fault at every await of six daemons, each in a history of its own
 	@$(PY) -m zos.sim.matrix
 
 kills: setup ## a deployment while a daemon is killed, COUNT times for each daemon (50)

@@ -32,6 +32,7 @@ from zos.provisiond.kyc import Kyc
 from zos.provisiond.pull import Origin, Web
 from zos.sim.life import Life
 from zos.storaged import fake as storaged_fake
+from zos.storaged.api.types import PoolKind
 from zos.storaged.model import Fill
 from zos.vmd import fake as vmd_fake
 from zos.zdbd import fake as zdbd_fake
@@ -231,7 +232,8 @@ class Hosts:
     """What lies below the daemons of one node; it outlives them."""
 
     def __init__(self, chance: random.Random) -> None:
-        self.storaged = StoragedHost()
+        hdd = storaged_fake.FakeDevice("/dev/sdb", kind=PoolKind.HDD)
+        self.storaged = StoragedHost(storaged_fake.FakeDevice("/dev/sda"), hdd)
         self.networkd = networkd_fake.FakeHost()
         self.flistd = FlistdHost()
         self.vmd = vmd_fake.FakeHost()

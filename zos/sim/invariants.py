@@ -12,6 +12,7 @@ from zos.provisiond.api.errors import NoSuchDeployment
 from zos.sim.hosts import MEMORY
 from zos.sim.node import SimNode
 from zos.sim.tenants import Lease, Tenant
+from zos.storaged.api.types import PoolKind
 from zos.storaged.model import ObservedPool
 from zos.storaged.steps import MakeTombstone
 
@@ -143,8 +144,15 @@ class Rest:
         for device in self.node.hosts.storaged.disks.values():
             yield from device.observed.disks
             yield from device.observed.volumes
+        yield from self._namespaces()
         yield from self.node.hosts.vmd.guests
         yield from self.node.hosts.flistd.mounts
+
+    def _namespaces(self) -> Iterator[str]:
+        """Namespaces of 0-db that are served."""
+        for server in self.node.hosts.zdbd.servers.values():
+            if server.told is not None:
+                yield from (space.id for space in server.told.spaces)
 
     def _is_clear(self, lease: Lease, on_chain: Any) -> bool:
         """Whether the chain carries what the node was given; else no claim can be made of what runs."""
@@ -180,10 +188,10 @@ class Rest:
         yield from self._billed(lease, last.names, live, where)
 
     def _runs(self, lease: Lease, wanted: dict[str, Any], live: list[str], where: str) -> Iterator[str]:
-        things = set(self._things())
+        things, served = set(self._things()), set(self._namespaces())
         for name in live:
-            id = f"{lease.user.twin}-{lease.contract}-{name}"
-            if wanted[name]["type"] != "network" and id not in things:
+            id, kind = f"{lease.user.twin}-{lease.contract}-{name}", wanted[name]["type"]
+            if (kind != "network" and id not in things) or (kind == "zdb" and id not in served):
                 yield f"{where}: {name} is ok and not there"
         for id in self._left(lease.contract):
             name = split_workload_id(id.removeprefix("rootfs-"))[2]
@@ -196,15 +204,16 @@ class Rest:
         used = {
             "cru": sum(one["cpu"] for one in machines),
             "mru": sum(one["memory"] for one in machines),
-            "sru": sum(self._sizes(lease.contract)),
+            "sru": sum(self._sizes(lease.contract, PoolKind.SSD)),
+            "hru": sum(self._sizes(lease.contract, PoolKind.HDD)),
         }
         for unit, count in used.items():
             if told[unit] != count:
                 yield f"{where}: the chain bills {told[unit]} {unit}, {count} are in use"
 
-    def _sizes(self, contract: int) -> Iterator[int]:
+    def _sizes(self, contract: int, kind: PoolKind) -> Iterator[int]:
         for device in self.node.hosts.storaged.disks.values():
-            for id, size in _sizes(device.observed):
+            for id, size in _sizes(device.observed) if device.kind is kind else ():
                 if split_workload_id(id.removeprefix("rootfs-"))[1] == contract:
                     yield size
 

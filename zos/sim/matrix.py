@@ -30,7 +30,7 @@ from zos.sim.life import owner_in
 from zos.sim.node import SimNode
 from zos.sim.tenants import Tenant
 
-DAEMONS = ("provisiond", "storaged", "vmd", "networkd", "flistd")
+DAEMONS = ("provisiond", "storaged", "vmd", "networkd", "flistd", "zdbd")
 DELAY = 45.0
 """Virtual seconds: more than the deadline of most calls."""
 SEED, ACTIONS = 3, 5

@@ -158,6 +158,8 @@ class Tenant:
         if chance.random() < 0.3:
             wanted.append(w.volume("vol", int(GiB(1))))
             mounts.append(("vol", "/vol"))
+        if chance.random() < 0.2:
+            wanted.append(w.zdb("db", int(GiB(chance.randint(1, 3))), chance.choice(("user", "seq"))))
         network = self._network() if chance.random() < 0.8 else None
         if network is not None:
             wanted.append(network)
@@ -179,13 +181,13 @@ class Tenant:
             kept.remove(chance.choice(loose))
         elif what == "grow":
             for one in kept:
-                if one["type"] == "zmount":
+                if one["type"] in ("zmount", "zdb"):
                     one["data"]["size"] += int(GiB(1))
                     one["version"] = version
         elif what == "add":
             names = {str(one["name"]) for one in kept}
             free = next(name for name in ("more0", "more1", "more2", f"more{version}v") if name not in names)
-            make = chance.choice((w.zmount, w.volume))
+            make = chance.choice((w.zmount, w.volume, w.zdb))
             kept.append({**make(free), "version": version})
         return kept
 

@@ -46,6 +46,10 @@ def volume(name: str = "vol1", size: int = int(GiB(1))) -> dict[str, Any]:
     return workload(name, "volume", {"size": size})
 
 
+def zdb(name: str = "db1", size: int = int(GiB(1)), mode: str = "user") -> dict[str, Any]:
+    return workload(name, "zdb", {"size": size, "mode": mode, "password": "secret", "public": False})
+
+
 def zmachine(
     name: str = "vm1",
     mounts: Sequence[tuple[str, str]] = (),
