@@ -98,7 +98,7 @@ class FlNode:
         )
         words = (str(UNIT), "flistd", str(self.node.run_dir), f"{self.folder}/state")
         self.daemon = self.node.start("env", f"ZOS_CONFIG={file}", sys.executable, *words, log="flistd.log")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(Unreachable):
                     await self.client.list_mounts()
