@@ -67,8 +67,8 @@ class Executor:
     async def _perform(self, contract: int, op: Op) -> None:
         record = self._store.record(contract)
         item = record.leaving(op.name) if op.leaving else record.item(op.name)
-        if item is None:
-            return
+        if item is None or (record.ending is not None and op.do is not Do.REMOVE):
+            return  # it ended while the operations before were done
         if op.do is Do.REMOVE:
             await self._remove(record, item)
             return
@@ -78,6 +78,10 @@ class Executor:
             self._not_made(contract, op, err)
 
     async def _remove(self, record: Record, item: Item) -> None:
+        for other in record.items:
+            if (other.leaving or record.ending is not None) and self._uses(other, item):
+                # Its removal failed a moment ago: it still runs, on this.
+                raise Waiting(what=f"the removal of `{other.name}`")
         one = self._specs.types[item.type]
         evidence = record.ending or Evidence(
             EvidenceKind.SIGNED_UPDATE, record.contract, record.block, f"version {record.version} has no {item.name}"
@@ -89,6 +93,10 @@ class Executor:
         gone = item.settled(ResultState.DELETED, self._store.now(), text)
         self._store.change(record.contract, lambda now: Moved(now.without_item(item), (gone,)))
         self._store.announce(record.contract, gone)
+
+    def _uses(self, item: Item, used: Item) -> bool:
+        one = self._specs.types.get(item.type)
+        return one is not None and any(need.name == used.name for need in one.needs(self._specs.in_force(item)))
 
     async def _make(self, record: Record, item: Item, do: Do) -> None:
         one, id = self._specs.types[item.type], _id(record, item)

@@ -178,3 +178,20 @@ async def test_documents_that_no_contract_carries_are_bounded(tmp_path: Path) ->
         u.contract(host, 2000, body)
         await client.deploy(u.signed(body), u.TWIN)
         await becomes(client, 2000, "disk1", "ok")
+
+
+async def test_nothing_is_removed_from_under_a_machine_that_cannot_be_removed_yet(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM, every=20.0) as client:
+        host.vmd.trouble = ChainUnreachable(url="vmd", problem="restarting")
+        u.cancel(host, 5)
+        async with asyncio.timeout(300):
+            while "restarting" not in (await client.why(5)).sentence:
+                await asyncio.sleep(1)
+        await asyncio.sleep(120)
+        assert {one["name"] for one in (await client.get(5))["workloads"]} >= {"net1", "vm1"}
+        assert host.below.networkd.spaces, "the machine's network is there as long as the machine is"
+        host.vmd.trouble = None
+        await asyncio.sleep(60)
+        await removed(client, 5)
+    assert not host.below.networkd.spaces
