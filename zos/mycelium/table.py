@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NewType
@@ -64,8 +63,8 @@ class Entry:
     metric: int
     """As the peer announced it; infinite after a retraction."""
     expires: float
-    timer: float = -1.0
-    """When its timer fires."""
+    due: int | None = None
+    """The second in which its one timer is."""
 
     @property
     def gone(self) -> bool:
@@ -109,7 +108,8 @@ class Table:
 
     def __init__(self) -> None:
         self._subnets: dict[bytes, Routes] = {}
-        self._timers: list[tuple[float, bytes, Peer]] = []
+        self._timers: dict[int, dict[tuple[bytes, Peer], Entry]] = {}
+        """By the second in which they expire; a hold time is at most some minutes, so there are few."""
         self._of: dict[Peer, dict[bytes, None]] = {}
         self._quota: FairQuota[Peer] = FairQuota(MAX_ENTRIES, MAX_ENTRIES)
 
@@ -138,26 +138,40 @@ class Table:
     def put(self, prefix: bytes, entry: Entry) -> Routes:
         """Stores the route of `entry.peer` to this subnet in place of its last one, and answers all of the subnet's."""
         routes = self._subnets.setdefault(prefix, Routes())
-        if entry.peer not in routes.entries:
+        former = routes.entries.get(entry.peer)
+        if former is None:
             self._quota.take(entry.peer)
             self._of.setdefault(entry.peer, {})[prefix] = None
+        else:
+            self._disarm(prefix, former)
         routes.entries[entry.peer] = entry
         self.expire_at(prefix, entry, entry.expires)
         return routes
 
     def expire_at(self, prefix: bytes, entry: Entry, when: float) -> None:
-        """Set a route's expiry. A timer that fires too early is set again; an earlier expiry adds a timer."""
+        """Set a route's expiry; the former one is forgotten, so that a route has one timer however often it is told."""
         entry.expires = when
-        if entry.timer < 0 or when < entry.timer:
-            entry.timer = when
-            heapq.heappush(self._timers, (when, prefix, entry.peer))
+        if entry.due != int(when):
+            self._disarm(prefix, entry)
+            entry.due = int(when)
+            self._timers.setdefault(entry.due, {})[prefix, entry.peer] = entry
+
+    def _disarm(self, prefix: bytes, entry: Entry) -> None:
+        if entry.due is None:
+            return
+        timers = self._timers[entry.due]
+        del timers[prefix, entry.peer]
+        if not timers:
+            del self._timers[entry.due]
+        entry.due = None
 
     def drop(self, prefix: bytes, peer: Peer) -> None:
         """Forget a peer's route; it must not be the one in use."""
         routes = self._subnets.get(prefix)
         if routes is None:
             return
-        if routes.entries.pop(peer, None) is not None:
+        if (entry := routes.entries.pop(peer, None)) is not None:
+            self._disarm(prefix, entry)
             mine = self._of[peer]
             del mine[prefix]
             if self._quota.holds(peer):
@@ -169,14 +183,10 @@ class Table:
 
     def expired(self, now: float) -> Iterator[tuple[bytes, Entry]]:
         """Routes that expired, each once."""
-        while self._timers and self._timers[0][0] <= now:
-            at, prefix, peer = heapq.heappop(self._timers)
-            routes = self._subnets.get(prefix)
-            entry = routes.entries.get(peer) if routes else None
-            if entry is None or entry.timer != at:
-                continue  # removed, or handled by an earlier timer
-            entry.timer = -1.0
-            if entry.expires > now:
-                self.expire_at(prefix, entry, entry.expires)
-            else:
-                yield prefix, entry
+        for second in sorted(second for second in self._timers if second <= now):
+            for (prefix, peer), entry in list(self._timers.get(second, {}).items()):
+                routes = self._subnets.get(prefix)
+                is_there = routes is not None and routes.entries.get(peer) is entry
+                if is_there and entry.due == second and entry.expires <= now:
+                    self._disarm(prefix, entry)
+                    yield prefix, entry
