@@ -14,17 +14,20 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from zos.model import ports
 from zos.mycelium import routerid
 from zos.mycelium.links import CannotListen, Endpoint
 
 log = logging.getLogger("zos.mycelium")
 
-PORT = 9650
+PORT = ports.MYCELIUM_BEACON
 GROUP = "ff02::cafe"
 MAGIC = b"mycelium"
 EVERY = 60.0
 LOOK = 2.0
 """Seconds between two searches for interfaces."""
+AGAIN = 5.0
+"""Seconds until the port is tried again, should another program have it."""
 
 
 def beacon(port: int, router: bytes) -> bytes:
@@ -57,7 +60,22 @@ class _BeaconReceiver(asyncio.DatagramProtocol):
 
 
 async def run(interfaces: tuple[str, ...], port: int, router: bytes, found: Callable[[Endpoint], None]) -> None:
-    """Send and receive beacons on these interfaces, whenever they exist, until cancelled."""
+    """Send and receive beacons on these interfaces, whenever they exist, until cancelled.
+
+    A router without beacons still routes: when it cannot have them it tries again, and ends nothing.
+    """
+    told = False
+    while True:
+        try:
+            await _run(interfaces, port, router, found)
+        except (CannotListen, OSError) as err:
+            if not told:
+                log.warning("no neighbours are found: %s", err)
+            told = True
+        await asyncio.sleep(AGAIN)
+
+
+async def _run(interfaces: tuple[str, ...], port: int, router: bytes, found: Callable[[Endpoint], None]) -> None:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,6 +18,7 @@ from time import thread_time
 from typing import Any, cast
 
 from zos.errors import Status, ZosError
+from zos.model import ports
 from zos.mycelium.costs import TCP_IPV4, TCP_IPV6
 from zos.mycelium.packet import BrokenFrame, Data, Reader, Tlv
 from zos.mycelium.table import Peer
@@ -27,7 +28,7 @@ from zos.runtime.quota import FairQuota, network_of
 
 log = logging.getLogger("zos.mycelium")
 
-PORT = 9651
+PORT = ports.MYCELIUM
 MAX_LINKS, EACH = 192, 64
 """Connections that are accepted: of all networks, and of one (an IPv4 address, a /64). Dialled ones are beside them."""
 BEACONS = 32

@@ -10,18 +10,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from zos.model import ports
 from zos.networkd import nft, overlay, places
 from zos.networkd.api.types import SERVICE_PORTS
 from zos.networkd.guard import Guard
 from zos.networkd.model import EXIT6_NET, EXIT_GATEWAY, EXIT_NET, UPLINK_BRIDGE, Link
 from zos.networkd.node import DesiredNode, ObservedNode, choose_or_none
+from zos.networkd.planetary import LOCAL_PORT
 from zos.networkd.steps import ROOT, DropLinks, DropRules, GuardTaps, LoadRules, OpenPorts, Step, UnguardTaps
 
 WIREGUARD = "wireguard"
 """The set of tenants' WireGuard ports."""
 FORMER = frozenset({"zos-planetary"})
 """Tables of the bridge family that earlier releases had; guards are in `zos` now."""
-PORTS = ("tcp/9651", "udp/9650", "tcp/9945", "udp/9001", f"tcp/{SERVICE_PORTS}")
+PORTS = (
+    *(f"tcp/{ports.MYCELIUM}", f"udp/{ports.MYCELIUM_BEACON}"),
+    *(f"tcp/{LOCAL_PORT}", f"udp/{ports.YGGDRASIL_BEACON}"),
+    f"tcp/{SERVICE_PORTS}",
+)
 """Where the node's own daemons are reached from outside: Mycelium (peers, beacons), Yggdrasil (neighbours, beacons),
 0-dbs."""
 
@@ -309,7 +315,7 @@ delete chain bridge {nft.TABLE} {device}
 def opening(step: OpenPorts) -> str:
     """The transaction that changes the set of WireGuard ports."""
     text = ""
-    for verb, ports in (("add", step.open), ("delete", step.close)):
-        if ports:
-            text += f"{verb} element inet {nft.TABLE} {WIREGUARD} {{ {', '.join(map(str, ports))} }}\n"
+    for verb, numbers in (("add", step.open), ("delete", step.close)):
+        if numbers:
+            text += f"{verb} element inet {nft.TABLE} {WIREGUARD} {{ {', '.join(map(str, numbers))} }}\n"
     return text

@@ -14,8 +14,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 
 from zos.errors import Kind, ZosError
+from zos.model import ports
 from zos.networkd import check, layout, model, node, places
-from zos.networkd.api.check import RESERVED_PORTS, canonical, is_id, public_key
+from zos.networkd.api.check import canonical, is_id, public_key
 from zos.networkd.api.errors import NoSuchNetwork
 from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
 from zos.networkd.firewall_manager import Firewall
@@ -258,7 +259,7 @@ class NetworkManager:
     async def wg_ports(self) -> tuple[int, ...]:
         """Ports that a new network cannot have."""
         busy = (await self._host.observe_node()).busy
-        return tuple(sorted({*RESERVED_PORTS, *busy, *(record.network.listen_port for record in self._all())}))
+        return tuple(sorted({*ports.RESERVED, *busy, *(record.network.listen_port for record in self._all())}))
 
     def _info(self, network: Network, observed: Observed) -> NetworkInfo:
         tunnel = observed.tunnel

@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 
 from nacl.signing import SigningKey
 
-from zos.model import names
+from zos.model import names, ports
 from zos.networkd.model import PLANETARY_LINK, UPLINK_BRIDGE
 from zos.networkd.steps import DialPeer, StartYggdrasil, Step, StopYggdrasil
 
 RANGE = "200::/7"
 ADMIN = "admin.sock"
 """The control socket, in the folder that yggdrasil runs in."""
-LISTEN = ("tcp://[::]:9943", "tls://[::]:9944")
-LOCAL_PORT = 9945
-"""Where neighbours that were found by multicast connect to. The three ports are those of the grid's nodes."""
+_TCP, _TLS, LOCAL_PORT = ports.YGGDRASIL
+LISTEN = (f"tcp://[::]:{_TCP}", f"tls://[::]:{_TLS}")
+"""`LOCAL_PORT` is where neighbours that were found by multicast connect to. The three ports are those of the grid's nodes."""
 MTU = 65535
 _PORT = re.compile(r":([0-9]{1,5})(?:[/?]|$)")
 

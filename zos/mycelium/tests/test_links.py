@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from zos.mycelium import discovery, links
 from zos.mycelium.links import BadPeer, Endpoint, Link, Links, parse_endpoint, parse_endpoints
+from zos.mycelium.node import Node
 from zos.mycelium.packet import Data, Hello, Tlv, encode, encode_data
 
 DATA = Data(bytes(16), bytes(16), 9, b"payload")
@@ -227,6 +228,28 @@ def test_a_peer_that_is_not_spoken_to_is_left_out_with_the_reason_and_the_others
     assert endpoints == (Endpoint("192.0.2.2", 9651),)
     assert [asked[0] in problems[0], "not quic" in problems[0], asked[2] in problems[1]] == [True] * 3
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+async def test_a_router_whose_beacon_port_another_program_has_routes_and_takes_the_port_when_it_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A tenant's WireGuard may hold it while the router starts anew."""
+    refused, sent = asyncio.Event(), asyncio.Event()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as held:
+        held.bind(("::", 0))
+        monkeypatch.setattr(discovery, "PORT", held.getsockname()[1])
+        monkeypatch.setattr(discovery, "AGAIN", 0.01, raising=False)
+        monkeypatch.setattr(discovery, "_send_beacon", lambda *_: sent.set())
+        monkeypatch.setattr(discovery.log, "warning", lambda *_: refused.set())
+        node = Node(bytes(range(32)))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(node.run(0, (), ("lo",)))
+            await asyncio.wait_for(refused.wait(), 5)
+            assert not sent.is_set()
+            held.close()
+            await asyncio.wait_for(sent.wait(), 5)
+            running.cancel()
+    node.close()
 
 
 @given(st.binary(max_size=60))

@@ -14,6 +14,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, 
 
 from nacl.bindings import crypto_scalarmult_base
 
+from zos.model import ports
 from zos.networkd.api.errors import (
     AddressOutsideSubnet,
     AddressReserved,
@@ -23,8 +24,6 @@ from zos.networkd.api.errors import (
 )
 from zos.networkd.api.types import Network, Peer
 
-RESERVED_PORTS = (80, 443, 300, 8082, 9651, 9943, 9944, 9945)
-"""Ports that every node of the grid reserves for itself."""
 MYCELIUM_NET = "400::/7"
 FORBIDDEN = tuple(map(IPv4Network, ("0.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 """Not for user networks: they mean something else to every host, or (100.64.0.0/10) to the node's own links."""
@@ -57,7 +56,7 @@ def canonical(network: Network) -> Network:
     if not 0 < network.listen_port < 65536:
         problem = f"{network.listen_port} is not a port"
         raise BadNetwork(network=network.name, field="wireguard_listen_port", problem=problem)
-    if network.listen_port in RESERVED_PORTS:
+    if network.listen_port in ports.RESERVED or network.listen_port in ports.PRIVILEGED:
         raise PortTaken(port=network.listen_port, user="the node itself")
     return dataclasses.replace(
         network,
@@ -146,18 +145,35 @@ def _prefix(network: Network, field: str, text: str) -> str:
 
 
 def _endpoint(network: Network, field: str, text: str) -> str:
+    """Where the node sends handshakes, so that it is one host's address.
+
+    Private ones are taken: nodes of one farm, and labs, have each other's by them. What a WireGuard socket sends is a
+    handshake of 148 bytes every 5 s and nothing that the tenant chose.
+    """
     if not text:
         return ""
     host, _, port = text.rpartition(":")
     try:
         is_bracketed = host.startswith("[") and host.endswith("]")
         host = host[1:-1] if is_bracketed else host
-        host = f"[{IPv6Address(host)}]" if is_bracketed and ":" in host else str(IPv4Address(host))
+        address = IPv6Address(host) if is_bracketed and ":" in host else IPv4Address(host)
+        host = f"[{address}]" if address.version == 6 else str(address)
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise ValueError
     except (AddressValueError, ValueError):
         raise BadNetwork(network=network.name, field=field, problem=f"{text!r} is not address:port") from None
+    if _is_no_host(address):
+        raise BadNetwork(network=network.name, field=field, problem=f"{address} is not the address of a host")
     return f"{host}:{int(port)}"
+
+
+def _is_no_host(address: IPv4Address | IPv6Address) -> bool:
+    """Groups, everybody, the node itself, whoever is on a wire, and what stands for nothing or for another family's."""
+    if isinstance(address, IPv6Address):
+        special = address.is_site_local or address.ipv4_mapped is not None or address in IPv6Network("::/96")
+    else:
+        special = address in IPv4Network("0.0.0.0/8") or address.is_reserved
+    return special or address.is_multicast or address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def check_address(ip: IPv4Address, subnet: IPv4Network) -> None:

@@ -93,7 +93,18 @@ def test_a_prefix_that_two_peers_claim_goes_to_the_last_as_in_wireguard():
         (changed(private_key=""), BadNetwork, "is not a WireGuard key"),
         (changed(listen_port=0), BadNetwork, "0 is not a port"),
         (changed(listen_port=65536), BadNetwork, "65536 is not a port"),
-        (changed(listen_port=9651), PortTaken, "UDP port 9651 is taken by the node itself"),
+        *(
+            (changed(listen_port=port), PortTaken, f"UDP port {port} is taken by the node itself")
+            for port in (53, 68, 546, 1023, 8082, 9001, 9650, 9651, 9943)
+        ),
+        *(
+            (with_peer(endpoint=f"{host}:4000"), BadNetwork, "is not the address of a host")
+            for host in ("0.0.0.0", "0.1.2.3", "127.0.0.9", "169.254.1.1", "224.0.0.1", "239.1.1.1", "240.0.0.1")
+        ),
+        *(
+            (with_peer(endpoint=f"{host}:4000"), BadNetwork, "is not the address of a host")
+            for host in ("255.255.255.255", "[::]", "[::1]", "[fe80::1]", "[ff02::1]", "[::ffff:192.0.2.1]", "[::7f00:1]")
+        ),
         (with_peer(public_key="x"), BadNetwork, r"peers\[0\].wireguard_public_key"),
         (with_peer(public_key=public_key(KEY)), BadNetwork, "this node's own key"),
         (changed(peers=(PEER, PEER)), BadNetwork, r"peers\[1\].wireguard_public_key is there twice"),
