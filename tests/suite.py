@@ -68,7 +68,7 @@ PIECES = (
     lab("clients", "lab_clients", is_online=True),
     lab("faults", "lab_faults"),
     lab("main", "lab", "lab_chain", "lab_readme"),
-    root("network", "networkd", "networkd_heals", "networkd_contract", "planetary", "planetary_walls"),
+    root("network", "networkd", "shared", "networkd_heals", "networkd_contract", "planetary", "planetary_walls"),
     root("machines", "vmd", "vmd_contract", "guest_kernel", "runtime"),
     root("walls", "leaks", "walls", "guest_walls", "confined"),
     root("mycelium", "mycelium", "mycelium_guests", "mycelium_offload"),

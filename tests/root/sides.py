@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netns import Node, eventually, join, node
 
@@ -38,6 +38,8 @@ class Side:
     node: Node
     address: str
     client: NetworkdClient
+    machines: dict[str, tuple[NetId, str]] = field(default_factory=dict)
+    """Each one's network and address."""
 
     async def ready(self) -> None:
         """Wait until networkd answers and the uplink is in place."""
@@ -57,9 +59,18 @@ class Side:
             f"ip -n {name} addr add {ip}/24 dev eth0 && ip -n {name} link set eth0 up &&"
             f"ip -n {name} route add default via {gateway}"
         )
+        self.machines[name] = network, ip
+        self.acquaint()
+
+    def acquaint(self) -> None:
+        """Let networks know machines, which no tap tells them about, as they must after each change of their rules."""
+        for network, ip in self.machines.values():
+            element = f"nft add element inet zos network4 '{{ {ip} }}'"
+            self.node.sh(f"nsenter --net=/run/netns/n-{network} {element}", check=False)
 
     def pings(self, target: str, machine: str, *, size: int = 56) -> bool:
         """Whether a machine gets one answer."""
+        self.acquaint()
         return self.node.ok(f"busybox ping -c1 -W1 -s {size} {target}", namespace=machine)
 
     def wireguard_go(self, network: NetId) -> str:
@@ -70,7 +81,9 @@ class Side:
         """Everything that a network could leave behind."""
         shown = self.node.sh(
             "ip -o addr; ip -o link; ip route; ip -6 route; ip rule; ip netns; ls /run/netns/* /run/wireguard/*;"
-            "nft list ruleset; cat /proc/mounts; pgrep -a wireguard-go || true"
+            # Without what rules remember of packets.
+            "nft -t list ruleset; for set in 'set inet zos wireguard' 'map bridge zos taps' 'set bridge zos near';"
+            "do nft list $set; done; cat /proc/mounts; pgrep -a wireguard-go || true"
         )
         shown = re.sub(r"(valid_lft|preferred_lft|packets|bytes) \S+| tentative", "", shown)
         # The shared mount of /run/netns is made once and stays, as after `ip netns add`.

@@ -1,4 +1,4 @@
-"""The ports that a node's own programs listen on: daemons, the firewall and the checks of tenants' ports name them here."""
+"""The ports that a node's own programs listen on, for daemons, the firewall and the check of tenants' ports."""
 
 from __future__ import annotations
 

@@ -91,6 +91,8 @@ class FakeHost:
         self.guarded: dict[str, str] = {}
         """The digests of taps' guards, by device."""
         self.firewall = ObservedFirewall()
+        self.segment_rules = ""
+        """The digest of the table of a segment's guests."""
         self.yggdrasil: str | None = None
         """The configuration that it runs with."""
         self.reachable: set[str] = set()
@@ -174,7 +176,7 @@ class FakeHost:
             for name, link in self.root.links.items()
             if name in named or (link.master == bridge and model.is_tap(name))
         }
-        return ObservedSegment({name: self._guarded(name, link) for name, link in links.items()})
+        return ObservedSegment({name: self._guarded(name, link) for name, link in links.items()}, self.segment_rules)
 
     async def observe_firewall(self) -> ObservedFirewall:
         """The tables of the root namespace."""
@@ -290,6 +292,8 @@ class FakeHost:
             case LoadRules(_, ruleset, "bridge"):
                 self.guarded.clear()
                 self.firewall = dataclasses.replace(was, bridge=nft.digest(ruleset))
+            case LoadRules(_, ruleset) if nft.GUESTS in ruleset:
+                self.segment_rules = nft.digest(ruleset)
             case LoadRules(_, ruleset):
                 self.firewall = dataclasses.replace(was, inet=nft.digest(ruleset), ports=frozenset())
             case DropRules(_, _, table):

@@ -14,7 +14,7 @@ from zos.model import ports
 from zos.networkd import nft, overlay, places
 from zos.networkd.api.types import SERVICE_PORTS
 from zos.networkd.guard import Guard
-from zos.networkd.model import EXIT6_NET, EXIT_GATEWAY, EXIT_NET, UPLINK_BRIDGE, Link
+from zos.networkd.model import EXIT6_NET, EXIT_GATEWAY, EXIT_NET, SHARDS, UPLINK_BRIDGE, Link
 from zos.networkd.node import DesiredNode, ObservedNode, choose_or_none
 from zos.networkd.planetary import LOCAL_PORT
 from zos.networkd.steps import ROOT, DropLinks, DropRules, GuardTaps, LoadRules, OpenPorts, Step, UnguardTaps
@@ -30,6 +30,9 @@ PORTS = (
 )
 """Where the node's own daemons are reached from outside: Mycelium (peers, beacons), Yggdrasil (neighbours, beacons),
 0-dbs."""
+
+LENT = ":1024-32767"
+"""The node's ports that connections of tenants leave by; its own begin at 32768 (`ip_local_port_range`)."""
 
 _CLOSED4 = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
@@ -154,14 +157,16 @@ def inet_table(prefixes: Iterable[str], card: str = "", openings: Openings = Ope
     no address of a family, tenants reach nothing by it: what is near is not known yet.
     """
     rules = [place.root_rules() for place in places.on_node()]
-    inputs = overlay.input_rules() + "".join(one for one, _ in rules)
-    forwards = "".join(one for _, one in rules)
+    inputs = overlay.input_rules() + "".join(one.input for one in rules)
+    forwards = "".join(one.forward for one in rules)
     outside = ", ".join(f'"{name}"' for name in (UPLINK_BRIDGE, card) if name)
     return nft.table(
         _destinations(prefixes, openings.open)
-        + _SOURCES
+        + _sources("".join(one.prerouting for one in rules))
+        + _FRESH
         + _to_the_node(inputs, "".join(map(_accept, openings.accept)), outside)
         + _through_the_node(forwards)
+        + _KNOCKS
     )
 
 
@@ -187,14 +192,46 @@ def _destinations(prefixes: Iterable[str], openings: Iterable[str]) -> str:
 
 # Packets of tenants enter by `x-*`, the pair of each network resource, and by no other link of theirs. `fib` drops a
 # source to which no route leads back; neighbour discovery speaks from the unspecified and link-local addresses.
-_SOURCES = """\
-  chain prerouting {
+def _sources(rules: str) -> str:
+    return f"""\
+  chain prerouting {{
     type filter hook prerouting priority raw; policy accept;
-    iifname { "b-*", "m-*", "t-*", "v-*", "w-*", "y-*" } counter drop
-    iifname != "x-*" accept
-    ip6 saddr { ::, fe80::/10 } accept
+    iifname {{ "b-*", "m-*", "t-*", "v-*", "w-*", "y-*" }} counter drop
+{rules}    iifname != "x-*" accept
+    ip6 saddr {{ ::, fe80::/10 }} accept
     fib saddr . iif oif missing counter drop
-  }
+  }}
+"""
+
+
+# The table of connections is one for the node and all its tenants. A new one of a tenant is paced, and counted by his
+# exit address, which he cannot choose. To count, the kernel looks each up, so the count is divided by the lowest bits
+# of the port, which his namespace drew at random. One that is in the table is `confirmed`, though nobody answered yet.
+_FRESH = nft.paced("pace4", "ipv4_addr") + nft.counted("held4", "ipv4_addr . inet_service")
+_FRESH += nft.paced("pace6", "ipv6_addr") + nft.counted("held6", "ipv6_addr . inet_service")
+_FRESH += f"""\
+  chain fresh {{
+    ct status confirmed accept
+    ip saddr {EXIT_NET} {nft.over_pace("pace4", "ip saddr")} counter drop
+    ip6 saddr {EXIT6_NET} {nft.over_pace("pace6", "ip6 saddr")} counter drop
+    ip saddr {EXIT_NET} {nft.over_count("held4", f"ip saddr . th sport & {SHARDS - 1}")} counter drop
+    ip6 saddr {EXIT6_NET} {nft.over_count("held6", f"ip6 saddr . th sport & {SHARDS - 1}")} counter drop
+    accept
+  }}
+"""
+# WireGuard sends where tenants say. At hosts of the farmer's that do not answer each network knocks now and then only.
+_KNOCKS = nft.paced("knocks", "inet_service")
+_KNOCKS += f"""\
+  chain output {{
+    type filter hook output priority filter; policy accept;
+    udp sport @{WIREGUARD} goto knocking
+  }}
+  chain knocking {{
+    fib daddr type {{ broadcast, multicast }} counter drop
+    ct state != new accept
+    ip daddr @closed4 {nft.over_pace("knocks", "udp sport", 2, 64)} counter drop
+    ip6 daddr @closed6 {nft.over_pace("knocks", "udp sport", 2, 64)} counter drop
+  }}
 """
 
 
@@ -211,7 +248,7 @@ def _to_the_node(inputs: str, accepts: str, outside: str) -> str:
 {accepts}    iifname {{ {outside} }} goto outside
   }}
   chain tenants {{
-    icmp type echo-request ip daddr {EXIT_GATEWAY} accept
+    icmp type echo-request ip daddr {EXIT_GATEWAY} goto fresh
     icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} ip6 daddr {{ fe80::/10, ff02::/16 }} accept
     counter drop
   }}
@@ -237,14 +274,16 @@ def _through_the_node(forwards: str) -> str:
   }}
   chain out {{
     ct state invalid drop
-    ip daddr @open4 accept
-    ip6 daddr @open6 accept
+    ip daddr @open4 goto fresh
+    ip6 daddr @open6 goto fresh
     ip daddr @closed4 counter drop
     ip6 daddr @closed6 counter drop
-    accept
+    goto fresh
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
+    oifname "{UPLINK_BRIDGE}" ip saddr {EXIT_NET} meta l4proto {{ tcp, udp }} masquerade to {LENT} random,fully-random
+    oifname "{UPLINK_BRIDGE}" ip6 saddr {EXIT6_NET} meta l4proto {{ tcp, udp }} masquerade to {LENT} random,fully-random
     oifname "{UPLINK_BRIDGE}" ip saddr {EXIT_NET} masquerade random,fully-random
     oifname "{UPLINK_BRIDGE}" ip6 saddr {EXIT6_NET} masquerade random,fully-random
   }}

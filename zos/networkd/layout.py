@@ -27,7 +27,7 @@ def desired(record: NetworkRecord, taps: Collection[Tap]) -> Desired:
     """The network resource of a record, with the taps in it."""
     network = record.network
     parts = _parts(network)
-    ruleset = rules(network)
+    ruleset = rules(network, taps)
     return Desired(
         id=network.id,
         root=_root(record, parts, taps),
@@ -44,13 +44,25 @@ def _parts(network: Network) -> dict[Place, Part]:
     return {place: part for place, part in found if part is not None}
 
 
-def rules(network: Network) -> str:
-    """The firewall inside a network resource."""
-    parts = _parts(network).values()
+def rules(network: Network, taps: Iterable[Tap] = ()) -> str:
+    """The firewall inside a network resource with these taps."""
+    parts = _parts(network)
+    found = {place.place: place for place in places.in_network()}
+    addresses: dict[Place, set[str]] = {place: set() for place in parts}
+    for tap in taps:
+        if tap.place in parts:
+            addresses[tap.place].update(found[tap.place].info(tap, network, None).addresses)
+    known = [
+        nft.known(f"{place}{version}", link, addresses[place], version)
+        for place, part in parts.items()
+        for link in part.pairs.values()
+        for version in part.versions
+    ]
     return nft.resource(
         network,
-        prerouting="".join(part.prerouting for part in parts),
-        forward="".join(part.forward for part in parts),
+        sets="".join(one for one, _ in known),
+        prerouting="".join(part.prerouting for part in parts.values()),
+        forward="".join(line for _, line in known) + "".join(part.forward for part in parts.values()),
     )
 
 
@@ -103,7 +115,7 @@ def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str) -> Space:
         links |= part.inner.links
         routes |= part.inner.routes
     routed = [name for name, link in links.items() if link.kind is LinkKind.VETH]
-    sysctls = model.FORWARDING | model.reticent(model.namespace(network.id))
+    sysctls = model.FORWARDING | model.CONNECTIONS | model.reticent(model.namespace(network.id))
     sysctls |= {key: value for name in routed for key, value in model.strict(name).items()}
     return Space(links=links, routes=frozenset(routes), sysctls=sysctls, rules=rules)
 

@@ -37,6 +37,17 @@ EXIT_NET = IPv4Network("100.127.0.0/16")
 EXIT_GATEWAY = IPv4Address("100.127.0.1")
 EXIT6_NET = "fd00::/64"
 LINK_LOCAL_GATEWAY = "fe80::1"
+MOST_NETWORKS = 256
+"""On one node. Each is a namespace, five links and a tunnel that are looked at in turn, every round."""
+MOST_OF_TWIN = 50
+"""Networks of one twin on one node; clients make one for each deployment."""
+SHARDS, SHARD = 16, 256
+"""A network has at most so many times so many connections through the node, of each family. When it has, each further
+try costs 0.1 ms."""
+PACE, BURST = 200, 1000
+"""New connections of a network a second, and at once."""
+OWN_CONNECTIONS = 65536
+"""What the table of connections has for the node itself beside those of all networks."""
 WG_NET = IPv4Network("100.64.0.0/16")
 WG_MTU = 1420
 KEEPALIVE = 20
@@ -213,6 +224,12 @@ def reticent(link: str) -> dict[str, str]:
     return {f"net/ipv4/conf/{link}/arp_ignore": "1"}
 
 
+CONNECTIONS = {
+    # The kernel's five days are for firewalls that nobody fills on purpose; RFC 5382 asks for 2 h 4 min.
+    "net/netfilter/nf_conntrack_tcp_timeout_established": "7440",
+    "net/netfilter/nf_conntrack_tcp_timeout_time_wait": "30",
+}
+"""Kernel parameters of a namespace that tenants' connections pass: how many seconds a silent one is kept."""
 FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 """A kernel never sets them for a new namespace."""
 
@@ -294,3 +311,5 @@ class Observed:
     """A process or a control socket of the tunnel exists, even if the tunnel does not."""
     busy: frozenset[int] = frozenset()
     """UDP ports that are bound in the root namespace."""
+    spares: bool = False
+    """Taps without a record are on it and stay for now, and so do the rules that know their addresses."""

@@ -7,11 +7,14 @@ normal form, so the text itself cannot be compared.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from zos.networkd.api.types import Network
-from zos.networkd.model import OUT, WG_MTU, namespace, tunnel
+from zos.networkd.model import BURST, EXIT6_NET, OUT, PACE, SHARD, SHARDS, WG_MTU, namespace, tunnel
 
 TABLE = "zos"
+GUESTS = "zos-guests"
+"""The table of the root namespace that says which addresses there are on a segment."""
 _SMTP = 25
 _TCP_HEADERS = 40
 TCP6_HEADERS = 60
@@ -37,23 +40,78 @@ def replacing(ruleset: str, family: str = "inet", name: str = TABLE) -> str:
     return f"table {family} {name}\ndelete table {family} {name}\n{ruleset}"
 
 
-def resource(network: Network, prerouting: str = "", forward: str = "") -> str:
-    """The rules inside a network resource, with the lines that its places add at the head of two chains.
+def paced(name: str, key: str) -> str:
+    """A set of who is paced (see `over_pace`), by a key of this type."""
+    return f"  set {name} {{\n    type {key}\n    size 65535\n    flags dynamic,timeout\n    timeout 1m\n  }}\n"
 
-    Machines reach each other, their peers, and the world through `public`; nothing new comes in from there.
+
+def over_pace(name: str, key: str, pace: int = PACE, burst: int = BURST) -> str:
+    """Matches packets of a key beyond so many a second, once `burst` of them came at once."""
+    return f"update @{name} {{ {key} limit rate over {pace}/second burst {burst} packets }}"
+
+
+def counted(name: str, key: str) -> str:
+    """A set of whose connections are counted (see `over_count`), by a key of this type."""
+    return f"  set {name} {{\n    type {key}\n    size 65535\n    flags dynamic\n  }}\n"
+
+
+def over_count(name: str, key: str, most: int = SHARD) -> str:
+    """Matches a connection that would be one more than a key may have.
+
+    Only behind `over_pace`: the kernel adds what it refuses too, and forgets it a few at a time.
+    """
+    return f"add @{name} {{ {key} ct count over {most} }}"
+
+
+def known(name: str, link: str, addresses: Iterable[str], version: int) -> tuple[str, str]:
+    """A set of the addresses that there are behind a link, and the line that lets nothing else be looked for there.
+
+    The kernel's table of neighbours is one for all namespaces, and each address that is asked for takes a place in it.
+    """
+    plain = (text.partition("/")[0] for text in addresses)
+    mine = sorted(text for text in plain if (":" in text) == (version == 6))
+    elements = f"    elements = {{ {', '.join(mine)} }}\n" if mine else ""
+    family, kind = ("ip6", "ipv6_addr") if version == 6 else ("ip", "ipv4_addr")
+    return (
+        f"  set {name} {{\n    type {kind}\n{elements}  }}\n",
+        f'    oifname "{link}" {family} daddr != @{name} counter drop\n',
+    )
+
+
+def segment(link: str, addresses: Iterable[str]) -> str:
+    """The table that lets nothing be looked for on a segment but these IPv6 addresses."""
+    addresses_, line = known("guests", link, addresses, 6)
+    chain = f"  chain forward {{\n    type filter hook forward priority filter - 1; policy accept;\n{line}  }}\n"
+    return table(addresses_ + chain, name=GUESTS)
+
+
+def resource(network: Network, sets: str = "", prerouting: str = "", forward: str = "") -> str:
+    """The rules inside a network resource, with its sets and the lines that its places add at the head of two chains.
+
+    Machines reach each other, their peers, and the world through `public`; nothing new comes in from there. Only what
+    goes there needs to be tracked, so only that is paced and counted.
     """
     lan, wg = namespace(network.id), tunnel(network.id)
     return table(f"""\
+{sets}{counted("held", "inet_service")}\
   chain prerouting {{
-    type filter hook prerouting priority mangle; policy accept;
-{prerouting}    ip6 saddr {{ ::, fe80::/10 }} accept
+    type filter hook prerouting priority raw; policy accept;
+{prerouting}    iifname "{wg}" fib saddr oifname "{lan}" counter drop
+    ip6 saddr {{ ::, fe80::/10 }} accept
     iifname "{lan}" ip saddr != {network.subnet} counter drop
     iifname {{ "{lan}", "{OUT}" }} fib saddr . iif oif missing counter drop
+    iifname {{ "{lan}", "{wg}" }} fib daddr oifname {{ "{lan}", "{wg}" }} notrack
+  }}
+  chain fresh {{
+    ct status confirmed return
+    limit rate over {PACE}/second burst {BURST} packets counter drop
+    {over_count("held", f"th sport & {SHARDS - 1}", 2 * SHARD)} counter drop
   }}
   chain input {{
     type filter hook input priority filter; policy drop;
     ct state established,related accept
     ct state invalid drop
+    ct state new jump fresh
     iifname {{ "lo", "{lan}", "{wg}" }} accept
     meta l4proto {{ icmp, ipv6-icmp }} accept
   }}
@@ -64,6 +122,8 @@ def resource(network: Network, prerouting: str = "", forward: str = "") -> str:
     ct state established,related accept
     ct state invalid drop
     iifname "{OUT}" counter drop
+    oifname "{OUT}" ip6 daddr {EXIT6_NET} counter drop
+    ct state new jump fresh
     oifname {{ "{lan}", "{wg}" }} accept
     oifname "{OUT}" ip daddr 100.64.0.0/10 counter drop
     oifname "{OUT}" tcp dport {_SMTP} counter reject with tcp reset

@@ -13,7 +13,19 @@ from ipaddress import ip_interface
 
 from zos.networkd.api.errors import NoUplink
 from zos.networkd.api.types import PublicConfig
-from zos.networkd.model import FORWARDING, UPLINK_BRIDGE, Address, Route, is_tap, owner
+from zos.networkd.model import (
+    CONNECTIONS,
+    FORWARDING,
+    MOST_NETWORKS,
+    OWN_CONNECTIONS,
+    SHARD,
+    SHARDS,
+    UPLINK_BRIDGE,
+    Address,
+    Route,
+    is_tap,
+    owner,
+)
 from zos.networkd.steps import (
     ROOT,
     AddAddress,
@@ -30,6 +42,7 @@ from zos.networkd.steps import (
 
 SYSCTLS = {
     **FORWARDING,
+    **CONNECTIONS,
     # Bridged frames of tenants must not pass the root namespace's conntrack: equal private ranges would meet there.
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/bridge/bridge-nf-call-ip6tables": "0",
@@ -47,6 +60,16 @@ SYSCTLS = {
     # A node that forwards learns its own default route from router advertisements only at 2.
     f"net/ipv6/conf/{UPLINK_BRIDGE}/accept_ra": "2",
 }
+
+LEAST = {
+    # Both families of each network, and the node.
+    "net/netfilter/nf_conntrack_max": OWN_CONNECTIONS + MOST_NETWORKS * 2 * SHARDS * SHARD,
+    # Neighbours of all namespaces are in one table for each family: each network has a few, each guest four at most.
+    **{f"net/{ip}/neigh/default/gc_thresh1": 1024 for ip in ("ipv4", "ipv6")},
+    **{f"net/{ip}/neigh/default/gc_thresh2": 8192 for ip in ("ipv4", "ipv6")},
+    **{f"net/{ip}/neigh/default/gc_thresh3": 16384 for ip in ("ipv4", "ipv6")},
+}
+"""Limits of the whole machine that are raised to this, where they are lower and this node may."""
 
 
 class NicKind(StrEnum):
@@ -103,7 +126,7 @@ class ObservedNode:
 
     nics: Mapping[str, Nic] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
-    """Only those that this kernel has."""
+    """Only those that this kernel has, and lets be written here."""
     dhcp: bool = False
     """A DHCP client of ours runs on the bridge."""
     busy: frozenset[int] = frozenset()
@@ -169,6 +192,9 @@ def _plan(desired: DesiredNode, observed: ObservedNode) -> Iterator[Step]:
         known = key in observed.sysctls or (bridge is None and f"/{UPLINK_BRIDGE}/" in key)
         if known and observed.sysctls.get(key) != value:
             yield SetSysctl(ROOT, key, value)
+    for key, least in LEAST.items():
+        if key in observed.sysctls and int(observed.sysctls[key]) < least:
+            yield SetSysctl(ROOT, key, str(least))
 
 
 def _addresses(desired: DesiredNode, nic: Nic, bridge: Nic | None) -> frozenset[str]:

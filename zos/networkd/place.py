@@ -42,8 +42,10 @@ class Part:
     inner: Space = field(default_factory=Space)
     pairs: Mapping[str, str] = field(default_factory=dict)
     """Pairs of links: the end in the root namespace, and the inner one."""
+    versions: tuple[int, ...] = (4, 6)
+    """Of IP, that its machines speak."""
     prerouting: str = ""
-    """Lines for that chain of the network's firewall, before all others."""
+    """Lines for that chain of the network's firewall, before all others and before connections are tracked."""
     forward: str = ""
 
 
@@ -100,8 +102,20 @@ class Segment:
     """The bridge as desired; None: it goes, unless it is not ours."""
     guards: tuple[Guard, ...] = ()
     """One per tap."""
+    rules: str = ""
+    """The table `nft.GUESTS`; empty: what is there stays."""
     owns_bridge: bool = True
     """False for a bridge that is there without taps too (the uplink's); it is neither made nor removed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootRules:
+    """Lines for chains of the root namespace's table."""
+
+    prerouting: str = ""
+    """Before connections are tracked."""
+    input: str = ""
+    forward: str = ""
 
 
 class OnNode(TapPlace, Generic[S]):
@@ -135,9 +149,9 @@ class OnNode(TapPlace, Generic[S]):
         """What is to be there without taps on a node that does not offer this place."""
         return Segment(self.bridge, owns_bridge=self.owns_bridge)
 
-    def root_rules(self) -> tuple[str, str]:
-        """Lines for the chains `input` and `forward` of the root namespace's table, which drop by default."""
-        return "", ""
+    def root_rules(self) -> RootRules:
+        """Lines for the root namespace's table, which drops by default."""
+        return RootRules()
 
 
 def tap_link(bridge: str) -> Link:

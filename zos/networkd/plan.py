@@ -92,7 +92,7 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
     fresh = {link for link in pairs if link not in root.links}
     yield from _sysctls(ROOT, desired.root, root, fresh)
     yield from _sysctls(name, desired.inner, inner, {pairs[link] for link in fresh})
-    if desired.inner.rules != inner.rules:
+    if desired.inner.rules != inner.rules and not (inner.rules and observed.spares):
         yield LoadRules(name, nft.replacing(desired.ruleset) if inner.rules else desired.ruleset)
     inside = _without(inner, {pairs[link] for link in fresh})
     wg, my = model.tunnel(desired.id), MYCELIUM_DEVICE

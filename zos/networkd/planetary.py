@@ -25,7 +25,7 @@ ADMIN = "admin.sock"
 """The control socket, in the folder that yggdrasil runs in."""
 _TCP, _TLS, LOCAL_PORT = ports.YGGDRASIL
 LISTEN = (f"tcp://[::]:{_TCP}", f"tls://[::]:{_TLS}")
-"""`LOCAL_PORT` is where neighbours that were found by multicast connect to. The three ports are those of the grid's nodes."""
+"""`LOCAL_PORT` is where neighbours that were found by multicast connect to. The ports are those of the grid's nodes."""
 MTU = 65535
 _PORT = re.compile(r":([0-9]{1,5})(?:[/?]|$)")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
-from zos.networkd import firewall
+from zos.networkd import firewall, nft
 from zos.networkd.model import Link, LinkKind
 from zos.networkd.place import Segment, tap_link
 from zos.networkd.steps import (
@@ -16,6 +16,7 @@ from zos.networkd.steps import (
     CreateBridge,
     CreateTap,
     DropAddress,
+    LoadRules,
     SetUp,
     Silence,
     Step,
@@ -28,6 +29,10 @@ class ObservedSegment:
 
     links: Mapping[str, Link] = field(default_factory=dict)
     """The bridge, the taps on it and those that were asked about."""
+    rules: str = ""
+    """The digest of the table `nft.GUESTS`; empty when there is none."""
+    spares: bool = False
+    """Taps without a record are on it and stay for now, and so do the rules that know their addresses."""
 
 
 def plan(desired: Segment, observed: ObservedSegment) -> tuple[Step, ...]:
@@ -44,6 +49,9 @@ def _plan(desired: Segment, observed: ObservedSegment) -> Iterator[Step]:
     yield from firewall.drop_links(gone, observed.links)
     links = {name: seen for name, seen in observed.links.items() if name not in gone}
     yield from firewall.guard_taps(desired.guards, observed.links)
+    if desired.rules and nft.digest(desired.rules) != observed.rules and not (observed.rules and observed.spares):
+        text = nft.replacing(desired.rules, name=nft.GUESTS) if observed.rules else desired.rules
+        yield LoadRules(ROOT, text)
     for name, link in wanted.items():
         if name not in links:
             yield CreateBridge(name, link.mac) if link.kind is LinkKind.BRIDGE else CreateTap(name)

@@ -91,7 +91,8 @@ class SparingHost:
         await self._look()
         observed = await self._host.observe(id, taps)
         links = _without(observed.root.links, self._spared())
-        return dataclasses.replace(observed, root=dataclasses.replace(observed.root, links=links))
+        spares = links.keys() != observed.root.links.keys()
+        return dataclasses.replace(observed, root=dataclasses.replace(observed.root, links=links), spares=spares)
 
     async def guards(self) -> frozenset[str]:
         await self._look()
@@ -106,7 +107,8 @@ class SparingHost:
     async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
         await self._look()
         observed = await self._host.observe_segment(bridge, taps)
-        return dataclasses.replace(observed, links=_without(observed.links, self._spared()))
+        links = _without(observed.links, self._spared())
+        return dataclasses.replace(observed, links=links, spares=links.keys() != observed.links.keys())
 
 
 def _without(links: Mapping[str, Link], spared: frozenset[str]) -> dict[str, Link]:

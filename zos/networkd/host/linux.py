@@ -63,7 +63,7 @@ class LinuxHost:
 
     async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
         """A bridge of the node, with the taps on it and those named."""
-        return ObservedSegment(await nsthread.run(lambda: observe.segment(bridge, taps)))
+        return await nsthread.run(lambda: observe.segment(bridge, taps))
 
     async def observe_firewall(self) -> ObservedFirewall:
         """The tables of the root namespace."""

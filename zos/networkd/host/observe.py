@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from zos.networkd import model
+from zos.networkd import model, nft
 from zos.networkd.api.types import NetId
 from zos.networkd.firewall import FORMER, WIREGUARD, ObservedFirewall
 from zos.networkd.host import dhcp, nftables, nsthread, rtnl
@@ -13,7 +14,8 @@ from zos.networkd.host.act import SYSCTL
 from zos.networkd.host.netlink import Netlink
 from zos.networkd.host.rtnl import Device
 from zos.networkd.model import Address, Link, LinkKind, Space
-from zos.networkd.node import SYSCTLS, Nic, NicKind, ObservedNode
+from zos.networkd.node import LEAST, SYSCTLS, Nic, NicKind, ObservedNode
+from zos.networkd.segment import ObservedSegment
 
 _ETHERNET = 1
 _KINDS = {"bridge": LinkKind.BRIDGE, "veth": LinkKind.VETH, "wireguard": LinkKind.TUNNEL}
@@ -84,10 +86,12 @@ def inner() -> Space:
     }
     veths = [device.name for device in devices if device.kind == "veth"]
     routed = [key for name in veths for key in (*model.strict(name), *model.reticent(name))]
-    return Space(links, frozenset(routes), _sysctls((*model.FORWARDING, *routed)), nftables.digest())
+    return Space(
+        links, frozenset(routes), _sysctls((*model.FORWARDING, *model.CONNECTIONS, *routed)), nftables.digest()
+    )
 
 
-def segment(bridge_name: str, taps: Iterable[str]) -> dict[str, Link]:
+def segment(bridge_name: str, taps: Iterable[str]) -> ObservedSegment:
     """A bridge with the taps on it and those named."""
     with Netlink() as nl:
         found = {name: device for name in (bridge_name, *taps) if (device := rtnl.device(nl, name)) is not None}
@@ -99,10 +103,11 @@ def segment(bridge_name: str, taps: Iterable[str]) -> dict[str, Link]:
             assigned = [item.address for item in rtnl.addresses(nl, bridge.index)]
     names = {device.index: name for name, device in found.items()}
     guards = nftables.guards(filter(model.is_tap, found))
-    return {
+    links = {
         name: _link(device, names, assigned if device is bridge else (), _silent(name), guards.get(name, ""))
         for name, device in found.items()
     }
+    return ObservedSegment(links, nftables.digest(nft.GUESTS))
 
 
 def firewall() -> ObservedFirewall:
@@ -117,6 +122,15 @@ def firewall() -> ObservedFirewall:
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:
     return {key: (SYSCTL / key).read_text().strip() for key in keys if (SYSCTL / key).exists()}
+
+
+def _is_writable(key: str) -> bool:
+    """Whether it is this namespace's to write; access(2) would ask for the real user."""
+    try:
+        os.close(os.open(SYSCTL / key, os.O_WRONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def networks() -> frozenset[NetId]:
@@ -159,7 +173,8 @@ def node(folder: Path) -> ObservedNode:
             silent=_silent(device.name),
         )
     client = dhcp.runs(folder, model.UPLINK_BRIDGE)
-    return ObservedNode(nics, _sysctls(SYSCTLS), client, udp_ports())
+    sysctls = _sysctls((*SYSCTLS, *filter(_is_writable, LEAST)))
+    return ObservedNode(nics, sysctls, client, udp_ports())
 
 
 def _is_tenants(name: str) -> bool:

@@ -46,6 +46,7 @@ class MyceliumOverlay(InNetwork):
                 frozenset({Route(MYCELIUM_NET, MYCELIUM_DEVICE, ipv6=True)}),
             ),
             pairs={port: MYCELIUM_LAN},
+            versions=(6,),
             prerouting=prerouting,
             forward=forward,
         )
@@ -86,7 +87,10 @@ def _is_rival(one: Tap, tap: Tap) -> bool:
 
 
 def _rules(subnet: str) -> tuple[str, str]:
-    """Lines for prerouting and forward: machines and overlay reach each other, and nothing else by these two links."""
+    """Lines for prerouting and forward: machines and overlay reach each other, and nothing else by these two links.
+
+    They are judged by link alone, so that nobody in the overlay fills the network's table of connections.
+    """
     inside, outside = MYCELIUM_LAN, MYCELIUM_DEVICE
     both = f'"{inside}", "{outside}"'
     before = f"""\
@@ -94,6 +98,7 @@ def _rules(subnet: str) -> tuple[str, str]:
     iifname "{inside}" ip6 saddr != {{ {subnet}, ::, fe80::/10 }} counter drop
     iifname "{outside}" ip6 saddr != {MYCELIUM_NET} counter drop
     iifname "{outside}" ip6 saddr {subnet} counter drop
+    iifname {{ {both} }} notrack
 """
     between = f"""\
     oifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zos.model import names
+from zos.networkd import nft
 from zos.networkd.api.errors import NoPlanetary
 from zos.networkd.api.types import SERVICE_PORTS, Place, Tap, TapInfo, TapRoute
 from zos.networkd.model import PLANETARY_BRIDGE, PLANETARY_LINK, Address, Link, LinkKind
-from zos.networkd.place import Node, OnNode, Segment, describe_tap, guard, refuse_taken
+from zos.networkd.place import Node, OnNode, RootRules, Segment, describe_tap, guard, refuse_taken
 from zos.networkd.planetary import RANGE, PlanetaryIdentity
 
 WHERE = "(planetary)"
@@ -41,10 +42,12 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
         address = Address(f"{setting.gateway}/{setting.subnet.prefixlen}")
         # Always the same, so that machines need not learn their gateway again.
         mac = names.mac(f"{self.bridge}:{setting.subnet}")
+        guests = {tap: str(setting.guest(tap.mac)) for tap in taps}
         return Segment(
             bridge=self.bridge,
             link=Link(LinkKind.BRIDGE, addresses=frozenset({address}), mac=mac),
-            guards=tuple(guard(tap, (str(setting.guest(tap.mac)),), node=True) for tap in taps),
+            guards=tuple(guard(tap, (address,), node=True) for tap, address in guests.items()),
+            rules=nft.segment(self.bridge, guests.values()),
         )
 
     def info(self, tap: Tap, setting: PlanetaryIdentity, observed: Link | None) -> TapInfo:
@@ -56,8 +59,13 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
             routes=(TapRoute(RANGE, str(setting.gateway)),),
         )
 
-    def root_rules(self) -> tuple[str, str]:
+    def root_rules(self) -> RootRules:
         both = f'"{PLANETARY_BRIDGE}", "{PLANETARY_LINK}"'
+        # What passes is judged by its links alone, so that whoever is in the network fills no table of connections.
+        prerouting = f"""\
+    iifname "{PLANETARY_BRIDGE}" notrack
+    iifname "{PLANETARY_LINK}" fib daddr type != local notrack
+"""
         forward = f"""\
     iifname "{PLANETARY_BRIDGE}" oifname "{PLANETARY_LINK}" accept
     iifname "{PLANETARY_LINK}" oifname "{PLANETARY_BRIDGE}" accept
@@ -69,7 +77,7 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
     iifname {{ {both} }} ip6 daddr {RANGE} tcp dport {SERVICE_PORTS} accept
     iifname {{ {both} }} counter drop
 """
-        return input, forward
+        return RootRules(prerouting, input, forward)
 
 
 PLACE = PlanetaryNetwork()

@@ -12,8 +12,18 @@ from zos.networkd import check, node
 from zos.networkd.api import BadPublicConfig, NoUplink, PublicConfig
 from zos.networkd.fake import FakeHost
 from zos.networkd.model import UPLINK_BRIDGE, Address, Route
-from zos.networkd.node import DesiredNode, Nic, NicKind, ObservedNode, Public
-from zos.networkd.steps import ROOT, AddAddress, Attach, CreateBridge, DropAddress, PutRoute, SetUp, StartDhcp
+from zos.networkd.node import LEAST, DesiredNode, Nic, NicKind, ObservedNode, Public, plan
+from zos.networkd.steps import (
+    ROOT,
+    AddAddress,
+    Attach,
+    CreateBridge,
+    DropAddress,
+    PutRoute,
+    SetSysctl,
+    SetUp,
+    StartDhcp,
+)
 
 CARD = Nic(NicKind.CARD, mac="02:00:00:00:00:21", up=True, carrier=True)
 
@@ -95,6 +105,20 @@ def test_a_bridge_that_is_there_is_not_made_again():
 
 
 PUBLIC = PublicConfig("192.0.1.21/24", "192.0.1.254", "2001:db8:1::21/64", "", "node.example")
+
+
+def test_limits_of_the_machine_are_raised_and_never_lowered() -> None:
+    (key, least), *_ = LEAST.items()
+    nics = {"eth0": Nic(NicKind.CARD, "02:00:00:00:00:21", True, True, addresses=frozenset({"192.0.2.21/24"}))}
+
+    def raised(value: int) -> bool:
+        steps = plan(DesiredNode(), ObservedNode(nics, {key: str(value)}))
+        return SetSysctl("", key, str(least)) in steps
+
+    assert raised(least - 1)
+    assert not raised(least)
+    assert not raised(2 * least)
+    assert not any(isinstance(one, SetSysctl) and one.key == key for one in plan(DesiredNode(), ObservedNode(nics)))
 
 
 async def test_public_addresses_stand_beside_the_nodes_own_and_go_when_they_are_set_no_more() -> None:

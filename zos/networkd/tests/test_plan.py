@@ -109,12 +109,29 @@ def test_exit_addresses_are_distinct_and_end_before_broadcast():
 async def test_a_tap_comes_and_goes_without_touching_the_rest():
     host = await built()
     added = plan(desired(NETWORK, TAP), await observed(host), ID)
-    assert {type(step).__name__ for step in added} == {"GuardTaps", "CreateTap", "Silence", "Attach", "SetUp"}
+    # Rules name the addresses that there are.
+    assert {type(step).__name__ for step in added} == {
+        *("GuardTaps", "CreateTap", "Silence", "Attach", "SetUp", "LoadRules"),
+    }
     assert isinstance(added[0], GuardTaps), "a tap never stands there unguarded"
     assert {getattr(step, "link", "t-AbE3zNtFw21Fr") for step in added} == {"t-AbE3zNtFw21Fr"}
     await host.apply(added)
     gone = ("t-AbE3zNtFw21Fr",)
-    assert plan(desired(NETWORK), await observed(host), ID) == (DropLinks(gone), UnguardTaps(gone))
+    first, second, rules = plan(desired(NETWORK), await observed(host), ID)
+    assert (first, second) == (DropLinks(gone), UnguardTaps(gone))
+    assert isinstance(rules, LoadRules)
+
+
+async def test_only_the_addresses_of_taps_are_looked_for():
+    inside = desired(NETWORK, TAP)
+    assert f"elements = {{ {TAP.ip} }}" in inside.ruleset
+    assert f"elements = {{ {TAP.ip}" not in desired(NETWORK).ruleset
+
+
+async def test_rules_stay_while_a_tap_without_record_is_spared():
+    host = await built(TAP)
+    spared = dataclasses.replace(await observed(host), spares=True)
+    assert not any(isinstance(step, LoadRules) for step in plan(desired(NETWORK), spared, ID))
 
 
 async def test_a_tap_whose_guard_is_lost_or_another_gets_its_own():
