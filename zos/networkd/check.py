@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from zos.networkd import model, places
 from zos.networkd.api.check import is_id
-from zos.networkd.api.errors import BadPublicConfig, BadTap, NoRoomForNetworks, PortTaken
+from zos.networkd.api.errors import BadPublicConfig, BadTap, NoRoomForNetworks, PortTaken, TooManyNetworks
 from zos.networkd.api.types import Network, PublicConfig, Tap
 from zos.runtime.config import BadConfig
 
@@ -37,10 +37,24 @@ def admit(network: Network, records: Collection[model.NetworkRecord], taps: Iter
         if record.network.id != network.id and record.network.listen_port == network.listen_port:
             user = f"your network `{record.network.name}`" if record.network.twin == network.twin else "another network"
             raise PortTaken(port=network.listen_port, user=user)
+    _admit_one_more(network, records)
     before = next((record.network for record in records if record.network.id == network.id), None)
     inside = [tap for tap in taps if tap.network == network.id]
     for place in places.in_network():
         place.admit_change(before, network, [tap for tap in inside if tap.place is place.place])
+
+
+def _admit_one_more(network: Network, records: Collection[model.NetworkRecord]) -> None:
+    """Networks cost their user nothing, and the node something with every round."""
+    others = [record.network.twin for record in records if record.network.id != network.id]
+    if len(others) < len(records):
+        return
+    for whose, count, most in (
+        (f"twin {network.twin}", others.count(network.twin), model.MOST_OF_TWIN),
+        ("all twins", len(others), model.MOST_NETWORKS),
+    ):
+        if count >= most:
+            raise TooManyNetworks(network=network.name, count=count, whose=whose)
 
 
 def free_slot(records: Iterable[model.NetworkRecord]) -> int:

@@ -19,6 +19,7 @@ from zos.networkd.api.errors import (
     PlanetaryNotUp,
     PortTaken,
     SubnetOutside,
+    TooManyNetworks,
 )
 from zos.networkd.api.types import (
     MYCELIUM_DEVICE,
@@ -75,5 +76,6 @@ __all__ = [
     "TapId",
     "TapInfo",
     "TapRoute",
+    "TooManyNetworks",
     "Uplink",
 ]

@@ -81,6 +81,15 @@ class NoRoomForNetworks(ZosError):
     text = "this node has no exit address left; {used} networks have one"
 
 
+class TooManyNetworks(ZosError):
+    """The node has as many networks as it takes: of this twin, or of all."""
+
+    reason = "networkd.too_many_networks"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "network {network}: this node has {count} networks of {whose}, and takes no more"
+    hint = "remove a network that is not used any more, put machines into one that is there, or choose another node"
+
+
 class NoWireguard(ZosError):
     """The node cannot build tunnels."""
 

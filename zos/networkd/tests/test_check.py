@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.errors import ZosError
+from zos.errors import Status, ZosError
+from zos.model import names
 from zos.networkd import check
 from zos.networkd.api import (
     AddressOutsideSubnet,
@@ -103,7 +104,15 @@ def test_a_prefix_that_two_peers_claim_goes_to_the_last_as_in_wireguard():
         ),
         *(
             (with_peer(endpoint=f"{host}:4000"), BadNetwork, "is not the address of a host")
-            for host in ("255.255.255.255", "[::]", "[::1]", "[fe80::1]", "[ff02::1]", "[::ffff:192.0.2.1]", "[::7f00:1]")
+            for host in (
+                "255.255.255.255",
+                "[::]",
+                "[::1]",
+                "[fe80::1]",
+                "[ff02::1]",
+                "[::ffff:192.0.2.1]",
+                "[::7f00:1]",
+            )
         ),
         (with_peer(public_key="x"), BadNetwork, r"peers\[0\].wireguard_public_key"),
         (with_peer(public_key=public_key(KEY)), BadNetwork, "this node's own key"),
@@ -136,6 +145,20 @@ def test_a_port_that_another_network_has_is_refused():
         with pytest.raises(PortTaken, match=f"4000 is taken by {user}"):
             check.admit(NETWORK, [other], [])
     check.admit(NETWORK, [NetworkRecord(NETWORK, 0)], [])
+
+
+def test_a_twin_and_all_twins_together_have_so_many_networks_and_those_that_are_there_stay():
+    def some(count: int, twin: int) -> list[NetworkRecord]:
+        made = (changed(id=NetId(names.net_id(twin, str(one))), twin=twin, listen_port=0) for one in range(count))
+        return [NetworkRecord(one, slot) for slot, one in enumerate(made)]
+
+    check.admit(NETWORK, some(49, 26), [])
+    with pytest.raises(ZosError, match="mynet: this node has 50 networks of twin 26, and takes no more") as caught:
+        check.admit(NETWORK, some(50, 26), [])
+    assert caught.value.status is Status.RESOURCE_EXHAUSTED
+    check.admit(NETWORK, [NetworkRecord(NETWORK, 50), *some(50, 26)], [])
+    with pytest.raises(ZosError, match="has 256 networks of all twins"):
+        check.admit(NETWORK, [one for twin in range(1, 9) for one in some(32, twin)], [])
 
 
 def test_a_subnet_does_not_move_away_from_under_a_machine():
