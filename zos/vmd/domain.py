@@ -14,6 +14,7 @@ from zos.vmd.digest import digest
 from zos.vmd.seed import INIT, disk_name, words_of
 
 NAMESPACE = "https://zos/vmd/1"
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 EMULATOR = Path("/usr/bin/qemu-system-x86_64")
 FILE_SERVER = Path("/usr/lib/qemu/virtiofsd")
 TRANSLATION_CACHE_MIB = 32
@@ -27,7 +28,17 @@ PIDS = 512
 FOREIGN_CMDLINE = "root=vroot rootfstype=virtiofs rootdelay=30 rw console=ttyS0 reboot=k panic=1 boot.shell_on_fail"
 """For a flist's own kernel, as the reference gives it."""
 
+NO_HOLES = (
+    ("discard", "bool", "false"),
+    ("write-zeroes", "bool", "false"),
+    ("max-write-zeroes-sectors", "unsigned", "0"),
+)
+"""A disk is only ever overwritten in place. btrfs keeps a whole extent while one block of it is used: a guest that
+writes and discards all but a block takes many times its disk of the pool, and to write zeros is to reserve anew. What
+is not offered a hostile guest asks for all the same: QEMU refuses it by the largest size."""
+
 ET.register_namespace("zos", NAMESPACE)
+ET.register_namespace("qemu", QEMU_NAMESPACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,8 @@ def render(machine: Machine, files: Files, accelerator: Accelerator) -> str:
         label = ET.SubElement(domain, "seclabel", type="static", model="dac", relabel="yes")
         _text(label, "label", f"+{files.user}:+{files.user}")
     _place(domain)
+    if machine.disks:
+        domain.append(_without_holes(len(machine.disks)))
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 
@@ -158,9 +171,10 @@ def _disk(path: Path, target: str, *, boots: bool = False, read_only: bool = Fal
     disk = ET.Element("disk", type="file", device="disk")
     driver = ET.SubElement(disk, "driver", name="qemu", type="raw")
     if not read_only:
-        # The guest's flushes reach the disk; what it frees is given back to the pool.
+        # The guest's flushes reach the disk.
         driver.set("cache", "none" if not boots else "writeback")
-        driver.set("discard", "unmap")
+        driver.set("discard", "ignore")
+        driver.set("detect_zeroes", "off")
     ET.SubElement(disk, "source", file=str(path))
     ET.SubElement(disk, "target", dev=target, bus="virtio")
     if boots:
@@ -168,6 +182,17 @@ def _disk(path: Path, target: str, *, boots: bool = False, read_only: bool = Fal
     if read_only:
         ET.SubElement(disk, "readonly")
     return disk
+
+
+def _without_holes(disks: int) -> ET.Element:
+    """What libvirt has no words for: the guest's first disks make no holes."""
+    override = ET.Element(f"{{{QEMU_NAMESPACE}}}override")
+    for index in range(disks):
+        device = ET.SubElement(override, f"{{{QEMU_NAMESPACE}}}device", alias=f"virtio-disk{index}")
+        front = ET.SubElement(device, f"{{{QEMU_NAMESPACE}}}frontend")
+        for name, kind, value in NO_HOLES:
+            ET.SubElement(front, f"{{{QEMU_NAMESPACE}}}property", name=name, type=kind, value=value)
+    return override
 
 
 def _share(share: Share, cache: str = "") -> ET.Element:
