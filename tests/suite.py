@@ -76,6 +76,7 @@ PIECES = (
         "storage",
         "storaged",
         "storaged_kept",
+        "storaged_space",
         "storaged_contract",
         "zdbd",
         "flistd",

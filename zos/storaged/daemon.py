@@ -73,7 +73,7 @@ class Storaged(Daemon):
         tombstones = rt.ledger("tombstones", TombstoneRecord, version=1)
         pool_records = rt.ledger("pools", PoolRecord, version=1)
         settings = Settings(config.ssd, config.hdd, config.on_hdd, config.cache_size, config.replaced)
-        pools = PoolManager(host, pool_records, items, tombstones, settings, wake.set)
+        pools = PoolManager(host, pool_records, items, tombstones, settings, wake.set, rt.clock)
         age = Age(rt.ledger("age", AgeRecord, version=1), rt.clock, min(AGE_STEP, config.ttl / 20))
         dropped = TombstoneManager(host, pools, tombstones, items, rt.clock, age, config.ttl)
         manager = StorageManager(host, layout, pools, dropped, items, rt.clock, wake.set, config.on_hdd)

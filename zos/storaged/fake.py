@@ -78,7 +78,7 @@ class FakeHost:
         device = self.pool(pool)
         if device.broken:
             raise DeviceRefused(action=f"look at pool {pool}", problem=device.broken)
-        observed = dataclasses.replace(device.observed, parts=frozenset(device.parts))
+        observed = dataclasses.replace(device.observed, parts=dict(device.parts))
         if not observed.mounted:
             return ObservedPool()
         if only is None:

@@ -107,7 +107,7 @@ class StorageManager:
             if known is not None:
                 self._pools.require(known.pool, kind, id)
             try:
-                record = plan.admit(kind, id, size, known, self._pools.spaces(), self._kinds(pool_kind), owner)
+                record = await self._admit(kind, id, size, known, self._kinds(pool_kind), owner)
             except (NoPool, PoolFull) as err:
                 if known is None:
                     self._pools.require_answers(kind, id, size, self._kinds(pool_kind), err)
@@ -115,6 +115,20 @@ class StorageManager:
             async with self._restoring_on_refusal(name, before):
                 self._items.put(name, record)
                 return record, await self._make(record)
+
+    async def _admit(
+        self, kind: Kind, id: str, size: int, known: StorageRecord | None, kinds: tuple[PoolKind, ...], owner: int
+    ) -> StorageRecord:
+        """Decide by the pools as they are, and without the tombstones that have to make room, as long as there are."""
+        while True:
+            spaces = self._pools.spaces()
+            try:
+                return plan.admit(kind, id, size, known, spaces, kinds, owner)
+            except PoolFull:
+                fitting = [label for label, space in spaces.items() if space.kind in kinds]
+                need, pools = (size - known.size, [known.pool]) if known else (size, fitting)
+                if not await self._tombstones.make_room(need, id, pools):
+                    raise
 
     def _kinds(self, kind: PoolKind) -> tuple[PoolKind, ...]:
         """The kinds of pools that something new may be made on, the better one first."""

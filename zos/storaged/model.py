@@ -91,9 +91,18 @@ class ObservedPool:
     volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
     tombstones: Mapping[str, int] = field(default_factory=dict)
     """Name to bytes that it occupies."""
-    parts: frozenset[str] = frozenset()
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Images on their way to disks, with the bytes that they occupy."""
+    free: int | None = None
+    """Bytes that can still be written, as the file system counts them; None when that was not looked at."""
     cache: ObservedVolume | None = None
     cache_mounted: bool = False
+
+    @property
+    def occupied(self) -> int:
+        """Bytes that all of it together occupies."""
+        things = (*self.disks.values(), *self.volumes.values(), *((self.cache,) if self.cache else ()))
+        return sum(one.used for one in things) + sum(self.tombstones.values()) + sum(self.parts.values())
 
     def has(self, kind: Kind, id: str) -> bool:
         """Whether the disk or volume is in its place."""
@@ -209,4 +218,4 @@ def is_label(text: str) -> bool:
 
 def usable(size: int) -> int:
     """What may be promised of a device: the rest is for btrfs' own trees, whose chunks are large on small devices."""
-    return max(0, size - size * 3 // 100 - min(GiB(1), size // 10))
+    return max(0, size - size * 3 // 100 - min(GiB(1), size // 5))

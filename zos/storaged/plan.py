@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zos.model.units import MiB, show
 from zos.storaged import steps
-from zos.storaged.api.errors import DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, VolumeShrink
+from zos.storaged.api.errors import DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, PoolShort, VolumeShrink
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
     SMALLEST_DEVICE,
@@ -163,11 +163,18 @@ class PoolSpace:
     usable: int
     promised: int
     kept: int = 0
+    lost: int = 0
+    """Of `usable`: it is taken by nothing that is known (see `loss`)."""
 
     @property
     def free(self) -> int:
         """What it can still promise."""
         return max(0, self.usable - self.promised)
+
+    @property
+    def room(self) -> int:
+        """What it can still promise and hold."""
+        return max(0, self.free - self.lost)
 
 
 def account(
@@ -179,9 +186,8 @@ def account(
     kept = 0
     for name, tombstone in tombstones.items():
         if tombstone.pool == label and tombstone.phase is not Phase.RESTORING:
-            moving = tombstone.phase is Phase.MAKING
-            kept += tombstone.size if moving else max(tombstone.used, observed.tombstones.get(name, 0))
-            known |= {key(tombstone.kind, tombstone.id)} if moving else set()
+            kept += kept_size(name, tombstone, observed)
+            known |= {key(tombstone.kind, tombstone.id)} if tombstone.phase is Phase.MAKING else set()
     kept += sum(used for name, used in observed.tombstones.items() if name not in tombstones)
     strays = {key(Kind.DISK, id): max(disk.size, disk.used) for id, disk in observed.disks.items()}
     strays |= {key(Kind.VOLUME, id): max(volume.limit, volume.used) for id, volume in observed.volumes.items()}
@@ -189,6 +195,11 @@ def account(
     system = max(observed.cache.limit, observed.cache.used) if observed.cache else 0
     promised = sum(record.size for record in mine) + sum(strays.values()) + system + kept
     return Account(promised, system, kept, tuple(sorted(strays)))
+
+
+def kept_size(name: str, record: TombstoneRecord, observed: ObservedPool) -> int:
+    """With how much a tombstone counts; what is still being moved to its place may occupy all of its size."""
+    return record.size if record.phase is Phase.MAKING else max(record.used, observed.tombstones.get(name, 0))
 
 
 def admit(
@@ -216,18 +227,22 @@ def require(need: int, pool: str, spaces: Mapping[str, PoolSpace]) -> None:
     space = spaces.get(pool)
     if space is not None and space.free < need:
         raise _full(need, (space,), space.kind)
+    if space is not None and space.room < need:
+        raise PoolShort(pool=pool, need=show(need), lost=show(space.lost))
 
 
 def choose(size: int, spaces: Mapping[str, PoolSpace], kinds: Sequence[PoolKind] = (PoolKind.SSD,)) -> str:
     """The pool for something new, of the first kind that has room: the emptiest, so that load spreads."""
     for kind in kinds:
-        fitting = {label: space for label, space in spaces.items() if space.kind is kind and space.free >= size}
+        fitting = {label: space for label, space in spaces.items() if space.kind is kind and space.room >= size}
         if fitting:
-            return min(fitting, key=lambda label: (-fitting[label].free, label))
+            return min(fitting, key=lambda label: (-fitting[label].room, label))
     offered = [space for space in spaces.values() if space.kind in kinds]
     if not offered:
         other = {PoolKind.SSD: "hard disks", PoolKind.HDD: "SSDs"}[kinds[0]]
         raise NoPool(kind=kinds[0], detail="" if not spaces else f"; it has only {other}")
+    if short := [label for label, space in spaces.items() if space.kind in kinds and space.free >= size]:
+        raise PoolShort(pool=short[0], need=show(size), lost=show(spaces[short[0]].lost))
     raise _full(size, offered, kinds[0])
 
 

@@ -6,16 +6,19 @@ import asyncio
 import dataclasses
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from zos.errors import ZosError
-from zos.model.units import Bytes
+from zos.model.units import Bytes, show
+from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
 from zos.storaged.api.errors import PoolAway, PoolGone
 from zos.storaged.api.types import Kind, Pool, PoolKind, PoolState
 from zos.storaged.host.contract import Host
+from zos.storaged.loss import Loss, missing
 from zos.storaged.model import ObservedDevice, ObservedPool, PoolRecord, StorageRecord, TombstoneRecord, key, usable
 from zos.storaged.plan import Account, DeviceRole, PoolSpace
 
@@ -60,8 +63,10 @@ class PoolManager:
         tombstones: Ledger[TombstoneRecord],
         settings: Settings,
         wake: Callable[[], None],
+        clock: Clock,
     ) -> None:
         self._host = host
+        self._clock = clock
         self._wake = wake
         self._bringing: dict[str, tuple[str, asyncio.Task[ZosError | None]]] = {}
         """Pools that are being made or mounted, by label: the device and the work."""
@@ -71,6 +76,7 @@ class PoolManager:
         self._settings = settings
         self._others: tuple[DeviceRole, ...] = ()
         self.views: dict[str, PoolView] = {}
+        self._losses: dict[str, Loss] = defaultdict(Loss)
 
     # Reconciling
 
@@ -154,6 +160,8 @@ class PoolManager:
     def _view(self, label: str, view: PoolView) -> None:
         before = self.views.get(label)
         self.views[label] = view
+        if view.observed.free is not None:
+            self._losses[label].note(self._clock.monotonic(), missing(view.observed, usable(view.device.size)))
         if before is None or (before.state, before.detail) != (view.state, view.detail):
             log.info("pool %s on %s is %s %s", label, view.device.path, view.state, view.detail)
 
@@ -238,6 +246,9 @@ class PoolManager:
         items = (record for _, record in self._items.items())
         return plan.account(label, self.views[label].observed, items, dict(self._tombstones.items()))
 
+    def _lost(self, label: str) -> int:
+        return self._losses[label].least(self._clock.monotonic())
+
     def spaces(self) -> Mapping[str, PoolSpace]:
         """The free space of each pool on which something new can be made."""
         return dict(self._spaces())
@@ -246,7 +257,7 @@ class PoolManager:
         for label, view in self.views.items():
             if view.state is PoolState.READY:
                 sums = self.account(label)
-                yield label, PoolSpace(view.kind, usable(view.device.size), sums.promised, sums.kept)
+                yield label, PoolSpace(view.kind, usable(view.device.size), sums.promised, sums.kept, self._lost(label))
 
     def list(self) -> tuple[Pool, ...]:
         """Pools, then devices that are none."""
@@ -255,6 +266,8 @@ class PoolManager:
     def _pool(self, label: str) -> Pool:
         view, sums = self.views[label], self.account(label)
         strays = f"{len(sums.strays)} of its disks and volumes have no record here and are kept" if sums.strays else ""
+        gone = self._lost(label)
+        lost = f"{show(gone)} of it are taken by nothing that is known here" if gone else ""
         return Pool(
             name=label,
             kind=view.kind,
@@ -265,7 +278,7 @@ class PoolManager:
             system=Bytes(sums.system),
             kept=Bytes(sums.kept),
             state=view.state,
-            detail="; ".join(part for part in (view.detail, strays) if part),
+            detail="; ".join(part for part in (view.detail, strays, lost) if part),
         )
 
     # The cache

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
+from collections import defaultdict
+from collections.abc import Collection
 
 from zos.model.evidence import Evidence
 from zos.model.units import Bytes
@@ -16,6 +19,7 @@ from zos.storaged.api.types import Kind, Tombstone
 from zos.storaged.host.contract import Host
 from zos.storaged.model import Phase, StorageRecord, TombstoneRecord, key
 from zos.storaged.pools import PoolManager
+from zos.storaged.pressure import Kept, owner_of, victims
 
 log = logging.getLogger("zos.storaged")
 
@@ -44,6 +48,8 @@ class TombstoneManager:
         self._clock = clock
         self._age = age
         self._ttl = ttl
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By tombstone: who needs its room may erase it beside the loop."""
         for name, record in tombstones.items():
             if record.dropped_at < 0:
                 tombstones.put(name, dataclasses.replace(record, dropped_at=age.now()))
@@ -81,9 +87,16 @@ class TombstoneManager:
         """Take the steps that the tombstones of one disk or volume still need."""
         for name, record in self._tombstones.items():
             if (record.kind, record.id) == (kind, id):
-                await self._advance(name, record)
+                await self._advance(name)
 
-    async def _advance(self, name: str, record: TombstoneRecord) -> None:
+    async def _advance(self, name: str) -> None:
+        async with self._turns[name]:
+            if record := self._tombstones.get(name):
+                await self._take_steps(name, record)
+            if name not in self._tombstones:
+                self._turns.pop(name, None)
+
+    async def _take_steps(self, name: str, record: TombstoneRecord) -> None:
         steps = plan.tombstone(name, record)
         if not steps or not self._pools.is_ready(record.pool):
             return
@@ -117,6 +130,43 @@ class TombstoneManager:
         await self.finish(record.kind, record.id)
         log.info("%s is restored", name)
         return _tombstone(name, record)
+
+    async def make_room(self, size: int, id: str, pools: Collection[str]) -> bool:
+        """Erase tombstones before their time, so that `size` more bytes for a disk or volume fit on one of these pools.
+
+        False when no pool would have the room then: nothing is erased.
+        """
+        found = {label: chosen for label in pools if (chosen := self._victims(label, size, owner_of(id))) is not None}
+        if not found:
+            return False
+        label = min(found, key=lambda one: (sum(kept.size for kept in found[one]), one))
+        for kept in found[label]:
+            record = self._tombstones.get(kept.name)
+            if record is not None and record.phase is Phase.KEPT:
+                log.info("%s is erased before its time: its room is needed for %s", kept.name, id)
+                self._tombstones.put(kept.name, dataclasses.replace(record, phase=Phase.EXPIRED))
+        for kept in found[label]:
+            await self._advance(kept.name)
+        return True
+
+    def _victims(self, label: str, size: int, requester: str) -> tuple[Kept, ...] | None:
+        space, observed = self._pools.spaces()[label], self._pools.views[label].observed
+        kept = [
+            Kept(
+                name,
+                owner_of(record.id),
+                plan.kept_size(name, record, observed),
+                record.created,
+                record.phase is Phase.EXPIRED,
+            )
+            for name, record in self._tombstones.items()
+            if record.pool == label and record.phase in (Phase.KEPT, Phase.EXPIRED)
+        ]
+        paid: dict[str, int] = defaultdict(int)
+        for _, item in self._items.items():
+            if item.pool == label:
+                paid[owner_of(item.id)] += item.size
+        return victims(size - space.free, requester, kept, paid, space.usable)
 
     def find(self, id: str) -> str:
         """The key of a tombstone, from a key or from the id of a disk or volume (its newest)."""

@@ -24,6 +24,7 @@ from zos.storaged.api.errors import (
     PoolAway,
     PoolFull,
     PoolGone,
+    PoolShort,
     Starting,
     VolumeShrink,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "PoolFull",
     "PoolGone",
     "PoolKind",
+    "PoolShort",
     "PoolState",
     "Starting",
     "StoragedClient",

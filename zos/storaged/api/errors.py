@@ -168,6 +168,15 @@ class PoolAway(ZosError):
     hint = "it is made as soon as a pool has room"
 
 
+class PoolShort(ZosError):
+    """A pool has less free than it may promise: something fills it that nobody accounts for."""
+
+    reason = "storaged.pool_short"
+    status = Status.UNAVAILABLE
+    text = "pool {pool} could promise {need}, but {lost} of it are taken by nothing that is known here"
+    hint = "it is tried again; if it lasts, the farmer finds out what fills the pool (`btrfs filesystem usage`)"
+
+
 class DataLost(ZosError):
     """What was made is not there any more; an empty one in its place would hide that."""
 

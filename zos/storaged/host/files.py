@@ -53,7 +53,8 @@ class Files:
         if btrfs.label(target) != pool:
             return ObservedPool()
         id = btrfs.fsid(target)
-        readonly = bool(os.statvfs(target).f_flag & os.ST_RDONLY)
+        seen = os.statvfs(target)
+        readonly = bool(seen.f_flag & os.ST_RDONLY)
         prepared = all(map(_is_right, self._folders(target))) and btrfs.has_quota(id)
         if only is not None:
             kind, name = only
@@ -71,7 +72,8 @@ class Files:
             disks=dict(self._disks(target, (name for name in names if not name.startswith(".")))),
             volumes=dict(self._volumes(target, _names(target / VOLUMES), id)),
             tombstones=dict(self._tombstones(target, id)),
-            parts=frozenset(name.removeprefix(PART) for name in names if name.startswith(PART)),
+            parts=dict(self._parts(target, (name for name in names if name.startswith(PART)))),
+            free=seen.f_bavail * seen.f_frsize,
             cache=ObservedVolume(*btrfs.usage(cache, id)) if btrfs.is_subvolume(cache) else None,
             cache_mounted=_is_same(cache, self._layout.cache),
         )
@@ -93,6 +95,11 @@ class Files:
             with contextlib.suppress(FileNotFoundError):
                 yield name, btrfs.usage(path, id)[1] if btrfs.is_subvolume(path) else os.stat(path).st_blocks * 512
 
+    def _parts(self, target: Path, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield name.removeprefix(PART), os.stat(target / DISKS / name).st_blocks * 512
+
     def prepare(self, pool: str) -> None:
         """Create the folders and switch quotas on."""
         target = self._layout.pool(pool)
@@ -113,7 +120,10 @@ class Files:
         write_atomic(self._layout.pool(pool) / DEVICE_FILE, msgspec.json.encode(measured) + b"\n")
 
     def create_disk(self, pool: str, id: str, size: int) -> None:
-        """Create a sparse file without copy-on-write; it is whole before it has its name."""
+        """Create a sparse file without copy-on-write; it is whole before it has its name.
+
+        It occupies what was written, and at most its size, as long as nobody makes holes in it (vmd lets no guest).
+        """
         path = self._layout.item(pool, Kind.DISK, id)
         if not path.exists():
             fresh = path.with_name(f"{FRESH}{id}")

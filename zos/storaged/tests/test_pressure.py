@@ -1,0 +1,119 @@
+"""Room that tombstones hold: whose go before their time, and that nobody's removals keep others from what is free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zos.model.units import GiB
+from zos.storaged.api import DeviceRefused, Disk, DiskId, PoolFull
+from zos.storaged.daemon import Config
+from zos.storaged.fake import FakeDevice, FakeHost
+from zos.storaged.pressure import COMMON, Kept, beyond, owner_of, victims
+from zos.storaged.steps import EraseTombstone
+from zos.storaged.tests.world import CANCELLED, storaged
+
+USABLE = 1000
+OWNERS = ("1", "2", "3", "4")
+
+
+def kept() -> st.SearchStrategy[list[Kept]]:
+    one = st.tuples(st.sampled_from(OWNERS), st.integers(0, 300), st.integers(0, 9), st.booleans())
+    return st.lists(one, max_size=12).map(
+        lambda found: [Kept(f"t{n}", owner, size, at, over) for n, (owner, size, at, over) in enumerate(found)]
+    )
+
+
+def paid() -> st.SearchStrategy[Mapping[str, int]]:
+    return st.dictionaries(st.sampled_from(OWNERS), st.integers(0, 400))
+
+
+@given(kept(), paid(), st.integers(1, 1500))
+def test_a_request_that_fits_without_what_is_beyond_the_shares_always_fits(
+    found: list[Kept], shares: Mapping[str, int], need: int
+):
+    others = [one for one in found if one.owner != "1" and not one.is_over]
+    extra = {one.name for left in beyond(others, shares).values() for one in left}
+    safe = sum(one.size for one in others if one.name not in extra)
+    could_go = sum(one.size for one in found) - safe - USABLE // COMMON
+    chosen = victims(need, "1", found, shares, USABLE)
+    if need <= could_go:
+        assert chosen is not None
+    if chosen is not None:
+        assert sum(one.size for one in chosen) >= need
+
+
+@given(kept(), paid(), st.integers(1, 1500))
+def test_nobody_loses_what_is_within_his_share_to_another(found: list[Kept], shares: Mapping[str, int], need: int):
+    chosen = victims(need, "1", found, shares, USABLE) or ()
+    lost = [one for one in chosen if one.owner != "1" and not one.is_over]
+    for owner in OWNERS[1:]:
+        mine = [one for one in found if one.owner == owner and not one.is_over]
+        assert all(one in beyond(mine, shares)[owner] for one in lost if one.owner == owner)
+    # And nothing goes that the request fits without, or while the common part is enough for all that is beyond.
+    total = sum(one.size for one in chosen)
+    assert all(total - one.size < need for one in chosen if not one.is_over)
+    extra = beyond([one for one in found if one.owner != "1" and not one.is_over], shares)
+    if sum(one.size for left in extra.values() for one in left) <= USABLE // COMMON:
+        assert lost == []
+
+
+@given(kept(), paid())
+def test_the_newest_of_an_owner_stay_up_to_what_he_pays(found: list[Kept], shares: Mapping[str, int]):
+    extra = beyond(found, shares)
+    for owner in OWNERS:
+        mine = sorted((one for one in found if one.owner == owner), key=lambda one: (one.created, one.name))
+        left = extra.get(owner, [])
+        assert left == mine[: len(left)] or not left
+        assert sum(one.size for one in mine if one not in left) <= shares.get(owner, 0)
+
+
+def test_a_disk_that_was_filled_and_removed_again_and_again_takes_the_place_of_nobody():
+    # Five times 200 of 1000: nobody found any room for two weeks.
+    found = [Kept(f"t{n}", "26", 200, n) for n in range(5)]
+    assert victims(200, "27", found, {}, USABLE) == (found[0],)
+    assert victims(900, "27", found, {}, USABLE) == tuple(found)
+    assert victims(200, "27", found, {"26": 1000}, USABLE) is None, "he pays for as much"
+    assert victims(200, "26", found, {"26": 1000}, USABLE) == (found[0],), "they are his own"
+    assert owner_of("26-5-data") == "26"
+
+
+async def test_room_is_made_for_a_request_by_what_others_removed_beyond_their_share(tmp_path: Path):
+    host = FakeHost(FakeDevice("/dev/sda", GiB(100)))
+    async with storaged(tmp_path, host, config=Config(every=60, mounts=tmp_path)) as client:
+        for number in range(4):
+            disk = await client.ensure_disk(Disk(DiskId(f"26-7-d{number}"), GiB(20)))
+            host.write(disk.pool, disk.id, GiB(20))
+            await client.drop_disk(disk.id, CANCELLED)
+        (pool,) = await client.list_pools()
+        assert pool.kept == GiB(80)
+        assert pool.usable - pool.promised < GiB(20)
+        await client.ensure_disk(Disk(DiskId("27-8-mine"), GiB(20)))
+        assert [one.id for one in await client.list_tombstones()] == [f"26-7-d{n}" for n in (1, 2, 3)]
+        await client.ensure_disk(Disk(DiskId("27-8-mine"), GiB(40)))
+        assert [one.id for one in await client.list_tombstones()] == ["26-7-d2", "26-7-d3"]
+        with pytest.raises(PoolFull):
+            await client.ensure_disk(Disk(DiskId("27-8-more"), GiB(90)))
+        assert len(await client.list_tombstones()) == 2, "what does not fit anyway erases nothing"
+        # His own go at his own request, whatever his share.
+        await client.ensure_disk(Disk(DiskId("26-9-again"), GiB(30)))
+        assert [one.id for one in await client.list_tombstones()] == ["26-7-d3"]
+        assert len(host.pool(pool.name).tombstones) == 1
+
+
+async def test_a_kill_between_the_decision_and_the_erasing_is_made_good(tmp_path: Path):
+    host = FakeHost(FakeDevice("/dev/sda", GiB(100)))
+    async with storaged(tmp_path, host, config=Config(every=0.05, mounts=tmp_path)) as client:
+        disk = await client.ensure_disk(Disk(DiskId("26-7-d"), GiB(80)))
+        host.write(disk.pool, disk.id, GiB(80))
+        await client.drop_disk(disk.id, CANCELLED)
+        host.broken = EraseTombstone
+        with pytest.raises(DeviceRefused, match="could not erase"):
+            await client.ensure_disk(Disk(DiskId("27-8-mine"), GiB(80)))
+        host.broken = None
+        await client.ensure_disk(Disk(DiskId("27-8-mine"), GiB(80)))
+        assert host.pool(disk.pool).tombstones == {}
