@@ -1,21 +1,21 @@
 """libvirt's hook: puts a guest's QEMU and file servers into a control group with limits, and removes it at the end.
 
 libvirtd runs it, as root, for every change of a machine's state: `hook MACHINE OPERATION …`, with the domain's XML as
-input. The limits stand in our part of it.
+input. The limits stand in our part of it. A start at which it fails is ended by libvirt: no guest runs outside of its
+group.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from zos.runtime import cgroup, linux
+from zos.vmd import notes
 
 NAMESPACE = "https://zos/vmd/1"
-NOTES = Path("/run/libvirt/qemu")
 OOM_SCORE = "200"
 """A node in need ends guests before anything of its own."""
 OPERATIONS = ("started", "reconnect", "release")
@@ -29,12 +29,16 @@ def limits_of(xml: str) -> cgroup.Limits | None:
     return cgroup.Limits(int(mark.get("memory", "")), int(mark.get("pids", "")), int(mark.get("weight", "")))
 
 
-def noted(folder: Path, machine: str) -> Iterator[int]:
-    """The processes of a machine, by libvirt's notes of their pids."""
-    names = re.compile(rf"{re.escape(machine)}\.pid|\d+-{re.escape(machine)}-fs\d+-fs\.pid")
-    for path in folder.glob("*.pid"):
-        if names.fullmatch(path.name):
-            yield int(path.read_text())
+def noted(folder: Path, machine: str, xml: str) -> tuple[set[int], str]:
+    """The processes of a machine by libvirt's notes, and which of them are missing; empty when all are there."""
+    domain = ET.fromstring(xml)  # noqa: S314 - libvirt's own output
+    number = int(domain.get("id", "-1"))
+    shares = range(len(domain.findall("devices/filesystem/driver[@type='virtiofs']")))
+    servers = notes.file_servers(folder, number) if shares else {}
+    pids = {notes.qemu(folder, machine), *(servers.get(share, 0) for share in shares)}
+    known = sum(1 for share in shares if servers.get(share))
+    lacking = "" if known == len(shares) else f"{known} of {len(shares)} file servers of domain {number} are noted"
+    return pids - {0}, lacking if 0 not in pids or lacking else "its QEMU is not noted"
 
 
 def with_children(pids: set[int], parents: Mapping[int, int]) -> set[int]:
@@ -64,7 +68,11 @@ def main(argv: list[str], xml: str) -> int:
     cgroup.sweep(trees)
     if operation == "release" or (limits := limits_of(xml)) is None:
         return 0
-    pids = with_children(set(noted(NOTES, machine)), _parents())
+    first, lacking = noted(notes.FOLDER, machine, xml)
+    if lacking and operation == "started":
+        sys.stderr.write(f"{machine} is not started: {lacking} in {notes.FOLDER}, so it would run without limits\n")
+        return 1
+    pids = with_children(first, _parents())
     cgroup.place(trees, cgroup.name_of(machine), limits, pids)
     for pid in pids:
         Path(f"/proc/{pid}/oom_score_adj").write_text(OOM_SCORE)

@@ -38,6 +38,8 @@ ROUNDS = 4
 RETRY = 1.0
 FIRST_OBSERVATION = 5.0
 BOOTING = 0.2
+LONGEST_BOOT = 300.0
+"""Seconds for which a boot is watched closely; after that its phases are read with its rounds."""
 
 
 class MachineLoop:
@@ -310,17 +312,26 @@ class MachineManager:
             for id in map(MachineId, self._records.keys()):
                 self._consoles.trim(id)
                 loop = self._loop(id)
-                if loop.observed is not None and "entrypoint" not in self._boot(id, loop).phases:
+                if loop.observed is not None and self._is_booting(id, loop):
                     booting = True
                     self._publish(id, loop)
             await asyncio.sleep(BOOTING if booting else RETRY)
 
+    def _is_booting(self, id: MachineId, loop: MachineLoop) -> bool:
+        """Whether a phase may come soon: our own init tells of them, and a guest without it (a full image) never."""
+        record, run = self._records.get(id), self._run(id)
+        if record is None or record.machine.kind is not MachineKind.CONTAINER or record.machine.kernel:
+            return False
+        is_young = 0 <= self._clock.time() - run.started <= LONGEST_BOOT
+        return is_young and "entrypoint" not in self._boot(id, loop).phases
+
     def _boot(self, id: MachineId, loop: MachineLoop) -> Boot:
-        """What the console tells of the last boot; read again until the entrypoint runs."""
+        """What the console tells of the last boot; read again until the entrypoint runs, when more was written."""
         boot, run = loop.boot, self._run(id)
-        if boot.offset != run.offset or "entrypoint" not in boot.phases:
+        size = self._consoles.size(id)
+        if boot.offset != run.offset or ("entrypoint" not in boot.phases and boot.size != size):
             console = self._consoles.boot(id, run.offset) if run.started else b""
-            boot = loop.boot = Boot(run.offset, trace.phases(console), trace.warnings(console))
+            boot = loop.boot = Boot(run.offset, trace.phases(console), trace.warnings(console), size)
         return boot
 
     def _publish(self, id: MachineId, loop: MachineLoop) -> None:

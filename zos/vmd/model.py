@@ -65,6 +65,8 @@ class Boot:
     phases: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """What our init could not do."""
+    size: int = 0
+    """How much of the file there was when it was read."""
 
 
 @dataclass(frozen=True, slots=True)

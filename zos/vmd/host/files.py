@@ -13,6 +13,7 @@ import socket
 import threading
 from pathlib import Path
 
+from zos.model.units import show
 from zos.runtime import inroot, proc, threads, users
 from zos.runtime.files import sync_folder, write_atomic
 from zos.vmd import domain, seed
@@ -22,7 +23,11 @@ from zos.vmd.domain import Files, Firmware
 
 OVMF = Path("/usr/share/OVMF")
 CODE, VARIABLES = "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"
-MOST_KERNEL = 512 * 1024 * 1024
+MOST_KERNEL = 64 * 1024 * 1024
+"""Bytes of a flist's kernel; distributions' have 8 to 20 MiB, with everything built in 50."""
+MOST_INITRD = 256 * 1024 * 1024
+"""Bytes of a flist's initramfs; Ubuntu's, with every driver, has 60 to 150 MiB."""
+_CHUNK = 1024 * 1024
 FORMAT_DEADLINE = 120.0
 SYNC_DEADLINE = 60.0
 _FORMAT_READS = 64 * 1024 * 1024
@@ -65,10 +70,11 @@ class BootFiles:
     def _lasting(self, id: MachineId) -> Path:
         return self._state / domain.uuid_of(id).hex[:16]
 
-    def started(self, id: MachineId) -> None:
-        """QEMU has read kernel and initramfs: they go, being memory of the node and holding a guest's secrets."""
-        for name in ("kernel", "initrd"):
-            (self.volatile(id) / name).unlink(missing_ok=True)
+    def release(self, id: MachineId) -> None:
+        """QEMU has read kernel and initramfs, or will not: they go, taking room and holding a guest's secrets."""
+        for folder in (self.volatile(id), self._lasting(id)):
+            for name in ("kernel", "initrd"):
+                (folder / name).unlink(missing_ok=True)
 
     def forget(self, id: MachineId) -> None:
         """Remove both folders of a machine."""
@@ -108,6 +114,7 @@ class BootFiles:
         """Make the files of one boot; raises StartFailed when the machine's own are not as they must be."""
         folder = self.volatile(machine.id)
         shutil.rmtree(folder, ignore_errors=True)
+        self.release(machine.id)
         _passage(folder)
         common = Files(console=console, console_socket=self.socket(machine.id), user=self.user(machine.id))
         try:
@@ -117,6 +124,7 @@ class BootFiles:
                 return self._foreign(machine, common, folder, machine.root)
             return self._own(machine, common, folder)
         except OSError as err:
+            self.release(machine.id)
             raise StartFailed(id=machine.id, problem=err) from err
 
     def _own(self, machine: Machine, common: Files, folder: Path) -> Files:
@@ -128,8 +136,11 @@ class BootFiles:
         return dataclasses.replace(common, kernel=kernel, initrd=initrd)
 
     def _foreign(self, machine: Machine, common: Files, folder: Path, root: Path) -> Files:
-        kernel = copy_out(root, machine.kernel, folder / "kernel")
-        initrd = copy_out(root, machine.initrd, folder / "initrd") if machine.initrd else None
+        # On disk: what is in the run folder is memory of the node.
+        lasting = self._lasting(machine.id)
+        _passage(lasting)
+        kernel = copy_out(root, machine.kernel, lasting / "kernel", MOST_KERNEL)
+        initrd = copy_out(root, machine.initrd, lasting / "initrd", MOST_INITRD) if machine.initrd else None
         return dataclasses.replace(common, kernel=kernel, initrd=initrd, seed=self._seed(machine, folder))
 
     def _image(self, machine: Machine, common: Files, folder: Path) -> Files:
@@ -225,7 +236,25 @@ def is_blank(path: Path) -> bool:
         os.close(descriptor)
 
 
-def copy_out(root: Path, name: str, target: Path) -> Path:
-    """Copy a regular file out of a tenant's tree, its name and links resolved inside the tree."""
-    _write(target, inroot.read_file(root, name, MOST_KERNEL))
+def copy_out(root: Path, name: str, target: Path, most: int) -> Path:
+    """Copy a regular file out of a tenant's tree, its name and links resolved inside the tree.
+
+    EFBIG when it has more than `most` bytes; nothing is left of a copy that did not end.
+    """
+    source = inroot.open_file(root, name)
+    try:
+        left = os.fstat(source).st_size
+        if left > most:
+            raise OSError(errno.EFBIG, f"it has {show(left)}, the most is {show(most)}", name)
+        _write(target, b"")
+        with target.open("r+b") as copy:
+            # No more than was there at first: it may be written to meanwhile.
+            while left > 0 and (data := os.read(source, min(_CHUNK, left))):
+                copy.write(data)
+                left -= len(data)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(source)
     return target

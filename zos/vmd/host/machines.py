@@ -19,7 +19,7 @@ import msgspec
 from zos.errors import ZosError
 from zos.runtime import linux, proc
 from zos.runtime.threads import Threads
-from zos.vmd import domain, seed
+from zos.vmd import domain, notes, seed
 from zos.vmd.api.check import ROOT_TAG
 from zos.vmd.api.errors import LibvirtRefused, LibvirtUnreachable, MachineNotRunning, StartFailed
 from zos.vmd.api.types import Acceleration, Accelerator, Machine, MachineDisk, MachineId, MachineKind
@@ -37,7 +37,6 @@ LOOK, START, CHANGE = 10.0, 90.0, 30.0
 """Deadlines of libvirt's calls; a start waits for file servers and for QEMU itself, on a busy node for long."""
 PROBE_DEADLINE = 5.0
 SEND_DEADLINE = 5.0
-PIDS = Path("/run/libvirt/qemu")
 _SIOCOUTQ = 0x5411
 _PAUSED = {
     libvirt.VIR_DOMAIN_PAUSED_USER: (GuestState.PAUSED, ""),
@@ -105,8 +104,8 @@ class LinuxHost:
             if err.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None
             raise
-        dead = dead_shares(PIDS, found.ID(), machine)
-        pid, mounts = pid_of(PIDS, machine.id), mounts_of(machine)
+        dead = dead_shares(notes.FOLDER, found.ID(), machine)
+        pid, mounts = notes.qemu(notes.FOLDER, machine.id), mounts_of(machine)
         return ObservedGuest(state, mark.digest, pid, mark.accel, detail, growth, dead, mounts)
 
     def _growth(self, found: Any, machine: Machine) -> dict[int, int]:
@@ -135,11 +134,12 @@ class LinuxHost:
             if pid := await self._disk_work(machine, "look for", stray):
                 raise StartFailed(id=machine.id, problem=f"its QEMU {pid} runs and libvirt does not know it")
             await self._connection.run(machine.id, "start", lambda link: link.createXML(xml, 0), START)
-            self._files.started(machine.id)
         except (LibvirtUnreachable, StartFailed):
             raise
         except ZosError as err:
             raise StartFailed(id=machine.id, problem=err) from None
+        finally:
+            self._files.release(machine.id)
 
     async def missing(self, machine: Machine) -> str:
         return await self._disk_work(machine, "look for the parts of", self._files.missing)
@@ -283,31 +283,13 @@ def judge(state: int, reason: int) -> tuple[GuestState, str]:
     return GuestState.RUNNING, ""
 
 
-def pid_of(folder: Path, id: MachineId) -> int:
-    """QEMU's process, from libvirt's own note of it."""
-    return _noted(folder / f"{id}.pid")
-
-
-def _noted(path: Path) -> int:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
-
-
 def dead_shares(folder: Path, number: int, machine: Machine) -> tuple[str, ...]:
     """The shares whose file server has ended: libvirt notes their pids, and does not watch them."""
     names: Sequence[str] = [share.tag for share in machine.shares]
     if machine.kind is MachineKind.CONTAINER:
         names = [ROOT_TAG, *names]
-    dead = []
-    for index, name in enumerate(names):
-        # libvirt puts the domain's number first, since it shortens long names in its files.
-        for note in folder.glob(f"{number}-*-fs{index}-fs.pid"):
-            pid = _noted(note)
-            if pid and not _runs(pid):
-                dead.append(name)
-    return tuple(dead)
+    noted = notes.file_servers(folder, number) if names else {}
+    return tuple(name for index, name in enumerate(names) if (pid := noted.get(index, 0)) and not _runs(pid))
 
 
 def mounts_of(machine: Machine) -> str:

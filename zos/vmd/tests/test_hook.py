@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+
+import pytest
 
 from zos.model.capacity import machine_memory
 from zos.model.units import GiB
 from zos.vmd import domain, hook
-from zos.vmd.api.types import Accelerator, Machine, MachineId, MachineKind
+from zos.vmd.api.types import Accelerator, Machine, MachineDisk, MachineId, MachineKind, Share
 from zos.vmd.domain import Files
 
 
@@ -22,10 +25,30 @@ def test_the_limits_that_a_domain_is_rendered_with_are_read():
     assert hook.limits_of("<domain/>") is None
 
 
-def test_a_machine_has_the_processes_of_its_name_and_what_they_started(tmp_path: Path):
-    notes = {"26-7-vm.pid": 10, "3-26-7-vm-fs0-fs.pid": 20, "4-26-7-vm2-fs0-fs.pid": 30, "26-7-vm2.pid": 40}
-    for name, pid in notes.items():
-        (tmp_path / name).write_text(str(pid))
-    assert set(hook.noted(tmp_path, "26-7-vm")) == {10, 20}
+def live(machine: Machine, number: int) -> str:
+    """The domain's XML as libvirt hands it to the hook."""
+    xml = domain.render(machine, Files(Path("/c"), Path("/s")), Accelerator.TCG)
+    return xml.replace("<domain ", f'<domain id="{number}" ')
+
+
+@pytest.mark.parametrize("name", ["26-7-vm", "7543-1234567-frontend_server", "5-7-fs0-fs"])
+def test_a_machine_has_its_qemu_and_the_file_servers_of_its_domain(tmp_path: Path, name: str):
+    machine = Machine(MachineId(name), "vm", MachineKind.CONTAINER, 1, GiB(1), root=Path("/r"))
+    machine = dataclasses.replace(machine, shares=(Share("logs", Path("/l"), "/l"),))
+    # libvirt notes the QEMU by the whole name, and file servers by the domain's number and 20 characters of it.
+    notes = {f"{name}.pid": 10, f"5-{name[:20]}-fs0-fs.pid": 20, f"5-{name[:20]}-fs1-fs.pid": 21}
+    others = {f"4-{name[:20]}-fs0-fs.pid": 30, f"{name}2.pid": 40, f"15-{name[:20]}-fs0-fs.pid": 50}
+    for note, pid in (notes | others).items():
+        (tmp_path / note).write_text(str(pid))
+    (tmp_path / f"{name}.xml").touch()
+    assert hook.noted(tmp_path, name, live(machine, 5)) == ({10, 20, 21}, "")
+    (tmp_path / f"5-{name[:20]}-fs1-fs.pid").unlink()
+    assert hook.noted(tmp_path, name, live(machine, 5)) == ({10, 20}, "1 of 2 file servers of domain 5 are noted")
+    (tmp_path / f"{name}.pid").unlink()
+    without = Machine(MachineId(name), "vm", MachineKind.IMAGE, 1, GiB(1), disks=(MachineDisk(Path("/d")),))
+    assert hook.noted(tmp_path, name, live(without, 5)) == (set(), "its QEMU is not noted")
+
+
+def test_what_was_started_by_a_process_is_found():
     parents = {10: 1, 20: 1, 21: 20, 22: 21, 30: 1, 31: 30}
     assert hook.with_children({10, 20}, parents) == {10, 20, 21, 22}

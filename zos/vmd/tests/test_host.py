@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import libvirt
 import pytest
 
 from zos.model.units import MiB
-from zos.vmd import libvirtd
+from zos.vmd import libvirtd, notes
 from zos.vmd.api import GuestAssetsMissing, Machine, MachineDisk, MachineId, MachineKind, Share, StartFailed
 from zos.vmd.host import kvm
-from zos.vmd.host.files import BootFiles, copy_out, format_disk, is_blank
-from zos.vmd.host.machines import dead_shares, judge, pid_of
+from zos.vmd.host.files import MOST_INITRD, MOST_KERNEL, BootFiles, copy_out, format_disk, is_blank
+from zos.vmd.host.machines import dead_shares, judge
 from zos.vmd.model import GuestState
 
 
@@ -62,11 +63,38 @@ def test_a_name_in_a_tree_never_leads_out_of_it(tmp_path: Path):
     (root / "boot/up").symlink_to("../../../../secret")
     (root / "boot/absolute").symlink_to("/secret")
     for name in ("boot/up", "/boot/absolute", "../secret"):
-        assert copy_out(root, name, tmp_path / f"copy{len(name)}").read_text() == "the tenant's"
+        assert copy_out(root, name, tmp_path / f"copy{len(name)}", MOST_KERNEL).read_text() == "the tenant's"
     os.mkfifo(root / "pipe")
     for name in ("pipe", "boot", "missing", "boot/../../../pipe"):
         with pytest.raises(OSError, match=name.split("/")[-1]):
-            copy_out(root, name, tmp_path / "copy")
+            copy_out(root, name, tmp_path / "copy", MOST_KERNEL)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_kernel_of_a_tenant_takes_no_memory_of_the_node_and_not_much_of_its_disk(tmp_path: Path):
+    root, id = tmp_path / "root", MachineId("a")
+    (root / "boot").mkdir(parents=True)
+    files = BootFiles(tmp_path / "run", tmp_path / "state", tmp_path / "guest")
+    sizes = {"kernel": MOST_KERNEL, "initrd": MOST_INITRD}
+    for name, size in sizes.items():
+        (root / "boot" / name).touch()
+        os.truncate(root / "boot" / name, size)
+    machine = container(root, kernel="/boot/kernel", initrd="/boot/initrd")
+    tracemalloc.start()
+    made = files.make(machine, tmp_path / "console")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MiB(8)
+    for path, size in ((made.kernel, MOST_KERNEL), (made.initrd, MOST_INITRD)):
+        assert path is not None
+        assert path.is_relative_to(tmp_path / "state"), "the run folder is memory"
+        assert path.stat().st_size == size
+    files.release(id)
+    assert not [path for name in sizes for path in (tmp_path / "state").glob(f"*/{name}")]
+    os.truncate(root / "boot/initrd", MOST_INITRD + 1)
+    with pytest.raises(StartFailed, match="the most is 256 MiB"):
+        files.make(machine, tmp_path / "console")
+    assert not list((tmp_path / "state").glob("*/kernel")), "what was copied before the refusal went too"
 
 
 def test_what_a_machine_lacks_is_named(tmp_path: Path):
@@ -150,7 +178,7 @@ def test_a_file_server_that_ended_is_noticed(tmp_path: Path):
     assert dead_shares(tmp_path, 7, machine) == ("logs",)
     assert dead_shares(tmp_path, 5, machine) == ()
     (tmp_path / "a.pid").write_text("12\n")
-    assert (pid_of(tmp_path, MachineId("a")), pid_of(tmp_path, MachineId("b"))) == (12, 0)
+    assert (notes.qemu(tmp_path, "a"), notes.qemu(tmp_path, "b")) == (12, 0)
 
 
 @pytest.mark.parametrize(
