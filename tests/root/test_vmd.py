@@ -163,6 +163,12 @@ async def test_a_container_boots_with_all_that_it_was_given(here: VmNode):
             "from the nodebox",
         ]
         assert "/dev/vda on /data type ext4" in await asks(client, "mount")
+        # No guest makes holes in a disk, be it asked or not (see NO_HOLES).
+        assert (
+            await asks(client, "cd /sys/block/vda/queue; cat discard_max_bytes write_zeroes_max_bytes")
+        ).split() == ["0", "0"]
+        shown = here.virsh(f"qemu-monitor-command {ID} --hmp 'info qtree'")
+        assert "max-write-zeroes-sectors = 0" in shown
         await asks(client, "echo kept > /data/file && echo back > /mnt/shared/answer && sync")
         assert (share / "answer").read_text() == "back\n"
         # A larger file is a larger disk for the guest, without a restart.
