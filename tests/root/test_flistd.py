@@ -16,6 +16,7 @@ from flnode import STORE, A, B, a_source, fl_node
 from netns import eventually
 
 from zos.flistd.api import FetchForbidden, FlistBroken, FlistMismatch, Mount, MountKind, NoSuchFlist
+from zos.runtime import seccomp
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 
@@ -150,6 +151,24 @@ async def test_mounts_of_one_flist_share_one_server_and_the_last_drop_ends_it(tm
         await eventually(lambda: here.servers() == [])
         assert [path.name for path in (here.folder / "mnt").iterdir()] == [".trees"]
         assert list((here.folder / "mnt/.trees").iterdir()) == []
+
+
+async def test_who_serves_a_flist_has_no_capability_left(tmp_path: Path):
+    # It decodes blocks of stores that nobody knows.
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a", A)
+        assert (here.inside(info.path) / "etc/hosts").read_bytes() == b"127.0.0.1 localhost\n"
+        servers = here.servers()
+        assert len(servers) == 2
+        for pid in servers:
+            lines = dict(line.split(":", 1) for line in here.node.sh(f"cat /proc/{pid}/status").splitlines())
+            for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+                assert int(lines[name], 16) == 0, (pid, name)
+            assert lines["NoNewPrivs"].strip() == "1"
+            if seccomp.available():
+                assert lines["Seccomp"].strip() == "2"
 
 
 async def test_killing_flistd_leaves_the_mounts_and_the_next_one_touches_nothing(tmp_path: Path):

@@ -8,11 +8,12 @@ torn writes, rotten disks and whoever writes here without the key. When the tag 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,16 +162,47 @@ def entries(folder: Path) -> Iterator[Entry]:
                     continue
 
 
-def trim(folder: Path, limit: int, keep: set[bytes]) -> int:
-    """Remove the blocks not used for longest until `limit` bytes are left; those in `keep` go last. Bytes freed."""
-    found = list(entries(folder))
-    excess = sum(entry.size for entry in found) - limit
+class Keys:
+    """The keys of blocks, in the same memory however many: some others seem to be among them (a Bloom filter).
+
+    Keys are hashes, so parts of one are hashes too. With 1 M keys (512 GiB) one other key in 5 000 seems to be there.
+    """
+
+    BITS = 1 << 25
+    PARTS = 4
+
+    def __init__(self) -> None:
+        self._bits = bytearray(self.BITS // 8)
+
+    def update(self, keys: Iterable[bytes]) -> None:
+        """Add keys."""
+        for key in keys:
+            for at in self._places(key):
+                self._bits[at >> 3] |= 1 << (at & 7)
+
+    def __contains__(self, key: bytes) -> bool:
+        return all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._places(key))
+
+    def _places(self, key: bytes) -> Iterator[int]:
+        for part in range(0, 4 * self.PARTS, 4):
+            yield int.from_bytes(key[part : part + 4], "little") % self.BITS
+
+
+def trim(folder: Path, limit: int, keep: Container[bytes], at_once: int = 20_000) -> int:
+    """Remove the blocks not used for longest until `limit` bytes are left; those in `keep` go last. Bytes freed.
+
+    Holds no more than `at_once` blocks in memory, however many there are.
+    """
+    excess = sum(entry.size for entry in entries(folder)) - limit
     freed = 0
-    if excess <= 0:
-        return 0
-    for entry in sorted(found, key=lambda entry: (bytes.fromhex(entry.path.name) in keep, entry.used)):
-        if freed >= excess:
+    while freed < excess:
+        oldest = heapq.nsmallest(
+            at_once, entries(folder), key=lambda entry: (bytes.fromhex(entry.path.name) in keep, entry.used)
+        )
+        for entry in oldest:
+            if freed < excess:
+                entry.path.unlink(missing_ok=True)
+                freed += entry.size
+        if len(oldest) < at_once:
             break
-        entry.path.unlink(missing_ok=True)
-        freed += entry.size
     return freed

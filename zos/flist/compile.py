@@ -84,7 +84,7 @@ def describe(tree: Index, parsed: Parsed, source: Source, name: str) -> Info:
         number = inside.regular(tree, b"/image.raw")
         if not number:
             raise FlistBroken(flist=name, problem="/image.raw leads to no file inside the flist")
-        image, image_size = inside.path_of(tree, number), tree.node(number).size
+        image, image_size = _path(tree, number, name), tree.node(number).size
         if not image_size:
             raise FlistBroken(flist=name, problem="/image.raw is empty")
     begin, detail = _startup(tree, source)
@@ -96,13 +96,21 @@ def describe(tree: Index, parsed: Parsed, source: Source, name: str) -> Info:
         env=begin.env,
         image=image,
         image_size=image_size,
-        kernel=inside.path_of(tree, kernel) if kernel else "",
-        initrd=inside.path_of(tree, initrd) if initrd else "",
+        kernel=_path(tree, kernel, name) if kernel else "",
+        initrd=_path(tree, initrd, name) if initrd else "",
         nodes=tree.nodes,
         size=parsed.size,
         routes=parsed.routes,
         detail=detail,
     )
+
+
+def _path(tree: Index, number: int, name: str) -> str:
+    try:
+        return inside.path_of(tree, number)
+    except UnicodeDecodeError as err:
+        problem = f"what it boots from has a name that is no UTF-8: {err.object!r}; give it another one"
+        raise FlistBroken(flist=name, problem=problem) from None
 
 
 def _startup(tree: Index, source: Source) -> tuple[startup.Startup, str]:

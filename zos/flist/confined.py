@@ -160,6 +160,7 @@ def _confine(place: Path, user: tuple[int, int]) -> Path:
 def _read(raw: bytes, status: int, name: str) -> dict[str, Any]:
     try:
         said = json.loads(raw) if status == 0 and len(raw) <= LONGEST_ANSWER else None
+        json.dumps(said, ensure_ascii=False).encode()  # halves of characters, which no message can hold
     except ValueError:
         said = None
     if not isinstance(said, dict):

@@ -38,6 +38,9 @@ class Info:
 
     @staticmethod
     def from_json(text: str) -> Info:
+        """What `to_json` said; ValueError when it is no such text."""
         fields: dict[str, Any] = json.loads(text)
+        # Earlier releases wrote names that are no UTF-8: no message can hold them, so the flist is looked at anew.
+        json.dumps(fields, ensure_ascii=False).encode()
         fields["routes"] = tuple(Route(*route) for route in fields["routes"])
         return Info(**fields)

@@ -60,11 +60,11 @@ def _parts(path: bytes) -> list[bytes]:
 
 
 def path_of(tree: Tree, number: int) -> str:
-    """The path of a node, without links."""
+    """The path of a node, without links; UnicodeDecodeError for one that is no UTF-8, which no message can hold."""
     parts: list[str] = []
     while number != ROOT:
         node = tree.node(number)
-        parts.append(node.name.decode(errors="surrogateescape"))
+        parts.append(node.name.decode())
         number = node.parent
     return "/" + "/".join(reversed(parts))
 

@@ -69,11 +69,16 @@ def build(
             _read_only(point)
 
 
-def reach_program() -> None:
-    """Let this process get to its interpreter and code when it gives up its capabilities; takes CAP_SYS_ADMIN."""
-    if _shut(program()):
-        _leave()
-        _open_ways(program())
+def reach_program() -> bool:
+    """Let this process get to its interpreter and code when it gives up its capabilities; takes CAP_SYS_ADMIN.
+
+    Whether it has a view of files of its own now: it needs none where others can enter all folders on the way.
+    """
+    if not _shut(program()):
+        return False
+    _leave()
+    _open_ways(program())
+    return True
 
 
 def close_up(forbidden: Collection[str] = FORBIDDEN) -> None:

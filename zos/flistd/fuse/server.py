@@ -26,7 +26,7 @@ from zos.flist.source import Source
 from zos.flist.store import Stores
 from zos.flistd.fuse import wire
 from zos.flistd.fuse.tree import Tree
-from zos.runtime import linux
+from zos.runtime import linux, privileges, walls
 
 FILE_SYSTEM = "fuse.zos"
 THREADS = 6
@@ -66,6 +66,7 @@ def main(wanted: Wanted) -> int:
         index, info = Index(wanted.folder / INDEX), Info.from_json((wanted.folder / INFO).read_text())
         cache = BlockCache(wanted.cache)
         connection, seen = _open(wanted)
+        _give_up(Path(wanted.point))
     except FlistBroken:
         _tell(wanted.ready, TORN)
         return 1
@@ -112,6 +113,17 @@ def _open(wanted: Wanted) -> tuple[int, wire.Kernel]:
     except BaseException:
         linux.unmount(wanted.point)
         raise
+
+
+def _give_up(point: Path) -> None:
+    """Keep no capability: what is left to do is files of flistd's own, the connection, and strangers' stores."""
+    if privileges.holds("sys_admin") and walls.reach_program():
+        # A mount lives as long as it is seen anywhere: here no flist is, or none would ever end.
+        for seen in reversed(linux.mounts()):
+            if seen.point.is_relative_to(point.parents[1]):
+                linux.unmount(seen.point)
+    privileges.drop_all()
+    walls.close_up()
 
 
 def _greet(connection: int, point: str) -> wire.Kernel:

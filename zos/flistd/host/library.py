@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zos.errors import ZosError
 from zos.fetch.errors import FetchFailed
-from zos.flist.cache import trim
+from zos.flist.cache import Keys, trim
 from zos.flist.errors import FlistBroken
 from zos.flist.index import Index
 from zos.flist.info import INDEX, INFO, ORIGINAL, Info
@@ -32,6 +32,7 @@ from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
+from zos.flistd.host.fair import FairSlots
 from zos.runtime import folders, linux, proc, threads
 from zos.runtime.files import write_atomic
 
@@ -89,7 +90,7 @@ class Library:
         self._limit = limit
         self._fetcher: Fetcher | None = None
         self._working: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._few = asyncio.Semaphore(2)
+        self._slots = FairSlots(2)
         self._used: dict[str, float] = {}
         """When a flist was asked for since the last `tidy`, which knows those in use."""
         self._knows_use = False
@@ -139,7 +140,7 @@ class Library:
                 found = await self._on_disk(lambda: self.known(hash))
                 if found is None:
                     flist = hash if await self._has_original(hash) else await self._fetch(url, hash, tenant)
-                    found = await self._on_disk(lambda: self.known(flist)) or await self._compile(flist, url)
+                    found = await self._on_disk(lambda: self.known(flist)) or await self._compile(flist, url, tenant)
             except OSError as err:
                 if err.errno in FULL:
                     raise NoRoom(url=url, problem=err.strerror) from None
@@ -239,14 +240,14 @@ class Library:
         if path.parent.is_dir():
             write_atomic(path, json.dumps(asdict(found)).encode())
 
-    async def _compile(self, flist: str, url: str) -> Content:
+    async def _compile(self, flist: str, url: str, tenant: str) -> Content:
         """Check and index it, in a process of its own."""
         folder = self.folder(flist)
         # Without `site`, whose part is `import_path`'s here.
         words: list[str | Path] = [sys.executable, "-S", "-m", "zos.flist.compile", folder / ORIGINAL, folder]
         words += [self.cache, self._policy.to_json(), url, self._store]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), "MALLOC_ARENA_MAX": "1"}
-        async with self._few:
+        async with self._slots.turn(tenant):
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)
         if done.code != 0:
             # What no guest can use is not kept: it would fill the disk beside the limit.
@@ -295,7 +296,7 @@ class Library:
                     folder.unlink()
                 elif not folder.name.startswith(".") and folder.name not in wanted and age > UNUSED:
                     shutil.rmtree(folder)
-        keep: set[bytes] = set()
+        keep = Keys()
         for flist in wanted:
             with contextlib.suppress(OSError, ZosError), Index(self.folder(flist) / INDEX) as tree:
                 keep.update(tree.keys())
