@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from disks import DISK, VOLUME, Node, node_below
 
-from zos.model.units import GiB, MiB
+from zos.model.units import Bytes, GiB, MiB
 from zos.storaged.api import Disk, Volume
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
@@ -94,7 +94,7 @@ async def test_why_no_guest_makes_holes_in_a_disk(node: Node, mode: int):
 async def test_a_volume_holds_no_more_than_its_size_whatever_holes_are_made(node: Node, mode: int):
     # A guest makes holes in files of a volume, and of its root's writable layer, through its file server.
     client = await node.up(node.disk("a"))
-    volume = await client.ensure_volume(Volume(VOLUME, SIZE + MiB(8)))
+    volume = await client.ensure_volume(Volume(VOLUME, Bytes(SIZE + MiB(8))))
     pool = volume.path.parent.parent
     before = taken(pool)
     (volume.path / "file").touch()

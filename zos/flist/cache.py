@@ -180,8 +180,8 @@ class Keys:
             for at in self._places(key):
                 self._bits[at >> 3] |= 1 << (at & 7)
 
-    def __contains__(self, key: bytes) -> bool:
-        return all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._places(key))
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, bytes) and all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._places(key))
 
     def _places(self, key: bytes) -> Iterator[int]:
         for part in range(0, 4 * self.PARTS, 4):

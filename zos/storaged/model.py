@@ -101,8 +101,9 @@ class ObservedPool:
     @property
     def occupied(self) -> int:
         """Bytes that all of it together occupies."""
-        things = (*self.disks.values(), *self.volumes.values(), *((self.cache,) if self.cache else ()))
-        return sum(one.used for one in things) + sum(self.tombstones.values()) + sum(self.parts.values())
+        used = [disk.used for disk in self.disks.values()] + [volume.used for volume in self.volumes.values()]
+        used += [self.cache.used] if self.cache else []
+        return sum(used) + sum(self.tombstones.values()) + sum(self.parts.values())
 
     def has(self, kind: Kind, id: str) -> bool:
         """Whether the disk or volume is in its place."""
