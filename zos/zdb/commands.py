@@ -12,10 +12,10 @@ from zos.zdb import data_commands as data
 from zos.zdb import resp
 from zos.zdb import space_commands as spaces
 from zos.zdb.parts import Refused
-from zos.zdb.session import NAME, SHA1_HEX, Session, World
+from zos.zdb.session import NAME, SHA1_HEX, Session, Steps, World
 
-Handler = Callable[[World, Session, list[bytes]], "bytes | None"]
-"""The answer, or None when it comes later."""
+Handler = Callable[[World, Session, list[bytes]], "bytes | Steps | None"]
+"""The answer, the steps to it, or None when another connection's command brings it."""
 
 LEAST_WAIT, MOST_WAIT, WAIT = 100, 30 * 60 * 1000, 5000
 """Milliseconds."""
@@ -47,6 +47,7 @@ def _time(world: World, session: Session, words: list[bytes]) -> bytes:
 def _wait(world: World, session: Session, words: list[bytes]) -> None:
     if len(words) not in (2, 3):
         raise Refused("Invalid arguments")
+    session.entered()
     command = find(words[1])
     if command is None:
         raise Refused("Unknown command to watch")

@@ -6,12 +6,17 @@ import time
 
 from zos.zdb import format as fmt
 from zos.zdb import resp
+from zos.zdb.files import At
 from zos.zdb.format import Cursor, Located
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
 from zos.zdb.resp import number
-from zos.zdb.session import Session, World
+from zos.zdb.session import Session, Steps, World
 
+FOUND_AT_ONCE = 32
+"""Keys that MGET looks for in one step."""
+AGAIN = 0.1
+"""Seconds after which an answer that there was no room for is tried again."""
 MOST_ANSWERED = 64 << 20
 """Bytes of values in one answer."""
 MAX_WORD = 256
@@ -56,14 +61,30 @@ def get(world: World, session: Session, words: list[bytes]) -> bytes:
     return resp.bulk(session.readable().get(_bounded(_key(words))))
 
 
-def mget(world: World, session: Session, words: list[bytes]) -> bytes:
+def mget(world: World, session: Session, words: list[bytes]) -> Steps:
     if len(words) < 2:
         raise Refused("Invalid arguments")
-    space = session.readable()
-    found = [space.find(_bounded(key)) for key in words[1:]]
-    if sum(at.item.length for at in found if at) > MOST_ANSWERED:
+    session.readable()
+    keys = [_bounded(key) for key in words[1:]]
+    size = 0
+    for place, key in enumerate(keys, 1):
+        at = session.readable().find(key)
+        size += at.item.length if at else 0
+        if place % FOUND_AT_ONCE == 0:
+            yield 0.0
+    if size > MOST_ANSWERED:
         raise Refused("Payload too big")
-    return resp.array([resp.bulk(space.payload(at) if at else None) for at in found])
+    while not world.peers.reserve(session, size):
+        yield AGAIN
+    values, left = [], MOST_ANSWERED
+    for key in keys:
+        value = session.readable().get(key)
+        left -= len(value or b"")
+        if left < 0:
+            raise Refused("Payload too big")
+        values.append(resp.bulk(value))
+        yield 0.0
+    return resp.array(values)
 
 
 def delete(world: World, session: Session, words: list[bytes]) -> bytes:
@@ -115,12 +136,14 @@ def keycur(world: World, session: Session, words: list[bytes]) -> bytes:
     return resp.bulk(_cursor(at))
 
 
-def scan(world: World, session: Session, words: list[bytes]) -> bytes:
-    return _listed(session.readable().scan(_cursor_of(words)))
+def scan(world: World, session: Session, words: list[bytes]) -> Steps:
+    space = session.readable()
+    return _listed(session, space.behind(_cursor_of(words)), is_backwards=False)
 
 
-def rscan(world: World, session: Session, words: list[bytes]) -> bytes:
-    return _listed(session.readable().rscan(_cursor_of(words)))
+def rscan(world: World, session: Session, words: list[bytes]) -> Steps:
+    space = session.readable()
+    return _listed(session, space.before(_cursor_of(words)), is_backwards=True)
 
 
 def _cursor_of(words: list[bytes]) -> Cursor | None:
@@ -132,12 +155,18 @@ def _cursor_of(words: list[bytes]) -> Cursor | None:
     return cursor
 
 
-def _listed(found: list[Located]) -> bytes:
+def _listed(session: Session, start: At, *, is_backwards: bool) -> Steps:
+    found: list[Located] = []
+    at: At | None = start
+    while at is not None:
+        at = session.readable().scan(at, found, is_backwards=is_backwards)
+        if at is not None:
+            yield 0.0
     if not found:
         raise Refused("No more data")
     items = [
-        resp.array([resp.bulk(at.item.key), resp.integer(at.item.length), resp.integer(at.item.timestamp)])
-        for at in found
+        resp.array([resp.bulk(one.item.key), resp.integer(one.item.length), resp.integer(one.item.timestamp)])
+        for one in found
     ]
     return resp.array([resp.bulk(_cursor(found[-1])), resp.array(items)])
 

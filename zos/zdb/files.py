@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+from array import array
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,13 +20,47 @@ from zos.zdb import format as fmt
 from zos.zdb.format import Entry, Item, Located
 
 MOST_OPEN = 64
-"""Descriptors kept open for each kind of file; those with unsynced writes stay open beyond it."""
+"""Descriptors kept open for each kind of file of a namespace."""
+MOST_SHARED = 2048
+"""The same for all namespaces of a server."""
+BLOCK = 1 << 14
+"""Bytes of an index file between two items whose places are kept in memory: what is looked at in one go."""
 _READ_AHEAD = fmt.ITEM + fmt.MAX_KEY
 _CHUNK = 1 << 18
 Written = tuple[tuple[int, ...], tuple[int, ...]]
 """Numbers of data files and of index files."""
 Place = tuple[int, int, int, int, int]
 """See `Files.place`."""
+At = tuple[int, int]
+"""An index file and an offset in it."""
+
+
+def most_open() -> int:
+    """How many descriptors this process may have; half of them are for connections, a quarter for shared files."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Recent:
+    """Which files of many namespaces were used last: only so many stay open, in one thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._used: OrderedDict[tuple[Descriptors, int], None] = OrderedDict()
+        self.is_tight = False
+        """So many are open that their order matters."""
+
+    def use(self, kind: Descriptors, number: int) -> None:
+        """A file is used; the one that was not for the longest time is closed when there are too many."""
+        self._used[kind, number] = None
+        self._used.move_to_end((kind, number))
+        self.is_tight = 2 * len(self._used) > self._most
+        for _ in range(len(self._used) - self._most):
+            (old, other), _ = self._used.popitem(last=False)
+            old.close_one(other)
+
+    def forget(self, kind: Descriptors, number: int) -> None:
+        """A file was closed."""
+        self._used.pop((kind, number), None)
 
 
 class Descriptors:
@@ -34,6 +71,8 @@ class Descriptors:
         self._letter = letter
         self._open: OrderedDict[int, int] = OrderedDict()
         self.unsynced: set[int] = set()
+        self.recent: Recent | None = None
+        """Shared with other namespaces."""
 
     def path(self, number: int) -> Path:
         """Where the file of this number is."""
@@ -49,6 +88,8 @@ class Descriptors:
         found = self._open.get(number)
         if found is not None:
             self._open.move_to_end(number)
+            if self.recent is not None and self.recent.is_tight:
+                self.recent.use(self, number)
             return found
         return self._keep(number, os.open(self.path(number), os.O_RDWR | os.O_CLOEXEC))
 
@@ -66,21 +107,28 @@ class Descriptors:
         return descriptor
 
     def _keep(self, number: int, descriptor: int) -> int:
+        self.close_one(number)
         self._open[number] = descriptor
         if len(self._open) > MOST_OPEN:
-            for old in list(self._open)[:-1]:
-                if old not in self.unsynced:
-                    os.close(self._open.pop(old))
-                    break
+            self.close_one(next(iter(self._open)))
+        if self.recent is not None:
+            self.recent.use(self, number)
         return descriptor
+
+    def close_one(self, number: int) -> None:
+        """Close a file, which is opened again when it is used; what was written to it is synced by any descriptor."""
+        descriptor = self._open.pop(number, None)
+        if descriptor is not None:
+            os.close(descriptor)
+            if self.recent is not None:
+                self.recent.forget(self, number)
 
     def remove_before(self, number: int) -> None:
         """Remove the files with lower numbers."""
         for old in self.numbers():
             if old < number:
                 self.unsynced.discard(old)
-                if old in self._open:
-                    os.close(self._open.pop(old))
+                self.close_one(old)
                 self.path(old).unlink()
 
     def punch(self, number: int, start: int, end: int) -> None:
@@ -100,8 +148,8 @@ class Descriptors:
         return [os.dup(self.get(number)) for number in numbers]
 
     def close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1])
+        for number in tuple(self._open):
+            self.close_one(number)
 
 
 class Files:
@@ -119,6 +167,9 @@ class Files:
         self.last_item = 0
         """Offset of the newest item, which the next one names as its `previous`."""
         self.last_entry = 0
+        self._marks: dict[int, array[int]] = {}
+        """By index file, in order: where an item begins, one in each block. Clients name places, and what is written
+        there may be a value of theirs that looks like an item."""
 
     @property
     def index_size(self) -> int:
@@ -146,6 +197,7 @@ class Files:
 
     def remove_before(self) -> None:
         """Remove all files but the current pair."""
+        self._marks = {number: marks for number, marks in self._marks.items() if number >= self.number}
         for kind in (self.index, self.data):
             kind.remove_before(self.number)
         self._before = 0, 0
@@ -167,6 +219,9 @@ class Files:
         """Forget what was appended since to the same files: it could not be written whole."""
         if place[0] == self.number:
             _, self.data_end, self.last_entry, self.index_end, self.last_item = place
+            marks = self._marks.get(self.number)
+            while marks and marks[-1] >= self.index_end:
+                marks.pop()
             for kind, end in ((self.data, self.data_end), (self.index, self.index_end)):
                 with contextlib.suppress(OSError):
                     os.ftruncate(kind.get(self.number), end)
@@ -187,7 +242,62 @@ class Files:
         _write_all(self.index.get(self.number), raw, at)
         self.index.unsynced.add(self.number)
         self.index_end, self.last_item = at + len(raw), at
+        self.mark(self.number, at)
         return self.number, at
+
+    def mark(self, file: int, offset: int) -> None:
+        """An item begins here, behind all others of which that was said."""
+        marks = self._marks.setdefault(file, array("I"))
+        if not marks or offset - marks[-1] >= BLOCK:
+            marks.append(offset)
+
+    def is_item(self, file: int, offset: int) -> bool:
+        """Whether an item begins at a place."""
+        return any(at == offset for at, _ in self._block(file, offset + 1))
+
+    def _block(self, file: int, before: int) -> list[tuple[int, bytes]]:
+        """The items between the last mark before an offset and that offset, each with its place; in order."""
+        marks = self._marks.get(file)
+        if not marks or before <= marks[0]:
+            return []
+        start = marks[bisect_right(marks, before - 1) - 1]
+        return list(_whole(os.pread(self.index.get(file), BLOCK + _READ_AHEAD, start), start, before))
+
+    def block_from(self, file: int, offset: int) -> tuple[list[tuple[At, bytes]], At | None]:
+        """The items that begin within a block's length from the beginning of one on, and where the next ones are."""
+        if file not in self._marks:
+            return [], self._file_from(file)
+        end = offset + BLOCK
+        if file == self.number:
+            end = min(end, self.index_end)
+        raw = os.pread(self.index.get(file), BLOCK + _READ_AHEAD, offset)
+        found = [((file, at), item) for at, item in _whole(raw, offset, end)]
+        if not found:
+            return [], self._file_from(file + 1)
+        (_, last), item = found[-1]
+        return found, (file, last + len(item))
+
+    def block_before(self, file: int, offset: int) -> tuple[list[tuple[At, bytes]], At | None]:
+        """A block of items before a place, the last first, and where those before them are.
+
+        By their places and not by what each names as its `previous`: that is believed nowhere.
+        """
+        found = [((file, at), item) for at, item in self._block(file, offset)]
+        if found:
+            return found[::-1], found[0][0]
+        before = max((number for number in self._marks if number < file), default=None)
+        return [], None if before is None else (before, self._end_of_index(before))
+
+    def last_place(self) -> At:
+        """Behind the newest item."""
+        return self.number, self.index_end
+
+    def _file_from(self, number: int) -> At | None:
+        found = min((one for one in self._marks if one >= number), default=None)
+        return None if found is None else (found, fmt.INDEX_HEADER)
+
+    def _end_of_index(self, file: int) -> int:
+        return self.index_end if file == self.number else os.fstat(self.index.get(file)).st_size
 
     def raw_item(self, file: int, offset: int, key_length: int) -> bytes:
         """The bytes of an item whose key is so long."""
@@ -232,15 +342,8 @@ class Files:
         """Bytes of a data file that are written."""
         return self.data_end if file == self.number else os.fstat(self.data.get(file)).st_size
 
-    def items(self, file: int, offset: int) -> Iterator[Located]:
-        """Items from a place on, over all files."""
-        for number in self.index.numbers():
-            if number >= file:
-                yield from self.items_of(number, offset if number == file else fmt.INDEX_HEADER)
-
     def items_of(self, file: int, at: int) -> Iterator[Located]:
         """Items of one file from an offset on, as far as they are whole."""
-        descriptor = self.index.get(file)
         chunk = b""
         while True:
             position = 0
@@ -248,27 +351,9 @@ class Files:
                 yield Located(file, at, item)
                 size = fmt.ITEM + len(item.key)
                 position, at = position + size, at + size
-            chunk = os.pread(descriptor, _CHUNK, at)
+            chunk = os.pread(self.index.get(file), _CHUNK, at)
             if fmt.read_item(chunk) is None:
                 return
-
-    def backwards(self, file: int, offset: int, previous: int) -> Iterator[Located]:
-        """The items before one, by what each names as its `previous`; raises BadFile where that is none."""
-        while previous:
-            if offset == fmt.INDEX_HEADER:
-                # The first of a file names the last of the file before; files without items are passed over.
-                file = self._file_before(file)
-            item = self.item(file, previous) if file >= 0 else None
-            if item is None:
-                raise fmt.BadFile(path=self.index.path(file), problem=f"has no item at {previous}")
-            offset, previous = previous, item.previous
-            yield Located(file, offset, item)
-
-    def _file_before(self, file: int) -> int:
-        for number in reversed(self.index.numbers()):
-            if number < file and os.fstat(self.index.get(number)).st_size > fmt.INDEX_HEADER:
-                return number
-        return -1
 
     def take_unsynced(self) -> Written:
         """The data and index files that were written to since it was asked for the last time."""
@@ -279,9 +364,25 @@ class Files:
         data, index = written
         return [*self.data.again(data), *self.index.again(index)]
 
+    def share(self, recent: Recent | None) -> None:
+        """Keep files open only as long as they are among those that are used."""
+        self.close()
+        self.index.recent = self.data.recent = recent
+
     def close(self) -> None:
         self.index.close()
         self.data.close()
+
+
+def _whole(raw: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The items in bytes that begin at a place, those that begin before `end` and are there whole."""
+    at = 0
+    while start + at < end and at + fmt.ITEM <= len(raw):
+        size = fmt.ITEM + raw[at]
+        if at + size > len(raw):
+            return
+        yield start + at, raw[at : at + size]
+        at += size
 
 
 def _write_all(descriptor: int, raw: bytes, at: int) -> None:

@@ -48,9 +48,13 @@ class BadFile(ZosError):
     hint = "restore the file from a copy, or move the namespace's folders away; nothing was changed"
 
 
-def checksum(payload: bytes) -> int:
-    """0-db's CRC-32C: it starts at 0 and is not inverted at the end ("x" is fb410cc2)."""
-    return int(crc32c.crc32c(payload, 0xFFFFFFFF)) ^ 0xFFFFFFFF
+NO_CHECKSUM = 0
+"""Of nothing."""
+
+
+def checksum(payload: bytes, before: int = NO_CHECKSUM) -> int:
+    """0-db's CRC-32C: it starts at 0 and is not inverted at the end ("x" is fb410cc2). Goes on from what was before."""
+    return int(crc32c.crc32c(payload, before ^ 0xFFFFFFFF)) ^ 0xFFFFFFFF
 
 
 class Item(NamedTuple):

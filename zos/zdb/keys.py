@@ -2,7 +2,8 @@
 
 A Python dictionary takes 171 bytes a key, and a disk holds millions. Here a slot is the item's place in the index files
 (file and offset in 8 bytes) and 32 bits of the key's hash; whoever looks reads the key from the index file to be sure.
-The table is split into parts that grow one at a time, so that no single write waits for millions of keys to move.
+A small table has one part, a larger one many that grow one at a time, so that no single write waits for millions of
+keys to move.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from array import array
 from collections.abc import Callable
 
 PARTS = 256
+SPLIT = 2048
+"""Keys with which one part becomes many."""
 _FIRST = 8
 _EMPTY = 0
 _GONE = 0xFFFFFFFFFFFFFFFF
@@ -54,8 +57,12 @@ class _Part:
         places[slot] = place
         self.hashes[slot] = hash32
 
+    def entries(self) -> list[tuple[int, int]]:
+        """All hashes and places."""
+        return [(h, p) for h, p in zip(self.hashes, self.places, strict=True) if p not in (_EMPTY, _GONE)]
+
     def _grow(self) -> None:
-        old = [(h, p) for h, p in zip(self.hashes, self.places, strict=True) if p not in (_EMPTY, _GONE)]
+        old = self.entries()
         size = self.mask + 1
         # Many deleted slots are swept by building the same size again.
         size = size * 2 if 2 * len(old) >= size else size
@@ -82,37 +89,45 @@ class KeyTable:
     """Key to the place of its item."""
 
     def __init__(self) -> None:
-        self._parts = [_Part() for _ in range(PARTS)]
+        self._parts = [_Part()]
         self.count = 0
 
-    @staticmethod
-    def _hashed(key: bytes) -> tuple[int, int]:
+    def _of(self, key: bytes) -> tuple[_Part, int]:
         # Python's own hash of bytes is keyed with a secret of the process: clients cannot choose keys that collide.
-        value = hash(key)
-        return value & (PARTS - 1), (value >> 8) & 0xFFFFFFFF
+        hash32 = hash(key) & 0xFFFFFFFF
+        return self._part(hash32), hash32
+
+    def _part(self, hash32: int) -> _Part:
+        # By the upper bits: the lower ones choose the slot.
+        return self._parts[(hash32 * len(self._parts)) >> 32]
 
     def find(self, key: bytes, matches: Matches) -> tuple[int, int] | None:
         """Where the key's item is, or None."""
-        part, hash32 = self._hashed(key)
-        table = self._parts[part]
+        table, hash32 = self._of(key)
         slot = table.find(hash32, matches)
         return unpack(table.places[slot]) if slot >= 0 else None
 
     def put(self, key: bytes, file: int, offset: int, matches: Matches) -> None:
         """Set or move a key."""
-        part, hash32 = self._hashed(key)
-        table = self._parts[part]
+        table, hash32 = self._of(key)
         slot = table.find(hash32, matches)
         if slot >= 0:
             table.places[slot] = pack(file, offset)
-        else:
-            table.add(hash32, pack(file, offset))
-            self.count += 1
+            return
+        table.add(hash32, pack(file, offset))
+        self.count += 1
+        if self.count > SPLIT and len(self._parts) == 1:
+            self._split()
+
+    def _split(self) -> None:
+        entries = self._parts[0].entries()
+        self._parts = [_Part() for _ in range(PARTS)]
+        for hash32, place in entries:
+            self._part(hash32).add(hash32, place)
 
     def drop(self, key: bytes, matches: Matches) -> None:
         """Forget a key; one that is not there is fine."""
-        part, hash32 = self._hashed(key)
-        table = self._parts[part]
+        table, hash32 = self._of(key)
         slot = table.find(hash32, matches)
         if slot >= 0:
             table.places[slot] = _GONE

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zos.zdb import format as fmt
-from zos.zdb.files import Files, sync
+from zos.zdb.files import Files, Place, sync
 from zos.zdb.format import Item, Located, Settings
 from zos.zdb.keys import KeyTable
 from zos.zdb.parts import Batch, Refused, write_settings
@@ -24,7 +24,7 @@ ENTRY_COST = 64
 """What NSINFO's index size counts for each entry beside its key, as 0-db does."""
 RESERVE = 1 << 20
 """Bytes of the limit on the disk that are kept for changes in place, beside as much as the index takes."""
-FLUSHED_IN_PLACE = 100_000
+FLUSHED_IN_PLACE = 1000
 """Items that are marked one by one; more are erased with their file."""
 
 
@@ -46,6 +46,12 @@ class Namespace(Reader):
         """Told the numbers of the files before and after."""
         self.locks: list[int] = []
         """Descriptors that keep other processes out; closed with it."""
+        self.epoch = 0
+        """Which of the passwords that it had so far."""
+        self.rests_until = 0.0
+        """Until then it is not flushed again, by `time.monotonic`."""
+        self._flushed: Place | None = None
+        """Where the next entry went to after everything was erased."""
         self.disk_limit = 0
         """Bytes that its files may take of the disk, whatever they hold; 0: no limit."""
         self._data_size = data_size
@@ -237,8 +243,14 @@ class Namespace(Reader):
 
     def change(self, **settings: object) -> None:
         """Change settings, and keep those that outlive a restart."""
-        self.settings = replace(self.settings, **settings)  # type: ignore[arg-type]
+        before, self.settings = self.settings, replace(self.settings, **settings)  # type: ignore[arg-type]
+        self.epoch += before.password != self.settings.password
         write_settings(self.index_path, self.settings)
+
+    @property
+    def is_erased(self) -> bool:
+        """Nothing was written since everything was erased."""
+        return self._flushed == self.files.place()
 
     def flush(self) -> None:
         """Erase everything that is in it.
@@ -260,12 +272,15 @@ class Namespace(Reader):
         self.keys, self.dirty = KeyTable(), set()
         self.entries = self.live_bytes = self.index_bytes = 0
         self.commit()
+        self._flushed = self.files.place()
 
     def begin(self) -> None:
         """Begins the namespace anew, with no entries."""
         self.index_path.mkdir(parents=True, exist_ok=True)
         self.data_path.mkdir(parents=True, exist_ok=True)
+        recent = self.files.index.recent
         self.files = Files(self.index_path, self.data_path)
+        self.files.share(recent)
         self.files.begin(0, self.is_sequential)
         self._abandon()
         self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from zos.zdb import format as fmt
-from zos.zdb.files import Files
+from zos.zdb.files import At, Files
 from zos.zdb.format import Cursor, Item, Located
 from zos.zdb.keys import KeyTable
 from zos.zdb.parts import Refused, Statistics
 
 SCAN_ITEMS = 512
 """Keys in one answer to SCAN."""
+CHECKED_AT_ONCE = 1 << 18
 
 
 class Reader:
@@ -86,6 +87,8 @@ class Reader:
         """The value of an item, checked; raises Refused when it is damaged."""
         item = at.item
         try:
+            if item.length > fmt.MAX_VALUE:
+                raise OSError(errno.EFBIG, "longer than any value")
             raw = self.files.payload(self.data_file(at), item.offset, len(item.key), item.length)
         except OSError as err:
             self.statistics.data_errors += 1
@@ -102,58 +105,63 @@ class Reader:
 
     def is_intact(self, at: Located) -> bool | None:
         """Whether a payload has the checksum of its item; None when it cannot be read."""
+        item, crc = at.item, fmt.NO_CHECKSUM
         try:
-            raw = self.files.payload(self.data_file(at), at.item.offset, len(at.item.key), at.item.length)
+            for done in range(0, min(item.length, fmt.MAX_VALUE), CHECKED_AT_ONCE):
+                length = min(CHECKED_AT_ONCE, item.length - done)
+                raw = self.files.payload(self.data_file(at), item.offset + done, len(item.key), length)
+                if len(raw) != length:
+                    return None
+                crc = fmt.checksum(raw, crc)
         except OSError:
             return None
-        if len(raw) != at.item.length:
-            return None
-        return fmt.checksum(raw) == at.item.crc
+        return item.length <= fmt.MAX_VALUE and crc == item.crc
 
     def _has_key(self, file: int, offset: int, key: bytes) -> bool:
         item = self.files.item(file, offset)
         return item is not None and item.key == key
 
-    def scan(self, cursor: Cursor | None) -> list[Located]:
-        """The live items behind a cursor, or from the beginning; raises Refused for a cursor of nothing."""
-        start = (0, fmt.INDEX_HEADER)
-        if cursor is not None:
-            item = self._at_cursor(cursor)
-            start = (cursor.file, cursor.offset + fmt.ITEM + len(item.key))
-        return self._live(self.files.items(*start))
+    def behind(self, cursor: Cursor | None) -> At:
+        """Where a scan begins: behind a cursor, or at the beginning. Raises Refused for a cursor of nothing."""
+        if cursor is None:
+            return 0, fmt.INDEX_HEADER
+        return cursor.file, cursor.offset + fmt.ITEM + len(self._at_cursor(cursor).key)
 
-    def rscan(self, cursor: Cursor | None) -> list[Located]:
-        """The live items before a cursor, or from the end, the newest first."""
-        start = (self.files.number + 1, fmt.INDEX_HEADER, self.files.last_item)
-        if cursor is not None:
-            start = (cursor.file, cursor.offset, self._at_cursor(cursor).previous)
-        try:
-            return self._live(self.files.backwards(*start))
-        except fmt.BadFile as err:
-            self.statistics.index_faults += 1
-            raise Refused("Internal Error") from err
+    def before(self, cursor: Cursor | None) -> At:
+        """Where a scan backwards begins: before a cursor, or at the end. Raises Refused for a cursor of nothing."""
+        if cursor is None:
+            return self.files.last_place()
+        self._at_cursor(cursor)
+        return cursor.file, cursor.offset
 
-    def _live(self, items: Iterator[Located]) -> list[Located]:
-        found = []
-        for at in items:
-            place = (at.file, at.offset)
+    def scan(self, at: At, found: list[Located], *, is_backwards: bool = False) -> At | None:
+        """Look at one block of items from a place on, and add the live ones to what was found.
+
+        Returns where to go on; None when nothing is left, or enough for one answer was found.
+        """
+        items, rest = (self.files.block_before if is_backwards else self.files.block_from)(*at)
+        for place, raw in items:
+            if raw[fmt.FLAGS_AT] & fmt.DELETED:
+                continue
             waits = place in self._replaced or place in self._under_way
-            item = self._current(place) if waits else at.item
+            item = self._current(place) if waits else fmt.read_item(raw)
             if item is not None and item.is_live:
-                found.append(Located(at.file, at.offset, item))
+                found.append(Located(*place, item))
                 if len(found) == SCAN_ITEMS:
-                    break
-        return found
+                    return None
+        return rest
 
     def _at_cursor(self, cursor: Cursor) -> Item:
-        item = None
-        if cursor.offset >= fmt.INDEX_HEADER:
-            item = self._current((cursor.file, cursor.offset))
+        item = self._named(cursor.file, cursor.offset)
         if item is None or (len(item.key), item.length, item.crc) != (cursor.key_length, cursor.length, cursor.crc):
             raise Refused("Invalid key format")
         return item
 
+    def _named(self, file: int, offset: int) -> Item | None:
+        """The item at a place that a client names."""
+        return self._current((file, offset)) if self.files.is_item(file, offset) else None
+
     def version(self, file: int, offset: int) -> Located | None:
         """The item that a history cookie names."""
-        item = self._current((file, offset)) if offset >= fmt.INDEX_HEADER else None
+        item = self._named(file, offset)
         return Located(file, offset, item) if item else None

@@ -104,6 +104,7 @@ class _Loader:
                 break
             self._known_end[data_file] = max(self._known_end.get(data_file, 0), entry_end)
             self._take(number, at.offset, item)
+            files.mark(number, at.offset)
             end, files.last_item = at.offset + fmt.ITEM + len(item.key), at.offset
         self._cut(files.index.path(number), files.index.get(number), end)
         files.number, files.index_end = number, end

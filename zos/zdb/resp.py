@@ -32,6 +32,9 @@ class Parser:
         self._need = -1
         """Bytes of the bulk string that is being read; -1 between two."""
         self._size = 0
+        """Of all arguments, as they were announced so far."""
+        self._taken = 0
+        """Of those that are there."""
 
     def feed(self, data: bytes) -> None:
         """More bytes of the connection."""
@@ -42,8 +45,8 @@ class Parser:
 
     @property
     def size(self) -> int:
-        """Bytes of requests that are not whole yet."""
-        return len(self._buffer) - self._at + self._size
+        """Bytes of requests that were not taken yet, whole or not."""
+        return len(self._buffer) - self._at + self._taken
 
     def next(self) -> list[bytes] | None:
         """The next whole request, or None when more bytes are needed."""
@@ -71,8 +74,9 @@ class Parser:
             if len(buffer) < end + 2:
                 return None
             arguments.append(bytes(buffer[self._at : end]))
+            self._taken += self._need
             self._at, self._need = end + 2, -1
-        self._expected = self._size = 0
+        self._expected = self._size = self._taken = 0
         return arguments
 
     def _whole(self) -> list[bytes] | None:

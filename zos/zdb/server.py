@@ -1,37 +1,42 @@
-"""The server: connections, and answers in order; an answer waits until what its connection wrote is on the disk."""
+"""The server: whom it listens to, what it holds for all of them, and what one connection does to others."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import time
 from pathlib import Path
 from typing import cast
 
-from zos.runtime.quota import FairQuota, network_of
+from zos.runtime.quota import FairQuota
 from zos.zdb import commands, resp
+from zos.zdb.connection import Connection
+from zos.zdb.files import most_open
+from zos.zdb.holdings import Holdings
 from zos.zdb.hooks import Hooks
 from zos.zdb.namespace import Namespace
-from zos.zdb.parts import Refused
-from zos.zdb.session import Gone, Session, Settings, World
-from zos.zdb.store import DEFAULT, Store
+from zos.zdb.session import Session, Settings, World
+from zos.zdb.store import Store
 from zos.zdb.syncs import Syncs
+from zos.zdb.turns import Turns
 
 log = logging.getLogger("zos.zdb")
 
 MOST_CONNECTIONS = 4096
 MOST_UNSENT = 32 << 20
-"""Bytes of answers that a connection may leave unread before it is closed."""
-PAUSED = 1 << 20
-"""Bytes of unread answers beyond which no more requests of a connection are read."""
-MOST_BUFFERED = 512 << 20
-"""Bytes of requests that are not whole yet, over all connections."""
+"""Bytes that a connection which mirrors others may leave unread before it is closed."""
+MOST_REQUESTS = 512 << 20
+"""Bytes of requests that are not whole or not answered yet, over all connections."""
+MOST_ANSWERS = 512 << 20
+"""Bytes of answers that are not sent yet, over all connections."""
+EACH_ANSWERS = 64 << 20
+"""The same of one network, beyond which its next requests wait."""
 BACKLOG = 1024
 IP_FREEBIND = 15
 """ip(7); it holds for IPv6 too."""
-Held = list[tuple[int, bytes]]
+WaitsFor = tuple[Namespace | None, str]
+"""A namespace, and the name of a command."""
 
 
 class Server:
@@ -40,10 +45,19 @@ class Server:
     def __init__(self, store: Store, settings: Settings, hooks: Hooks) -> None:
         self.world = World(store, settings, hooks, peers=self)
         self.connections: set[Connection] = set()
-        self.buffered = 0
-        self.quota: FairQuota[str] = FairQuota(MOST_CONNECTIONS, MOST_CONNECTIONS)
+        self.turns = Turns()
+        self.requests: Holdings[Connection] = Holdings(MOST_REQUESTS)
+        self.answers: Holdings[Connection] = Holdings(MOST_ANSWERS)
+        self.starved: dict[str, set[Connection]] = {}
+        """By network: those whose requests wait until others of it read their answers."""
+        self.unacknowledged: set[Connection] = set()
+        """Those of which answers wait for the disk."""
+        most = min(MOST_CONNECTIONS, most_open() // 2)
+        self.quota: FairQuota[str] = FairQuota(most, most)
         """Of connections, by the client's network."""
-        self.waiting: dict[Connection, tuple[str, asyncio.TimerHandle]] = {}
+        self.waiting: dict[Connection, tuple[WaitsFor, asyncio.TimerHandle]] = {}
+        self.waits: dict[WaitsFor, set[Connection]] = {}
+        """The same by what is waited for."""
         self.mirrors: set[Connection] = set()
         self.syncs = Syncs(self.world, synced=self._synced, lost=self._lost)
         self._listeners: list[asyncio.Server] = []
@@ -135,16 +149,28 @@ class Server:
     def replace(self, old: Namespace, new: Namespace) -> None:
         """Whoever used the one uses the other."""
         self.adopt(new)
+        new.epoch = old.epoch
         for connection in self.connections:
             if connection.session.space is old:
                 connection.session.space = new
+
+    def reserve(self, session: Session, size: int) -> bool:
+        """The answer to the session's command will have so many bytes; False when that must wait."""
+        connection = cast(Connection, session.connection)
+        if self.is_greedy(connection.network):
+            return False
+        connection.reserved = size
+        connection.count()
+        return True
 
     def wait(self, session: Session, command: str, seconds: float) -> None:
         """Answer the session when another one executes the command."""
         connection = cast(Connection, session.connection)
         self.stop_waiting(connection)
         timer = asyncio.get_running_loop().call_later(seconds, self._waited, connection, resp.error("Timeout"))
-        self.waiting[connection] = (command, timer)
+        awaited = session.space, command
+        self.waiting[connection] = awaited, timer
+        self.waits.setdefault(awaited, set()).add(connection)
 
     def _waited(self, connection: Connection, answer: bytes) -> None:
         self.stop_waiting(connection)
@@ -154,7 +180,11 @@ class Server:
         """Forget what a connection waits for."""
         found = self.waiting.pop(connection, None)
         if found is not None:
-            found[1].cancel()
+            awaited, timer = found
+            timer.cancel()
+            self.waits[awaited].discard(connection)
+            if not self.waits[awaited]:
+                del self.waits[awaited]
 
     def mirror(self, session: Session) -> None:
         """Send the session every change that others make."""
@@ -163,20 +193,52 @@ class Server:
     def executed(self, connection: Connection, command: commands.Command, words: list[bytes]) -> None:
         """Tell those who wait for a command or mirror changes."""
         space = connection.session.space
-        for other, (name, _) in list(self.waiting.items()):
-            if other is not connection and other.session.space is space and name in ("*", command.name):
-                self._waited(other, resp.simple(command.name))
+        for name in ("*", command.name):
+            for other in tuple(self.waits.get((space, name), ())):
+                if other is not connection and other.session.space is space:
+                    self._waited(other, resp.simple(command.name))
         if command.is_change and space is not None:
             head = [resp.integer(connection.number), resp.bulk(space.settings.name), resp.integer(int(time.time()))]
             message = resp.array([*head, *map(resp.bulk, words)])
             for other in self.mirrors:
                 if other is not connection:
-                    other.send(message)
+                    other.send(message, MOST_UNSENT)
+
+    # What is held for connections
+
+    def bound(self) -> None:
+        """End connections while there is too much in memory: the largest of the network that has the most."""
+        for holdings in (self.requests, self.answers):
+            for one in holdings.holders() if holdings.is_over else ():
+                one.count(is_bounded=False)
+            while holdings.is_over:
+                largest = holdings.largest()
+                log.warning("a connection of %s is ended: it holds the most of too much memory", largest.network)
+                if holdings is self.requests:
+                    largest.send(resp.error("Too much is being sent, try again"))
+                    largest.close()
+                    largest.let_go()
+                else:
+                    largest.abort()
+
+    def is_greedy(self, network: str) -> bool:
+        """Whether so much is held for a network that its next requests wait."""
+        return self.answers.of(network) > EACH_ANSWERS
+
+    def starve(self, connection: Connection) -> None:
+        """A connection waits until less is held for its network."""
+        self.starved.setdefault(connection.network, set()).add(connection)
+
+    def feed(self, network: str) -> None:
+        """Less is held for a network: those of it that wait for that go on."""
+        if network in self.starved and not self.is_greedy(network):
+            for one in self.starved.pop(network):
+                self.turns.wants(one)
 
     # What becomes of writes
 
     def _synced(self, batch: int) -> None:
-        for connection in list(self.connections):
+        for connection in tuple(self.unacknowledged):
             connection.release(batch)
 
     def _lost(self, space: Namespace) -> None:
@@ -184,173 +246,3 @@ class Server:
         for connection in self.connections:
             if connection.session.space is space:
                 connection.abort()
-
-
-class Connection(asyncio.Protocol):
-    """One client's connection: reads commands, writes answers, is bounded in both."""
-
-    _numbers = 0
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._world = server.world
-        self._parser = resp.Parser()
-        self._transport: asyncio.Transport | None = None
-        self._held: Held = []
-        """Answers that wait for a batch, with its number."""
-        self._is_paused = False
-        self._ends = False
-        self._network = ""
-        self._buffered = 0
-        Connection._numbers += 1
-        self.number = Connection._numbers
-        settings = self._world.settings
-        may_write = not (settings.is_protected and settings.admin)
-        self.session = Session(self._world.store.spaces[DEFAULT], not settings.admin, may_write, connection=self)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        server = self._server
-        remote = self._transport.get_extra_info("peername")
-        network = network_of(remote[0]) if isinstance(remote, tuple) else "unix"
-        if not server.quota.take(network):
-            self._transport.write(resp.error("Too many clients"))
-            self._transport.close()
-            return
-        self._network = network
-        server.connections.add(self)
-        self._world.counters.clients += 1
-        self._transport.set_write_buffer_limits(high=PAUSED)
-        opened = self._transport.get_extra_info("socket")
-        if opened is not None and opened.family != socket.AF_UNIX:
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A client that vanished without a word is let go after a minute.
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3)):
-                opened.setsockopt(socket.IPPROTO_TCP, option, value)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self in self._server.connections:
-            self._server.connections.discard(self)
-            self._server.quota.release(self._network)
-        self._server.mirrors.discard(self)
-        self._server.stop_waiting(self)
-        self._server.buffered -= self._buffered
-        self._buffered = 0
-        self._transport = None
-
-    def close(self) -> None:
-        """Close once what is unsent is sent."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close at once, without the answers that wait."""
-        self._held.clear()
-        if self._transport is not None:
-            self._transport.abort()
-
-    def pause_writing(self) -> None:
-        self._is_paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._is_paused = False
-        if self._transport is not None:
-            self._transport.resume_reading()
-            self._work()
-
-    def data_received(self, data: bytes) -> None:
-        self._world.counters.received += len(data)
-        self._parser.feed(data)
-        self._work()
-
-    def _work(self) -> None:
-        """Execute the requests that are whole."""
-        answers: list[bytes] = []
-        batch = 0
-        try:
-            while not self._is_paused and not self._ends:
-                words = self._parser.next()
-                if words is None:
-                    break
-                answer = self._execute(words)
-                if self.session.wrote:
-                    self.session.wrote = False
-                    batch = self._server.syncs.wrote()
-                if answer is not None:
-                    answers.append(answer)
-                if len(answers) >= 64 or batch:
-                    self._answer(b"".join(answers), batch)
-                    answers.clear()
-        except resp.Malformed as err:
-            answers.append(resp.error(str(err)))
-            self._ends = True
-        if answers:
-            self._answer(b"".join(answers), 0)
-        self._count()
-        if self._ends and not self._held:
-            self.close()
-
-    def _count(self) -> None:
-        """Bound what half-sent requests of all connections take."""
-        server = self._server
-        server.buffered += self._parser.size - self._buffered
-        self._buffered = self._parser.size
-        if server.buffered > MOST_BUFFERED and self._buffered > PAUSED:
-            self.send(resp.error("Too much is being sent, try again"))
-            self.close()
-
-    def _execute(self, words: list[bytes]) -> bytes | None:
-        counters = self._world.counters
-        counters.executed += 1
-        command = commands.find(words[0])
-        try:
-            self.session.active()
-            if command is None:
-                raise Refused("Command not supported")
-            return command.handler(self._world, self.session, words)
-        except Refused as err:
-            counters.failed += 1
-            return resp.error(str(err))
-        except Gone as err:
-            self._ends = True
-            return resp.error(err.text)
-        except OSError as err:
-            counters.failed += 1
-            full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-            log.error("%s: %s", words[0][:16], err)
-            return resp.error("No space left on this namespace" if full else "Internal Error")
-        finally:
-            if command is not None and (self._server.waiting or self._server.mirrors):
-                self._server.executed(self, command, words)
-
-    def _answer(self, answer: bytes, batch: int) -> None:
-        """Send, or keep until what was written before is on the disk."""
-        if batch or self._held:
-            self._held.append((batch, answer))
-        else:
-            self.send(answer)
-
-    def release(self, batch: int) -> None:
-        """A batch is on the disk: send what waited for it."""
-        if not self._held:
-            return
-        ready = 0
-        while ready < len(self._held) and self._held[ready][0] <= batch:
-            ready += 1
-        if ready:
-            self.send(b"".join(answer for _, answer in self._held[:ready]))
-            del self._held[:ready]
-        if self._ends and not self._held:
-            self.close()
-
-    def send(self, answer: bytes) -> None:
-        """Write to the client; one that does not read is let go."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        self._world.counters.sent += len(answer)
-        self._transport.write(answer)
-        if self._transport.get_write_buffer_size() > MOST_UNSENT + len(answer):
-            self._transport.abort()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +14,9 @@ from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
 from zos.zdb.store import Store
 
+Steps = Generator[float, None, bytes]
+"""A command that takes more than one step: each gives the seconds until the next (0: others have their turn before),
+and the last one returns the answer. The world may change between two: what a step needs, it asks the session for."""
 NAME = "0-db (zdb)"
 SHA1_HEX = 40
 
@@ -52,6 +56,9 @@ class Peers(Protocol):
     def replace(self, old: Namespace, new: Namespace) -> None:
         """Whoever used the one uses the other."""
 
+    def reserve(self, session: Session, size: int) -> bool:
+        """The answer to the session's command will have so many bytes; False when that must wait."""
+
     def wait(self, session: Session, command: str, seconds: float) -> None:
         """Answer the session when another one in its namespace executes the command."""
 
@@ -84,22 +91,46 @@ class Session:
     """The last command wrote something: its answer waits for the disk."""
     nonce: str = ""
     """What a hashed password was asked with."""
+    epoch: int = 0
+    """The password of the namespace by which `may_write` was decided."""
+
+    def __post_init__(self) -> None:
+        self.epoch = self.space.epoch if self.space is not None else 0
+
+    def enter(self, space: Namespace, may_write: bool) -> None:
+        """Use a namespace from now on."""
+        self.space, self.may_write, self.epoch = space, may_write, space.epoch
 
     def active(self) -> Namespace:
-        """The namespace; raises Refused when it was removed."""
-        if self.space is None:
+        """The namespace, whatever it may do there; raises Gone when it was removed."""
+        space = self.space
+        if space is None:
             raise Gone
-        return self.space
+        if self.epoch != space.epoch:
+            # Who changes a password means those who know the old one. An administrator could change it back.
+            self.epoch = space.epoch
+            self.may_write = self.is_admin or not space.settings.password
+        return space
+
+    def entered(self) -> Namespace:
+        """The namespace, unless its content is none of the session's business (any more)."""
+        space = self.active()
+        if not self._is_in(space):
+            raise Refused("Namespace protected and private")
+        return space
+
+    def _is_in(self, space: Namespace) -> bool:
+        return self.may_write or self.is_admin or space.settings.is_public
 
     def readable(self) -> Namespace:
         """The namespace, unless it is frozen."""
-        space = self.active()
+        space = self.entered()
         if space.settings.is_frozen:
             raise Refused("Namespace is temporarily frozen (read-write disabled)")
         return space
 
     def writable(self) -> Namespace:
-        """The namespace, unless this connection may not write to it."""
+        """The namespace, unless this connection may not write to it; the one way to it for who changes its content."""
         space = self.readable()
         if not self.may_write:
             raise Refused("Namespace is in read-only mode")
@@ -120,7 +151,7 @@ class Session:
     def sees(self, space: Namespace, settings: Settings) -> bool:
         """Whether this connection is told of a namespace that it did not select."""
         is_open = space.settings.is_public or not space.settings.password
-        return not settings.is_shared or self.is_admin or is_open or space is self.space
+        return not settings.is_shared or self.is_admin or is_open or (space is self.space and self._is_in(space))
 
     def need_admin(self) -> None:
         """Raise Refused for anybody but the administrator."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hmac
 import os
+import time
 
 from zos.zdb import format as fmt
 from zos.zdb import resp
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
-from zos.zdb.session import Session, World
+from zos.zdb.session import Session, Steps, World
 from zos.zdb.store import DEFAULT
 
 MAX_WORD = 256
 MAX_GIVEN_PASSWORD = 255
+LISTED_AT_ONCE = 512
+"""Namespaces that NSLIST looks at in one step."""
+REST, LONGEST_REST = 20, 5.0
+"""How many times as long as it was flushed a namespace is not flushed again, and seconds: others wait for a flush."""
 _U64 = 1 << 64
 
 
@@ -35,7 +40,7 @@ def _password(world: World, space: Namespace) -> bytes:
 
 
 def dbsize(world: World, session: Session, words: list[bytes]) -> bytes:
-    return resp.integer(session.active().entries)
+    return resp.integer(session.entered().entries)
 
 
 def nsnew(world: World, session: Session, words: list[bytes]) -> bytes:
@@ -56,9 +61,14 @@ def nsdel(world: World, session: Session, words: list[bytes]) -> bytes:
     return resp.OK
 
 
-def nslist(world: World, session: Session, words: list[bytes]) -> bytes:
-    spaces = world.store.spaces.items()
-    return resp.array([resp.bulk(name) for name, space in spaces if session.sees(space, world.settings)])
+def nslist(world: World, session: Session, words: list[bytes]) -> Steps:
+    seen = []
+    for number, (name, space) in enumerate(list(world.store.spaces.items()), 1):
+        if session.sees(space, world.settings):
+            seen.append(resp.bulk(name))
+        if number % LISTED_AT_ONCE == 0:
+            yield 0.0
+    return resp.array(seen)
 
 
 def nsjump(world: World, session: Session, words: list[bytes]) -> bytes:
@@ -168,7 +178,7 @@ def select(world: World, session: Session, words: list[bytes]) -> bytes:
         may_write = _knows(session, words, password)
         if not may_write and not space.settings.is_public:
             raise Refused("Namespace protected and private")
-    session.space, session.may_write = space, may_write
+    session.enter(space, may_write)
     return resp.OK
 
 
@@ -201,13 +211,23 @@ def reload(world: World, session: Session, words: list[bytes]) -> bytes:
     return resp.OK
 
 
-def flush(world: World, session: Session, words: list[bytes]) -> bytes:
+def flush(world: World, session: Session, words: list[bytes]) -> Steps:
     space = session.active()
     if not _password(world, space) or space.settings.is_public or space.settings.name == DEFAULT:
         raise Refused("Flushing public namespace denied")
-    if not session.may_write:
-        raise Refused("Namespace is in read-only mode")
+    while True:
+        space = session.writable()
+        if space.settings.is_worm:
+            raise Refused("Namespace is protected by worm mode")
+        if space.is_erased:
+            return resp.OK
+        began = time.monotonic()
+        if began >= space.rests_until:
+            break
+        yield space.rests_until - began
     space.flush()
+    now = time.monotonic()
+    space.rests_until = now + min(REST * (now - began), LONGEST_REST)
     return resp.OK
 
 

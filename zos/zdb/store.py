@@ -10,6 +10,7 @@ from pathlib import Path
 from zos.errors import Status, ZosError
 from zos.zdb import format as fmt
 from zos.zdb.command import DATA_SIZE
+from zos.zdb.files import MOST_SHARED, Recent, most_open
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import RECORD, Refused
 from zos.zdb.recovery import open_namespace
@@ -46,18 +47,18 @@ def open_apart(name: bytes, folder: Path, *, is_sequential: bool, data_size: int
     Blocking, in any thread. The folder must be there; raises InUse, BadFile and OSError.
     """
     roots = folder / "index", folder / "data"
-    locks: list[int] = []
+    for root in roots:
+        root.mkdir(exist_ok=True)
+    # Any 0-db wants both locks, so one keeps it out; there are thousands of namespaces, and each holds its lock.
+    lock = _lock(roots[0])
     try:
-        for root in roots:
-            root.mkdir(exist_ok=True)
-            locks.append(_lock(root))
         index, data = (root / os.fsdecode(name) for root in roots)
         space = open_namespace(name, index, data, is_sequential=is_sequential, data_size=data_size)
     except BaseException:
-        while locks:
-            os.close(locks.pop())
+        os.close(lock)
         raise
-    space.locks = locks
+    space.locks = [lock]
+    space.files.close()
     return space
 
 
@@ -73,6 +74,7 @@ class Store:
         self._data_size = data_size
         self._locks: list[int] = []
         self.spaces: dict[bytes, Namespace] = {}
+        self._recent = Recent(min(MOST_SHARED, most_open() // 4))
 
     def open(self) -> None:
         """Lock the folders and open what is there; raises InUse and BadFile."""
@@ -93,11 +95,13 @@ class Store:
             is_sequential=self.is_sequential,
             data_size=self._data_size,
         )
+        space.files.share(self._recent)
         self.spaces[name] = space
         return space
 
     def adopt(self, space: Namespace) -> None:
         """Serve a namespace that `open_apart` opened."""
+        space.files.share(self._recent)
         self.spaces[space.settings.name] = space
 
     def release(self, name: bytes) -> None:

@@ -37,6 +37,8 @@ class Syncs:
         self.idle.set()
         self._filling = 1
         """The number of the batch that is being filled."""
+        self._written: set[Namespace] = set()
+        """Those that were written to since the last batch."""
         self._syncing = False
         self._scheduled = False
         self._again = False
@@ -47,8 +49,12 @@ class Syncs:
         """End the thread; wait for `idle` before."""
         self._threads.shutdown()
 
-    def wrote(self) -> int:
-        """Something was written: the batch whose sync makes it safe, 0 when nobody waits for that."""
+    def wrote(self, space: Namespace) -> int:
+        """Something was written there: the batch whose sync makes it safe, 0 when nobody waits for that."""
+        self._written.add(space)
+        return self._wrote()
+
+    def _wrote(self) -> int:
         if self._syncing:
             self._again = True
         elif not self._scheduled:
@@ -59,11 +65,15 @@ class Syncs:
 
     def _begin(self) -> None:
         self._scheduled = False
-        spaces = [space for space in self._world.store.spaces.values() if space.is_unsynced]
+        served = self._world.store.spaces
+        spaces = [space for space in self._written if served.get(space.settings.name) is space and space.is_unsynced]
+        self._written.clear()
         if not self._world.settings.sync:
             for space in spaces:
                 with contextlib.suppress(OSError):  # tried again with the next write
                     space.settle_unsynced()
+                if space.is_unsynced:
+                    self._written.add(space)
             self.idle.set()
             return
         batch, self._filling = self._filling, self._filling + 1
@@ -90,15 +100,19 @@ class Syncs:
         # Not what is unsynced by now: a FLUSH may have brought it to the disk, and answers still wait for their batch.
         again, self._again = self._again, False
         if again:
-            self.wrote()
+            self._wrote()
         else:
             self.idle.set()
 
     def _settle(self, space: Namespace, written: Batch) -> bool:
         """See `Namespace.settle`. Where that fails, the namespace is lost to its clients, and nobody else notices."""
         try:
-            return space.settle(written)
+            must_sync = space.settle(written)
+            if space.is_unsynced:
+                self._written.add(space)
+            return must_sync
         except OSError as err:
             log.error("%s: %s; its connections are ended", space.index_path, err.strerror)
             self._lost(space)
+            self._written.add(space)
             return False

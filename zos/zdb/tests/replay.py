@@ -118,7 +118,10 @@ class Client:
     async def is_closed(self) -> bool:
         """Whether the server closes the connection."""
         async with asyncio.timeout(PATIENCE):
-            return await self._reader.read(1) == b""
+            try:
+                return await self._reader.read(1) == b""
+            except ConnectionError:
+                return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zos.zdb import format as fmt
+from zos.zdb.files import At
+from zos.zdb.format import Located
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
 from zos.zdb.recovery import open_namespace
@@ -23,15 +25,24 @@ def opened(folder: Path, *, sequential: bool = False, data_size: int = SMALL) ->
     return open_namespace(b"n", folder / "i", folder / "d", is_sequential=sequential, data_size=data_size)
 
 
-def content(space: Namespace) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
+def scanned(space: Namespace, *, is_backwards: bool = False) -> list[Located]:
+    """All live items, read in pages as clients read them."""
+    found: list[Located] = []
     cursor = None
-    while items := space.scan(cursor):
-        for at in items:
-            found[at.item.key] = space.payload(at)
-        last = items[-1]
-        cursor = fmt.Cursor(len(last.item.key), last.file, last.item.length, last.offset, last.item.crc)
-    return found
+    while True:
+        page: list[Located] = []
+        at: At | None = (space.before if is_backwards else space.behind)(cursor)
+        while at is not None:
+            at = space.scan(at, page, is_backwards=is_backwards)
+        if not page:
+            return found
+        found += page
+        file, offset, item = page[-1]
+        cursor = fmt.Cursor(len(item.key), file, item.length, offset, item.crc)
+
+
+def content(space: Namespace) -> dict[bytes, bytes]:
+    return {at.item.key: space.payload(at) for at in scanned(space)}
 
 
 def reopened(folder: Path, copy: Path, **options: Any) -> Namespace:
@@ -192,6 +203,6 @@ def test_a_namespace_is_a_dictionary(tmp_path_factory: pytest.TempPathFactory, s
         assert space.entries == len(wanted)
         assert space.live_bytes == sum(map(len, wanted.values()))
     assert content(space) == wanted
-    assert {at.item.key for at in space.rscan(None)} == wanted.keys()
+    assert scanned(space, is_backwards=True) == scanned(space)[::-1]
     assert {key: space.get(key) for key in wanted} == wanted
     space.close()
