@@ -7,10 +7,13 @@ namespace that cannot be opened harms no other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import secrets
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -31,7 +34,11 @@ log = logging.getLogger("zos.zdbd")
 
 OPENED_WITHIN = 15.0
 """Seconds after which a namespace is reported as on its way; it goes on being opened."""
+OPENED_AT_ONCE = 8
+"""Namespaces; a disk has one head."""
 OPENING = "it is being opened"
+OOM_SCORE = "500"
+"""Where memory ends, this process does before the node's others: it is started again."""
 
 
 class Disk:
@@ -42,6 +49,7 @@ class Disk:
         self._server = server
         self._listening: dict[tuple[str, int], asyncio.Server] = {}
         self._opening: dict[str, asyncio.Task[Namespace]] = {}
+        self._turns = asyncio.Semaphore(OPENED_AT_ONCE)
         self._desired: Desired | None = None
         self._problems: dict[str, str] = {}
         self._problem = ""
@@ -86,7 +94,7 @@ class Disk:
             # A folder that is not there is a pool that is not mounted; an empty one in its place would hide that.
             work = partial(open_apart, space.id.encode(), space.folder, is_sequential=space.is_sequential)
             # However long it takes: it is asked for until it is there, and opened once.
-            self._opening[space.id] = asyncio.create_task(threads.run(f"open {space.id}", work, None))
+            self._opening[space.id] = asyncio.create_task(self._opened(space.id, work))
         task = self._opening[space.id]
         await asyncio.wait((task,), timeout=OPENED_WITHIN)
         if not task.done():
@@ -95,6 +103,10 @@ class Disk:
         opened = task.result()
         self._store.adopt(opened)
         self._server.adopt(opened)
+
+    async def _opened(self, id: str, work: Callable[[], Namespace]) -> Namespace:
+        async with self._turns:
+            return await threads.run(f"open {id}", work, None)
 
     def _change(self, space: Namespace, wanted: Space) -> None:
         settings = {
@@ -172,6 +184,10 @@ def main() -> int:
     """Serves until standard input ends."""
     set_up_journal("zdbd")
     os.umask(0o077)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     return asyncio.run(serve(Path(sys.argv[1])))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from zos.networkd.api.types import SERVICE_PORTS
-from zos.zdbd.api.errors import ModeChange, NoPort
+from zos.zdbd.api.errors import ModeChange, NoPort, TooManyNamespaces
 from zos.zdbd.api.types import Namespace
 from zos.zdbd.model import Desired, NamespaceRecord, ObservedServer, space
 from zos.zdbd.steps import StartServer, Step, StopServer, Tell
+
+MOST_NAMESPACES = 8192
+"""On one disk."""
 
 
 def admit(namespace: Namespace, records: Mapping[str, NamespaceRecord]) -> NamespaceRecord:
@@ -16,6 +19,9 @@ def admit(namespace: Namespace, records: Mapping[str, NamespaceRecord]) -> Names
     before = records.get(namespace.id)
     if before is not None and before.namespace.mode is not namespace.mode:
         raise ModeChange(id=namespace.id, have=before.namespace.mode)
+    beside = sum(one.namespace.pool == namespace.pool for one in records.values())
+    if before is None and beside >= MOST_NAMESPACES:
+        raise TooManyNamespaces(pool=namespace.pool, most=MOST_NAMESPACES)
     return NamespaceRecord(namespace, _port(namespace.pool, records))
 
 

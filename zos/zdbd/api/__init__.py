@@ -1,7 +1,7 @@
 """The API of zdbd."""
 
 from zos.zdbd.api.client import ZdbdClient
-from zos.zdbd.api.errors import BadNamespace, ModeChange, NoAddress, NoPort, NotServed, ServerFailed
+from zos.zdbd.api.errors import BadNamespace, ModeChange, NoAddress, NoPort, NotServed, ServerFailed, TooManyNamespaces
 from zos.zdbd.api.types import Mode, Namespace, NamespaceId, NamespaceInfo
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "NoPort",
     "NotServed",
     "ServerFailed",
+    "TooManyNamespaces",
     "ZdbdClient",
 ]

@@ -29,6 +29,15 @@ class NoPort(ZosError):
     hint = "use another node"
 
 
+class TooManyNamespaces(ZosError):
+    """Each costs memory and a descriptor, however small it is."""
+
+    reason = "zdbd.too_many_namespaces"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "the disk of pool {pool} has {most} namespaces, and no more can be"
+    hint = "use another node, or fewer and larger namespaces"
+
+
 class NoAddress(ZosError):
     """Nobody could reach the namespace."""
 

@@ -23,6 +23,10 @@ log = logging.getLogger("zos.zdbd")
 
 ANSWER = 30.0
 """Seconds for an answer; a namespace that takes longer to open is reported as on its way."""
+SILENT_ANSWER = 1.0
+"""The same of a process that owes one: whoever asks, and who waits behind him, is not held up for it again."""
+SILENCE = 90.0
+"""Seconds without an answer that was asked for, after which a process is killed, and started again."""
 END = 20.0
 """Seconds for an end in good order; a disk that hangs holds nobody longer."""
 
@@ -39,26 +43,43 @@ class _Server:
         self._input, self._output = process.stdin, process.stdout
         self._number = 0
         self._lock = asyncio.Lock()
+        self._owed_since = 0.0
+        """When it was asked for the answer that did not come in time; 0 while it owes none."""
 
     async def ask(self, desired: Desired | None) -> Report:
         """Tell it what to serve (None: as before) and hear how that goes."""
         async with self._lock:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             self._number += 1
             try:
-                async with asyncio.timeout(ANSWER):
+                async with asyncio.timeout(SILENT_ANSWER if self._owed_since else ANSWER):
+                    # What it did not read yet, of questions before, is answered first.
+                    await self._input.drain()
                     self._input.write(wire.question(self._number, desired))
                     await self._input.drain()
                     while True:
                         number, report = wire.parse_answer(await self._output.readuntil(b"\n"))
+                        self._owed_since = 0.0
                         if number == self._number:
                             break
             except TimeoutError:
-                raise ServerFailed(pool=self.pool, problem=f"did not answer within {ANSWER:.0f} s") from None
+                self._owed_since = self._owed_since or began
+                silence = loop.time() - self._owed_since
+                if silence > SILENCE:
+                    log.error("the 0-db of pool %s did not answer for %.0f s and is killed", self.pool, silence)
+                    self.kill()
+                raise ServerFailed(pool=self.pool, problem=f"has not answered for {silence:.0f} s") from None
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, msgspec.MsgspecError) as err:
-                await self.end()
+                self.kill()
                 raise ServerFailed(pool=self.pool, problem=f"ended: {err or type(err).__name__}") from err
         self.told = desired or self.told
         return report
+
+    def kill(self) -> None:
+        """End it at once: what it acknowledged is on the disk."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
 
     async def end(self) -> None:
         """End it, in good order if it can."""
@@ -66,8 +87,7 @@ class _Server:
         try:
             await asyncio.wait_for(self.process.wait(), END)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+            self.kill()
 
 
 class LinuxHost:

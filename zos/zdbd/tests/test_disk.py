@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from zos.zdb.tests.replay import Client
 from zos.zdbd.api import ServerFailed
 from zos.zdbd.fake import FakeHost
-from zos.zdbd.host import LinuxHost
+from zos.zdbd.host import LinuxHost, linux
 from zos.zdbd.host.contract import Host
 from zos.zdbd.model import Desired, ObservedServer, Report, Space, SpaceReport
 from zos.zdbd.steps import StartServer, StopServer, Tell
@@ -109,6 +110,8 @@ async def test_settings_follow_while_clients_are_connected(tmp_path: Path, selec
         assert await client.command(b"GET", b"key") == b"-Namespace is temporarily frozen (read-write disabled)\r\n"
         report = await told(disks, port, space(tmp_path, "one", size=3, password="new", is_public=True))
         assert (report.spaces["one"].entries, report.spaces["one"].used) == (1, 5)
+        assert (await client.command(b"SET", b"more", b"value")).startswith(b"-Namespace is in read-only mode")
+        assert (await client.command(b"SELECT", b"one", b"new")) == b"+OK\r\n"
         assert (await client.command(b"SET", b"more", b"value")).startswith(b"-No space left")
         assert (await select(port, "one"))[1].startswith(b"-Access denied")
         await told(disks, port)
@@ -132,6 +135,36 @@ async def test_what_was_acknowledged_outlives_a_killed_process(tmp_path: Path, s
             await ended.wait()
         assert await disks.observe(POOL) is None
         assert (await told(disks, port, space(tmp_path, "one"))).is_whole
+        client, _ = await select(port, "one")
+        assert await client.command(b"GET", b"key") == b"$5\r\nvalue\r\n"
+
+
+async def test_a_process_that_does_not_answer_holds_nobody_up_and_is_ended(
+    tmp_path: Path, select: Select, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("ANSWER", 1.5), ("SILENT_ANSWER", 0.1), ("SILENCE", 2.0)):
+        monkeypatch.setattr(linux, name, seconds, raising=False)
+    port, wanted = free_port(), space(tmp_path, "one")
+    async with host(tmp_path) as disks:
+        monkeypatch.setattr(linux, "ANSWER", 20.0)
+        await told(disks, port, wanted)
+        monkeypatch.setattr(linux, "ANSWER", 1.5)
+        client, _ = await select(port, "one")
+        await client.command(b"SET", b"key", b"value")
+        ended = asyncio.Event()
+        disks.on_change(ended.set)
+        os.kill(disks._servers[POOL].process.pid, signal.SIGSTOP)
+        asked = 0
+        async with asyncio.timeout(10):
+            while not ended.is_set():
+                with contextlib.suppress(ServerFailed):
+                    await disks.observe(POOL)
+                asked += 1
+                await asyncio.sleep(0)
+        # Once the answer is owed, asking takes little.
+        assert asked > 3
+        monkeypatch.setattr(linux, "ANSWER", 20.0)
+        assert (await told(disks, port, wanted)).is_whole
         client, _ = await select(port, "one")
         assert await client.command(b"GET", b"key") == b"$5\r\nvalue\r\n"
 

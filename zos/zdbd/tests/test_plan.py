@@ -14,7 +14,7 @@ from zos.model.units import Bytes
 from zos.runtime.ledger import Ledger
 from zos.zdb import format as fmt
 from zos.zdbd import plan
-from zos.zdbd.api import BadNamespace, Mode, ModeChange, Namespace, NamespaceId, NoPort
+from zos.zdbd.api import BadNamespace, Mode, ModeChange, Namespace, NamespaceId, NoPort, TooManyNamespaces
 from zos.zdbd.api.check import MAX_NAME, MAX_PASSWORD, check
 from zos.zdbd.host import wire
 from zos.zdbd.model import NamespaceRecord, ObservedServer, Report, SpaceReport
@@ -43,6 +43,14 @@ def test_a_node_with_more_disks_than_ports_says_so() -> None:
     assert plan.admit(namespace("more", "p31"), records).port == 9931
     with pytest.raises(NoPort):
         plan.admit(namespace("new", "p32"), records)
+
+
+def test_a_disk_has_only_so_many_namespaces_and_those_may_change() -> None:
+    records = {str(n): NamespaceRecord(namespace(str(n)), 9900) for n in range(plan.MOST_NAMESPACES)}
+    assert plan.admit(namespace("7"), records) == records["7"]
+    assert plan.admit(namespace("other", "b"), records).port == 9901
+    with pytest.raises(TooManyNamespaces, match="8192"):
+        plan.admit(namespace("more"), records)
 
 
 def test_a_mode_cannot_change() -> None:
