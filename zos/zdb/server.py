@@ -12,7 +12,7 @@ from typing import cast
 from zos.runtime.quota import FairQuota
 from zos.zdb import commands, resp
 from zos.zdb.connection import Connection
-from zos.zdb.files import most_open
+from zos.zdb.descriptors import most_open
 from zos.zdb.holdings import Holdings
 from zos.zdb.hooks import Hooks
 from zos.zdb.namespace import Namespace

@@ -10,7 +10,7 @@ from pathlib import Path
 from zos.errors import Status, ZosError
 from zos.zdb import format as fmt
 from zos.zdb.command import DATA_SIZE
-from zos.zdb.files import MOST_SHARED, Recent, most_open
+from zos.zdb.descriptors import MOST_SHARED, Recent, most_open
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import RECORD, Refused
 from zos.zdb.recovery import open_namespace
