@@ -12,6 +12,7 @@ from zos.networkd.api.errors import KernelRefused
 from zos.sim.node import SimNode
 from zos.storaged.api.errors import DeviceRefused
 from zos.vmd.api.errors import LibvirtUnreachable, StartFailed
+from zos.zdbd.api.errors import ServerFailed
 
 REFUSALS: dict[str, tuple[Callable[[], ZosError], ...]] = {
     "storaged": (lambda: DeviceRefused(action="take a step", problem="an injected fault"),),
@@ -24,6 +25,7 @@ REFUSALS: dict[str, tuple[Callable[[], ZosError], ...]] = {
         lambda: LibvirtUnreachable(uri="sim", problem="an injected fault"),
         lambda: StartFailed(id="some", problem="an injected fault"),
     ),
+    "zdbd": (lambda: ServerFailed(pool="some", problem="does not take a step: an injected fault"),),
 }
 """Errors that pass; whoever meets one has to wait, and never to give up."""
 

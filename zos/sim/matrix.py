@@ -33,7 +33,7 @@ from zos.sim.tenants import Tenant
 DAEMONS = ("provisiond", "storaged", "vmd", "networkd", "flistd", "zdbd")
 DELAY = 45.0
 """Virtual seconds: more than the deadline of most calls."""
-SEED, ACTIONS = 3, 5
+SEED, ACTIONS = 25, 5
 """Of the history, unless another is asked for."""
 
 

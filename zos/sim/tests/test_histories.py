@@ -18,7 +18,7 @@ from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.errors import DeviceRefused
 
-SHORT = 40
+SHORT = 24
 
 
 @pytest.mark.process
@@ -47,7 +47,7 @@ async def test_a_machine_that_waits_keeps_its_memory() -> None:
         refusal = MountFailed(action="mount", problem="the device is busy")
         node.trouble("flistd").errors += [refusal] * 100
         first = await node.deploy(w.network(), w.zmachine(memory=int(GiB(8))))
-        (device,) = node.hosts.storaged.disks.values()
+        device = node.hosts.storaged.disks["/dev/sda"]
         await node.until(lambda: "rootfs-2-1-vm1" in device.observed.volumes)
         # Its round after the restart does not come as far as the machine.
         node.trouble("networkd").stuck = True
@@ -199,7 +199,7 @@ async def test_an_update_may_follow_on_one_that_is_not_final_yet() -> None:
         node.chain.node.faults.unfinal = False
         for name in ("one", "two"):
             await node.becomes(contract, name, "ok")
-        (device,) = node.hosts.storaged.disks.values()
+        device = node.hosts.storaged.disks["/dev/sda"]
         await node.until(lambda: device.observed.disks[f"2-{contract}-disk1"].size == GiB(2))
 
 
