@@ -1,4 +1,4 @@
-"""core-0: supervises the daemons in boot stages, holds the node's key and signs for its siblings.
+"""core-0: supervises the daemons in boot stages, holds the node's key and signs for the other daemons.
 
-High in authority, low in knowledge: it orders units by name and imports no sibling.
+It imports none of them: `units.py` says what each starts after, whose API it calls, and what is signed for it.
 """

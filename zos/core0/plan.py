@@ -17,7 +17,7 @@ START_LIMIT = 60.0
 MISSED_LIMIT = 3
 """Unanswered health questions in a row after which a daemon is taken for hung."""
 STEADY = 30.0
-"""A unit that ran this long starts again without delay when it ends."""
+"""A unit that ran this long starts again with the least delay when it ends."""
 
 
 @dataclass(frozen=True, slots=True)

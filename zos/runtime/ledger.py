@@ -1,7 +1,7 @@
 """What a daemon keeps: one small JSON document per record, versioned and numbered, written atomically.
 
-A record is `{"version", "generation", "key", "body"}`. An older generation is turned away; a body of an older
-version is brought up by pure functions; a record that cannot be read is set aside as `<name>.corrupt` and reported,
+A record is `{"version", "generation", "key", "body"}`. A body of an older version is
+brought up by pure functions; a record that cannot be read is set aside as `<name>.corrupt` and reported,
 never silently replaced.
 """
 
