@@ -61,5 +61,5 @@ class Holdings(Generic[T]):
         return max(by_network[network], key=lambda one: self._sizes[one])
 
     def holders(self) -> tuple[T, ...]:
-        """Those that hold something."""
+        """Keys with more than 0 bytes."""
         return tuple(self._sizes)
