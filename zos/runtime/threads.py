@@ -84,7 +84,7 @@ async def _within(deadline: float | None, what: str, done: asyncio.Future[T]) ->
             return await asyncio.shield(done)
     except TimeoutError:
         if timeout.expired():
-            raise CallTooSlow(what=what, seconds=deadline) from None
+            raise CallTooSlow(what=what, seconds=round(deadline or 0.0, 2)) from None
         raise
 
 
