@@ -98,7 +98,7 @@ def _rules(subnet: str) -> tuple[str, str]:
     iifname "{inside}" ip6 saddr != {{ {subnet}, ::, fe80::/10 }} counter drop
     iifname "{outside}" ip6 saddr != {MYCELIUM_NET} counter drop
     iifname "{outside}" ip6 saddr {subnet} counter drop
-    iifname {{ {both} }} notrack
+    iifname {{ {both} }} fib daddr type != local notrack
 """
     between = f"""\
     oifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu

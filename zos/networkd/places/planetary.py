@@ -61,10 +61,10 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
 
     def root_rules(self) -> RootRules:
         both = f'"{PLANETARY_BRIDGE}", "{PLANETARY_LINK}"'
-        # What passes is judged by its links alone, so that whoever is in the network fills no table of connections.
+        # What passes is judged by its links alone, so that whoever is in the network fills no table of connections. What
+        # the node itself began is answered by what is tracked.
         prerouting = f"""\
-    iifname "{PLANETARY_BRIDGE}" notrack
-    iifname "{PLANETARY_LINK}" fib daddr type != local notrack
+    iifname {{ {both} }} fib daddr type != local notrack
 """
         forward = f"""\
     iifname "{PLANETARY_BRIDGE}" oifname "{PLANETARY_LINK}" accept
