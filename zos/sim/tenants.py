@@ -208,6 +208,9 @@ class Tenant:
         """The contract's hash, then the next version."""
         if not lease.last.accepted:
             return
+        if not self._carries(lease):
+            self._note(f"finds something else under number {lease.contract}")
+            return
         version = int(lease.last.body["version"]) + 1
         body = w.document(self.user.twin, lease.contract, self._changed(lease.last, version), version)
         new = Version(body)
@@ -216,6 +219,13 @@ class Tenant:
         page = self._page(body)
         await self.node.set_hash(lease.contract, body, self.user, page.named if page else "")
         await self._hand_over(lease, new, page)
+
+    def _carries(self, lease: Lease) -> bool:
+        """Whether the contract is still his, or a reorganisation gave its number away."""
+        found = self.node.chain.get("SmartContractModule.Contracts", lease.contract)
+        kind = found["contract_type"] if found is not None and int(found["twin_id"]) == self.user.twin else {}
+        carried = bytes(kind["NodeContract"]["deployment_hash"]).decode() if "NodeContract" in kind else ""
+        return carried in {version.hash for version in lease.versions}
 
     def _page(self, body: Mapping[str, Any]) -> Page | None:
         """Some documents are put on the Web, for the node to fetch; the others are pushed."""

@@ -61,7 +61,7 @@ def test_a_strangers_call_is_not_decoded_before_its_signature_holds() -> None:
     began = thread_time()
     with pytest.raises(Invalid, match="bad signature"):
         node.submit(raw)
-    assert thread_time() - began < 0.1
+    assert thread_time() - began < 0.5
 
 
 async def test_web_pages_of_others_do_not_drive_the_chain() -> None:

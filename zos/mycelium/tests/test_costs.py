@@ -48,7 +48,7 @@ def test_requests_for_all_routes_cost_no_more_than_one() -> None:
     router = router_with(MANY, OTHER)
     began = thread_time()
     effects = [effect for _ in range(260) for effect in router.receive(GREEDY, RouteRequest(None), 1.0)]
-    assert thread_time() - began < 0.1
+    assert thread_time() - began < 0.5
     assert len(effects) == backlog.AT_ONCE
     assert len(drained(router)) == MANY - backlog.AT_ONCE
     assert router.receive(GREEDY, RouteRequest(None), 2.0), "when it has got all it may ask again"
@@ -58,7 +58,7 @@ def test_a_lost_peers_routes_are_taken_back_in_pieces_and_one_in_use_at_once() -
     router = router_with(MANY, GREEDY, OTHER)
     began = thread_time()
     router.drop_peer(GREEDY, 1.0)
-    assert thread_time() - began < 0.1
+    assert thread_time() - began < 0.5
     wanted = prefix(MANY - 1)
     assert router.route(wanted) is None, "not through a peer that is gone"
     effects = router.request_route(wanted, 1.0)

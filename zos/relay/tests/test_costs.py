@@ -145,4 +145,4 @@ def test_reading_a_large_frame_takes_no_more_than_a_few_times_its_bytes() -> Non
     began = thread_time()
     with pytest.raises(Malformed):
         env.decode(b"\x8a\x01\x00" * (5 * MIB), env.FRAME)
-    assert thread_time() - began < 0.05
+    assert thread_time() - began < 0.25

