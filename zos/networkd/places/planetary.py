@@ -61,8 +61,8 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
 
     def root_rules(self) -> RootRules:
         both = f'"{PLANETARY_BRIDGE}", "{PLANETARY_LINK}"'
-        # What passes is judged by its links alone, so that whoever is in the network fills no table of connections. What
-        # the node itself began is answered by what is tracked.
+        # What passes is judged by its links alone, so that whoever is in the network fills no table of connections.
+        # What the node itself began is tracked, and so are the answers.
         prerouting = f"""\
     iifname {{ {both} }} fib daddr type != local notrack
 """
