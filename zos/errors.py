@@ -31,9 +31,9 @@ class Kind(StrEnum):
     """Four kinds of error, named after what happens next."""
 
     REFUSED = "refused"
-    """Becomes the workload's result; not retried."""
+    """Becomes the result of what was to be made or changed; what runs goes on."""
     NO_ROOM = "no room"
-    """Becomes the result, with what is missing; not retried."""
+    """Likewise, with what is missing."""
     NOT_NOW = "not now"
     """The loop retries with back-off."""
     BUG = "our bug"

@@ -181,9 +181,9 @@ def signed(document: Document, keys: Mapping[int, bytes], stored: SignatureRequi
     `stored` is the requirement in force: who must agree to what runs must agree to its change, also to one of the rule.
     """
     problem: BadSignature | None = None
-    for digest in document.hashes:
+    for hash in document.hashes:
         try:
-            signing.check(document.deployment, digest, keys, stored)
+            signing.check(document.deployment, hash, keys, stored)
         except BadSignature as err:
             problem = problem or err
         else:
@@ -203,7 +203,7 @@ def carried(document: Document, contract: NodeContract, node: int) -> str:
         raise WrongContract(problem=problem)
     if contract.state not in (ContractState.CREATED, ContractState.GRACE):
         raise WrongContract(problem=f"contract {contract.id} is {contract.state.replace('_', ' ')}")
-    if contract.deployment_hash in (digest.hex() for digest in document.hashes):
+    if contract.deployment_hash in (hash.hex() for hash in document.hashes):
         return contract.deployment_hash
     raise WrongContract(problem="contract hash does not match deployment hash")
 
