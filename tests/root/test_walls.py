@@ -118,7 +118,7 @@ for what, attempt in tries.items():
             done.append(what)
     else:
         done.append(what)
-print(json.dumps([len(tries), done]))
+print(json.dumps([sorted(tries), done]))
 """
 
 
@@ -161,8 +161,8 @@ def node(folder: Path, sibling: str) -> Iterator[int]:
             yield peer.pid
 
 
-def attempt(unit: Unit, folder: Path, **environment: str) -> tuple[int, set[str]]:
-    """How many things were tried as a unit, and which of them worked."""
+def attempt(unit: Unit, folder: Path, **environment: str) -> tuple[set[str], set[str]]:
+    """What was tried as a unit, and what of it worked."""
     with node(folder, "chain" if unit.name != "chain" else "rmb") as peer:
         # What it mounts is gone with it.
         words = ["unshare", "--mount", sys.executable, "-c", PROBE, unit.name, str(folder), str(os.getpid()), str(peer)]
@@ -170,13 +170,13 @@ def attempt(unit: Unit, folder: Path, **environment: str) -> tuple[int, set[str]
     assert said.returncode == 0, said.stderr
     assert "refuses" not in said.stderr
     tried, done = json.loads(said.stdout)
-    return tried, set(done)
+    return set(tried), set(done)
 
 
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.walled], ids=lambda unit: unit.name)
 def test_a_daemon_that_was_taken_over_can_do_nothing_but_its_work(place: Path, unit: Unit):
     tried, done = attempt(unit, place)
-    assert tried >= 34
+    assert len(tried) >= 34
     assert done == {f"call {other}" for other in (*unit.calls, unit.name)}
 
 
@@ -205,8 +205,10 @@ def test_code_below_a_home_that_is_shut_can_be_read_and_the_rest_of_the_home_is_
 
 def test_without_walls_all_of_it_works(place: Path):
     tried, done = attempt(UNITS[0], place, WITHOUT_WALLS="1")
-    # The kernel may have no modules, and a sibling stays unlooked into: it has closed itself.
-    assert tried - len(done) <= 4, done
+    # The kernel may have no modules; a sibling has closed itself; one socket was taken before it was called; and in a
+    # chroot nobody makes a user namespace or enters another's files.
+    others = {"read the key through a sibling's root", "leave for core-0's files", "make a user namespace"}
+    assert tried - done <= {"load a module", "call vmd", *others}
     assert {"read the node's key", "write below /etc", "take a sibling's socket", "trace core-0", "mount"} <= done
 
 
