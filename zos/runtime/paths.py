@@ -18,4 +18,5 @@ def decode(kind: type, value: Any) -> Any:
     """msgspec's `dec_hook`: the text is a path where one is wanted."""
     if issubclass(kind, Path):
         return Path(value)
+    # As above: msgspec then raises its own error.
     raise NotImplementedError(kind)
