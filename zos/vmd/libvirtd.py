@@ -14,6 +14,7 @@ import contextlib
 import grp
 import os
 import pwd
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -67,19 +68,31 @@ HOOK = """\
 #!/bin/sh
 # Written by zos.vmd.libvirtd at each start. Most operations are none of ours; Python is not started for them.
 case "$2" in
-  started | reconnect | release) ;;
-  *) exit 0 ;;
+  started | reconnect) exec env PYTHONPATH={code} {python} -S -P {program} {trees} "$@" ;;
+  release) rmdir {groups} 2>/dev/null ;;
 esac
-exec env PYTHONPATH='{code}' '{python}' -S -m zos.vmd.hook "$@"
+exit 0
 """
 
 
-def configure(etc: Path = ETC) -> None:
+def hook(trees: cgroup.Trees) -> str:
+    """libvirt's hook; a machine that is over leaves a group without processes, and those are removed."""
+    parents = (shlex.quote(f"{root}/{cgroup.PARENT}") for root in sorted(set(trees.roots.values())))
+    return HOOK.format(
+        code=shlex.quote(str(walls.CODE)),
+        python=shlex.quote(sys.executable),
+        program=shlex.quote(str(walls.CODE / "zos/vmd/hook.py")),
+        trees=shlex.quote(trees.to_word()),
+        groups=" ".join(f"{parent}/* {parent}" for parent in parents) or "''",
+    )
+
+
+def configure(trees: cgroup.Trees, etc: Path = ETC) -> None:
     """Write the configuration; networks of libvirt's own are not started (networkd makes the node's)."""
     etc.mkdir(parents=True, exist_ok=True)
     write_atomic(etc / "qemu.conf", QEMU.encode())
     write_atomic(etc / "libvirtd.conf", LIBVIRTD.format(user=users.VMD).encode(), mode=0o644)
-    write_atomic(etc / "hooks/qemu", HOOK.format(python=sys.executable, code=walls.CODE).encode(), mode=0o700)
+    write_atomic(etc / "hooks/qemu", hook(trees).encode(), mode=0o700)
     for link in (etc / "qemu" / "networks" / "autostart").glob("*.xml"):
         link.unlink()
 
@@ -119,10 +132,13 @@ def name_user(id: int, name: str) -> None:
 
 def main() -> None:
     """Configure and become libvirtd."""
-    configure()
+    trees = cgroup.find(linux.mounts())
+    configure(trees)
     wall_off(configuration.read(Sources.of_system(), "node", NodeConfig))
-    if missing := cgroup.find(linux.mounts()).missing:
-        sys.stderr.write(f"libvirtd: guests have no limits of {', '.join(missing)}: the kernel has no such cgroups\n")
+    if trees.missing:
+        sys.stderr.write(
+            f"libvirtd: guests have no limits of {', '.join(trees.missing)}: the kernel has no such cgroups\n"
+        )
     # As udev has it by default: to use it is no privilege, and guests' users are in no group.
     if KVM.exists():
         KVM.chmod(0o666)

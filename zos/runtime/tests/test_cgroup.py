@@ -21,21 +21,21 @@ def unified(folder: Path, controllers: str) -> Mounted:
 
 
 def test_a_machine_has_one_tree_or_one_for_each_controller_or_none(tmp_path: Path):
-    assert cgroup.find(()) == Trees(0, {})
-    assert cgroup.find(()).missing == cgroup.CONTROLLERS
+    none = cgroup.find(())
+    assert (none.version, none.missing) == (0, cgroup.CONTROLLERS)
     first = cgroup.find(V1)
     assert (first.version, first.missing) == (1, ())
-    assert first.roots["io"] == Path("/sys/fs/cgroup/blkio")
+    assert first.roots["io"] == "/sys/fs/cgroup/blkio"
     # An empty tree of version 2 beside those of version 1 is none.
-    assert cgroup.find((*V1, unified(tmp_path, "hugetlb\n"))) == first
+    assert cgroup.find((*V1, unified(tmp_path, "hugetlb\n"))).to_word() == first.to_word()
     second = cgroup.find((*V1, unified(tmp_path, "cpuset cpu io memory pids\n")))
     assert (second.version, second.missing) == (2, ())
-    assert set(second.roots.values()) == {tmp_path}
+    assert set(second.roots.values()) == {str(tmp_path)}
     assert cgroup.find((unified(tmp_path, "cpu memory\n"),)).missing == ("pids", "io")
 
 
 def test_limits_are_written_and_written_again_and_processes_moved(tmp_path: Path):
-    trees = Trees(2, dict.fromkeys(cgroup.CONTROLLERS, tmp_path))
+    trees = Trees(2, dict.fromkeys(cgroup.CONTROLLERS, str(tmp_path)))
     (tmp_path / cgroup.PARENT / "one").mkdir(parents=True)
     (tmp_path / cgroup.PARENT / "one/io.weight").touch()
     for _ in range(2):
@@ -63,6 +63,12 @@ def test_groups_that_nobody_is_in_are_removed(tmp_path: Path):
     for name in ("empty", "busy"):
         (tmp_path / cgroup.PARENT / name).mkdir(parents=True)
     (tmp_path / cgroup.PARENT / "busy/stands-for-a-process").touch()
-    trees = Trees(1, {"memory": tmp_path})
+    trees = Trees(1, {"memory": str(tmp_path)})
     cgroup.sweep(trees)
     assert [path.name for path in (tmp_path / cgroup.PARENT).iterdir()] == ["busy"]
+
+
+def test_a_word_says_where_the_trees_are():
+    for trees in (cgroup.find(()), cgroup.find(V1), Trees(2, {"memory": "/sys/fs/cgroup/a=b"})):
+        again = Trees.from_word(trees.to_word())
+        assert (again.version, again.roots) == (trees.version, trees.roots)

@@ -283,7 +283,7 @@ def judge(state: int, reason: int) -> tuple[GuestState, str]:
     return GuestState.RUNNING, ""
 
 
-def dead_shares(folder: Path, number: int, machine: Machine) -> tuple[str, ...]:
+def dead_shares(folder: str | Path, number: int, machine: Machine) -> tuple[str, ...]:
     """The shares whose file server has ended: libvirt notes their pids, and does not watch them."""
     names: Sequence[str] = [share.tag for share in machine.shares]
     if machine.kind is MachineKind.CONTAINER:

@@ -10,6 +10,7 @@ import libvirt
 import pytest
 
 from zos.model.units import MiB
+from zos.runtime.cgroup import Trees
 from zos.vmd import libvirtd, notes
 from zos.vmd.api import GuestAssetsMissing, Machine, MachineDisk, MachineId, MachineKind, Share, StartFailed
 from zos.vmd.host import kvm
@@ -206,7 +207,7 @@ def test_libvirtd_is_configured_and_starts_no_network_of_its_own(tmp_path: Path)
     networks = tmp_path / "qemu/networks/autostart"
     networks.mkdir(parents=True)
     (networks / "default.xml").symlink_to("../default.xml")
-    libvirtd.configure(tmp_path)
+    libvirtd.configure(Trees(0, {}), tmp_path)
     assert list(networks.iterdir()) == []
     assert 'stdio_handler = "file"' in (tmp_path / "qemu.conf").read_text()
     assert "max_client_requests" in (tmp_path / "libvirtd.conf").read_text()
