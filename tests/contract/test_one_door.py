@@ -31,7 +31,7 @@ from zos.verbs.flistd import EnsureMount
 from zos.verbs.machine import build
 from zos.verbs.networkd import EnsureNetwork, EnsureTap
 from zos.verbs.primitive import Facts, Sibling, Source
-from zos.verbs.step import Answers, Step
+from zos.verbs.step import Answers, Step, each
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
 from zos.verbs.zdbd import EnsureNamespace
@@ -108,7 +108,7 @@ def daemons_take(deployment: Deployment, kind: MountKind) -> None:
                 facts = Facts(deployment.twin_id, deployment.contract_id, workload.name, siblings)
                 id = workload_id(deployment.twin_id, deployment.contract_id, workload.name)
                 answers = Answers()
-                for step in types[name].make(id, siblings[workload.name].spec, facts):
+                for step in each(types[name].make(id, siblings[workload.name].spec, facts)):
                     answers.put(step, _ask(step, answers, networks, kind))
 
 

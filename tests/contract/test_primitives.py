@@ -27,6 +27,7 @@ from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.types import PoolKind
 from zos.verbs.primitive import Facts, Primitive, Sibling
+from zos.verbs.step import each
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
 
@@ -62,7 +63,7 @@ def test_an_example_drops_nothing_while_it_is_in_force_and_only_drops_when_it_go
     one, body = by_folder(folder), json.loads(path.read_text())
     spec = one.parse(Fields(body["data"]))
     id = workload_id(26, 5, body["name"])
-    assert not any(step.drops for step in one.make(id, spec, facts(body["name"]), spec))
+    assert not any(step.drops for step in each(one.make(id, spec, facts(body["name"]), spec)))
     assert all(step.drops for step in one.drop(id, spec, facts(body["name"])))
     assert "".join(one.challenge(Fields(body["data"])))
 
@@ -71,7 +72,7 @@ def test_an_example_drops_nothing_while_it_is_in_force_and_only_drops_when_it_go
 def test_capacity_covers_what_the_plan_takes(folder: str, path: Path) -> None:
     one, body = by_folder(folder), json.loads(path.read_text())
     spec = one.parse(Fields(body["data"]))
-    steps = one.make(workload_id(26, 5, body["name"]), spec, facts(body["name"]))
+    steps = list(each(one.make(workload_id(26, 5, body["name"]), spec, facts(body["name"]))))
     ssd = [step.size for step in steps if isinstance(step, EnsureDisk)]
     ssd += [step.size for step in steps if isinstance(step, EnsureVolume) and step.kind is PoolKind.SSD]
     hdd = [step.size for step in steps if isinstance(step, EnsureVolume) and step.kind is PoolKind.HDD]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zos.errors import Kind, ZosError
@@ -23,7 +24,7 @@ from zos.provisiond.plan import Do, Op, plan
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore, progress
 from zos.verbs.primitive import Facts, Sibling, Unchanged, Waiting
-from zos.verbs.step import Answers, Clients, Step
+from zos.verbs.step import Answers, Beside, Clients, Step, Steps
 
 log = logging.getLogger("zos.provisiond")
 
@@ -124,20 +125,35 @@ class Executor:
         self._store.change(record.contract, lambda now: Moved(now.with_item(made), (made,)))
         self._store.announce(record.contract, made)
 
-    async def _steps(self, record: Record, item: Item, steps: tuple[Step[Any], ...], quiet: bool) -> Answers:
+    async def _steps(self, record: Record, item: Item, steps: Steps, quiet: bool) -> Answers:
         answers = Answers()
-        for step in steps:
-            began = time.monotonic()
-            try:
-                answers.put(step, await step.perform(self._clients, answers))
-            except ZosError as err:
-                self._store.note(record.contract, step.describe(), err.explain(), 0.0, item.name)
-                raise
-            if not quiet:
-                # What a daemon made, and what it says that this lacks.
-                detail = str(getattr(answers[step], "detail", "") or "done")
-                self._store.note(record.contract, step.describe(), detail, time.monotonic() - began, item.name)
+
+        async def row(steps: Iterable[Step[Any]]) -> None:
+            for step in steps:
+                await self._step(record, item, step, answers, quiet)
+
+        for one in steps:
+            if isinstance(one, Beside):
+                # A row is not cut off in the middle when another one fails: its own step may be almost done.
+                ends = await asyncio.gather(*map(row, one.rows), return_exceptions=True)
+                for failure in ends:
+                    if failure is not None:
+                        raise failure
+            else:
+                await row((one,))
         return answers
+
+    async def _step(self, record: Record, item: Item, step: Step[Any], answers: Answers, quiet: bool) -> None:
+        began = time.monotonic()
+        try:
+            answers.put(step, await step.perform(self._clients, answers))
+        except ZosError as err:
+            self._store.note(record.contract, step.describe(), err.explain(), 0.0, item.name)
+            raise
+        if not quiet:
+            # What a daemon made, and what it says that this lacks.
+            detail = str(getattr(answers[step], "detail", "") or "done")
+            self._store.note(record.contract, step.describe(), detail, time.monotonic() - began, item.name)
 
     def _not_made(self, contract: int, op: Op, err: ZosError) -> None:
         record = self._store.record(contract)

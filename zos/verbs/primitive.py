@@ -16,7 +16,7 @@ from zos.model.decode import Fields
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence
 from zos.model.names import WorkloadId
-from zos.verbs.step import Answers, Step
+from zos.verbs.step import Answers, Step, Steps
 
 S = TypeVar("S")
 
@@ -172,7 +172,7 @@ class Primitive(Generic[S]):
         """What has to be there first: the workload waits while one of these is being made."""
         return ()
 
-    def make(self, id: WorkloadId, spec: S, facts: Facts, previous: S | None = None) -> tuple[Step[Any], ...]:
+    def make(self, id: WorkloadId, spec: S, facts: Facts, previous: S | None = None) -> Steps:
         """All steps that make or heal it; each is safe to repeat, and its daemon compares with what is there.
 
         `previous` is the spec that was in force before, for the rare part that only the old one had.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from zos.bus.client import Bus, DaemonClient
@@ -43,6 +45,27 @@ class Step(Generic[A_co]):
     async def perform(self, clients: Clients, answers: Answers) -> A_co:
         """Calls the daemon. The executor may call this again after a kill; the daemon then finds it done."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Rows of steps that need nothing of each other: they are performed side by side, each row in its order."""
+
+    rows: tuple[tuple[Step[Any], ...], ...]
+
+
+Steps = tuple[Step[Any] | Beside, ...]
+"""In the order in which they are performed."""
+
+
+def each(steps: Steps) -> Iterator[Step[Any]]:
+    """Without regard to which of them are performed side by side."""
+    for one in steps:
+        if isinstance(one, Beside):
+            for row in one.rows:
+                yield from row
+        else:
+            yield one
 
 
 class Answers:

@@ -58,6 +58,8 @@ class LinuxHost:
         self._fill = fill
         self._threads = Threads()
         self._watch = servers.Watch()
+        self._serving: Mapping[str, int] = {}
+        """As of the last look, mounted or not."""
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._watch.callback = callback
@@ -90,6 +92,7 @@ class LinuxHost:
 
         # In a thread: the kernel lets readers of /proc wait for a process that hangs.
         mounted, serving = await self._threads.run("observe", "look what is mounted", look, LOOK)
+        self._serving = serving
         observed = model.observed_mounts(mounted, self._mounts, frozenset(serving))
         ours = {tree.source for tree in observed.trees}
         self._watch.over({source: pid for source, pid in serving.items() if source in ours})
@@ -117,7 +120,8 @@ class LinuxHost:
 
     async def _serve(self, step: MountTree) -> None:
         await self._require_cache()
-        await servers.end(step.source)
+        if step.source in self._serving:
+            await servers.end(step.source)
         point = self._tree(step.source)
         point.mkdir(parents=True, exist_ok=True, mode=0o700)
         wanted = Wanted(

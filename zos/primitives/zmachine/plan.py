@@ -15,7 +15,7 @@ from zos.storaged.api.types import DiskId, VolumeId
 from zos.verbs.flistd import DropMount, EnsureMount, FillDisk
 from zos.verbs.networkd import DropTap
 from zos.verbs.primitive import BadWorkload, Facts, Mountable, Need, Primitive
-from zos.verbs.step import Answers, Step
+from zos.verbs.step import Answers, Beside, Step, Steps
 from zos.verbs.storaged import DropVolume, EnsureVolume
 from zos.verbs.vmd import Attached, DropMachine, EnsureMachine
 from zos.vmd.api.types import MachineId
@@ -64,18 +64,21 @@ class Zmachine(Primitive[ZmachineSpec]):
         attached = (one.capacity() for one in spec.attachments)
         return total((Capacity(cru=spec.cpu, mru=spec.memory, sru=spec.root), *attached))
 
-    def make(
-        self, id: WorkloadId, spec: ZmachineSpec, facts: Facts, previous: ZmachineSpec | None = None
-    ) -> tuple[Step[Any], ...]:
+    def make(self, id: WorkloadId, spec: ZmachineSpec, facts: Facts, previous: ZmachineSpec | None = None) -> Steps:
+        private, *overlays = spec.attachments
         machine = self._machine(id, spec, facts)
         boot = next((one.name for one in machine.attached if one.kind is Mountable.DISK), None)
         disk = DiskId(workload_id(facts.twin, facts.contract, boot)) if boot else None
         return (
             # The overlays first, so that a node that is not in them refuses before anything is made.
-            *(step for one in reversed(spec.attachments) for step in (*one.before(facts), one.step(id, facts))),
-            *((machine.mount.upper,) if machine.mount.upper else ()),
-            machine.mount,
-            *(one.source for one in machine.attached),
+            *(step for one in reversed(overlays) for step in (*one.before(facts), one.step(id, facts))),
+            Beside(
+                (
+                    (*private.before(facts), private.step(id, facts)),
+                    (*((machine.mount.upper,) if machine.mount.upper else ()), machine.mount),
+                    tuple(one.source for one in machine.attached),
+                )
+            ),
             *((FillDisk(disk, machine.mount),) if disk else ()),
             machine,
         )
