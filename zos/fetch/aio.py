@@ -154,8 +154,11 @@ class Fetcher:
         try:
             connection.writer.write(exchange.request())
             await connection.writer.drain()
-            while not exchange.feed(await connection.reader.read(PIECE)):
-                pass
+            done = False
+            while not done:
+                done = exchange.feed(await connection.reader.read(PIECE))
+                for taken in exchange.pour():
+                    await taken
         except BaseException:
             connection.close()
             raise

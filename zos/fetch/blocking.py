@@ -77,6 +77,8 @@ class Client:
             while not done:
                 link.settimeout(left(end))
                 done = exchange.feed(link.recv(PIECE))
+                for _ in exchange.pour():
+                    raise TypeError("a thread awaits nothing: its sink takes what it is given at once")
         except BaseException:
             link.close()
             raise

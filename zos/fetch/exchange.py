@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
@@ -34,8 +34,9 @@ class Request:
     body: bytes = b""
     redirects: int = 0
     """How many are followed."""
-    sink: Callable[[Piece], object] | None = None
-    """Takes the body of a 200 piece by piece; it is not in the answer then."""
+    sink: Callable[[Piece], Awaitable[object] | None] | None = None
+    """Takes the body of a 200 piece by piece; it is not in the answer then. In an event loop it may be awaited: nothing
+    more is read before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Exchange:
         self._pieces: list[Piece] = []
         self._size = self._interim = 0
         self._begun = self._cut = False
+        self._for_sink: list[Piece] = []
 
     def request(self) -> bytes:
         """The bytes to send."""
@@ -95,6 +97,14 @@ class Exchange:
             problem = "it hung up in the middle of its answer" if not data else f"it speaks no HTTP: {err}"
             raise self._problem(problem) from None
 
+    def pour(self) -> Iterator[Awaitable[object]]:
+        """Give the sink what came for it since; what it answers is to be awaited one by one."""
+        pieces, self._for_sink = self._for_sink, []
+        for piece in pieces:
+            assert self._request.sink is not None
+            if (taken := self._request.sink(piece)) is not None:
+                yield taken
+
     def _take_events(self) -> bool:
         while True:
             event = self._connection.next_event()
@@ -123,7 +133,7 @@ class Exchange:
         if wanted and self._size > self._request.limit:
             raise self._problem(f"it sends more than {self._request.limit} bytes")
         if wanted and self._request.sink is not None:
-            self._request.sink(piece)
+            self._for_sink.append(piece)
         else:
             self._pieces.append(piece)
         return False

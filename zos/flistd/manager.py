@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from zos.flistd.plan import plan
 from zos.flistd.steps import Step
 from zos.flistd.underway import Underway, failed_mounts, places
 from zos.runtime.ledger import Ledger
+from zos.runtime.locks import Locks
 
 log = logging.getLogger("zos.flistd")
 
@@ -40,7 +40,7 @@ class MountManager:
         self._mounts = mounts
         self._hub = hub
         self._wake = wake
-        self._locks: dict[MountId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: Locks[MountId] = Locks()
         self._planning = asyncio.Lock()
         self._underway = Underway(host, self._note_end)
         self._fetching: dict[MountId, asyncio.Task[None]] = {}
@@ -61,7 +61,7 @@ class MountManager:
     async def ensure_mount(self, desired: Mount) -> MountInfo:
         """Accept a mount, fetch its flist and mount it."""
         mount = model.canonical(desired, self._hub)
-        async with self._locks[mount.id]:
+        async with self._locks.of(mount.id):
             before = self._records.get(mount.id)
             if before is None or before.mount != mount:
                 self._records.put(mount.id, MountRecord(mount))
@@ -82,7 +82,7 @@ class MountManager:
 
     async def drop_mount(self, id: MountId) -> None:
         """Unmount and forget; an unknown id is fine. Raises when it is still mounted: ask again."""
-        async with self._locks[id]:
+        async with self._locks.of(id):
             self._records.drop(id)
             self._problems.pop(id, None)
             await self._settle(id)
@@ -137,7 +137,7 @@ class MountManager:
         return task
 
     async def _fetch_or_note(self, id: MountId) -> None:
-        async with self._locks[id]:
+        async with self._locks.of(id):
             try:
                 await self._fetch(id)
             except ZosError as err:

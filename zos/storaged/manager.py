@@ -20,6 +20,7 @@ from zos.model.evidence import Evidence
 from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
+from zos.runtime.locks import Locks
 from zos.storaged import plan
 from zos.storaged.api.check import check as check_item
 from zos.storaged.api.check import check_id, check_owner, promised
@@ -75,7 +76,7 @@ class StorageManager:
         self._wake = wake
         self._on_hdd = on_hdd
         self._fills = Fills(host, self._finish_fill)
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: Locks[str] = Locks()
         self._first_turn = asyncio.Event()
         self._since: dict[str, float] = {}
         self._problems: dict[str, str] = {}
@@ -100,7 +101,7 @@ class StorageManager:
         size = promised(kind, size)
         await self._started()
         name = key(kind, id)
-        async with self._locks[name]:
+        async with self._locks.of(name):
             await self._tombstones.finish(kind, id)
             before = self._items.get(name)
             known = before or await self._adopt(kind, id)
@@ -166,7 +167,7 @@ class StorageManager:
         await self._started()
         if kind is Kind.DISK:
             await self._fills.stop(id)
-        async with self._locks[key(kind, id)]:
+        async with self._locks.of(key(kind, id)):
             try:
                 await self._tombstones.make(kind, id, evidence)
             except ZosError as err:
@@ -183,7 +184,7 @@ class StorageManager:
         await self._started()
         name = self._tombstones.find(id)
         kind, owner = self._tombstones.owner(name)
-        async with self._locks[key(kind, owner)]:
+        async with self._locks.of(key(kind, owner)):
             return await self._tombstones.undelete(name)
 
     # Images
@@ -205,12 +206,12 @@ class StorageManager:
         return record
 
     async def _is_filled(self, record: StorageRecord, image: str) -> bool:
-        async with self._locks[key(record.kind, record.id)]:
+        async with self._locks.of(key(record.kind, record.id)):
             observed = await self._make(record)
             return plan.is_filled(record, observed.disks[record.id], image)
 
     async def _finish_fill(self, fill: Fill) -> None:
-        async with self._locks[key(Kind.DISK, fill.id)]:
+        async with self._locks.of(key(Kind.DISK, fill.id)):
             # It may have grown meanwhile, and it may not have been written to.
             record = self._disk_record(DiskId(fill.id))
             observed = await self._make(record)
@@ -223,7 +224,7 @@ class StorageManager:
         """One round: devices, tombstones, disks and volumes, the cache. Raises the first error, at the end."""
         failures = await self._pools.reconcile()
         for kind, id in sorted(self._tombstones.unfinished()):
-            async with self._locks[key(kind, id)]:
+            async with self._locks.of(key(kind, id)):
                 failures += await _failure(self._tombstones.finish(kind, id))
         if not self._first_turn.is_set():
             self._pools.forget()
@@ -239,7 +240,7 @@ class StorageManager:
         failures: list[ZosError] = []
         for name, record in self._items.items():
             if record.pool == label:
-                async with self._locks[name]:
+                async with self._locks.of(name):
                     failures += await _failure(self._mend(name))
         if self._pools.is_ready(label):
             observed = self._pools.views[label].observed

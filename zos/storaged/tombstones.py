@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 from collections import defaultdict
@@ -12,6 +11,7 @@ from zos.model.evidence import Evidence
 from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
+from zos.runtime.locks import Locks
 from zos.storaged import plan
 from zos.storaged.age import Age
 from zos.storaged.api.errors import AlreadyThere, NoEvidence, NoSuchTombstone
@@ -48,7 +48,7 @@ class TombstoneManager:
         self._clock = clock
         self._age = age
         self._ttl = ttl
-        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: Locks[str] = Locks()
         """By tombstone: who needs its room may erase it beside the loop."""
         for name, record in tombstones.items():
             if record.dropped_at < 0:
@@ -90,11 +90,9 @@ class TombstoneManager:
                 await self._advance(name)
 
     async def _advance(self, name: str) -> None:
-        async with self._turns[name]:
+        async with self._turns.of(name):
             if record := self._tombstones.get(name):
                 await self._take_steps(name, record)
-            if name not in self._tombstones:
-                self._turns.pop(name, None)
 
     async def _take_steps(self, name: str, record: TombstoneRecord) -> None:
         steps = plan.tombstone(name, record)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 
 from zos.errors import Kind, ZosError
 from zos.model.units import Bytes
 from zos.runtime.ledger import Ledger
+from zos.runtime.locks import Locks
 from zos.zdbd import plan
 from zos.zdbd.addresses import NodeAddresses
 from zos.zdbd.api.check import check
@@ -39,14 +39,14 @@ class NamespaceManager:
         self._addresses = addresses
         self._wake = wake
         self._sync = sync
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: Locks[str] = Locks()
 
     async def ensure(self, namespace: Namespace) -> NamespaceInfo:
         """Accept a namespace and serve it. A refused change leaves what was served before."""
         check(namespace)
         if namespace.id not in self._records:
             await self._addresses.all()
-        async with self._locks[namespace.pool]:
+        async with self._locks.of(namespace.pool):
             before = self._records.get(namespace.id)
             record = plan.admit(namespace, dict(self._records.items()))
             self._records.put(namespace.id, record)
@@ -74,7 +74,7 @@ class NamespaceManager:
         if record is None:
             return
         pool = record.namespace.pool
-        async with self._locks[pool]:
+        async with self._locks.of(pool):
             self._records.drop(id)
             try:
                 await self._serve(pool)
@@ -91,7 +91,7 @@ class NamespaceManager:
             raise failures[0]
 
     async def _mend(self, pool: str) -> ZosError | None:
-        async with self._locks[pool]:
+        async with self._locks.of(pool):
             try:
                 report = await self._serve(pool)
             except ZosError as err:

@@ -126,6 +126,41 @@ def test_a_body_goes_to_a_sink_and_an_error_does_not(ask: Ask):
     assert got == b"content"
 
 
+async def test_nothing_more_is_read_before_the_sink_has_taken_what_came():
+    """A slow sink slows its own download down, in bounded memory, and nothing else."""
+    sent = 0
+    ended = threading.Event()
+
+    def send(link: socket.socket) -> bool:
+        nonlocal sent
+        link.settimeout(0.5)
+        link.sendall(HEAD + b"Content-Length: 100000000\r\n\r\n")
+        try:
+            while True:
+                sent += link.send(bytes(1 << 16))
+        except OSError:
+            ended.set()
+        return False
+
+    first = asyncio.Event()
+    more = asyncio.Event()
+
+    async def sink(piece: bytes | bytearray) -> None:
+        first.set()
+        await more.wait()
+
+    with serving({"/": send}) as server:
+        async with Fetcher(HERE) as fetcher:
+            fetching = asyncio.create_task(fetcher.fetch(Request(server.url, limit=1 << 30, sink=sink), 20.0))
+            await first.wait()
+            while not ended.is_set():
+                await asyncio.sleep(0.01)
+            assert sent < 20_000_000
+            more.set()
+            with pytest.raises(FetchFailed, match="hung up"):
+                await fetching
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "①②⑦.⓪.⓪.①", "127.1", "localhost", "0"]
 )

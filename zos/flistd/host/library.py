@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,13 +31,15 @@ from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
+from zos.flistd.host.draft import Draft
 from zos.flistd.host.fair import FairSlots
 from zos.runtime import folders, linux, proc, threads
 from zos.runtime.files import write_atomic
+from zos.runtime.locks import Locks
 
 if TYPE_CHECKING:
     from zos.fetch.aio import Fetcher
-    from zos.fetch.exchange import Answer, Piece
+    from zos.fetch.exchange import Answer
 
 log = logging.getLogger("zos.flistd")
 
@@ -89,7 +90,7 @@ class Library:
         self._policy = policy
         self._limit = limit
         self._fetcher: Fetcher | None = None
-        self._working: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._working: Locks[str] = Locks()
         self._slots = FairSlots(2)
         self._used: dict[str, float] = {}
         """When a flist was asked for since the last `tidy`, which knows those in use."""
@@ -135,7 +136,7 @@ class Library:
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
         """The flist at a URL; with a hash, what is here already is enough."""
-        async with self._working[url]:
+        async with self._working.of(url):
             try:
                 found = await self._on_disk(lambda: self.known(hash))
                 if found is None:
@@ -177,24 +178,14 @@ class Library:
             raise FlistUnreachable(url=url, problem=err.facts["problem"]) from None
 
     async def _download(self, url: str, expected: str, before: Remembered | None, tenant: str) -> str:
-        draft = (
-            self.cache / "flists" / f".{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.{os.getpid()}.draft"
-        )
-        digest = hashlib.blake2b(digest_size=32)
+        # A name of its own each time: a thread that hung in the one before may still write there.
+        draft = self.cache / "flists" / f".{secrets.token_hex(16)}.draft"
         try:
-            with await self._on_disk(lambda: draft.open("wb")) as file:
-
-                def sink(piece: Piece) -> None:
-                    digest.update(piece)
-                    file.write(piece)
-
-                answer = await self._get(url, sink, before, tenant)
-                file.flush()
-                await self._on_disk(lambda: os.fsync(file.fileno()))
+            answer, digest = await self._get(url, draft, before, tenant)
             if answer.status == 304 and before is not None:
                 found = before.flist
             elif answer.status == 200:
-                found = digest.hexdigest()
+                found = digest
             elif 400 <= answer.status < 500 and answer.status not in NOT_NOW:
                 raise NoSuchFlist(url=url, status=answer.status)
             else:
@@ -215,15 +206,18 @@ class Library:
             draft.replace(self.folder(found.flist) / ORIGINAL)
         self._remember(found)
 
-    async def _get(self, url: str, sink: Callable[[Piece], object], before: Remembered | None, tenant: str) -> Answer:
+    async def _get(self, url: str, path: Path, before: Remembered | None, tenant: str) -> tuple[Answer, str]:
+        """What the URL answers, its body in a file, and the hash of that."""
         # Imported with the first flist: a node whose mounts are all there fetches none.
         from zos.fetch.aio import Fetcher
         from zos.fetch.exchange import Request
 
         self._fetcher = self._fetcher or Fetcher(self._policy)
         headers = {"If-None-Match": before.etag} if before and before.etag else {}
-        request = Request(url, limit=MAX_FLIST, headers=headers, redirects=REDIRECTS, sink=sink)
-        return await self._fetcher.fetch(request, FETCH, tenant)
+        draft = Draft(path, self._on_disk)
+        request = Request(url, limit=MAX_FLIST, headers=headers, redirects=REDIRECTS, sink=draft.take)
+        answer = await self._fetcher.fetch(request, FETCH, tenant)
+        return answer, await draft.finish()
 
     def _url_file(self, url: str) -> Path:
         return self.cache / "urls" / f"{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.json"

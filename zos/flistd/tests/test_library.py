@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +15,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from zos.errors import ZosError
 from zos.flist.errors import FlistBroken
 from zos.flist.policy import StorePolicy
-from zos.flistd.api.errors import CacheAway, NoRoom
+from zos.flistd.api.errors import CacheAway, FlistMismatch, NoRoom
 from zos.flistd.host import LinuxHost
 from zos.flistd.host.library import Library
 from zos.flistd.steps import MountTree
@@ -107,4 +111,47 @@ async def test_a_full_disk_is_a_refusal_and_no_bug_of_ours(tmp_path: Path, monke
     monkeypatch.setattr(library, "_get", full)
     with pytest.raises(NoRoom, match="No space left"):
         await library.obtain("http://127.0.0.1:1/a.fl", "", "1")
+    library.close()
+
+
+async def test_what_strangers_ask_for_is_not_remembered(tmp_path: Path) -> None:
+    library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
+    async with serving({}) as url:
+        for number in range(20):
+            with pytest.raises(ZosError):
+                await library.obtain(f"{url}/{number}.fl", "", "1")
+    assert len(library._working) == 0
+    library.close()
+
+
+async def test_a_disk_that_hangs_while_a_flist_comes_stops_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
+    hangs, goes_on, ticks = asyncio.Event(), threading.Event(), 0
+    loop, whole = asyncio.get_running_loop(), os.write
+
+    def write(descriptor: int, raw: Any) -> int:
+        if ".draft" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            loop.call_soon_threadsafe(hangs.set)
+            assert goes_on.wait(20)
+        return whole(descriptor, raw)
+
+    monkeypatch.setattr(os, "write", write)
+    body = os.urandom(3 * MIB)
+    async with serving({"/a.fl": body}) as url:
+        obtaining = asyncio.create_task(library.obtain(f"{url}/a.fl", "0" * 64, "1"))
+        async with asyncio.timeout(20):
+            await hangs.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+            ticks += 1
+        assert not obtaining.done()
+        goes_on.set()
+        with pytest.raises(FlistMismatch, match=hashlib.blake2b(body, digest_size=32).hexdigest()):
+            await obtaining
+    assert ticks == 100
+    assert not kept(library)
     library.close()
