@@ -106,7 +106,7 @@ def _auth(world: World, session: Session, words: list[bytes]) -> bytes:
 
 def _info(world: World, session: Session, words: list[bytes]) -> bytes:
     counters = world.counters
-    stores = world.store.spaces.values()
+    totals = world.store.totals
     lines = [
         "# server",
         f"server_name: {NAME}",
@@ -128,16 +128,16 @@ def _info(world: World, session: Session, words: list[bytes]) -> bytes:
         f"commands_executed: {counters.executed}",
         f"commands_failed: {counters.failed}",
         f"commands_unauthorized: {counters.unauthorized}",
-        f"index_disk_read_failed: {sum(one.statistics.index_errors for one in stores)}",
+        f"index_disk_read_failed: {totals.index_errors}",
         "index_disk_write_failed: 0",
-        f"data_disk_read_failed: {sum(one.statistics.data_errors for one in stores)}",
+        f"data_disk_read_failed: {totals.data_errors}",
         "data_disk_write_failed: 0",
     ]
     sizes = {
-        "index_disk_read": sum(one.statistics.index_read for one in stores),
-        "index_disk_write": sum(one.statistics.index_written for one in stores),
-        "data_disk_read": sum(one.statistics.data_read for one in stores),
-        "data_disk_write": sum(one.statistics.data_written for one in stores),
+        "index_disk_read": totals.index_read,
+        "index_disk_write": totals.index_written,
+        "data_disk_read": totals.data_read,
+        "data_disk_write": totals.data_written,
         "network_rx": counters.received,
         "network_tx": counters.sent,
     }

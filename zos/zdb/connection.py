@@ -245,6 +245,12 @@ class Connection(asyncio.Protocol):
         self._executed(command, words)
         return answer
 
+    def wake(self) -> None:
+        """What the next step of its command waits for is there."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rested()
+
     def _rested(self) -> None:
         self._timer = None
         self._server.turns.wants(self)

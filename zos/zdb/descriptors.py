@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
-from zos.runtime import linux
-
 MOST_OPEN = 64
 """Descriptors kept open for each kind of file of a namespace."""
+FOLDER = -1
+"""Stands for the folder among the numbers of files to sync: which files there are."""
 MOST_SHARED = 2048
 """The same for all namespaces of a server."""
 
@@ -79,12 +79,8 @@ class Descriptors:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = self._keep(number, os.open(self.path(number), flags, 0o600))
         os.pwrite(descriptor, header, 0)
-        self.unsynced.add(number)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        # Whoever syncs what is written to it syncs its name, too; nobody waits for that now.
+        self.unsynced.update((number, FOLDER))
         return descriptor
 
     def _keep(self, number: int, descriptor: int) -> int:
@@ -104,29 +100,26 @@ class Descriptors:
             if self.recent is not None:
                 self.recent.forget(self, number)
 
-    def remove_before(self, number: int) -> None:
-        """Remove the files with lower numbers."""
-        for old in self.numbers():
-            if old < number:
-                self.unsynced.discard(old)
-                self.close_one(old)
-                self.path(old).unlink()
-
-    def punch(self, number: int, start: int, end: int) -> None:
-        """Give a part of a file back to the disk; it reads as zeros."""
-        if end > start:
-            linux.punch_hole(self.get(number), start, end)
-            self.unsynced.add(number)
+    def leave_before(self, number: int) -> list[Path]:
+        """Have nothing to do with the files with lower numbers any more; returns where they are."""
+        left = [old for old in self.numbers() if old < number]
+        for old in left:
+            self.unsynced.discard(old)
+            self.close_one(old)
+        return [self.path(old) for old in left]
 
     def take_unsynced(self) -> tuple[int, ...]:
         """The files that were written to since it was asked for the last time."""
-        taken = tuple(self.unsynced)
+        taken = tuple(sorted(self.unsynced, reverse=True))
         self.unsynced.clear()
         return taken
 
     def again(self, numbers: Iterable[int]) -> list[int]:
         """Descriptors of their own for whoever syncs these files; he closes them."""
-        return [os.dup(self.get(number)) for number in numbers]
+        return [self._folder() if number == FOLDER else os.dup(self.get(number)) for number in numbers]
+
+    def _folder(self) -> int:
+        return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
         for number in tuple(self._open):

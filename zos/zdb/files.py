@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zos.zdb import format as fmt
-from zos.zdb.descriptors import Descriptors, Recent
+from zos.zdb.descriptors import FOLDER, Descriptors, Recent
 from zos.zdb.format import Entry, Item, Located
+from zos.zdb.leftovers import Leftovers
 
 BLOCK = 1 << 14
 """Bytes of an index file between two items whose places are kept in memory: what is looked at in one go."""
@@ -39,6 +40,10 @@ class Files:
         self._before = 0, 0
         """Bytes of the data files and of the index files before the current ones."""
         self._punched = 0
+        self.leftovers = Leftovers()
+        self._left: list[tuple[int, int, int]] = []
+        """What counts until the leftovers are gone: the number of the data file that they are a part of (-1: files
+        before the current ones), bytes of data, bytes of index."""
         self.index_end = fmt.INDEX_HEADER
         self.data_end = fmt.DATA_HEADER
         self.last_item = 0
@@ -67,17 +72,31 @@ class Files:
         now = os.fstat(self.data.get(self.number))
         self._punched = max(0, now.st_size - now.st_blocks * 512)
 
-    def give_back(self) -> None:
-        """Give the entries of the current data file back to the disk; they read as zeros."""
-        self.data.punch(self.number, fmt.DATA_HEADER, self.data_end)
-        self._punched = self.data_end - fmt.DATA_HEADER
+    def leave_entries(self) -> None:
+        """The entries of the current data file are left over; they read as zeros, now or later."""
+        start = fmt.DATA_HEADER + self._punched + sum(size for number, size, _ in self._left if number == self.number)
+        self.leftovers.part(self.data.path(self.number), fmt.DATA_HEADER, self.data_end)
+        self._left.append((self.number, self.data_end - start, 0))
 
-    def remove_before(self) -> None:
-        """Remove all files but the current pair."""
+    def leave_before(self) -> None:
+        """All files but the current pair are left over."""
         self._marks = {number: marks for number, marks in self._marks.items() if number >= self.number}
+        # Without its index nothing of a data file is found again.
         for kind in (self.index, self.data):
-            kind.remove_before(self.number)
-        self._before = 0, 0
+            self.leftovers.files(kind.leave_before(self.number))
+        self._left = [(-1, *self._before)]
+
+    def left(self) -> None:
+        """What was left over is gone from the disk, and counts no longer; to be synced."""
+        for number, data, index in self._left:
+            if number == self.number:
+                self._punched += data
+                self.data.unsynced.add(number)
+            else:
+                self._before = self._before[0] - data, self._before[1] - index
+                self.data.unsynced.add(FOLDER)
+                self.index.unsynced.add(FOLDER)
+        self._left.clear()
 
     def begin(self, number: int, is_sequential: bool) -> None:
         """Go on with the next pair of files."""

@@ -50,6 +50,8 @@ class Namespace(Reader):
         """Which of the passwords that it had so far."""
         self.rests_until = 0.0
         """Until then it is not flushed again, by `time.monotonic`."""
+        self.trouble: OSError | None = None
+        """Why what was erased could not be removed from the disk."""
         self._flushed: Place | None = None
         """Where the next entry went to after everything was erased."""
         self.disk_limit = 0
@@ -252,33 +254,49 @@ class Namespace(Reader):
         """Nothing was written since everything was erased."""
         return self._flushed == self.files.place()
 
-    def flush(self) -> None:
-        """Erase everything that is in it.
+    def erase(self) -> None:
+        """Nothing is in it any more, for whoever looks. What is left of it on the disk is to be removed: `clear`.
 
         The files before the last one go. In the last one, unless it is long, items are marked and their data is given
         back to the disk, so that places and ids go on as they were.
         """
-        self.commit()
         if self.files.number or self.next_id > FLUSHED_IN_PLACE:
             self.jump()
-            self.files.remove_before()
+            self.files.leave_before()
             self.first_ids = [(self.files.number, 0)]
             self.next_id = self.told_id = 0
             self.files.last_item = self.files.last_entry = 0
         else:
             for at in list(self.files.items_of(self.files.number, fmt.INDEX_HEADER)):
                 self.files.mark_deleted(at.file, at.offset)
-            self.files.give_back()
-        self.keys, self.dirty = KeyTable(), set()
+            self.files.leave_entries()
+        self._abandon()
+        self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()
         self.entries = self.live_bytes = self.index_bytes = 0
-        self.commit()
         self._flushed = self.files.place()
+
+    @property
+    def is_clear(self) -> bool:
+        """Nothing is left on the disk of what was erased."""
+        return not self.files.leftovers
+
+    def clear(self) -> None:
+        """Remove from the disk what was erased; most of it may have been done in another thread."""
+        self.files.leftovers.remove()
+        self.files.left()
+
+    def flush(self) -> None:
+        """Erase everything that is in it, and bring that to the disk."""
+        self.erase()
+        self.clear()
+        self.commit()
 
     def begin(self) -> None:
         """Begins the namespace anew, with no entries."""
         self.index_path.mkdir(parents=True, exist_ok=True)
         self.data_path.mkdir(parents=True, exist_ok=True)
         recent = self.files.index.recent
+        self.clear()
         self.files = Files(self.index_path, self.data_path)
         self.files.share(recent)
         self.files.begin(0, self.is_sequential)
@@ -286,6 +304,7 @@ class Namespace(Reader):
         self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()
         self.entries = self.live_bytes = self.index_bytes = self.next_id = self.told_id = 0
         self.first_ids = [(0, 0)]
+        self.commit()
 
     def destroy(self) -> None:
         """Erase it with its folders."""
@@ -293,6 +312,7 @@ class Namespace(Reader):
         self._abandon()
         self._replaced = {}
         self.files.take_unsynced()
+        self.files.leftovers.forget()
         self.files.close()
         shutil.rmtree(self.index_path, ignore_errors=True)
         shutil.rmtree(self.data_path, ignore_errors=True)
@@ -305,7 +325,10 @@ class Namespace(Reader):
     def close(self) -> None:
         """Bring everything to the disk and close."""
         try:
-            self.commit()
+            try:
+                self.clear()
+            finally:
+                self.commit()
         finally:
             self.files.close()
             while self.locks:

@@ -25,6 +25,8 @@ class Reader:
         self.files = Files(index, data)
         self.keys = KeyTable()
         self.statistics = Statistics()
+        self.totals = Statistics()
+        """The same over all namespaces of a server, those that are gone included."""
         self.next_id = 0
         """How many items were ever written: in sequential mode the next new key."""
         self.first_ids: list[tuple[int, int]] = []
@@ -93,6 +95,7 @@ class Reader:
         except OSError as err:
             self.statistics.data_errors += 1
             self.statistics.data_error_last = int(time.time())
+            self.totals.data_errors += 1
             raise Refused("Internal Error") from err
         if len(raw) != item.length or fmt.checksum(raw) != item.crc:
             self.statistics.data_faults += 1

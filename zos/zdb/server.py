@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import cast
 
+from zos.runtime import threads
 from zos.runtime.quota import FairQuota
 from zos.zdb import commands, resp
 from zos.zdb.connection import Connection
@@ -33,6 +34,8 @@ MOST_ANSWERS = 512 << 20
 EACH_ANSWERS = 64 << 20
 """The same of one network, beyond which its next requests wait."""
 BACKLOG = 1024
+CLEARED_AT_ONCE = 2
+"""Namespaces of which what was erased is removed side by side; a disk has one head."""
 IP_FREEBIND = 15
 """ip(7); it holds for IPv6 too."""
 WaitsFor = tuple[Namespace | None, str]
@@ -59,6 +62,9 @@ class Server:
         self.waits: dict[WaitsFor, set[Connection]] = {}
         """The same by what is waited for."""
         self.mirrors: set[Connection] = set()
+        self._clearing: dict[Namespace, set[Connection]] = {}
+        """Namespaces of which the erased is being removed, and who waits for that."""
+        self._clearings = asyncio.Semaphore(CLEARED_AT_ONCE)
         self.syncs = Syncs(self.world, synced=self._synced, lost=self._lost)
         self._listeners: list[asyncio.Server] = []
         for space in store.spaces.values():
@@ -115,6 +121,8 @@ class Server:
         for connection in list(self.connections):
             connection.close()
         await self.world.hooks.close()
+        # What was erased may have been removed just now.
+        await self.syncs.idle.wait()
         self.syncs.close()
 
     # What commands need of the other connections
@@ -185,6 +193,27 @@ class Server:
             self.waits[awaited].discard(connection)
             if not self.waits[awaited]:
                 del self.waits[awaited]
+
+    def clear(self, session: Session, space: Namespace) -> None:
+        """Remove what is left of an erased namespace, and wake the session then."""
+        self._clearing.setdefault(space, set()).add(cast(Connection, session.connection))
+        if len(self._clearing[space]) == 1:
+            space.trouble = None
+            task = asyncio.get_running_loop().create_task(self._clear(space), name=f"clear {space.data_path}")
+            self.world.hooks.keep(task)
+
+    async def _clear(self, space: Namespace) -> None:
+        try:
+            async with self._clearings:
+                await threads.run(f"remove what was erased below {space.data_path}", space.files.leftovers.remove, None)
+            space.files.left()
+            self.syncs.wrote(space)
+        except OSError as err:
+            log.error("%s: what was erased cannot be removed: %s", space.data_path, err.strerror)
+            space.trouble = err
+        finally:
+            for connection in self._clearing.pop(space):
+                connection.wake()
 
     def mirror(self, session: Session) -> None:
         """Send the session every change that others make."""

@@ -62,6 +62,9 @@ class Peers(Protocol):
     def wait(self, session: Session, command: str, seconds: float) -> None:
         """Answer the session when another one in its namespace executes the command."""
 
+    def clear(self, session: Session, space: Namespace) -> None:
+        """Remove what is left of an erased namespace, in a thread, also when the session ends; it is woken then."""
+
     def mirror(self, session: Session) -> None:
         """Send the session every change that others make."""
 

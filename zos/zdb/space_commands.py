@@ -19,6 +19,8 @@ LISTED_AT_ONCE = 512
 """Namespaces that NSLIST looks at in one step."""
 REST, LONGEST_REST = 20, 5.0
 """How many times as long as it was flushed a namespace is not flushed again, and seconds: others wait for a flush."""
+CLEARED_WITHIN = 60.0
+"""Seconds after which it is looked again whether what was erased is gone; who removes it says so before."""
 _U64 = 1 << 64
 
 
@@ -219,15 +221,21 @@ def flush(world: World, session: Session, words: list[bytes]) -> Steps:
         space = session.writable()
         if space.settings.is_worm:
             raise Refused("Namespace is protected by worm mode")
-        if space.is_erased:
-            return resp.OK
         began = time.monotonic()
-        if began >= space.rests_until:
+        if space.is_erased or began >= space.rests_until:
             break
         yield space.rests_until - began
-    space.flush()
+    if not space.is_erased:
+        space.erase()
+    while not space.is_clear and session.active() is space:
+        world.peers.clear(session, space)
+        yield CLEARED_WITHIN
+        if space.trouble is not None:
+            raise space.trouble
     now = time.monotonic()
-    space.rests_until = now + min(REST * (now - began), LONGEST_REST)
+    space.rests_until = max(space.rests_until, now + min(REST * (now - began), LONGEST_REST))
+    # The answer waits for the disk, as that to a write does.
+    session.wrote = True
     return resp.OK
 
 

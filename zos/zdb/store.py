@@ -12,7 +12,7 @@ from zos.zdb import format as fmt
 from zos.zdb.command import DATA_SIZE
 from zos.zdb.descriptors import MOST_SHARED, Recent, most_open
 from zos.zdb.namespace import Namespace
-from zos.zdb.parts import RECORD, Refused
+from zos.zdb.parts import RECORD, Refused, Statistics
 from zos.zdb.recovery import open_namespace
 
 log = logging.getLogger("zos.zdb")
@@ -74,6 +74,8 @@ class Store:
         self._data_size = data_size
         self._locks: list[int] = []
         self.spaces: dict[bytes, Namespace] = {}
+        self.totals = Statistics()
+        """Over all namespaces; nobody adds thousands up to say them."""
         self._recent = Recent(min(MOST_SHARED, most_open() // 4))
 
     def open(self) -> None:
@@ -95,14 +97,17 @@ class Store:
             is_sequential=self.is_sequential,
             data_size=self._data_size,
         )
-        space.files.share(self._recent)
-        self.spaces[name] = space
+        self._serve(name, space)
         return space
 
     def adopt(self, space: Namespace) -> None:
         """Serve a namespace that `open_apart` opened."""
+        self._serve(space.settings.name, space)
+
+    def _serve(self, name: bytes, space: Namespace) -> None:
         space.files.share(self._recent)
-        self.spaces[space.settings.name] = space
+        space.totals = self.totals
+        self.spaces[name] = space
 
     def release(self, name: bytes) -> None:
         """Close a namespace, and serve it no longer; its files stay."""

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from zos.zdb import files
+from zos.runtime import linux
+from zos.zdb import commands, files
+from zos.zdb import format as fmt
+from zos.zdb.hooks import Hooks
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
+from zos.zdb.recovery import open_namespace
+from zos.zdb.server import Server
+from zos.zdb.session import Session, Settings
+from zos.zdb.store import Store
 from zos.zdb.tests.replay import Client, running
 from zos.zdb.tests.test_namespace import content, opened, reopened
 
@@ -170,3 +178,163 @@ def test_nothing_of_a_removed_namespace_waits_for_the_disk(tmp_path: Path) -> No
     files.sync(under_way.descriptors)
     assert not space.settle(under_way)
     assert space.take_batch().descriptors == []
+
+
+async def _private(port: int, name: bytes) -> Client:
+    client = await Client.to(port)
+    for words in (b"NSNEW " + name, b"NSSET " + name + b" password pw", b"NSSET " + name + b" public 0"):
+        assert await client.command(*words.split()) == b"+OK\r\n"
+    assert await client.command(b"SELECT", name, b"pw") == b"+OK\r\n"
+    return client
+
+
+class _Slow:
+    """A disk on which files go away only when it is said."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.goes_on = threading.Event(), threading.Event()
+        unlink, punch = Path.unlink, linux.punch_hole
+
+        def slow_unlink(path: Path, missing_ok: bool = False) -> None:
+            self.wait()
+            unlink(path, missing_ok)
+
+        def slow_punch(descriptor: int, start: int, end: int) -> None:
+            self.wait()
+            punch(descriptor, start, end)
+
+        monkeypatch.setattr(Path, "unlink", slow_unlink)
+        monkeypatch.setattr(linux, "punch_hole", slow_punch)
+
+    def wait(self) -> None:
+        assert threading.current_thread() is not threading.main_thread(), "the event loop waits"
+        self.asked.set()
+        self.goes_on.wait(20)
+
+    async def is_asked(self) -> None:
+        async with asyncio.timeout(20):
+            while not self.asked.is_set():
+                await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("size", [500_000, 100], ids=["files", "part"])
+async def test_others_are_answered_while_a_namespace_is_flushed_on_a_slow_disk(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, "--datasize 524288") as port:
+        large, other = await _private(port, b"large"), await _private(port, b"other")
+        await other.command(b"SET", b"key", b"value")
+        for number in range(5):
+            await large.command(b"SET", b"%d" % number, b"x" * size)
+        disk = _Slow(monkeypatch)
+        await large.send([b"FLUSH"])
+        await disk.is_asked()
+        assert await other.command(b"GET", b"key") == b"$5\r\nvalue\r\n"
+        assert await other.command(b"SET", b"key", b"newer") == b"$3\r\nkey\r\n"
+        second = await Client.to(port)
+        assert await second.command(b"SELECT", b"large", b"pw") == b"+OK\r\n"
+        assert await second.command(b"GET", b"1") == b"$-1\r\n"
+        assert await second.command(b"SET", b"new", b"value") == b"$3\r\nnew\r\n"
+        assert not disk.goes_on.is_set(), "all that while the files were still there"
+        disk.goes_on.set()
+        assert await large.reply() == b"+OK\r\n"
+        assert await large.command(b"DBSIZE") == b":1\r\n"
+        for client in (large, other, second):
+            await client.close()
+    monkeypatch.undo()
+    space = open_namespace(
+        b"large", tmp_path / "index/large", tmp_path / "data/large", is_sequential=None, data_size=524288
+    )
+    assert content(space) == {b"new": b"value"}
+    assert len(list((tmp_path / "data/large").glob("d*"))) == 1
+    space.close()
+
+
+async def test_what_was_flushed_goes_also_when_its_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path, "--datasize 524288") as port:
+        client = await _private(port, b"n")
+        for number in range(5):
+            await client.command(b"SET", b"%d" % number, b"x" * 500_000)
+        disk = _Slow(monkeypatch)
+        await client.send([b"FLUSH"])
+        await disk.is_asked()
+        await client.close()
+        disk.goes_on.set()
+        other = await Client.to(port)
+        async with asyncio.timeout(20):
+            while len(list((tmp_path / "data/n").glob("d*"))) != 1:
+                assert await other.command(b"PING") == b"+PONG\r\n"
+        await other.close()
+
+
+async def test_no_write_waits_in_the_event_loop_for_the_disk_when_a_new_file_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, "--datasize 524288") as port:
+        client = await _private(port, b"n")
+        here: list[str] = []
+        main = threading.get_ident()
+
+        def watched(name: str) -> Any:
+            whole = getattr(os, name)
+
+            def call(descriptor: int) -> None:
+                if threading.get_ident() == main:
+                    here.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+                whole(descriptor)
+
+            return call
+
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, watched(name))
+        for number in range(5):
+            assert await client.command(b"SET", b"%d" % number, b"x" * 500_000) == b"$1\r\n%d\r\n" % number
+        assert await client.command(b"FLUSH") == b"+OK\r\n"
+        assert here == []
+        monkeypatch.undo()
+        await client.close()
+    assert (tmp_path / "data/n/d5").exists()
+
+
+def test_what_was_erased_counts_until_it_is_gone(tmp_path: Path) -> None:
+    space = opened(tmp_path)
+    for number in range(5):
+        space.set(b"%d" % number, b"x" * 500_000, 1)
+    space.erase()
+    assert space.files.size > 2_000_000
+    assert (space.entries, space.live_bytes, content(space)) == (0, 0, {})
+    space.clear()
+    assert space.files.size < 1000
+    space.set(b"key", b"x" * 1000, 1)
+    space.commit()
+    assert space.files.size == sum(path.stat().st_size for path in (*tmp_path.glob("i/i*"), *tmp_path.glob("d/d*")))
+    space.close()
+
+
+async def test_info_costs_the_same_however_many_namespaces_there_are(tmp_path: Path) -> None:
+    class Counted(dict[bytes, Namespace]):
+        def __iter__(self) -> Any:
+            raise AssertionError("all namespaces are looked at")
+
+        values = items = keys = __iter__
+
+    store = Store(tmp_path / "index", tmp_path / "data")
+    store.open()
+    space = store.create(b"n")
+    space.set(b"key", b"value", 1)
+    at = space.find(b"key")
+    assert at is not None
+    with pytest.raises(Refused):
+        space.payload(at._replace(item=at.item._replace(crc=1, length=fmt.MAX_VALUE + 1)))
+    store.remove(b"n")
+    server = Server(store, Settings(), Hooks("", 0))
+    store.spaces, spaces = Counted(store.spaces), store.spaces
+    session = Session(dict.__getitem__(store.spaces, b"default"), True, True)
+    answer = commands.COMMANDS[[one.name for one in commands.COMMANDS].index("INFO")].handler(
+        server.world, session, [b"INFO"]
+    )
+    assert isinstance(answer, bytes)
+    assert b"data_disk_read_failed: 1\n" in answer
+    store.spaces = spaces
+    await server.close()
+    store.close()
