@@ -24,7 +24,7 @@ from zos.runtime.locks import Locks
 from zos.storaged import plan
 from zos.storaged.api.check import check as check_item
 from zos.storaged.api.check import check_id, check_owner, promised
-from zos.storaged.api.errors import NoCache, NoPool, NoSuchDisk, PoolFull, Starting
+from zos.storaged.api.errors import NoCache, NoPool, NoSuchDisk, PoolFull, Starting, TooManySmall
 from zos.storaged.api.types import (
     CACHE,
     Disk,
@@ -109,7 +109,7 @@ class StorageManager:
                 self._pools.require(known.pool, kind, id)
             try:
                 record = await self._admit(kind, id, size, known, self._kinds(pool_kind), owner)
-            except (NoPool, PoolFull) as err:
+            except (NoPool, PoolFull, TooManySmall) as err:
                 if known is None:
                     self._pools.require_answers(kind, id, size, self._kinds(pool_kind), err)
                 raise

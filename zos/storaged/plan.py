@@ -9,7 +9,16 @@ from pathlib import Path
 
 from zos.model.units import MiB, show
 from zos.storaged import steps
-from zos.storaged.api.errors import DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, PoolShort, VolumeShrink
+from zos.storaged.api.errors import (
+    DataLost,
+    DiskHasData,
+    DiskShrink,
+    NoPool,
+    PoolFull,
+    PoolShort,
+    TooManySmall,
+    VolumeShrink,
+)
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
     SMALLEST_DEVICE,
@@ -153,6 +162,13 @@ class Account:
     kept: int = 0
     strays: tuple[str, ...] = ()
     """Disks and volumes on the pool that have no record; they are kept and counted."""
+    small: int = 0
+    """Disks and volumes below `SMALL`."""
+
+
+SMALL, MOST_SMALL = MiB(256), 1024
+"""What is smaller pays for next to nothing of what it costs: a subvolume and its accounts, at a 0-db memory and a place
+among its namespaces. So a pool has only so many of those, and whoever pays for more finds a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +181,8 @@ class PoolSpace:
     kept: int = 0
     lost: int = 0
     """Of `usable`: it is taken by nothing that is known (see `loss`)."""
+    small: int = 0
+    """How many small disks and volumes it has."""
 
     @property
     def free(self) -> int:
@@ -175,6 +193,10 @@ class PoolSpace:
     def room(self) -> int:
         """What it can still promise and hold."""
         return max(0, self.free - self.lost)
+
+    def takes(self, size: int) -> bool:
+        """Whether something new of this size can be made on it."""
+        return self.room >= size and (size >= SMALL or self.small < MOST_SMALL)
 
 
 def account(
@@ -194,7 +216,8 @@ def account(
     strays = {name: size for name, size in strays.items() if name not in known}
     system = max(observed.cache.limit, observed.cache.used) if observed.cache else 0
     promised = sum(record.size for record in mine) + sum(strays.values()) + system + kept
-    return Account(promised, system, kept, tuple(sorted(strays)))
+    small = sum(record.size < SMALL for record in mine) + sum(size < SMALL for size in strays.values())
+    return Account(promised, system, kept, tuple(sorted(strays)), small)
 
 
 def kept_size(name: str, record: TombstoneRecord, observed: ObservedPool) -> int:
@@ -234,9 +257,11 @@ def require(need: int, pool: str, spaces: Mapping[str, PoolSpace]) -> None:
 def choose(size: int, spaces: Mapping[str, PoolSpace], kinds: Sequence[PoolKind] = (PoolKind.SSD,)) -> str:
     """The pool for something new, of the first kind that has room: the emptiest, so that load spreads."""
     for kind in kinds:
-        fitting = {label: space for label, space in spaces.items() if space.kind is kind and space.room >= size}
+        fitting = {label: space for label, space in spaces.items() if space.kind is kind and space.takes(size)}
         if fitting:
             return min(fitting, key=lambda label: (-fitting[label].room, label))
+    if any(space.kind in kinds and space.room >= size for space in spaces.values()):
+        raise TooManySmall(kind=kinds[0], most=MOST_SMALL, least=show(SMALL))
     offered = [space for space in spaces.values() if space.kind in kinds]
     if not offered:
         other = {PoolKind.SSD: "hard disks", PoolKind.HDD: "SSDs"}[kinds[0]]

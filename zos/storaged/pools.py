@@ -257,7 +257,8 @@ class PoolManager:
         for label, view in self.views.items():
             if view.state is PoolState.READY:
                 sums = self.account(label)
-                yield label, PoolSpace(view.kind, usable(view.device.size), sums.promised, sums.kept, self._lost(label))
+                usable_now = usable(view.device.size)
+                yield label, PoolSpace(view.kind, usable_now, sums.promised, sums.kept, self._lost(label), sums.small)
 
     def list(self) -> tuple[Pool, ...]:
         """Pools, then devices that are none."""

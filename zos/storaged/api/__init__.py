@@ -26,6 +26,7 @@ from zos.storaged.api.errors import (
     PoolGone,
     PoolShort,
     Starting,
+    TooManySmall,
     VolumeShrink,
 )
 from zos.storaged.api.types import (
@@ -79,6 +80,7 @@ __all__ = [
     "Starting",
     "StoragedClient",
     "Tombstone",
+    "TooManySmall",
     "Volume",
     "VolumeId",
     "VolumeInfo",

@@ -21,6 +21,17 @@ class NoPool(ZosError):
     hint = "`zos pools` shows every device of the node and why it is not used"
 
 
+class TooManySmall(ZosError):
+    """Each costs the pool the same, however small it is."""
+
+    reason = "storaged.too_many_small"
+    status = Status.RESOURCE_EXHAUSTED
+    text = (
+        "each {kind} pool of the node has {most} disks and volumes below {least} already, and no more of those can be"
+    )
+    hint = "ask for {least} or more, or use another node"
+
+
 class DiskFull(ZosError):
     """The file system had no space left, although it was promised."""
 

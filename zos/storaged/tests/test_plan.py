@@ -14,7 +14,16 @@ from zos.errors import Kind as ErrorKind
 from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.units import GiB, MiB, TiB
 from zos.storaged import plan, steps
-from zos.storaged.api import BadId, BadSize, DataLost, DiskHasData, DiskShrink, NoPool, PoolFull, VolumeShrink
+from zos.storaged.api import (
+    BadId,
+    BadSize,
+    DataLost,
+    DiskHasData,
+    DiskShrink,
+    NoPool,
+    PoolFull,
+    VolumeShrink,
+)
 from zos.storaged.api.check import check
 from zos.storaged.api.types import Kind, PoolKind, PoolState
 from zos.storaged.model import (
