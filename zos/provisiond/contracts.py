@@ -15,6 +15,7 @@ from zos.provisiond.api.errors import WrongContract
 from zos.provisiond.model import Phase, Record
 from zos.provisiond.plan import Types
 from zos.provisiond.store import DeploymentStore
+from zos.provisiond.strikes import Strikes
 from zos.runtime.loops import Wake
 
 log = logging.getLogger("zos.provisiond")
@@ -31,8 +32,14 @@ class ContractWatcher:
     """`on_change` is called with a contract that there is something to do for, and whether to fetch its document."""
 
     def __init__(
-        self, chain: ChainClient, store: DeploymentStore, types: Types, on_change: Callable[[int, bool], None]
+        self,
+        chain: ChainClient,
+        store: DeploymentStore,
+        types: Types,
+        on_change: Callable[[int, bool], None],
+        strikes: Strikes,
     ) -> None:
+        self._strikes = strikes
         self._chain = chain
         self._store = store
         self._types = types
@@ -80,6 +87,8 @@ class ContractWatcher:
                 yield record
 
     def _note(self, event: ContractEvent) -> None:
+        if event.kind in (EventKind.CREATED, EventKind.UPDATED):
+            self._strikes.forgive(event.contract)
         if self._store.get(event.contract) is not None and event.kind is not EventKind.PRESENT:
             self._store.note(event.contract, "chain", f"contract {event.kind} in block {event.block.number}")
 
@@ -164,8 +173,11 @@ class ContractWatcher:
             return False
         if record.hash:
             return record.hash != seen.deployment_hash
+        if self._strikes.is_aside(record.contract):
+            return False
         try:
-            carried(Document(record.deployment(), self._types), seen, seen.node)
+            with self._strikes.at(record.contract):
+                carried(Document(record.deployment(), self._types), seen, seen.node)
         except WrongContract:
             return True
         return False

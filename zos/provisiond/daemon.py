@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from zos.fetch.policy import Policy
 from zos.primitives import find
+from zos.provisiond.api.errors import PutAside
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
 from zos.provisiond.contracts import STRANGE, ContractWatcher
 from zos.provisiond.host import NodeAccess
@@ -17,6 +18,7 @@ from zos.provisiond.reporter import Reporter
 from zos.provisiond.service import ProvisionService
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
+from zos.provisiond.strikes import MOST, Strike, Strikes
 from zos.runtime.daemon import Daemon, Runtime
 from zos.vmd.api import VmdClient
 
@@ -42,6 +44,9 @@ class Provisiond(Daemon):
     name = "provisiond"
     config = Config
 
+    def __init__(self) -> None:
+        self._strikes: Strikes | None = None
+
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         self._host = host = rt.host(
@@ -49,9 +54,13 @@ class Provisiond(Daemon):
         )
         ledger = rt.ledger("deployments", Record, version=2, upgrades={1: upgrade_1})
         store, specs = DeploymentStore(ledger, DeploymentLog(rt.state_dir / "log"), rt.clock), Specs(find())
-        manager = DeploymentManager(host, store, specs, config.every)
-        reporter = Reporter(host, store, specs)
-        contracts = ContractWatcher(host.chain, store, specs.types, manager.wake)
+        struck = rt.ledger("strikes", Strike, volatile=True)
+        self._strikes = strikes = Strikes(rt.run_dir / rt.name / "at-work", struck, store.revision)
+        if strikes.is_aside(strikes.struck) and store.get(strikes.struck) is not None:
+            store.note(strikes.struck, "aside", PutAside(contract=strikes.struck, count=MOST).explain())
+        manager = DeploymentManager(host, store, specs, strikes, config.every)
+        reporter = Reporter(host, store, specs, strikes)
+        contracts = ContractWatcher(host.chain, store, specs.types, manager.wake, strikes)
         rt.serve(ProvisionService(manager, reporter, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
         rt.task("work", manager.work)
         rt.task("follow", contracts.follow)
@@ -63,3 +72,5 @@ class Provisiond(Daemon):
 
     async def close(self) -> None:
         self._host.close()
+        if self._strikes is not None:
+            self._strikes.close()

@@ -27,6 +27,7 @@ from zos.provisiond.model import Item, Phase, Record
 from zos.provisiond.reporter import registered
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
+from zos.provisiond.strikes import Strikes
 from zos.runtime.backoff import Backoff
 from zos.runtime.loops import Loop, Wake
 
@@ -38,9 +39,12 @@ BACKOFF = Backoff(first=0.5, cap=30.0)
 class DeploymentManager:
     """Every deployment of the node."""
 
-    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs, every: float = 60.0) -> None:
+    def __init__(
+        self, host: NodeAccess, store: DeploymentStore, specs: Specs, strikes: Strikes, every: float = 60.0
+    ) -> None:
         self.store = store
         self.specs = specs
+        self.strikes = strikes
         self._host = host
         self._executor = Executor(host.clients, host.memory, store, specs)
         self._every = every
@@ -173,12 +177,14 @@ class DeploymentManager:
     async def _worker(self, contract: int, wake: Wake) -> None:
         async def reconcile() -> None:
             try:
-                await self._turn(contract)
+                self.strikes.require(contract)
+                await self.strikes.during(contract, self._turn(contract))
             except ZosError as err:
                 self._problems[contract] = err.explain()
                 self.store.publish(self._trouble(contract, err))
                 raise
             self._problems.pop(contract, None)
+            self.strikes.done(contract)
 
         await Loop(f"contract {contract}", reconcile, self._every, wake, BACKOFF).run()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from zos.chain.api import ChainClient, NotRegistered
 from zos.chain.api.types import ContractResources
-from zos.model.capacity import total
+from zos.model.capacity import Capacity, total
 from zos.provisiond.api.types import Usage
 from zos.provisiond.host import NodeAccess
 from zos.provisiond.model import LIVE, Record
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
+from zos.provisiond.strikes import Strikes
 
 
 async def registered(chain: ChainClient) -> int:
@@ -23,8 +24,9 @@ async def registered(chain: ChainClient) -> int:
 class Reporter:
     """Adds up what the deployments take."""
 
-    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs) -> None:
+    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs, strikes: Strikes) -> None:
         self._host = host
+        self._strikes = strikes
         self._store = store
         self._specs = specs
         self._told: dict[int, ContractResources | None] = {}
@@ -32,8 +34,9 @@ class Reporter:
 
     def usage(self) -> Usage:
         """What live workloads take."""
-        live = [(record, item) for record in self._store.all() for item in record.items if item.state in LIVE]
-        used = total(self._specs.capacity(item) for _, item in live)
+        records = self._store.all()
+        live = [(record, item) for record in records for item in record.items if item.state in LIVE]
+        used = total(map(self._capacity, records))
         return Usage(
             used.cru,
             used.sru,
@@ -48,6 +51,7 @@ class Reporter:
     async def report(self) -> None:
         """Tell the chain what contracts use, when that changed."""
         waiting = self._store.reports.waiting()
+        waiting = {contract: seen for contract, seen in waiting.items() if not self._strikes.is_aside(contract)}
         records = (self._store.get(contract) for contract in sorted(waiting))
         listed = [self._resources(record) for record in records if record is not None and record.is_ours()]
         # Each report costs a fee, and a new contract begins with nothing anyway.
@@ -60,11 +64,18 @@ class Reporter:
         self._told = {id: told for id, told in self._told.items() if self._store.get(id) is not None}
         self._store.reports.done(waiting)
 
+    def _capacity(self, record: Record) -> Capacity:
+        """What its live workloads take; of one that was put aside nobody can say."""
+        if self._strikes.is_aside(record.contract):
+            return Capacity()
+        with self._strikes.at(record.contract):
+            return total(self._specs.capacity(item) for item in record.items if item.state in LIVE)
+
     def _before(self, contract: int) -> ContractResources | None:
         if contract in self._told or contract in self._store.reports.former:
             return self._told.get(contract)
         return ContractResources(contract, 0, 0, 0, 0)
 
     def _resources(self, record: Record) -> ContractResources:
-        used = total(self._specs.capacity(item) for item in record.items if item.state in LIVE)
+        used = self._capacity(record)
         return ContractResources(record.contract, used.cru, used.sru, used.hru, used.mru)

@@ -13,7 +13,7 @@ from zos.provisiond.api.errors import NoSuchDeployment
 from zos.provisiond.api.types import HistoryEntry, Progress
 from zos.provisiond.lifecycle import Moved
 from zos.provisiond.log import DeploymentLog
-from zos.provisiond.model import Item, Record
+from zos.provisiond.model import Item, Phase, Record
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.runtime.loops import Wake
@@ -85,6 +85,11 @@ class DeploymentStore:
     def all(self, twin: int | None = None) -> tuple[Record, ...]:
         """Every deployment, or a twin's."""
         return tuple(record for _, record in self._records.items() if twin is None or record.twin == twin)
+
+    def revision(self, contract: int) -> str:
+        """Changes whenever another document was taken in, and when the contract is over."""
+        record = self.get(contract)
+        return "" if record is None else f"{record.offered}{' ended' * (record.phase is Phase.ENDING)}"
 
     def changes(self, contract: int, twin: int | None = None) -> list[Mapping[str, object]]:
         """The log of a deployment, oldest entry first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zos.errors import ZosError
 from zos.model.deployment import ResultState
 from zos.model.names import workload_id
-from zos.provisiond.api.errors import NoSuchDeployment, NoSuchWorkload
+from zos.provisiond.api.errors import NoSuchDeployment, NoSuchWorkload, PutAside
 from zos.provisiond.api.types import HistoryEntry, Why
 from zos.provisiond.manager import DeploymentManager
 from zos.provisiond.model import Item, Phase, Record
@@ -18,12 +18,21 @@ LINES = 5
 async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workload: str) -> Why:
     """The history of a deployment, or of one of its workloads."""
     problem = manager.problem(contract)
+    aside = ""
+    try:
+        manager.strikes.require(contract)
+    except PutAside as err:
+        aside = f"{err.explain()} ({err.advice()})"
     try:
         record = manager.store.record(contract)
     except NoSuchDeployment:
+        if aside:
+            return Why(aside, ())
         if not problem:
             raise
         return Why(f"contract {contract} has no deployment here yet: {problem}", ())
+    if aside:
+        return Why(aside, record.history)
     if not workload:
         idle, difference = await _idle(manager, vmd, record), await manager.difference(record)
         return Why(sentence(record, problem, idle, difference), record.history)

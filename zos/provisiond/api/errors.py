@@ -28,6 +28,18 @@ class BadVersion(ZosError):
     text = "expected version to be 0 on deployment creation: invalid version"
 
 
+class PutAside(ZosError):
+    """Work on it ended the daemon that serves all contracts."""
+
+    reason = "provisiond.put_aside"
+    status = Status.FAILED_PRECONDITION
+    text = (
+        "contract {contract} is put aside: the node's provisiond ended {count} times in the middle of it; "
+        "what runs of it goes on as it is"
+    )
+    hint = "send another version of it, or cancel it; a farmer finds in provisiond's journal how it ended"
+
+
 class DeploymentExists(ZosError):
     """The contract has its deployment already."""
 
