@@ -10,6 +10,7 @@ import pytest
 from labs import LAYOUT, box_of, contracts, eventually, kill, states, unit_pid, zos
 
 from zos.lab.manager import Lab
+from zos.runtime import cgroup, linux
 from zos.substrate import Chain, LocalKey
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
@@ -93,6 +94,12 @@ async def test_a_namespace_from_its_contract_to_its_tombstone(lab: None, state: 
 
     await eventually(is_stored, 60)
     await store.becomes("value")
+
+    # Whatever its tenants send, a disk's process takes no more than its share.
+    groups = await Lab(LAYOUT).run(box, ["cat", f"/proc/{await disk_process(box)}/cgroup"])
+    if not cgroup.find(linux.mounts()).missing:
+        assert f"/{cgroup.PARENT}/" in groups
+        assert "-zdbd-" in groups
 
     # Neither the process of the disk, nor its daemon, nor the node's power takes what was acknowledged.
     await kill(box, await disk_process(box))

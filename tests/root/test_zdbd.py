@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from disks import ROOT, Node
 
+from zos.core0 import parts
+from zos.core0.api import NotYourPart
 from zos.core0.units import UNITS
 from zos.model.units import Bytes, MiB
-from zos.runtime import users
+from zos.runtime import cgroup, linux, users
 from zos.runtime.folders import hand_over
 from zos.storaged.api import Evidence, EvidenceKind, NoPool, PoolKind, Volume, VolumeId, VolumeInfo
 from zos.zdb.tests.replay import Client
@@ -91,6 +94,60 @@ async def node() -> AsyncIterator[Node]:
         finally:
             await made.bus.close()
             made.end()
+
+
+HUNGRY = """
+import os, sys
+pids = []
+for _ in range(40):
+    try:
+        pid = os.fork()
+    except BlockingIOError:
+        break
+    if pid == 0:
+        sys.stdin.read(1)
+        os._exit(0)
+    pids.append(pid)
+print(len(pids), flush=True)
+for pid in pids:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+sys.stdin.readline()
+print(len(bytes(1 << 27).replace(b"\\0", b"x")), flush=True)
+"""
+
+
+async def test_a_part_of_zdbd_that_takes_too_much_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = cgroup.find(linux.mounts())
+    if trees.missing:
+        pytest.skip(f"this machine has no cgroups of {', '.join(trees.missing)}")
+    (unit,) = (unit for unit in UNITS if unit.name == "zdbd")
+    monkeypatch.setattr(parts, "limits", lambda *_: cgroup.Limits(1 << 26, 20, 1))
+    argv = [sys.executable, "-c", "input();" + HUNGRY]
+    children = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        hungry, other = children
+        assert await parts.confine(unit, os.getpid(), hungry.pid, "disk-a") == ()
+        with pytest.raises(NotYourPart):
+            await parts.confine(unit, hungry.pid, other.pid, "disk-b")
+        group = Path(f"/proc/{hungry.pid}/cgroup").read_text()
+        assert group.count(f"/{cgroup.PARENT}/{cgroup.name_of('zdbd-disk-a')}\n") == len(set(trees.roots.values()))
+        assert cgroup.PARENT not in Path(f"/proc/{other.pid}/cgroup").read_text()
+        said = []
+        for child in children:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+            said.append(int(child.stdout.readline()))
+        assert said == [19, 40]
+        assert [child.communicate("\n", timeout=30)[0] for child in children] == ["", f"{1 << 27}\n"]
+        assert [child.returncode for child in children] == [-signal.SIGKILL, 0]
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+        cgroup.sweep(trees)
 
 
 async def selected(volume: VolumeInfo) -> Client:

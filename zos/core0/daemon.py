@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zos.bus.front import caller_of
-from zos.core0 import identity
+from zos.core0 import identity, parts
 from zos.core0.api import core0_pb2_grpc
 from zos.core0.api.types import UnitInfo, UnitState
 from zos.core0.host import HEALTH_EVERY, Processes
@@ -52,7 +52,7 @@ class Core0(Daemon):
         lost = asyncio.Event()
         self._processes = Processes(self.control, rt.bus, rt.node.state_dir, rt.clock, self._wake, lost)
         rt.know_callers(self._processes.name_of)
-        rt.serve(Core0Service(key, self._report, caller_of), core0_pb2_grpc.add_Core0Servicer_to_server)
+        rt.serve(Core0Service(key, self._report, caller_of, self._confine), core0_pb2_grpc.add_Core0Servicer_to_server)
         rt.loop("supervise", self._supervise, every=HEALTH_EVERY, wake=self._wake)
         for unit in self._units:
             rt.task(f"health.{unit.name}", lambda name=unit.name: self._probe(name))  # type: ignore[misc]
@@ -89,6 +89,10 @@ class Core0(Daemon):
         await lost.wait()
         self._rt.log.error("the parent of the daemons ended; core-0 ends too, to be started afresh")
         os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _confine(self, name: str, pid: int, part: str) -> tuple[str, ...]:
+        unit = next((unit for unit in self._units if unit.name == name), None)
+        return await parts.confine(unit, self._processes.observed.get(name, ObservedProcess()).pid, pid, part)
 
     def _report(self) -> list[UnitInfo]:
         return [self._info(unit) for unit in self._units]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from nacl.signing import SigningKey
@@ -19,6 +19,10 @@ from zos.core0.units import may_use_key
 log = logging.getLogger("zos.core0")
 
 
+Confine = Callable[[str, int, str], Awaitable[Sequence[str]]]
+"""Limits a child (pid, and its name as a part) of the named unit; returns the controllers that the machine lacks."""
+
+
 class Core0Service(Core0Servicer):
     """Identity, signatures, units.
 
@@ -27,8 +31,13 @@ class Core0Service(Core0Servicer):
     """
 
     def __init__(
-        self, key: SigningKey, units: Callable[[], Sequence[UnitInfo]], caller: Callable[[Any], str] | None = None
+        self,
+        key: SigningKey,
+        units: Callable[[], Sequence[UnitInfo]],
+        caller: Callable[[Any], str] | None = None,
+        confine: Confine | None = None,
     ) -> None:
+        self._confine = confine
         self._key = key
         self._units = units
         self._caller = caller
@@ -51,6 +60,11 @@ class Core0Service(Core0Servicer):
             raise BadUse(use=request.use or "nothing", known=", ".join(KeyUse))
         self._admit(KeyUse(request.use), context)
         return pb.DerivedKey(seed=identity.derive(self._key, KeyUse(request.use)))
+
+    async def Confine(self, request: pb.ConfineRequest, context: Any) -> pb.Confined:
+        if self._caller is None or self._confine is None:
+            return pb.Confined()
+        return pb.Confined(missing=await self._confine(self._caller(context), request.pid, request.part))
 
     async def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> pb.Units:
         return pb.Units(units=[convert.encode(unit, pb.UnitInfo) for unit in self._units()])

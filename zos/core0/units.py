@@ -16,6 +16,17 @@ _NETWORK = ("net_admin", "net_raw", "net_bind_service")
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What each of the processes may take that a daemon starts for strangers' work (`parts.py`)."""
+
+    memory_share: int
+    """One in so many of the machine's bytes, but not less than:"""
+    least_memory: int
+    pids: int
+    """Processes and threads."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One daemon, started as `python -m zos.<name>`."""
 
@@ -29,6 +40,8 @@ class Unit:
     """The daemons whose API it uses."""
     key_uses: tuple[Purpose | KeyUse, ...] = ()
     """What core-0 does for it with the node's key; nothing else for this daemon, and nothing of it for another."""
+    parts: Parts | None = None
+    """None: it starts none for which core-0 makes control groups."""
     guests_pass: bool = False
     """Whether guests' processes, each with a user of its own, come through its folders (to files of their own)."""
 
@@ -74,7 +87,14 @@ UNITS = (
     ),
     Unit("vmd", users.VMD, ("storaged", "networkd"), ("dac_override",), guests_pass=True),
     # Its volumes are its own, and its group passes to them.
-    Unit("zdbd", users.ZDBD, ("storaged", "networkd", "mycelium"), calls=("networkd", "mycelium")),
+    Unit(
+        "zdbd",
+        users.ZDBD,
+        ("storaged", "networkd", "mycelium"),
+        calls=("core0", "networkd", "mycelium"),
+        # What a 0-db holds for its clients at most is 1 GiB (`zos/zdb/server.py`); the rest is for keys, 12 bytes each.
+        parts=Parts(memory_share=4, least_memory=2 << 30, pids=128),
+    ),
     Unit(
         "provisiond",
         users.PROVISIOND,

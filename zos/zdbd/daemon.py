@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zos.core0.api import Core0Client
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.loops import Wake
 from zos.zdbd.addresses import NodeAddresses
@@ -39,7 +40,7 @@ class Zdbd(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        self._host = rt.host(LinuxHost, rt.run_dir / "zdbd")
+        self._host = rt.host(LinuxHost, rt.run_dir / "zdbd", Core0Client(rt.bus).confine)
         wake = Wake()
         self._host.on_change(wake.set)
         addresses = NodeAddresses(rt.bus, rt.clock, config.patience)

@@ -1,11 +1,21 @@
 """The API of core-0."""
 
 from zos.core0.api.client import Core0Client
-from zos.core0.api.errors import BadE2eKey, BadPurpose, BadUse, KeyUnreadable, NoSuchUnit, NotYours
+from zos.core0.api.errors import (
+    BadE2eKey,
+    BadPart,
+    BadPurpose,
+    BadUse,
+    KeyUnreadable,
+    NoSuchUnit,
+    NotYourPart,
+    NotYours,
+)
 from zos.core0.api.types import Identity, KeyUse, Purpose, UnitInfo, UnitState
 
 __all__ = [
     "BadE2eKey",
+    "BadPart",
     "BadPurpose",
     "BadUse",
     "Core0Client",
@@ -13,6 +23,7 @@ __all__ = [
     "KeyUnreadable",
     "KeyUse",
     "NoSuchUnit",
+    "NotYourPart",
     "NotYours",
     "Purpose",
     "UnitInfo",

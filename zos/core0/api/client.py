@@ -32,6 +32,11 @@ class Core0Client(DaemonClient):
         """The seed (32 bytes) of the key that this node has for one use; always the same."""
         return bytes((await self.call("Derive", pb.DeriveRequest(use=use))).seed)
 
+    async def confine(self, pid: int, part: str) -> tuple[str, ...]:
+        """Put a child of this daemon into a control group; returns the controllers that the machine lacks."""
+        answer = await self.call("Confine", pb.ConfineRequest(pid=pid, part=part), deadline=15.0)
+        return tuple(answer.missing)
+
     async def units(self) -> tuple[UnitInfo, ...]:
         """The supervised daemons, in boot order."""
         answer = await self.call("ListUnits", pb.ListUnitsRequest())

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zos/core0/api/core0.proto\x12\x0czos.core0.v1\"\x14\n\x12GetIdentityRequest\"@\n\x08Identity\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07\x65\x32\x65_key\x18\x03 \x01(\x0c\"/\n\x0bSignRequest\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\x1e\n\tSignature\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"\x1f\n\x0c\x41greeRequest\x12\x0f\n\x07\x65\x32\x65_key\x18\x01 \x01(\x0c\"\x18\n\tSharedKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"\x1c\n\rDeriveRequest\x12\x0b\n\x03use\x18\x01 \x01(\t\"\x1a\n\nDerivedKey\x12\x0c\n\x04seed\x18\x01 \x01(\x0c\"\x12\n\x10ListUnitsRequest\".\n\x05Units\x12%\n\x05units\x18\x01 \x03(\x0b\x32\x16.zos.core0.v1.UnitInfo\"\x85\x01\n\x08UnitInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x10\n\x08restarts\x18\x04 \x01(\x03\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x10\n\x08next_try\x18\x06 \x01(\x01\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0c\n\x04user\x18\x08 \x01(\x03\x32\xcd\x02\n\x05\x43ore0\x12G\n\x0bGetIdentity\x12 .zos.core0.v1.GetIdentityRequest\x1a\x16.zos.core0.v1.Identity\x12:\n\x04Sign\x12\x19.zos.core0.v1.SignRequest\x1a\x17.zos.core0.v1.Signature\x12<\n\x05\x41gree\x12\x1a.zos.core0.v1.AgreeRequest\x1a\x17.zos.core0.v1.SharedKey\x12?\n\x06\x44\x65rive\x12\x1b.zos.core0.v1.DeriveRequest\x1a\x18.zos.core0.v1.DerivedKey\x12@\n\tListUnits\x12\x1e.zos.core0.v1.ListUnitsRequest\x1a\x13.zos.core0.v1.Unitsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zos/core0/api/core0.proto\x12\x0czos.core0.v1\"\x14\n\x12GetIdentityRequest\"@\n\x08Identity\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07\x65\x32\x65_key\x18\x03 \x01(\x0c\"/\n\x0bSignRequest\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\x1e\n\tSignature\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"\x1f\n\x0c\x41greeRequest\x12\x0f\n\x07\x65\x32\x65_key\x18\x01 \x01(\x0c\"\x18\n\tSharedKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"\x1c\n\rDeriveRequest\x12\x0b\n\x03use\x18\x01 \x01(\t\"\x1a\n\nDerivedKey\x12\x0c\n\x04seed\x18\x01 \x01(\x0c\"+\n\x0e\x43onfineRequest\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x0c\n\x04part\x18\x02 \x01(\t\"\x1b\n\x08\x43onfined\x12\x0f\n\x07missing\x18\x01 \x03(\t\"\x12\n\x10ListUnitsRequest\".\n\x05Units\x12%\n\x05units\x18\x01 \x03(\x0b\x32\x16.zos.core0.v1.UnitInfo\"\x85\x01\n\x08UnitInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x03\x12\x10\n\x08restarts\x18\x04 \x01(\x03\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x10\n\x08next_try\x18\x06 \x01(\x01\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0c\n\x04user\x18\x08 \x01(\x03\x32\x8e\x03\n\x05\x43ore0\x12G\n\x0bGetIdentity\x12 .zos.core0.v1.GetIdentityRequest\x1a\x16.zos.core0.v1.Identity\x12:\n\x04Sign\x12\x19.zos.core0.v1.SignRequest\x1a\x17.zos.core0.v1.Signature\x12<\n\x05\x41gree\x12\x1a.zos.core0.v1.AgreeRequest\x1a\x17.zos.core0.v1.SharedKey\x12?\n\x06\x44\x65rive\x12\x1b.zos.core0.v1.DeriveRequest\x1a\x18.zos.core0.v1.DerivedKey\x12?\n\x07\x43onfine\x12\x1c.zos.core0.v1.ConfineRequest\x1a\x16.zos.core0.v1.Confined\x12@\n\tListUnits\x12\x1e.zos.core0.v1.ListUnitsRequest\x1a\x13.zos.core0.v1.Unitsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,12 +47,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DERIVEREQUEST']._serialized_end=299
   _globals['_DERIVEDKEY']._serialized_start=301
   _globals['_DERIVEDKEY']._serialized_end=327
-  _globals['_LISTUNITSREQUEST']._serialized_start=329
-  _globals['_LISTUNITSREQUEST']._serialized_end=347
-  _globals['_UNITS']._serialized_start=349
-  _globals['_UNITS']._serialized_end=395
-  _globals['_UNITINFO']._serialized_start=398
-  _globals['_UNITINFO']._serialized_end=531
-  _globals['_CORE0']._serialized_start=534
-  _globals['_CORE0']._serialized_end=867
+  _globals['_CONFINEREQUEST']._serialized_start=329
+  _globals['_CONFINEREQUEST']._serialized_end=372
+  _globals['_CONFINED']._serialized_start=374
+  _globals['_CONFINED']._serialized_end=401
+  _globals['_LISTUNITSREQUEST']._serialized_start=403
+  _globals['_LISTUNITSREQUEST']._serialized_end=421
+  _globals['_UNITS']._serialized_start=423
+  _globals['_UNITS']._serialized_end=469
+  _globals['_UNITINFO']._serialized_start=472
+  _globals['_UNITINFO']._serialized_end=605
+  _globals['_CORE0']._serialized_start=608
+  _globals['_CORE0']._serialized_end=1006
 # @@protoc_insertion_point(module_scope)

@@ -59,6 +59,20 @@ class DerivedKey(_message.Message):
     seed: bytes
     def __init__(self, seed: _Optional[bytes] = ...) -> None: ...
 
+class ConfineRequest(_message.Message):
+    __slots__ = ("pid", "part")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    part: str
+    def __init__(self, pid: _Optional[int] = ..., part: _Optional[str] = ...) -> None: ...
+
+class Confined(_message.Message):
+    __slots__ = ("missing",)
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ListUnitsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

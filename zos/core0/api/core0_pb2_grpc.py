@@ -55,6 +55,11 @@ class Core0Stub:
                 request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.DeriveRequest.SerializeToString,
                 response_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.DerivedKey.FromString,
                 _registered_method=True)
+        self.Confine = channel.unary_unary(
+                '/zos.core0.v1.Core0/Confine',
+                request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.ConfineRequest.SerializeToString,
+                response_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.Confined.FromString,
+                _registered_method=True)
         self.ListUnits = channel.unary_unary(
                 '/zos.core0.v1.Core0/ListUnits',
                 request_serializer=zos_dot_core0_dot_api_dot_core0__pb2.ListUnitsRequest.SerializeToString,
@@ -89,6 +94,12 @@ class Core0Servicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Confine(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUnits(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -117,6 +128,11 @@ def add_Core0Servicer_to_server(servicer, server):
                     servicer.Derive,
                     request_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.DeriveRequest.FromString,
                     response_serializer=zos_dot_core0_dot_api_dot_core0__pb2.DerivedKey.SerializeToString,
+            ),
+            'Confine': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confine,
+                    request_deserializer=zos_dot_core0_dot_api_dot_core0__pb2.ConfineRequest.FromString,
+                    response_serializer=zos_dot_core0_dot_api_dot_core0__pb2.Confined.SerializeToString,
             ),
             'ListUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUnits,
@@ -232,6 +248,33 @@ class Core0:
             '/zos.core0.v1.Core0/Derive',
             zos_dot_core0_dot_api_dot_core0__pb2.DeriveRequest.SerializeToString,
             zos_dot_core0_dot_api_dot_core0__pb2.DerivedKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.core0.v1.Core0/Confine',
+            zos_dot_core0_dot_api_dot_core0__pb2.ConfineRequest.SerializeToString,
+            zos_dot_core0_dot_api_dot_core0__pb2.Confined.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,22 @@ class BadE2eKey(ZosError):
     hint = "the twin's owner writes a new one with his grid client"
 
 
+class NotYourPart(ZosError):
+    """A daemon's limits are for its own children."""
+
+    reason = "core0.not_your_part"
+    status = Status.PERMISSION_DENIED
+    text = "process {pid} is no part of {caller}'s work"
+
+
+class BadPart(ZosError):
+    """The name cannot be in a control group's."""
+
+    reason = "core0.bad_part"
+    status = Status.INVALID_ARGUMENT
+    text = "`{name}` names no part of a daemon's work: use up to 64 letters, digits and dashes"
+
+
 class NoSuchUnit(ZosError):
     """No daemon of this name is supervised."""
 

@@ -18,15 +18,27 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey, VerifyKey
 
 from zos.bus.front import caller_of
-from zos.core0 import identity
-from zos.core0.api import BadE2eKey, BadPurpose, Core0Client, KeyUnreadable, KeyUse, NotYours, Purpose
+from zos.core0 import identity, parts
+from zos.core0.api import (
+    BadE2eKey,
+    BadPart,
+    BadPurpose,
+    Core0Client,
+    KeyUnreadable,
+    KeyUse,
+    NotYourPart,
+    NotYours,
+    Purpose,
+)
 from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.plan import MISSED_LIMIT, PATIENCE, START_LIMIT, STEADY, ObservedProcess, failures_after, plan
 from zos.core0.service import Core0Service
 from zos.core0.steps import Kill, Start
 from zos.core0.units import UNITS, Unit, chosen, may_use_key
+from zos.runtime import cgroup
 from zos.runtime.daemon import Daemon, Runtime
 from zos.runtime.testing import running
+from zos.zdb.server import MOST_ANSWERS, MOST_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +254,11 @@ def test_each_use_of_the_key_is_one_daemons():
     assert not [use for use in uses if may_use_key("", use)]
 
 
+async def confine(name: str, pid: int, part: str) -> tuple[str, ...]:
+    unit = next((unit for unit in UNITS if unit.name == name), None)
+    return await parts.confine(unit, os.getpid() if unit else 0, pid, part)
+
+
 class Stand(Daemon):
     """core-0's service behind its front; this process is the unit that `host` says."""
 
@@ -250,7 +267,7 @@ class Stand(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         rt.know_callers(lambda caller: rt.host(str) if caller.pid == os.getpid() else "")
-        rt.serve(Core0Service(SigningKey(b"\x07" * 32), list, caller_of), add_Core0Servicer_to_server)
+        rt.serve(Core0Service(SigningKey(b"\x07" * 32), list, caller_of, confine), add_Core0Servicer_to_server)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +295,28 @@ async def test_the_kernel_says_who_calls(tmp_path: Path, unit: str, granted: set
         answers = dict(zip(asked, await asyncio.gather(*asked.values(), return_exceptions=True), strict=True))
         assert {name for name, answer in answers.items() if isinstance(answer, bytes)} == granted
         assert {name for name, answer in answers.items() if isinstance(answer, NotYours)} == set(asked) - granted
+
+
+@pytest.mark.parametrize("unit", ["zdbd", "provisiond", ""])
+async def test_limits_are_for_the_children_of_a_unit_that_has_parts(tmp_path: Path, unit: str):
+    """And of those only for its own; this process is the unit, and its parent is none of its children."""
+    async with running(Stand, tmp_path, host=unit) as rt:
+        client = Core0Client(rt.bus)
+        for pid in (os.getppid(), os.getpid(), 1, 0, -1, 1 << 40):
+            with pytest.raises(NotYourPart):
+                await client.confine(pid, "pool")
+        if unit == "zdbd":
+            for name in ("", "../guest", "a/b", "x" * 65):
+                with pytest.raises(BadPart):
+                    await client.confine(os.getpid(), name)
+
+
+def test_a_part_has_what_a_0_db_holds_for_its_clients_and_room_for_keys() -> None:
+    (unit,) = [unit for unit in UNITS if unit.parts is not None]
+    assert unit.name == "zdbd"
+    assert unit.parts is not None
+    assert parts.limits(unit.parts, 4 << 30).memory >= 2 * (MOST_REQUESTS + MOST_ANSWERS)
+    assert parts.limits(unit.parts, 64 << 30) == cgroup.Limits(16 << 30, 128, 1)
 
 
 async def test_the_service_behind_has_no_way_around_the_front(tmp_path: Path):

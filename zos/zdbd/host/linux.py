@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from zos.errors import ZosError
 from zos.zdbd.api.errors import ServerFailed
 from zos.zdbd.host import wire
 from zos.zdbd.model import Desired, ObservedServer, Report
@@ -21,6 +22,7 @@ from zos.zdbd.steps import StartServer, Step, StopServer, Tell
 
 log = logging.getLogger("zos.zdbd")
 
+Confine = Callable[[int, str], Awaitable[Sequence[str]]]
 ANSWER = 30.0
 """Seconds for an answer; a namespace that takes longer to open is reported as on its way."""
 SILENT_ANSWER = 1.0
@@ -91,10 +93,16 @@ class _Server:
 
 
 class LinuxHost:
-    """This machine. `folder` is for what the processes need while they run."""
+    """This machine. `folder` is for what the processes need while they run.
 
-    def __init__(self, folder: Path) -> None:
+    `confine` puts a process (pid, and its pool) into a control group and returns the controllers that this machine
+    lacks; None leaves all in that of this process.
+    """
+
+    def __init__(self, folder: Path, confine: Confine | None = None) -> None:
         self._folder = folder
+        self._confine = confine
+        self._missing: tuple[str, ...] = ()
         self._servers: dict[str, _Server] = {}
         self._watches: set[asyncio.Task[None]] = set()
         self._callback: Callable[[], None] = lambda: None
@@ -143,6 +151,25 @@ class LinuxHost:
         watch = asyncio.create_task(self._watch(server), name=f"0-db of pool {pool}")
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
+        try:
+            await self._limit(pool, process.pid)
+        except BaseException:
+            # It serves nothing yet, and is to serve nothing without limits.
+            server.kill()
+            await asyncio.wait((watch,), timeout=END)
+            raise
+
+    async def _limit(self, pool: str, pid: int) -> None:
+        if self._confine is None:
+            return
+        try:
+            missing = tuple(await self._confine(pid, pool))
+        except ZosError as err:
+            raise ServerFailed(pool=pool, problem=f"got no limits: {err.explain()}") from err
+        if missing != self._missing:
+            self._missing = missing
+            if missing:
+                log.warning("0-dbs have no limits of %s: the machine permits no such cgroups", ", ".join(missing))
 
     async def _watch(self, server: _Server) -> None:
         status = await server.process.wait()
