@@ -47,7 +47,7 @@ confine(order(next(unit for unit in UNITS if unit.name == "zdbd"), run, state))
 
 async def serve():
     host = LinuxHost(run / "zdbd")
-    spaces = tuple(Space(id, Path(path), size, False, "pw", False, False) for id, path, size in told)
+    spaces = tuple(Space(id, path, size, False, "pw", False, False) for id, path, size in told)
     await host.apply((StartServer("pool"), Tell("pool", Desired(9900, ("::1",), True, spaces))))
     report = (await host.observe("pool")).report
     print(report.problem, {id: space.problem for id, space in report.spaces.items()}, flush=True)

@@ -90,6 +90,7 @@ class Executor:
         # A workload that was refused before anything was made has nothing to remove, and dropping is repeatable.
         steps = one.drop(_id(record, item), self._specs.in_force(item), self._facts(record, item, evidence))
         await self._steps(record, item, steps, quiet=True)
+        self._since.pop((record.contract, item.name), None)
         text = record.ending.detail if record.ending else "deleted by an update"
         gone = item.settled(ResultState.DELETED, self._store.now(), text)
         self._store.change(record.contract, lambda now: Moved(now.without_item(item), (gone,)))

@@ -142,11 +142,15 @@ class Server:
             self.world.hooks.spawn(told())
             self.world.hooks.tell("jump-data", str(space.files.data.path(old)), str(space.files.data.path(new)))
 
-    def release(self, name: bytes) -> None:
-        """Serve a namespace no longer; its files stay."""
-        space = self.world.store.spaces[name]
+    async def release(self, name: bytes) -> None:
+        """Serve a namespace no longer; its files stay. What is closed when this returns may take its disk a while."""
+        space = self.world.store.spaces.pop(name)
         self.detach(space)
-        self.world.store.release(name)
+        # From here on nobody writes to it, and no batch takes it up.
+        await self.syncs.settled()
+        # The files that namespaces share are this thread's.
+        space.files.share(None)
+        await threads.run(f"close {space.index_path}", space.close, None)
 
     def detach(self, space: Namespace) -> None:
         """End the use of a removed namespace."""

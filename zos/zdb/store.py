@@ -109,10 +109,6 @@ class Store:
         space.totals = self.totals
         self.spaces[name] = space
 
-    def release(self, name: bytes) -> None:
-        """Close a namespace, and serve it no longer; its files stay."""
-        self.spaces.pop(name).close()
-
     def get(self, name: bytes) -> Namespace:
         """A namespace; raises Refused."""
         if len(name) > fmt.MAX_NAME:

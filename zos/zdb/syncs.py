@@ -43,11 +43,17 @@ class Syncs:
         self._scheduled = False
         self._again = False
         """Something was written during a sync."""
+        self._under_way: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(1, "zdb-sync")
 
     def close(self) -> None:
         """End the thread; wait for `idle` before."""
         self._threads.shutdown()
+
+    async def settled(self) -> None:
+        """Wait for the batch that is being synced now, if there is one."""
+        if self._under_way is not None:
+            await asyncio.wait((self._under_way,))
 
     def wrote(self, space: Namespace) -> int:
         """Something was written there: the batch whose sync makes it safe, 0 when nobody waits for that."""
@@ -78,7 +84,7 @@ class Syncs:
             return
         batch, self._filling = self._filling, self._filling + 1
         self._syncing = True
-        task = asyncio.get_running_loop().create_task(self._sync(batch, spaces))
+        task = self._under_way = asyncio.get_running_loop().create_task(self._sync(batch, spaces))
         self._world.hooks.keep(task)
 
     async def _sync(self, batch: int, spaces: list[Namespace]) -> None:

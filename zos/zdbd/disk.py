@@ -13,7 +13,7 @@ import os
 import resource
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,8 @@ OPENED_WITHIN = 15.0
 """Seconds after which a namespace is reported as on its way; it goes on being opened."""
 OPENED_AT_ONCE = 8
 """Namespaces; a disk has one head."""
+AT_ONCE = 256
+"""Namespaces that are looked at in one go."""
 OPENING = "it is being opened"
 OOM_SCORE = "500"
 """Where memory ends, this process does before the node's others: it is started again."""
@@ -56,19 +58,27 @@ class Disk:
 
     async def follow(self, desired: Desired) -> None:
         """Serves the namespaces of this list and closes all others."""
+        before = {space.id: space for space in self._desired.spaces} if self._desired else {}
         self._desired = desired
         wanted = {space.id: space for space in desired.spaces}
         for id in {name.decode() for name in self._store.spaces} - wanted.keys() - {"default"}:
             try:
-                self._server.release(id.encode())
+                await self._server.release(id.encode())
             except OSError as err:
                 log.warning("%s: %s; what was not acknowledged may be lost", id, err.strerror)
         for id in self._opening.keys() - wanted.keys():
             opened = await asyncio.gather(self._opening.pop(id), return_exceptions=True)
             if isinstance(opened[0], Namespace):
                 opened[0].close()
-        self._problems.clear()
-        await asyncio.gather(*map(self._serve, desired.spaces))
+        for id in self._problems.keys() - wanted.keys():
+            del self._problems[id]
+        served = self._store.spaces
+        changed = [
+            space
+            async for space in _in_turns(desired.spaces)
+            if before.get(space.id) != space or space.id in self._problems or space.id.encode() not in served
+        ]
+        await asyncio.gather(*map(self._serve, changed))
         self._problem = ""
         try:
             await self._listen({(address, desired.port) for address in desired.addresses})
@@ -77,10 +87,11 @@ class Disk:
 
     async def _serve(self, space: Space) -> None:
         name = space.id.encode()
+        self._problems.pop(space.id, None)
         try:
             if name not in self._store.spaces:
                 await self._open(space)
-            self._change(self._store.spaces[name], space)
+            await self._change(self._store.spaces[name], space)
         except TimeoutError:
             self._problems[space.id] = OPENING
         except ZosError as err:
@@ -92,7 +103,7 @@ class Disk:
         """Open it in a thread: one with millions of keys takes a while, and others are served meanwhile."""
         if space.id not in self._opening:
             # A folder that is not there is a pool that is not mounted; an empty one in its place would hide that.
-            work = partial(open_apart, space.id.encode(), space.folder, is_sequential=space.is_sequential)
+            work = partial(open_apart, space.id.encode(), Path(space.folder), is_sequential=space.is_sequential)
             # However long it takes: it is asked for until it is there, and opened once.
             self._opening[space.id] = asyncio.create_task(self._opened(space.id, work))
         task = self._opening[space.id]
@@ -108,7 +119,7 @@ class Disk:
         async with self._turns:
             return await threads.run(f"open {id}", work, None)
 
-    def _change(self, space: Namespace, wanted: Space) -> None:
+    async def _change(self, space: Namespace, wanted: Space) -> None:
         settings = {
             "password": wanted.password.encode(),
             "max_size": wanted.size,
@@ -118,7 +129,8 @@ class Disk:
         space.disk_limit = wanted.size
         changed = {key: value for key, value in settings.items() if getattr(space.settings, key) != value}
         if changed:
-            space.change(**changed)
+            # They count at once; that the disk has them is waited for in a thread.
+            await threads.run(f"keep the settings of {wanted.id}", partial(space.change, **changed), None)
 
     async def _listen(self, wanted: set[tuple[str, int]]) -> None:
         for place in self._listening.keys() - wanted:
@@ -126,15 +138,23 @@ class Disk:
         for place in sorted(wanted - self._listening.keys()):
             self._listening[place] = await self._server.listen_ahead(*place)
 
-    def report(self) -> Report:
+    async def report(self) -> Report:
         """How each namespace of the pool is: served, on its way, or why not."""
         spaces: dict[str, SpaceReport] = {}
-        for wanted in self._desired.spaces if self._desired else ():
+        async for wanted in _in_turns(self._desired.spaces if self._desired else ()):
             served = self._store.spaces.get(wanted.id.encode())
             problem = self._problems.get(wanted.id, "")
             counts = (served.entries, served.live_bytes) if served else (0, 0)
             spaces[wanted.id] = SpaceReport(*counts, problem)
         return Report(spaces, self._problem)
+
+
+async def _in_turns(spaces: Iterable[Space]) -> AsyncIterator[Space]:
+    """The same; clients are served between many."""
+    for number, space in enumerate(spaces, 1):
+        yield space
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 async def _lines() -> asyncio.StreamReader:
@@ -152,7 +172,7 @@ async def _follow(store: Store, server: Server, first: asyncio.StreamReader) -> 
             server.world.settings = _settings(server.world.settings.admin, desired.sync)
             disk = disk or Disk(store, server)
             await disk.follow(desired)
-        os.write(1, wire.answer(number, disk.report() if disk else Report()))
+        os.write(1, wire.answer(number, await disk.report() if disk else Report()))
 
 
 def _settings(admin: bytes, sync: bool) -> Settings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from zos.zdbd.api.types import Mode, Namespace
 
@@ -22,7 +21,7 @@ class Space:
     """A namespace, as its disk's process is told of it."""
 
     id: str
-    folder: Path
+    folder: str
     size: int
     is_sequential: bool
     password: str = field(repr=False)
@@ -77,7 +76,7 @@ def space(namespace: Namespace) -> Space:
     """A namespace in the words of its disk's process."""
     return Space(
         id=namespace.id,
-        folder=namespace.path,
+        folder=str(namespace.path),
         size=namespace.size,
         is_sequential=namespace.mode is Mode.SEQ,
         password=namespace.password,

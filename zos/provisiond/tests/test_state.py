@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from zos.flistd.api import FlistUnreachable
 from zos.model.units import GiB, MiB
+from zos.provisiond import manager
 from zos.provisiond.api.errors import NoSuchDeployment
 from zos.provisiond.contracts import STRANGE
+from zos.provisiond.executor import Executor
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM, becomes, deployed, squat, state
+from zos.provisiond.tests.asked import VM, becomes, deployed, removed, squat, state
 from zos.provisiond.tests.host import FakeHost, node
 from zos.vmd.model import GuestState
 
@@ -65,6 +69,30 @@ async def test_a_lost_disk_is_told_by_result_and_why_although_it_stays_ok(tmp_pa
         assert (told["a"]["state"], told["b"]["state"], told["b"]["message"]) == ("ok", "ok", "")
         assert "not there any more" in told["a"]["message"]
         assert "not there any more" in (await client.why(5, "a")).sentence
+
+
+async def test_nothing_is_remembered_of_a_making_that_its_user_gave_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[manager.Executor] = []
+
+    def executor(*args: Any) -> manager.Executor:
+        made.append(Executor(*args))
+        return made[-1]
+
+    monkeypatch.setattr(manager, "Executor", executor)
+    host, body = FakeHost(), u.document(5, u.network(), u.zmachine())
+    host.flistd.trouble = FlistUnreachable(url="http://hub/a.flist", problem="nobody is there")
+    u.contract(host, 5, body)
+    async with node(tmp_path, host, every=5.0) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        async with asyncio.timeout(30):
+            while not made[0]._since:
+                await asyncio.sleep(0.1)
+        host.flistd.trouble = None
+        u.cancel(host, 5)
+        await removed(client, 5)
+        assert made[0]._since == {}
 
 
 async def test_what_qemu_itself_takes_counts_against_the_memory(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from zos.runtime import paths
 from zos.zdbd.model import Desired, Report
 
 LIMIT = 16 << 20
@@ -21,13 +20,13 @@ class _Answer(msgspec.Struct):
     report: Report
 
 
-_QUESTION = msgspec.json.Decoder(_Question, dec_hook=paths.decode)
+_QUESTION = msgspec.json.Decoder(_Question)
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def question(number: int, desired: Desired | None) -> bytes:
     """What zdbd sends: None asks only how it goes."""
-    return msgspec.json.encode(_Question(number, desired), enc_hook=paths.encode) + b"\n"
+    return msgspec.json.encode(_Question(number, desired)) + b"\n"
 
 
 def parse_question(line: bytes) -> tuple[int, Desired | None]:

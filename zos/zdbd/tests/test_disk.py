@@ -44,7 +44,7 @@ async def host(folder: Path) -> AsyncIterator[LinuxHost]:
 def space(folder: Path, id: str, **changes: object) -> Space:
     (folder / id).mkdir(exist_ok=True)
     plain: dict[str, object] = {"size": 1 << 20, "is_sequential": False, "is_public": False, "is_frozen": False}
-    return Space(id=id, folder=folder / id, **{"password": f"pw-{id}", **plain, **changes})  # type: ignore[arg-type]
+    return Space(id=id, folder=str(folder / id), **{"password": f"pw-{id}", **plain, **changes})  # type: ignore[arg-type]
 
 
 async def told(host: Host, port: int, *spaces: Space) -> Report:
@@ -173,16 +173,16 @@ async def test_a_volume_that_is_not_there_is_told_and_hurts_no_other(tmp_path: P
     port = free_port()
     async with host(tmp_path) as disks:
         gone = space(tmp_path, "gone")
-        gone.folder.rmdir()
+        Path(gone.folder).rmdir()
         broken = space(tmp_path, "broken")
-        (broken.folder / "index" / "broken").mkdir(parents=True)
-        (broken.folder / "index" / "broken" / "i0").write_bytes(b"something else, which is longer than a header")
+        (Path(broken.folder) / "index" / "broken").mkdir(parents=True)
+        (Path(broken.folder) / "index" / "broken" / "i0").write_bytes(b"something else, which is longer than a header")
         report = await told(disks, port, gone, broken, space(tmp_path, "one"))
         assert "No such file" in report.spaces["gone"].problem
         assert "no index file" in report.spaces["broken"].problem
         assert not report.spaces["one"].problem
-        assert not gone.folder.exists()
-        gone.folder.mkdir()
+        assert not Path(gone.folder).exists()
+        Path(gone.folder).mkdir()
         assert not (await told(disks, port, gone, space(tmp_path, "one"))).spaces["gone"].problem
 
 
