@@ -74,9 +74,9 @@ async def test_a_lost_disk_is_told_by_result_and_why_although_it_stays_ok(tmp_pa
 async def test_nothing_is_remembered_of_a_making_that_its_user_gave_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[manager.Executor] = []
+    made: list[Executor] = []
 
-    def executor(*args: Any) -> manager.Executor:
+    def executor(*args: Any) -> Executor:
         made.append(Executor(*args))
         return made[-1]
 
