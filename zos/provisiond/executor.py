@@ -23,6 +23,7 @@ from zos.provisiond.model import LIVE, Item, Phase, Record
 from zos.provisiond.plan import Do, Op, plan
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore, progress
+from zos.provisiond.strikes import Strikes
 from zos.verbs.primitive import Facts, Sibling, Unchanged, Waiting
 from zos.verbs.step import Answers, Beside, Clients, Step, Steps
 
@@ -36,8 +37,14 @@ class Executor:
     """`memory` tells the node's total and reserved bytes."""
 
     def __init__(
-        self, clients: Clients, memory: Callable[[], tuple[int, int]], store: DeploymentStore, specs: Specs
+        self,
+        clients: Clients,
+        memory: Callable[[], tuple[int, int]],
+        store: DeploymentStore,
+        specs: Specs,
+        strikes: Strikes,
     ) -> None:
+        self._strikes = strikes
         self._clients = clients
         self._memory = memory
         self._store = store
@@ -133,10 +140,13 @@ class Executor:
             for step in steps:
                 await self._step(record, item, step, answers, quiet)
 
+        async def noted_row(steps: Iterable[Step[Any]]) -> None:
+            await self._strikes.during(record.contract, row(steps))
+
         for one in steps:
             if isinstance(one, Beside):
                 # A row is not cut off in the middle when another one fails: its own step may be almost done.
-                ends = await asyncio.gather(*map(row, one.rows), return_exceptions=True)
+                ends = await asyncio.gather(*map(noted_row, one.rows), return_exceptions=True)
                 for failure in ends:
                     if failure is not None:
                         raise failure

@@ -46,7 +46,7 @@ class DeploymentManager:
         self.specs = specs
         self.strikes = strikes
         self._host = host
-        self._executor = Executor(host.clients, host.memory, store, specs)
+        self._executor = Executor(host.clients, host.memory, store, specs, strikes)
         self._every = every
         self._wakes: dict[int, Wake] = {}
         self._workers = Wake()

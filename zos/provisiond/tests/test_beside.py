@@ -37,6 +37,23 @@ async def test_a_tap_waits_for_no_flist_and_the_machine_waits_for_both(tmp_path:
         assert host.vmd.machines
 
 
+async def test_a_part_that_ends_the_daemon_accuses_its_contract(tmp_path: Path) -> None:
+    host, body = FakeHost(), u.document(5, u.network(), u.zmachine())
+    seen: list[bytes] = []
+
+    class Noting(Asked):
+        async def call(self, method: str, request: Any, call: Callable[..., Any], timeout: float | None) -> Any:
+            seen.append((tmp_path / "run/provisiond/at-work").read_bytes())
+            return await super().call(method, request, call, timeout)
+
+    host._asked["flistd"] = Noting()
+    u.contract(host, 5, body)
+    async with node(tmp_path, host) as client:
+        await client.deploy(u.signed(body), u.TWIN)
+        await becomes(client, 5, "vm1", "ok")
+    assert {int.from_bytes(note, "little") for note in seen} == {5}
+
+
 class SlowTap(Asked):
     """Agrees to a tap only when it may."""
 
