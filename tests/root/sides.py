@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from netns import Node, eventually, join, node
 
@@ -38,8 +38,6 @@ class Side:
     node: Node
     address: str
     client: NetworkdClient
-    machines: dict[str, tuple[NetId, str]] = field(default_factory=dict)
-    """Each one's network and address."""
 
     async def ready(self) -> None:
         """Wait until networkd answers and the uplink is in place."""
@@ -51,26 +49,19 @@ class Side:
                         return
                 await asyncio.sleep(0.05)
 
-    def machine(self, name: str, network: NetId, ip: str, gateway: str) -> None:
-        """A guest: a namespace with an `eth0` that is a port of the network's bridge."""
+    async def machine(self, name: str, network: NetId, ip: str, gateway: str) -> None:
+        """A guest: a namespace with an `eth0` that is a port of the network's bridge, in the place of a tap's guest."""
         self.node.sh(
             f"ip netns add {name} && ip link add name {name} type veth peer name eth0 netns {name} &&"
             f"ip link set dev {name} master b-{network} up && ip -n {name} link set lo up &&"
             f"ip -n {name} addr add {ip}/24 dev eth0 && ip -n {name} link set eth0 up &&"
             f"ip -n {name} route add default via {gateway}"
         )
-        self.machines[name] = network, ip
-        self.acquaint()
-
-    def acquaint(self) -> None:
-        """Let networks know machines, which no tap tells them about, as they must after each change of their rules."""
-        for network, ip in self.machines.values():
-            element = f"nft add element inet zos network4 '{{ {ip} }}'"
-            self.node.sh(f"nsenter --net=/run/netns/n-{network} {element}", check=False)
+        # It has no guest, but only the addresses of taps are looked for.
+        await self.client.ensure_tap(tap(network, ip, name))
 
     def pings(self, target: str, machine: str, *, size: int = 56) -> bool:
         """Whether a machine gets one answer."""
-        self.acquaint()
         return self.node.ok(f"busybox ping -c1 -W1 -s {size} {target}", namespace=machine)
 
     def wireguard_go(self, network: NetId) -> str:
@@ -137,8 +128,8 @@ async def one_network() -> AsyncIterator[tuple[Side, Side, Network, Network]]:
     async with two_nodes() as (a, b):
         left, right = networks(a, b)
         await asyncio.gather(a.client.ensure_network(left), b.client.ensure_network(right))
-        a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
-        b.machine("m", right.id, "10.20.3.2", "10.20.3.1")
+        await a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        await b.machine("m", right.id, "10.20.3.2", "10.20.3.1")
         await reaches(a, "10.20.3.2")
         yield a, b, left, right
 

@@ -97,8 +97,8 @@ async def test_tenants_with_the_same_private_range_do_not_meet():
             left, _ = networks(a, b, twin, (4000 + twin, 4010 + twin))
             await a.client.ensure_network(left)
             # The same range and gateway; each has a neighbour that the other one lacks.
-            a.machine(f"m{twin}", left.id, "10.20.2.2", "10.20.2.1")
-            a.machine(f"n{twin}", left.id, f"10.20.2.{10 + twin}", "10.20.2.1")
+            await a.machine(f"m{twin}", left.id, "10.20.2.2", "10.20.2.1")
+            await a.machine(f"n{twin}", left.id, f"10.20.2.{10 + twin}", "10.20.2.1")
         await reaches(a, "10.20.2.11", "m1")
         await reaches(a, "10.20.2.12", "m2")
         assert not a.pings("10.20.2.12", "m1")
@@ -119,7 +119,7 @@ async def test_a_machine_cannot_pretend_to_be_another_address():
     async with two_nodes() as (a, b):
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
-        a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        await a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
         await reaches(a, "192.0.2.2")
         a.node.sh("ip -n m addr add 10.99.0.1/32 dev eth0")
         assert not a.node.ok("busybox ping -c1 -W1 -I 10.99.0.1 192.0.2.2", namespace="m")
@@ -131,7 +131,7 @@ async def test_machines_do_not_reach_the_farmers_lan():
     async with two_nodes("192.168.77", "") as (a, b):
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
-        a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        await a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
         b.node.sh("ip addr add 203.0.113.9/32 dev lo")
         a.node.sh("ip route add 203.0.113.9 via 192.168.77.2")
         await reaches(a, "203.0.113.9")
@@ -145,8 +145,8 @@ async def test_machines_get_out_by_ipv6_where_the_node_has_it():
         b.node.sh("ip addr add 2001:db8::2/64 dev zos nodad")
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
-        a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
-        info = await a.client.ensure_tap(tap(left.id, "10.20.2.2"))
+        await a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        info = await a.client.ensure_tap(tap(left.id, "10.20.2.2", "m"))
         a.node.sh(f"ip -n m addr add {info.addresses[1]} dev eth0 nodad")
         a.node.sh(f"ip -n m route add default via {info.gateway6}")
         await eventually(lambda: a.node.ok("busybox ping6 -c1 -W1 2001:db8::2", namespace="m"))
@@ -156,7 +156,7 @@ async def test_mail_ports_are_closed_outwards():
     async with two_nodes() as (a, b):
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
-        a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        await a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
         for port in (25, 587):
             b.node.serve(port)
         await reaches(a, "192.0.2.2")

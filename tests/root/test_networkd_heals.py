@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from sides import OPEN, networks, one_network, reaches, settles, tap, two_nodes
+
+from zos.errors import ZosError
+from zos.networkd import model
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 
@@ -85,6 +92,7 @@ async def test_a_broken_piece_is_mended_whatever_it_is():
             f"ip link del x-{left.id}",
             f"ip link set v-{left.id} nomaster",
             f"nsenter --net=/run/netns/{namespace} nft flush ruleset",
+            f"nsenter --net=/run/netns/{namespace} nft flush set inet zos network4",
             f"nsenter --net=/run/netns/{namespace} sysctl -q net.ipv4.ip_forward=0",
             f"nsenter --net=/run/netns/{namespace} wg set w-{left.id} peer {left.peers[0].public_key} remove",
         ):
@@ -95,6 +103,59 @@ async def test_a_broken_piece_is_mended_whatever_it_is():
             await reaches(a, "192.0.2.2")
             rules = a.node.sh("nft list ruleset", namespace=namespace)
             assert "chain forward" in rules, harm
+
+
+async def test_addresses_that_are_looked_for_come_and_go_and_are_put_right_while_the_table_stays():
+    async with one_network() as (a, _b, left, _):
+        namespace = f"n-{left.id}"
+
+        def sets() -> list[set[str]]:
+            shown = [a.node.sh(f"nft list set inet zos network{version}", namespace=namespace) for version in (4, 6)]
+            found = [re.search(r"elements = \{ ([^}]*) \}", text) for text in shown]
+            return [set(re.split(r",\s+", one.group(1))) if one else set() for one in found]
+
+        def handle() -> str:
+            return a.node.sh("nft -a list tables", namespace=namespace)
+
+        alone, table = sets(), handle()
+        assert alone[0] == {"10.20.2.2"}
+        guest = tap(left.id, "10.20.2.9")
+        info = await a.client.ensure_tap(guest)
+        both = sets()
+        assert both[0] == {"10.20.2.2", "10.20.2.9"}
+        assert both[1] - alone[1] == {one.partition("/")[0] for one in info.addresses if ":" in one}
+        a.node.sh("nft delete element inet zos network4 '{ 10.20.2.9 }'", namespace=namespace)
+        a.node.sh(
+            "nft add element inet zos network4 '{ 10.20.2.77 }'; nft flush set inet zos network6", namespace=namespace
+        )
+        await a.client.ensure_tap(guest)
+        assert sets() == both
+        await a.client.drop_tap(guest.id)
+        assert sets() == alone
+        assert handle() == table
+
+
+async def test_whenever_networkd_is_killed_no_tap_is_up_before_its_guard_and_its_address():
+    async with one_network() as (a, _b, left, _):
+        chance = random.Random(1)
+        for number in range(8):
+            guest = tap(left.id, f"10.20.2.{20 + number}", f"vm{number}")
+            asked = asyncio.create_task(a.client.ensure_tap(guest))
+            await asyncio.sleep(chance.uniform(0.001, 0.02))
+            (daemon,) = a.node.daemons
+            a.node.kill(daemon)
+            with contextlib.suppress(ZosError):
+                await asked
+            device = model.tap(guest.id)
+            shown = a.node.sh(f"ip link show {device}", check=False)
+            if "master" in shown and "UP" in shown.partition(">")[0]:
+                assert a.node.ok(f"nft list chain bridge zos {device}")
+                element = f"nft get element inet zos network4 '{{ {guest.ip} }}'"
+                assert a.node.ok(element, namespace=f"n-{left.id}")
+            a.node.networkd(OPEN)
+            await a.ready()
+            await a.client.ensure_tap(guest)
+        await reaches(a, "10.20.3.2")
 
 
 async def test_a_lost_namespace_is_built_again_under_living_machines():

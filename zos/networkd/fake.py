@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
-from zos.networkd import model, nft, planetary
+from zos.networkd import lookups, model, nft, planetary
 from zos.networkd.api.check import public_key
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
@@ -35,7 +35,9 @@ from zos.networkd.steps import (
     DropRules,
     DropTun,
     DropTunnel,
+    EndTunnel,
     GuardTaps,
+    KnowAddresses,
     LoadRules,
     OpenPorts,
     PutRoute,
@@ -59,6 +61,7 @@ class _Space:
     routes: set[Route] = field(default_factory=set)
     sysctls: dict[str, str] = field(default_factory=dict)
     rules: str = ""
+    known: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def change(self, link: str, **changes: object) -> None:
         if link not in self.links:
@@ -93,6 +96,8 @@ class FakeHost:
         self.firewall = ObservedFirewall()
         self.segment_rules = ""
         """The digest of the table of a segment's guests."""
+        self.segment_known: dict[str, frozenset[str]] = {}
+        """Its sets."""
         self.yggdrasil: str | None = None
         """The configuration that it runs with."""
         self.reachable: set[str] = set()
@@ -141,23 +146,31 @@ class FakeHost:
                 )
         return ObservedNode(nics, dict(self.root.sysctls), self.dhcp, frozenset(self.busy))
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
+    async def observe(self, id: NetId, taps: Iterable[str] = (), *, tunnel: bool = True) -> Observed:
         bridges = (model.bridge(id), model.mycelium_bridge(id))
         named = {*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps}
         links = {k: v for k, v in self.root.links.items() if k in named or (v.master in bridges and model.is_tap(k))}
         links = {name: self._guarded(name, link) for name, link in links.items()}
         routes = frozenset(route for route in self.root.routes if route.link in links)
         space = self.spaces.get(model.namespace(id))
-        inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules) if space else None
-        ports = {tunnel.listen_port for tunnel in self.tunnels.values()}
-        tunnel = self.tunnels.get(model.tunnel(id))
+        inner = None
+        if space is not None:
+            known = dict(space.known)
+            inner = Space(dict(space.links), frozenset(space.routes), dict(space.sysctls), space.rules, known)
+        ports = {one.listen_port for one in self.tunnels.values()}
+        found = self.tunnels.get(model.tunnel(id))
+        asked = tunnel or inner is None or model.tunnel(id) not in inner.links
         return Observed(
             Space(links, routes, dict(self.root.sysctls)),
             inner,
-            tunnel,
-            tunnel is not None,
+            found if asked else None,
+            found is not None,
             frozenset(ports | self.busy),
+            asked,
         )
+
+    async def observe_tunnel(self, id: NetId) -> ObservedTunnel | None:
+        return self.tunnels.get(model.tunnel(id))
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network."""
@@ -176,7 +189,8 @@ class FakeHost:
             for name, link in self.root.links.items()
             if name in named or (link.master == bridge and model.is_tap(name))
         }
-        return ObservedSegment({name: self._guarded(name, link) for name, link in links.items()}, self.segment_rules)
+        guarded = {name: self._guarded(name, link) for name, link in links.items()}
+        return ObservedSegment(guarded, self.segment_rules, dict(self.segment_known))
 
     async def observe_firewall(self) -> ObservedFirewall:
         """The tables of the root namespace."""
@@ -235,6 +249,8 @@ class FakeHost:
                 self._space(where).forget(link)
             case DropLinks(links):
                 self._drop(links)
+            case EndTunnel():
+                pass  # it takes its time
             case CreateTunnel() | DropTunnel() | ConfigureTunnel():
                 self._take_tunnel(step)
             case StartYggdrasil() | StopYggdrasil() | DialPeer():
@@ -277,23 +293,29 @@ class FakeHost:
                 self._space(where).routes.discard(route)
             case SetSysctl(where, key, value):
                 self._space(where).sysctls[key] = value
-            case LoadRules() | DropRules() | GuardTaps() | UnguardTaps() | OpenPorts():
+            case LoadRules() | KnowAddresses() | DropRules() | GuardTaps() | UnguardTaps() | OpenPorts():
                 self._take_rules(step)
             case StartDhcp():
                 self.dhcp = True
             case _:
                 raise AssertionError(step)
 
-    def _take_rules(self, step: LoadRules | DropRules | GuardTaps | UnguardTaps | OpenPorts) -> None:
+    def _take_rules(self, step: LoadRules | KnowAddresses | DropRules | GuardTaps | UnguardTaps | OpenPorts) -> None:
         was = self.firewall
         match step:
             case LoadRules(where, ruleset) if where != ROOT:
                 self._space(where).rules = nft.digest(ruleset)
+                self._space(where).known = dict(step.known)
+            case KnowAddresses(where, _, new, old):
+                sets = self.segment_known if where == ROOT else self._space(where).known
+                sets.update({name: sets[name] | more for name, more in new.items()})
+                sets.update({name: sets[name] - less for name, less in old.items()})
             case LoadRules(_, ruleset, "bridge"):
                 self.guarded.clear()
                 self.firewall = dataclasses.replace(was, bridge=nft.digest(ruleset))
-            case LoadRules(_, ruleset) if nft.GUESTS in ruleset:
+            case LoadRules(_, ruleset) if step.table == lookups.GUESTS:
                 self.segment_rules = nft.digest(ruleset)
+                self.segment_known = dict(step.known)
             case LoadRules(_, ruleset):
                 self.firewall = dataclasses.replace(was, inet=nft.digest(ruleset), ports=frozenset())
             case DropRules(_, _, table):

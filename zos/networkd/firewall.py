@@ -17,7 +17,16 @@ from zos.networkd.guard import Guard
 from zos.networkd.model import EXIT6_NET, EXIT_GATEWAY, EXIT_NET, SHARDS, UPLINK_BRIDGE, Link
 from zos.networkd.node import DesiredNode, ObservedNode, choose_or_none
 from zos.networkd.planetary import LOCAL_PORT
-from zos.networkd.steps import ROOT, DropLinks, DropRules, GuardTaps, LoadRules, OpenPorts, Step, UnguardTaps
+from zos.networkd.steps import (
+    ROOT,
+    DropLinks,
+    DropRules,
+    GuardTaps,
+    LoadRules,
+    OpenPorts,
+    Step,
+    UnguardTaps,
+)
 
 WIREGUARD = "wireguard"
 """The set of tenants' WireGuard ports."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from zos.model import names
-from zos.networkd import model, nft, places
+from zos.networkd import lookups, model, nft, places
 from zos.networkd.api.check import public_key
 from zos.networkd.api.types import Network, Place, Tap
 from zos.networkd.guard import Guard
@@ -14,6 +14,7 @@ from zos.networkd.model import (
     Desired,
     DesiredPeer,
     DesiredTunnel,
+    Known,
     Link,
     LinkKind,
     NetworkRecord,
@@ -27,11 +28,11 @@ def desired(record: NetworkRecord, taps: Collection[Tap]) -> Desired:
     """The network resource of a record, with the taps in it."""
     network = record.network
     parts = _parts(network)
-    ruleset = rules(network, taps)
+    ruleset = rules(network)
     return Desired(
         id=network.id,
         root=_root(record, parts, taps),
-        inner=_inner(record, parts.values(), nft.digest(ruleset)),
+        inner=_inner(record, parts.values(), nft.digest(ruleset), _known(network, parts, taps)),
         ruleset=ruleset,
         tunnel=_tunnel(network),
         guards=_guards(network, parts, taps),
@@ -44,26 +45,45 @@ def _parts(network: Network) -> dict[Place, Part]:
     return {place: part for place, part in found if part is not None}
 
 
-def rules(network: Network, taps: Iterable[Tap] = ()) -> str:
-    """The firewall inside a network resource with these taps."""
+def rules(network: Network) -> str:
+    """The firewall inside a network resource."""
     parts = _parts(network)
-    found = {place.place: place for place in places.in_network()}
-    addresses: dict[Place, set[str]] = {place: set() for place in parts}
-    for tap in taps:
-        if tap.place in parts:
-            addresses[tap.place].update(found[tap.place].info(tap, network, None).addresses)
-    known = [
-        nft.known(f"{place}{version}", link, addresses[place], version)
+    named = [
+        lookups.named(_set(place, version), link, version)
         for place, part in parts.items()
         for link in part.pairs.values()
         for version in part.versions
     ]
     return nft.resource(
         network,
-        sets="".join(one for one, _ in known),
+        sets="".join(one for one, _ in named),
         prerouting="".join(part.prerouting for part in parts.values()),
-        forward="".join(line for _, line in known) + "".join(part.forward for part in parts.values()),
+        forward="".join(line for _, line in named) + "".join(part.forward for part in parts.values()),
     )
+
+
+def _set(place: Place, version: int) -> str:
+    """The set of the addresses that there are in a place."""
+    return f"{place}{version}"
+
+
+def sets() -> tuple[str, ...]:
+    """The names of the sets of addresses that a network resource may have."""
+    return tuple(_set(place.place, version) for place in places.in_network() for version in (4, 6))
+
+
+def _known(network: Network, parts: Mapping[Place, Part], taps: Collection[Tap]) -> Known:
+    """The addresses of the taps in a network resource."""
+    found = {place.place: place for place in places.in_network()}
+    addresses = {
+        place: [text for tap in taps if tap.place is place for text in found[place].info(tap, network, None).addresses]
+        for place in parts
+    }
+    return {
+        _set(place, version): lookups.addresses(addresses[place], version)
+        for place, part in parts.items()
+        for version in part.versions
+    }
 
 
 def _root(record: NetworkRecord, parts: dict[Place, Part], taps: Iterable[Tap]) -> Space:
@@ -89,7 +109,7 @@ def _guards(network: Network, parts: dict[Place, Part], taps: Collection[Tap]) -
     )
 
 
-def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str) -> Space:
+def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str, known: Known) -> Space:
     network = record.network
     wg = model.tunnel(network.id)
     outside = (
@@ -117,7 +137,7 @@ def _inner(record: NetworkRecord, parts: Iterable[Part], rules: str) -> Space:
     routed = [name for name, link in links.items() if link.kind is LinkKind.VETH]
     sysctls = model.FORWARDING | model.CONNECTIONS | model.reticent(model.namespace(network.id))
     sysctls |= {key: value for name in routed for key, value in model.strict(name).items()}
-    return Space(links=links, routes=frozenset(routes), sysctls=sysctls, rules=rules)
+    return Space(links=links, routes=frozenset(routes), sysctls=sysctls, rules=rules, known=known)
 
 
 def _tunnel(network: Network) -> DesiredTunnel:

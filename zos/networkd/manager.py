@@ -21,7 +21,7 @@ from zos.networkd.api.errors import NoSuchNetwork
 from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
 from zos.networkd.firewall_manager import Firewall
 from zos.networkd.host.contract import Host
-from zos.networkd.model import Link, NetworkRecord, Observed
+from zos.networkd.model import Link, NetworkRecord, Observed, ObservedTunnel
 from zos.networkd.node import DesiredNode, NicKind, Public
 from zos.networkd.place import InNetwork, owner
 from zos.networkd.plan import plan
@@ -72,8 +72,8 @@ class NetworkManager:
             slot = before.slot if before else check.free_slot(self._all())
             async with self._restored(network.id, before):
                 self._records.put(network.id, NetworkRecord(network, slot))
-                observed = await self._make(network.id)
-            info = self._info(network, observed)
+                await self._make(network.id)
+            info = self._info(network, await self._host.observe_tunnel(network.id))
             if network.mycelium == wanted.mycelium:
                 return info
             detail = f"its machines keep their addresses in {network.mycelium}; {wanted.mycelium} comes after them"
@@ -131,7 +131,7 @@ class NetworkManager:
 
     async def make(self, tap: Tap) -> TapInfo:
         """Make the tap, by reconciling its network."""
-        observed = await self._make(tap.network)
+        observed = await self._make(tap.network, tunnel=False)
         info = self.info(tap, observed.root.links.get(model.tap(tap.id)))
         if info is None:
             raise NoSuchNetwork(network=tap.network)
@@ -142,7 +142,7 @@ class NetworkManager:
         record = self._records.get(tap.network)
         if record is not None and record.leaving and not self._taps.of_network(tap.network):
             self._drop_record(tap.network)
-        await self._make(tap.network)
+        await self._make(tap.network, tunnel=False)
 
     def info(self, tap: Tap, observed: Link | None) -> TapInfo | None:
         """None when its network is not there."""
@@ -215,8 +215,8 @@ class NetworkManager:
         if removed:
             self._taps.removals.over(removed - ((await self._host.taps()).keys() - self._taps.devices()))
 
-    async def _make(self, id: NetId) -> Observed:
-        """One network as desired, or gone; returns how it stands now."""
+    async def _make(self, id: NetId, *, tunnel: bool = True) -> Observed:
+        """One network as desired, or gone; returns what was there. Its tunnel may be left as it is."""
         record = self._records.get(id)
         taps = self._taps.of_network(id)
         devices = [model.tap(tap.id) for tap in taps]
@@ -224,12 +224,11 @@ class NetworkManager:
         try:
             if desired is not None:
                 await self._firewall.open_ports()
-            observed = await self._host.observe(id, devices)
+            observed = await self._host.observe(id, devices, tunnel=tunnel and desired is not None)
             steps = plan(desired, observed, id)
             if steps:
                 log.info("network %s: %d steps", id, len(steps))
                 await self._host.apply(steps)
-                observed = await self._host.observe(id, devices)
             if desired is None:
                 await self._firewall.open_ports()
         except ZosError as err:
@@ -243,7 +242,7 @@ class NetworkManager:
 
     async def networks(self) -> tuple[NetworkInfo, ...]:
         """All networks as they stand."""
-        return tuple([self._info(one.network, await self._host.observe(one.network.id)) for one in self._all()])
+        return tuple([self._info(one.network, await self._host.observe_tunnel(one.network.id)) for one in self._all()])
 
     async def uplinks(self) -> tuple[Uplink, ...]:
         """The bridge with the node's addresses, then the cards."""
@@ -261,8 +260,7 @@ class NetworkManager:
         busy = (await self._host.observe_node()).busy
         return tuple(sorted({*ports.RESERVED, *busy, *(record.network.listen_port for record in self._all())}))
 
-    def _info(self, network: Network, observed: Observed) -> NetworkInfo:
-        tunnel = observed.tunnel
+    def _info(self, network: Network, tunnel: ObservedTunnel | None) -> NetworkInfo:
         return NetworkInfo(
             id=network.id,
             twin=network.twin,

@@ -184,6 +184,10 @@ class Link:
     tx: int = 0
 
 
+Known = Mapping[str, frozenset[str]]
+"""The addresses that are looked for behind links, by the name of the nft set that has them (see `lookups.named`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """The part of one network namespace that networkd manages."""
@@ -193,6 +197,8 @@ class Space:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     rules: str = ""
     """The digest of our nft table; empty when there is none."""
+    known: Known = field(default_factory=dict)
+    """Observed are those sets that are there."""
 
 
 SILENCE = {
@@ -311,5 +317,7 @@ class Observed:
     """A process or a control socket of the tunnel exists, even if the tunnel does not."""
     busy: frozenset[int] = frozenset()
     """UDP ports that are bound in the root namespace."""
+    asked: bool = True
+    """False: its tunnel was not asked for, and stays as it is."""
     spares: bool = False
     """Taps without a record are on it and stay for now, and so do the rules that know their addresses."""

@@ -7,14 +7,11 @@ normal form, so the text itself cannot be compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
 from zos.networkd.api.types import Network
 from zos.networkd.model import BURST, EXIT6_NET, OUT, PACE, SHARD, SHARDS, WG_MTU, namespace, tunnel
 
 TABLE = "zos"
-GUESTS = "zos-guests"
-"""The table of the root namespace that says which addresses there are on a segment."""
 _SMTP = 25
 _TCP_HEADERS = 40
 TCP6_HEADERS = 60
@@ -37,7 +34,12 @@ def replacing(ruleset: str, family: str = "inet", name: str = TABLE) -> str:
     Only when one is there: the kernel waits a grace period for each table that it removes, some 10 ms.
     """
     # Naming the table before deleting it makes the delete valid should it be gone meanwhile.
-    return f"table {family} {name}\ndelete table {family} {name}\n{ruleset}"
+    return dropping(family, name) + ruleset
+
+
+def dropping(family: str, name: str) -> str:
+    """The transaction that removes a table, should it be there."""
+    return f"table {family} {name}\ndelete table {family} {name}\n"
 
 
 def paced(name: str, key: str) -> str:
@@ -61,28 +63,6 @@ def over_count(name: str, key: str, most: int = SHARD) -> str:
     Only behind `over_pace`: the kernel adds what it refuses too, and forgets it a few at a time.
     """
     return f"add @{name} {{ {key} ct count over {most} }}"
-
-
-def known(name: str, link: str, addresses: Iterable[str], version: int) -> tuple[str, str]:
-    """A set of the addresses that there are behind a link, and the line that lets nothing else be looked for there.
-
-    The kernel's table of neighbours is one for all namespaces, and each address that is asked for takes a place in it.
-    """
-    plain = (text.partition("/")[0] for text in addresses)
-    mine = sorted(text for text in plain if (":" in text) == (version == 6))
-    elements = f"    elements = {{ {', '.join(mine)} }}\n" if mine else ""
-    family, kind = ("ip6", "ipv6_addr") if version == 6 else ("ip", "ipv4_addr")
-    return (
-        f"  set {name} {{\n    type {kind}\n{elements}  }}\n",
-        f'    oifname "{link}" {family} daddr != @{name} counter drop\n',
-    )
-
-
-def segment(link: str, addresses: Iterable[str]) -> str:
-    """The table that lets nothing be looked for on a segment but these IPv6 addresses."""
-    addresses_, line = known("guests", link, addresses, 6)
-    chain = f"  chain forward {{\n    type filter hook forward priority filter - 1; policy accept;\n{line}  }}\n"
-    return table(addresses_ + chain, name=GUESTS)
 
 
 def resource(network: Network, sets: str = "", prerouting: str = "", forward: str = "") -> str:

@@ -15,7 +15,7 @@ from zos.networkd import model
 from zos.networkd.api.errors import AddressTaken
 from zos.networkd.api.types import NetId, Network, Place, Tap, TapInfo, TapRoute
 from zos.networkd.guard import Guard
-from zos.networkd.model import Link, LinkKind, Space
+from zos.networkd.model import Known, Link, LinkKind, Space
 from zos.networkd.planetary import PlanetaryIdentity
 
 S = TypeVar("S")
@@ -104,6 +104,8 @@ class Segment:
     """One per tap."""
     rules: str = ""
     """The table `nft.GUESTS`; empty: what is there stays."""
+    known: Known = field(default_factory=dict)
+    """The sets of that table."""
     owns_bridge: bool = True
     """False for a bridge that is there without taps too (the uplink's); it is neither made nor removed here."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from zos.networkd import firewall, model, nft
+from zos.networkd import firewall, lookups, model
 from zos.networkd.api.errors import PortTaken
 from zos.networkd.api.types import MYCELIUM_DEVICE, NetId
 from zos.networkd.model import (
@@ -39,7 +39,7 @@ from zos.networkd.steps import (
     DropRoute,
     DropTun,
     DropTunnel,
-    LoadRules,
+    EndTunnel,
     PutPeer,
     PutRoute,
     SetMtu,
@@ -54,7 +54,8 @@ def plan(desired: Desired | None, observed: Observed, id: NetId) -> tuple[Step, 
     """The steps from what is observed to what is desired; None removes the network."""
     if desired is None:
         return tuple(_drop(observed, id))
-    _refuse_taken_port(desired, observed)
+    if observed.asked:
+        _refuse_taken_port(desired, observed)
     return tuple(_ensure(desired, observed))
 
 
@@ -68,12 +69,16 @@ def _refuse_taken_port(desired: Desired, observed: Observed) -> None:
 
 def _drop(observed: Observed, id: NetId) -> Iterator[Step]:
     wg = model.tunnel(id)
-    if observed.served or observed.tunnel is not None or wg in observed.root.links:
-        yield DropTunnel(wg)
+    # It ends while the rest is removed: each waits for the kernel's grace periods.
+    if observed.served:
+        yield EndTunnel(wg)
     # The namespace first: it takes one end of each pair along, which makes the rest cheaper.
     if observed.inner is not None:
         yield DropNamespace(model.namespace(id))
     yield from firewall.drop_links((link for link in observed.root.links if link != wg), observed.root.links)
+    inside = observed.inner is not None and wg in observed.inner.links
+    if observed.served or inside or wg in observed.root.links:
+        yield DropTunnel(wg)
 
 
 def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
@@ -92,8 +97,9 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
     fresh = {link for link in pairs if link not in root.links}
     yield from _sysctls(ROOT, desired.root, root, fresh)
     yield from _sysctls(name, desired.inner, inner, {pairs[link] for link in fresh})
-    if desired.inner.rules != inner.rules and not (inner.rules and observed.spares):
-        yield LoadRules(name, nft.replacing(desired.ruleset) if inner.rules else desired.ruleset)
+    yield from lookups.load(
+        name, desired.ruleset, desired.inner.known, inner.rules, inner.known, spares=observed.spares
+    )
     inside = _without(inner, {pairs[link] for link in fresh})
     wg, my = model.tunnel(desired.id), MYCELIUM_DEVICE
     if my in desired.inner.links and my not in inside.links:
@@ -103,7 +109,8 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
         inside = _without(inside, {my})
     yield from _links(ROOT, desired.root.links.items(), root)
     yield from _links(name, ((k, v) for k, v in desired.inner.links.items() if k != wg), inside)
-    yield from _tunnel(desired, observed, wg, name, inside)
+    if observed.asked:
+        yield from _tunnel(desired, observed, wg, name, inside)
     yield from _routes(ROOT, desired.root, root)
     yield from _routes(name, desired.inner, inside)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
-from zos.networkd import firewall, nft
-from zos.networkd.model import Link, LinkKind
+from zos.networkd import firewall, lookups
+from zos.networkd.model import Known, Link, LinkKind
 from zos.networkd.place import Segment, tap_link
 from zos.networkd.steps import (
     ROOT,
@@ -16,7 +16,6 @@ from zos.networkd.steps import (
     CreateBridge,
     CreateTap,
     DropAddress,
-    LoadRules,
     SetUp,
     Silence,
     Step,
@@ -30,7 +29,9 @@ class ObservedSegment:
     links: Mapping[str, Link] = field(default_factory=dict)
     """The bridge, the taps on it and those that were asked about."""
     rules: str = ""
-    """The digest of the table `nft.GUESTS`; empty when there is none."""
+    """The digest of the table `lookups.GUESTS`; empty when there is none."""
+    known: Known = field(default_factory=dict)
+    """The sets of that table."""
     spares: bool = False
     """Taps without a record are on it and stay for now, and so do the rules that know their addresses."""
 
@@ -49,9 +50,11 @@ def _plan(desired: Segment, observed: ObservedSegment) -> Iterator[Step]:
     yield from firewall.drop_links(gone, observed.links)
     links = {name: seen for name, seen in observed.links.items() if name not in gone}
     yield from firewall.guard_taps(desired.guards, observed.links)
-    if desired.rules and nft.digest(desired.rules) != observed.rules and not (observed.rules and observed.spares):
-        text = nft.replacing(desired.rules, name=nft.GUESTS) if observed.rules else desired.rules
-        yield LoadRules(ROOT, text)
+    if desired.rules:
+        seen, known = observed.rules, observed.known
+        yield from lookups.load(
+            ROOT, desired.rules, desired.known, seen, known, spares=observed.spares, table=lookups.GUESTS
+        )
     for name, link in wanted.items():
         if name not in links:
             yield CreateBridge(name, link.mac) if link.kind is LinkKind.BRIDGE else CreateTap(name)

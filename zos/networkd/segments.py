@@ -79,6 +79,7 @@ class SegmentManager:
         return place.segment(await self._setting(place), taps)
 
     async def _make(self, place: OnNode[Any]) -> ObservedSegment:
+        """All of a place as desired; returns what was there."""
         desired = await self._desired(place)
         try:
             if desired.guards:
@@ -88,7 +89,6 @@ class SegmentManager:
             if steps:
                 log.info("%s: %d steps", desired.bridge, len(steps))
                 await self._host.apply(steps)
-                observed = await self._host.observe_segment(desired.bridge, [guard.device for guard in desired.guards])
         except ZosError as err:
             self._troubles[place.place] = err.explain()
             raise

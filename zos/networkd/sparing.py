@@ -87,9 +87,9 @@ class SparingHost:
         await self._look()
         return _without(await self._host.taps(), self._spared())
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
+    async def observe(self, id: NetId, taps: Iterable[str] = (), *, tunnel: bool = True) -> Observed:
         await self._look()
-        observed = await self._host.observe(id, taps)
+        observed = await self._host.observe(id, taps, tunnel=tunnel)
         links = _without(observed.root.links, self._spared())
         spares = links.keys() != observed.root.links.keys()
         return dataclasses.replace(observed, root=dataclasses.replace(observed.root, links=links), spares=spares)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from zos.networkd.guard import Guard
-from zos.networkd.model import Address, Route
+from zos.networkd.model import Address, Known, Route
 
 ROOT = ""
 """The name of the root namespace in steps."""
@@ -123,6 +123,16 @@ class CreateTunnel(LoneStep):
 
     def describe(self) -> str:
         return f"create tunnel {self.link} in {self.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class EndTunnel(LoneStep):
+    """Tell whatever serves the tunnel to end; `DropTunnel` waits until it has."""
+
+    link: str
+
+    def describe(self) -> str:
+        return f"end tunnel {self.link}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +272,27 @@ class LoadRules(LoneStep):
     namespace: str
     ruleset: str
     family: str = "inet"
-    """The text says it too."""
+    """The text says it, as it does the table."""
+    table: str = "zos"
+    known: Known = field(default_factory=dict)
+    """The elements of its sets of addresses."""
 
     def describe(self) -> str:
         bridges = " for bridges" if self.family == "bridge" else ""
         return f"load rules{bridges}{_inside(self.namespace)}"
+
+
+@dataclass(frozen=True, slots=True)
+class KnowAddresses(LoneStep):
+    """Have addresses looked for behind links, and others no more; the table stays."""
+
+    namespace: str
+    table: str
+    new: Known = field(default_factory=dict)
+    old: Known = field(default_factory=dict)
+
+    def describe(self) -> str:
+        return f"change which addresses are looked for{_inside(self.namespace)}"
 
 
 @dataclass(frozen=True, slots=True)

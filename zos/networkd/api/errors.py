@@ -99,6 +99,15 @@ class NoWireguard(ZosError):
     hint = "boot a kernel with WireGuard, or install wireguard-go"
 
 
+class NoNftables(ZosError):
+    """The node cannot load rules."""
+
+    reason = "networkd.no_nftables"
+    status = Status.FAILED_PRECONDITION
+    text = "this node can load no rules: {library} is missing, which the package nftables brings"
+    hint = "install that package"
+
+
 class NoPlanetary(ZosError):
     """The node is not in the planetary network."""
 

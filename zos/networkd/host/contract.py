@@ -7,7 +7,7 @@ from typing import Protocol
 
 from zos.networkd.api.types import NetId
 from zos.networkd.firewall import ObservedFirewall
-from zos.networkd.model import Link, Observed
+from zos.networkd.model import Link, Observed, ObservedTunnel
 from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
 from zos.networkd.segment import ObservedSegment
@@ -29,8 +29,11 @@ class Host(Protocol):
     async def observe_node(self) -> ObservedNode:
         """The node's own part."""
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
-        """One network resource, with the taps on it and those named."""
+    async def observe(self, id: NetId, taps: Iterable[str] = (), *, tunnel: bool = True) -> Observed:
+        """One network resource, with the taps on it and those named, with or without asking for its tunnel."""
+
+    async def observe_tunnel(self, id: NetId) -> ObservedTunnel | None:
+        """Its tunnel; None when there is none, or nothing serves it."""
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network; empty when nothing."""

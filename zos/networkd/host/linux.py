@@ -1,17 +1,18 @@
-"""The real host: observes by netlink, /proc and `wg`, applies steps by netlink, `nft` and `wg`."""
+"""The real host: observes by netlink, /proc and `wg`, applies steps by netlink, libnftables and `wg`."""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from zos.networkd import firewall, model, steps
+from zos.networkd import firewall, lookups, model, nft, steps
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.firewall import ObservedFirewall
 from zos.networkd.host import act, dhcp, nftables, nsthread, observe, processes, wireguard, yggdrasil
-from zos.networkd.model import Link, Observed
+from zos.networkd.model import Link, Observed, ObservedTunnel
 from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
 from zos.networkd.segment import ObservedSegment
@@ -28,6 +29,9 @@ class LinuxHost:
         self._backend: Backend | None = None
         # By link and public key. WireGuard shows where a peer is now, not what it was configured with.
         self._endpoints: dict[str, dict[str, str]] = {}
+        self._ending: dict[str, int] = {}
+        """The pidfds of processes that were told to end, by link."""
+        self._tables = nftables.Tables()
         self._watch = processes.Watch()
         self._yggdrasil = yggdrasil.Yggdrasil(self._folder)
 
@@ -46,16 +50,21 @@ class LinuxHost:
         """The node's own part."""
         return await nsthread.run(lambda: observe.node(self._folder))
 
-    async def observe(self, id: NetId, taps: Iterable[str] = ()) -> Observed:
-        """One network resource, with the taps on it and those named."""
-        root = await nsthread.run(lambda: observe.root(id, taps))
+    async def observe(self, id: NetId, taps: Iterable[str] = (), *, tunnel: bool = True) -> Observed:
+        """One network resource, with the taps on it and those named, with or without asking for its tunnel."""
+        root = await nsthread.run(lambda: observe.root(id, taps, self._tables))
         name, wg = model.namespace(id), model.tunnel(id)
         inner = await nsthread.run(observe.inner, name) if nsthread.exists(name) else None
-        tunnel = None
-        if inner is not None and wg in inner.links:
-            tunnel = await wireguard.observe(wg, name, self._endpoints.get(wg, {}))
-            self._watch.over(wg, lambda: wireguard.listener(wg))
-        return Observed(root, inner, tunnel, wireguard.is_served(wg), observe.udp_ports())
+        is_there = inner is not None and wg in inner.links
+        found = await self.observe_tunnel(id) if is_there and tunnel else None
+        return Observed(root, inner, found, wireguard.is_served(wg), observe.udp_ports(), asked=tunnel or not is_there)
+
+    async def observe_tunnel(self, id: NetId) -> ObservedTunnel | None:
+        """Its tunnel; None when there is none, or nothing serves it."""
+        wg = model.tunnel(id)
+        found = await wireguard.observe(wg, model.namespace(id), self._endpoints.get(wg, {}))
+        self._watch.over(wg, lambda: wireguard.listener(wg))
+        return found
 
     def planetary_problem(self) -> str:
         """What this machine lacks for the planetary network; empty when nothing."""
@@ -63,15 +72,15 @@ class LinuxHost:
 
     async def observe_segment(self, bridge: str, taps: Iterable[str] = ()) -> ObservedSegment:
         """A bridge of the node, with the taps on it and those named."""
-        return await nsthread.run(lambda: observe.segment(bridge, taps))
+        return await nsthread.run(lambda: observe.segment(bridge, taps, self._tables))
 
     async def observe_firewall(self) -> ObservedFirewall:
         """The tables of the root namespace."""
-        return await nsthread.run(observe.firewall)
+        return await nsthread.run(lambda: observe.firewall(self._tables))
 
     async def guards(self) -> frozenset[str]:
         """All our taps that have a guard, whether they are there or not."""
-        return frozenset(filter(model.is_tap, await nsthread.run(nftables.chains)))
+        return await nsthread.run(lambda: observe.guarded(self._tables))
 
     async def observe_yggdrasil(self) -> ObservedYggdrasil:
         peers = await self._yggdrasil.peers()
@@ -105,23 +114,34 @@ class LinuxHost:
             case steps.CreateTunnel():
                 self._endpoints.pop(step.link, None)
                 await wireguard.create(step.link, step.namespace, await self._choose_backend(), self._folder)
+                self._watch.over(step.link, lambda: wireguard.listener(step.link))
+            case steps.EndTunnel():
+                self._watch.forget(step.link)
+                if (former := self._ending.pop(step.link, None)) is not None:
+                    os.close(former)
+                if (process := await wireguard.begin_end(step.link)) is not None:
+                    self._ending[step.link] = process
             case steps.DropTunnel():
+                self._watch.forget(step.link)
                 self._endpoints.pop(step.link, None)
-                await wireguard.drop(step.link)
+                await wireguard.drop(step.link, self._ending.pop(step.link, None))
             case steps.ConfigureTunnel():
                 await wireguard.configure(step)
                 endpoints = self._endpoints.setdefault(step.link, {})
                 endpoints.update({peer.public_key: peer.endpoint for peer in step.put if peer.endpoint})
             case steps.LoadRules():
-                await nftables.load(step.ruleset, step.namespace)
+                text = step.ruleset + lookups.elements("add", step.table, step.known)
+                await self._tables.apply(text, step.namespace)
+            case steps.KnowAddresses():
+                await self._tables.apply(lookups.knowing(step.table, step.new, step.old), step.namespace)
             case steps.DropRules():
-                await nftables.drop(step.family, step.table, step.namespace)
+                await self._tables.apply(nft.dropping(step.family, step.table), step.namespace)
             case steps.GuardTaps():
-                await nftables.change(firewall.guarding(step.guards))
+                await self._tables.apply(firewall.guarding(step.guards))
             case steps.UnguardTaps():
-                await nftables.change(firewall.unguarding(step.devices))
+                await self._tables.apply(firewall.unguarding(step.devices))
             case steps.OpenPorts():
-                await nftables.change(firewall.opening(step))
+                await self._tables.apply(firewall.opening(step))
             case steps.StartYggdrasil():
                 await self._yggdrasil.start(step.config)
             case steps.StopYggdrasil():

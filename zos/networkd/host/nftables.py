@@ -1,12 +1,16 @@
-"""Our nft tables: loaded by `nft` in one transaction, recognised by the digest in their comments."""
+"""Our nft tables: changed by libnftables in one transaction, recognised by the digest in their comments."""
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from types import TracebackType
 
 from zos.networkd import nft
-from zos.networkd.host import nsthread
+from zos.networkd.host import libnftables, nsthread
 from zos.networkd.host.netlink import (
     NETLINK_NETFILTER,
     Answer,
@@ -18,7 +22,7 @@ from zos.networkd.host.netlink import (
     attrs,
     text,
 )
-from zos.runtime import proc
+from zos.networkd.steps import ROOT
 
 INET, BRIDGE = 1, 7
 """Families, as the kernel counts them."""
@@ -31,77 +35,132 @@ _ELEMENT_KEY, _DATA_VALUE = 1, 1
 _COMMENT = 0
 
 
-async def load(ruleset: str, namespace: str) -> None:
-    """Bring the rules into force, whole or not at all."""
-    inside = ["nsenter", f"--net={nsthread.FOLDER / namespace}"] if namespace else []
-    await proc.run([*inside, "nft", "-f", "-"], input=ruleset.encode(), deadline=10)
+class Reader:
+    """Asks for tables of ours in the namespace of the thread that makes it."""
+
+    def __init__(self) -> None:
+        self._nl = Netlink(NETLINK_NETFILTER)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._nl.close()
+
+    def digest(self, name: str = nft.TABLE, family: int = INET) -> str:
+        """The digest of a table of ours; empty when there is none."""
+        found = self._one(Message(_GET_TABLE, 0, _head(family) + text(_TABLE_NAME, name)))
+        return "" if found is None else _comment(found.get(_TABLE_USERDATA, b"")) or "unknown"
+
+    def guards(self, devices: Iterable[str]) -> dict[str, str]:
+        """The digests of those taps' guards that are in force."""
+        found = {}
+        for device in devices:
+            named = text(_CHAIN_TABLE, nft.TABLE) + text(_CHAIN_NAME, device)
+            chain = self._one(Message(_GET_CHAIN, 0, _head(BRIDGE) + named))
+            if chain is not None:
+                found[device] = _comment(chain.get(_CHAIN_USERDATA, b"")) or "unknown"
+        return found
+
+    def chains(self) -> frozenset[str]:
+        """The names of all chains in our table of the bridge family."""
+        found = [attrs(answer.body[4:]) for answer in self._all(Message(_GET_CHAIN, 0, _head(BRIDGE))) or ()]
+        return frozenset(as_text(one.get(_CHAIN_NAME)) for one in found if as_text(one.get(_CHAIN_TABLE)) == nft.TABLE)
+
+    def ports(self, name: str) -> frozenset[int]:
+        """The elements of a set of ports."""
+        return frozenset(int.from_bytes(key[:2], "big") for key in self._elements(nft.TABLE, name) or ())
+
+    def known(self, names: Iterable[str], table: str = nft.TABLE) -> dict[str, frozenset[str]]:
+        """The elements of those of the named sets of addresses that are there."""
+        found = {name: self._elements(table, name) for name in names}
+        return {
+            name: frozenset(str(ip_address(key)) for key in keys if len(key) in (4, 16))
+            for name, keys in found.items()
+            if keys is not None
+        }
+
+    def _elements(self, table: str, name: str) -> list[bytes] | None:
+        """The keys in a set, in network byte order and padded to whole registers of 4 bytes; None without the set."""
+        named = text(_SET_TABLE, table) + text(_SET_NAME, name)
+        answers = self._all(Message(_GET_SET_ELEMENTS, 0, _head(INET) + named))
+        if answers is None:
+            return None
+        rows = [attr_list(attrs(answer.body[4:]).get(_SET_ELEMENTS, b"")) for answer in answers]
+        keys = [attrs(element).get(_ELEMENT_KEY, b"") for row in rows for _, element in row]
+        return [attrs(key).get(_DATA_VALUE, b"") for key in keys]
+
+    # The kernel refuses what is not there, and all in a namespace that has no nftables yet; loading says what is wrong.
+
+    def _one(self, message: Message) -> dict[int, bytes] | None:
+        try:
+            return attrs(self._nl.get(message).body[4:])
+        except NetlinkError:
+            return None
+
+    def _all(self, message: Message) -> list[Answer] | None:
+        try:
+            return self._nl.dump(message)
+        except NetlinkError:
+            return None
 
 
-async def drop(family: str, table: str, namespace: str) -> None:
-    """Remove a table, should it be there."""
-    # Naming it first makes the removal of one that is gone valid.
-    await load(f"table {family} {table}\ndelete table {family} {table}\n", namespace)
+class Tables:
+    """Changes tables, in any namespace, and reads those of the root namespace.
 
+    The root namespace's connections stay open: the kernel lets one close only when everything that was deleted in that
+    namespace is freed, which takes some 15 ms.
+    """
 
-async def change(transaction: str) -> None:
-    """Apply changes to tables of the root namespace in one transaction."""
-    await proc.run(["nft", "-f", "-"], input=transaction.encode(), deadline=10)
+    def __init__(self) -> None:
+        self._reader: Reader | None = None
+        self._reading = threading.Lock()
+        self._connection: libnftables.Connection | None = None
 
+    async def apply(self, transaction: str, namespace: str = ROOT) -> None:
+        """Apply changes in one transaction, whole or not at all."""
+        given_up = threading.Event()
 
-def digest(name: str = nft.TABLE, family: int = INET) -> str:
-    """The digest of a table of ours in this thread's namespace; empty when there is none."""
-    found = _one(Message(_GET_TABLE, 0, _head(family) + text(_TABLE_NAME, name)))
-    return "" if found is None else _comment(found.get(_TABLE_USERDATA, b"")) or "unknown"
+        def work() -> None:
+            with libnftables.turn():
+                # Who waited in vain may have asked for something else meanwhile.
+                if not given_up.is_set():
+                    self._apply_inside(transaction) if namespace else self._apply(transaction)
 
+        try:
+            await nsthread.run(work, namespace, libnftables.DEADLINE)
+        finally:
+            given_up.set()
 
-def guards(devices: Iterable[str]) -> dict[str, str]:
-    """The digests of those taps' guards that are in force."""
-    found = {}
-    for device in devices:
-        named = text(_CHAIN_TABLE, nft.TABLE) + text(_CHAIN_NAME, device)
-        chain = _one(Message(_GET_CHAIN, 0, _head(BRIDGE) + named))
-        if chain is not None:
-            found[device] = _comment(chain.get(_CHAIN_USERDATA, b"")) or "unknown"
-    return found
+    def _apply(self, transaction: str) -> None:
+        if self._connection is None:
+            self._connection = libnftables.Connection()
+        self._connection.apply(transaction)
 
+    def _apply_inside(self, transaction: str) -> None:
+        with contextlib.closing(libnftables.Connection()) as connection:
+            connection.apply(transaction)
 
-def chains() -> frozenset[str]:
-    """The names of all chains in our table of the bridge family."""
-    found = [attrs(answer.body[4:]) for answer in _all(Message(_GET_CHAIN, 0, _head(BRIDGE)))]
-    return frozenset(as_text(one.get(_CHAIN_NAME)) for one in found if as_text(one.get(_CHAIN_TABLE)) == nft.TABLE)
-
-
-def ports(name: str) -> frozenset[int]:
-    """The elements of a set of ports."""
-    named = text(_SET_TABLE, nft.TABLE) + text(_SET_NAME, name)
-    elements = [
-        attrs(element)
-        for answer in _all(Message(_GET_SET_ELEMENTS, 0, _head(INET) + named))
-        for _, element in attr_list(attrs(answer.body[4:]).get(_SET_ELEMENTS, b""))
-    ]
-    values = (attrs(element.get(_ELEMENT_KEY, b"")).get(_DATA_VALUE, b"") for element in elements)
-    # A key is in network byte order, padded to whole registers of 4 bytes.
-    return frozenset(int.from_bytes(value[:2], "big") for value in values)
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """What reads the root namespace's tables; for a thread of that namespace."""
+        with self._reading:
+            if self._reader is None:
+                self._reader = Reader()
+            try:
+                yield self._reader
+            except BaseException:
+                # Half an answer may be left in it.
+                self._reader.close()
+                self._reader = None
+                raise
 
 
 def _head(family: int) -> bytes:
     return struct.pack("=BBH", family, 0, 0)
-
-
-def _one(message: Message) -> dict[int, bytes] | None:
-    try:
-        with Netlink(NETLINK_NETFILTER) as nl:
-            return attrs(nl.get(message).body[4:])
-    except NetlinkError:
-        return None  # nor any nftables in this namespace yet; loading says what is wrong, if anything is
-
-
-def _all(message: Message) -> list[Answer]:
-    try:
-        with Netlink(NETLINK_NETFILTER) as nl:
-            return nl.dump(message)
-    except NetlinkError:
-        return []
 
 
 def _comment(data: bytes) -> str:

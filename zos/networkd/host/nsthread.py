@@ -23,7 +23,7 @@ DEADLINE = 60.0
 """Seconds for one batch of netlink calls, of which each takes milliseconds."""
 
 
-async def run(work: Callable[[], T], namespace: str = "") -> T:
+async def run(work: Callable[[], T], namespace: str = "", deadline: float = DEADLINE) -> T:
     """Run blocking work in a thread of its own, inside a named namespace when one is given."""
 
     def entered() -> T:
@@ -31,7 +31,7 @@ async def run(work: Callable[[], T], namespace: str = "") -> T:
         return work()
 
     where = f"work in the namespace {namespace}" if namespace else "work in the root namespace"
-    return await threads.run(where, entered if namespace else work, DEADLINE)
+    return await threads.run(where, entered if namespace else work, deadline)
 
 
 async def run_in_scratch(work: Callable[[], T]) -> T:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from zos.networkd import model, nft
+from zos.networkd import layout, lookups, model
 from zos.networkd.api.types import NetId
 from zos.networkd.firewall import FORMER, WIREGUARD, ObservedFirewall
-from zos.networkd.host import dhcp, nftables, nsthread, rtnl
+from zos.networkd.host import dhcp, nsthread, rtnl
 from zos.networkd.host.act import SYSCTL
 from zos.networkd.host.netlink import Netlink
+from zos.networkd.host.nftables import BRIDGE, Reader, Tables
 from zos.networkd.host.rtnl import Device
 from zos.networkd.model import Address, Link, LinkKind, Space
 from zos.networkd.node import LEAST, SYSCTLS, Nic, NicKind, ObservedNode
@@ -50,7 +51,7 @@ def _silent(link: str) -> bool:
     return all(wanted[key] == value for key, value in _sysctls(wanted).items())
 
 
-def root(id: NetId, taps: Iterable[str]) -> Space:
+def root(id: NetId, taps: Iterable[str], tables: Tables) -> Space:
     """The root namespace's side of a network resource."""
     bridges = (model.bridge(id), model.mycelium_bridge(id))
     wanted = [*bridges, model.port(id), model.mycelium_port(id), model.exit(id), model.tunnel(id), *taps]
@@ -64,7 +65,8 @@ def root(id: NetId, taps: Iterable[str]) -> Space:
         out = found.get(model.exit(id))
         addresses = [item.address for item in rtnl.addresses(nl, out.index)] if out else []
         routes = rtnl.routes(nl, {out.index: out.name}) if out else []
-    guards = nftables.guards(filter(model.is_tap, found))
+    with tables.reader() as reader:
+        guards = reader.guards(filter(model.is_tap, found))
     links = {
         name: _link(device, names, addresses if device is out else (), _silent(name), guards.get(name, ""))
         for name, device in found.items()
@@ -86,12 +88,12 @@ def inner() -> Space:
     }
     veths = [device.name for device in devices if device.kind == "veth"]
     routed = [key for name in veths for key in (*model.strict(name), *model.reticent(name))]
-    return Space(
-        links, frozenset(routes), _sysctls((*model.FORWARDING, *model.CONNECTIONS, *routed)), nftables.digest()
-    )
+    sysctls = _sysctls((*model.FORWARDING, *model.CONNECTIONS, *routed))
+    with Reader() as reader:
+        return Space(links, frozenset(routes), sysctls, reader.digest(), reader.known(layout.sets()))
 
 
-def segment(bridge_name: str, taps: Iterable[str]) -> ObservedSegment:
+def segment(bridge_name: str, taps: Iterable[str], tables: Tables) -> ObservedSegment:
     """A bridge with the taps on it and those named."""
     with Netlink() as nl:
         found = {name: device for name in (bridge_name, *taps) if (device := rtnl.device(nl, name)) is not None}
@@ -102,22 +104,31 @@ def segment(bridge_name: str, taps: Iterable[str]) -> ObservedSegment:
             found |= {device.name: device for device in ports if model.is_tap(device.name)}
             assigned = [item.address for item in rtnl.addresses(nl, bridge.index)]
     names = {device.index: name for name, device in found.items()}
-    guards = nftables.guards(filter(model.is_tap, found))
+    with tables.reader() as reader:
+        guards = reader.guards(filter(model.is_tap, found))
+        rules, known = reader.digest(lookups.GUESTS), reader.known((lookups.ON_SEGMENT,), lookups.GUESTS)
     links = {
         name: _link(device, names, assigned if device is bridge else (), _silent(name), guards.get(name, ""))
         for name, device in found.items()
     }
-    return ObservedSegment(links, nftables.digest(nft.GUESTS))
+    return ObservedSegment(links, rules, known)
 
 
-def firewall() -> ObservedFirewall:
+def firewall(tables: Tables) -> ObservedFirewall:
     """The tables of the root namespace."""
-    return ObservedFirewall(
-        inet=nftables.digest(),
-        bridge=nftables.digest(family=nftables.BRIDGE),
-        ports=nftables.ports(WIREGUARD),
-        former=frozenset(name for name in FORMER if nftables.digest(name, nftables.BRIDGE)),
-    )
+    with tables.reader() as reader:
+        return ObservedFirewall(
+            inet=reader.digest(),
+            bridge=reader.digest(family=BRIDGE),
+            ports=reader.ports(WIREGUARD),
+            former=frozenset(name for name in FORMER if reader.digest(name, BRIDGE)),
+        )
+
+
+def guarded(tables: Tables) -> frozenset[str]:
+    """The taps that have a guard."""
+    with tables.reader() as reader:
+        return frozenset(filter(model.is_tap, reader.chains()))
 
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -56,22 +57,39 @@ def running(program: str) -> Mapping[int, tuple[str, ...]]:
     return found
 
 
-def end(pid: int, program: str) -> None:
-    """End a process and wait until it is gone."""
+def begin_end(pid: int) -> int | None:
+    """Tell a process to end; returns its pidfd, for `wait`, or None when it is gone already."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
+        return None
+    _signal(process, signal.SIGTERM)
+    return process
+
+
+def wait(process: int, program: str) -> None:
+    """Wait until a process that was told to end is gone, by force if it does not go; closes its pidfd."""
     try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(process, number)
+        for number in (signal.SIGKILL, None):
             if select.select([process], [], [], _STOP)[0]:
                 return
-    except ProcessLookupError:
-        return
+            if number is not None:
+                _signal(process, number)
     finally:
         os.close(process)
-    raise KernelRefused(action=f"end {program} ({pid})", problem="it does not go")
+    raise KernelRefused(action=f"end {program}", problem="it does not go")
+
+
+def end(pid: int, program: str) -> None:
+    """End a process and wait until it is gone."""
+    process = begin_end(pid)
+    if process is not None:
+        wait(process, f"{program} ({pid})")
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+        signal.pidfd_send_signal(process, number)
 
 
 class Watch:
@@ -93,14 +111,17 @@ class Watch:
         self._processes[name] = process
         asyncio.get_running_loop().add_reader(process, self._ended, name)
 
+    def forget(self, name: str) -> None:
+        """Let it end without a call."""
+        process = self._processes.pop(name, None)
+        if process is not None:
+            asyncio.get_running_loop().remove_reader(process)
+            os.close(process)
+
     def _ended(self, name: str) -> None:
-        process = self._processes.pop(name)
-        asyncio.get_running_loop().remove_reader(process)
-        os.close(process)
+        self.forget(name)
         self.callback()
 
     def close(self) -> None:
-        for process in self._processes.values():
-            asyncio.get_running_loop().remove_reader(process)
-            os.close(process)
-        self._processes.clear()
+        for name in tuple(self._processes):
+            self.forget(name)

@@ -23,6 +23,7 @@ from zos.networkd.model import KEEPALIVE, ObservedPeer, ObservedTunnel
 from zos.networkd.steps import ConfigureTunnel
 from zos.runtime import proc
 
+PROGRAM = "wireguard-go"
 SOCKETS = Path("/var/run/wireguard")
 TUN = Path("/dev/net/tun")
 _ALIVE = 180.0
@@ -55,8 +56,11 @@ async def create(link: str, namespace: str, backend: Backend, logs: Path) -> Non
     """Make the link in the root namespace, where its socket stays, and move it inside."""
     if backend is Backend.KERNEL:
         await nsthread.run(lambda: _create_kernel(link))
-    elif await processes.run(lambda: _pid(link)) == 0 or not await nsthread.run(lambda: _is_here(link)):
-        await stop(link)
+    elif await processes.run(lambda: _pid(link)) == 0:
+        _socket(link).unlink(missing_ok=True)
+        await _start(link, logs)
+    elif not await nsthread.run(lambda: _is_here(link)):
+        await processes.run(lambda: _stop(link))
         await _start(link, logs)
     await nsthread.run(lambda: _move(link, namespace))
 
@@ -85,13 +89,13 @@ def _move(link: str, namespace: str) -> None:
 
 
 async def _start(link: str, logs: Path) -> None:
-    for needed in (shutil.which("wireguard-go"), TUN.exists()):
+    for needed in (shutil.which(PROGRAM), TUN.exists()):
         if not needed:
             problem = "the kernel has no WireGuard, and wireguard-go or /dev/net/tun is missing"
             raise NoWireguard(problem=problem)
     log = logs / f"{link}.log"
     environment = _ENVIRONMENT | {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")}
-    pid = await proc.spawn(["wireguard-go", "-f", link], log=log, env=environment)
+    pid = await proc.spawn([PROGRAM, "-f", link], log=log, env=environment)
     deadline = time.monotonic() + _START
     while not listener(link):
         if time.monotonic() > deadline or not Path(f"/proc/{pid}").exists():
@@ -122,18 +126,26 @@ def _pid(link: str) -> int:
     """The wireguard-go of a tunnel of this node, even if its socket file was removed; 0 when there is none."""
     if pid := listener(link):
         return pid
-    return next((pid for pid, words in processes.running("wireguard-go").items() if words[2:3] == (link,)), 0)
+    return next((pid for pid, words in processes.running(PROGRAM).items() if words[2:3] == (link,)), 0)
 
 
-async def stop(link: str) -> None:
-    """End the tunnel's wireguard-go, if there is one; its link goes with it."""
-    await processes.run(lambda: _stop(link))
+async def begin_end(link: str) -> int | None:
+    """Tell the tunnel's wireguard-go to end; returns its pidfd, for `drop`."""
+    return await processes.run(lambda: processes.begin_end(pid) if (pid := listener(link)) else None)
 
 
-async def drop(link: str) -> None:
+async def drop(link: str, ending: int | None = None) -> None:
     """End the tunnel. A link of the kernel's goes with its namespace; one that never moved there is removed here."""
-    await stop(link)
-    await nsthread.run(lambda: _delete(link))
+    await processes.run(lambda: _drop(link, ending))
+
+
+def _drop(link: str, ending: int | None) -> None:
+    if ending is None:
+        _stop(link)
+    else:
+        processes.wait(ending, PROGRAM)
+        _socket(link).unlink(missing_ok=True)
+    _delete(link)
 
 
 def _delete(link: str) -> None:
@@ -144,8 +156,9 @@ def _delete(link: str) -> None:
 
 
 def _stop(link: str) -> None:
+    """End the tunnel's wireguard-go, if there is one; its link goes with it."""
     if pid := _pid(link):
-        processes.end(pid, "wireguard-go")
+        processes.end(pid, PROGRAM)
     _socket(link).unlink(missing_ok=True)
 
 

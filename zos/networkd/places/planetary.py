@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zos.model import names
-from zos.networkd import nft
+from zos.networkd import lookups
 from zos.networkd.api.errors import NoPlanetary
 from zos.networkd.api.types import SERVICE_PORTS, Place, Tap, TapInfo, TapRoute
 from zos.networkd.model import PLANETARY_BRIDGE, PLANETARY_LINK, Address, Link, LinkKind
@@ -47,7 +47,8 @@ class PlanetaryNetwork(OnNode[PlanetaryIdentity]):
             bridge=self.bridge,
             link=Link(LinkKind.BRIDGE, addresses=frozenset({address}), mac=mac),
             guards=tuple(guard(tap, (address,), node=True) for tap, address in guests.items()),
-            rules=nft.segment(self.bridge, guests.values()),
+            rules=lookups.segment(self.bridge),
+            known={lookups.ON_SEGMENT: lookups.addresses(guests.values())},
         )
 
     def info(self, tap: Tap, setting: PlanetaryIdentity, observed: Link | None) -> TapInfo:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import struct
+import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zos.networkd.api import NoNftables
 from zos.networkd.api.types import Backend
-from zos.networkd.host import netlink, nftables, rtnl, wireguard
+from zos.networkd.host import libnftables, netlink, nftables, rtnl, wireguard
 from zos.networkd.model import ObservedPeer
 from zos.networkd.steps import ConfigureTunnel, PutPeer
+from zos.runtime.threads import CallTooSlow
 
 DUMP = (
     "PRIVATE\tOWN\t4000\toff\n"
@@ -65,3 +69,30 @@ def test_a_pairs_far_end_is_named_inside_the_message():
     assert b"v-x\0" in body
     assert b"n-x\0" in body
     assert struct.pack("=HHI", 8, 28, 7) in body
+
+
+def test_a_missing_library_names_the_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(libnftables, "LIBRARY", "libnftables.so.0")
+    libnftables._library.cache_clear()
+    with pytest.raises(NoNftables, match=r"libnftables\.so\.0 is missing, which the package nftables brings"):
+        libnftables.Connection()
+
+
+def test_a_transaction_that_does_not_come_back_is_waited_for_so_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(libnftables, "DEADLINE", 0.05)
+    hung, over = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with libnftables.turn():
+            hung.set()
+            over.wait(10)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    hung.wait(10)
+    with pytest.raises(CallTooSlow), libnftables.turn():
+        pass
+    over.set()
+    thread.join(10)
+    with libnftables.turn():
+        pass

@@ -28,6 +28,7 @@ from zos.networkd.model import (
 from zos.networkd.plan import configuration, plan
 from zos.networkd.steps import (
     AddAddress,
+    Attach,
     ConfigureTunnel,
     CreateNamespace,
     CreateTap,
@@ -36,7 +37,9 @@ from zos.networkd.steps import (
     DropLinks,
     DropNamespace,
     DropTunnel,
+    EndTunnel,
     GuardTaps,
+    KnowAddresses,
     LoadRules,
     PutPeer,
     PutRoute,
@@ -109,29 +112,71 @@ def test_exit_addresses_are_distinct_and_end_before_broadcast():
 async def test_a_tap_comes_and_goes_without_touching_the_rest():
     host = await built()
     added = plan(desired(NETWORK, TAP), await observed(host), ID)
-    # Rules name the addresses that there are.
     assert {type(step).__name__ for step in added} == {
-        *("GuardTaps", "CreateTap", "Silence", "Attach", "SetUp", "LoadRules"),
+        *("GuardTaps", "CreateTap", "Silence", "Attach", "SetUp", "KnowAddresses"),
     }
     assert isinstance(added[0], GuardTaps), "a tap never stands there unguarded"
     assert {getattr(step, "link", "t-AbE3zNtFw21Fr") for step in added} == {"t-AbE3zNtFw21Fr"}
     await host.apply(added)
     gone = ("t-AbE3zNtFw21Fr",)
-    first, second, rules = plan(desired(NETWORK), await observed(host), ID)
-    assert (first, second) == (DropLinks(gone), UnguardTaps(gone))
-    assert isinstance(rules, LoadRules)
+    old = KnowAddresses(f"n-{ID}", "zos", old=KNOWN)
+    assert plan(desired(NETWORK), await observed(host), ID) == (DropLinks(gone), UnguardTaps(gone), old)
 
 
-async def test_only_the_addresses_of_taps_are_looked_for():
-    inside = desired(NETWORK, TAP)
-    assert f"elements = {{ {TAP.ip} }}" in inside.ruleset
-    assert f"elements = {{ {TAP.ip}" not in desired(NETWORK).ruleset
+KNOWN = {"network4": frozenset({TAP.ip}), "network6": frozenset({"fd42:3367:4453:2::5"})}
 
 
-async def test_rules_stay_while_a_tap_without_record_is_spared():
+async def test_only_the_addresses_of_taps_are_looked_for_and_they_come_before_the_tap_is_up():
+    assert desired(NETWORK, TAP).inner.known == KNOWN
+    assert desired(NETWORK).inner.known == {"network4": frozenset(), "network6": frozenset()}
+    assert desired(NETWORK).ruleset == desired(NETWORK, TAP).ruleset, "the table stays"
+    for steps in (
+        plan(desired(NETWORK, TAP), Observed(), ID),
+        plan(desired(NETWORK, TAP), await observed(await built()), ID),
+    ):
+        known = next(n for n, step in enumerate(steps) if isinstance(step, LoadRules | KnowAddresses))
+        assert {getattr(steps[known], name, None) == KNOWN for name in ("known", "new")} == {True, False}
+        assert known < next(
+            n
+            for n, step in enumerate(steps)
+            if getattr(step, "link", "") == "t-AbE3zNtFw21Fr" and isinstance(step, Attach)
+        )
+
+
+async def test_addresses_that_somebody_changed_by_hand_are_put_right():
+    host = await built(TAP)
+    space = host.spaces[f"n-{ID}"]
+    space.known = {"network4": frozenset({"10.20.2.77"}), "network6": KNOWN["network6"]}
+    (step,) = plan(desired(NETWORK, TAP), await observed(host), ID)
+    assert step == KnowAddresses(
+        f"n-{ID}", "zos", {"network4": KNOWN["network4"]}, {"network4": frozenset({"10.20.2.77"})}
+    )
+    await host.apply((step,))
+    assert space.known == KNOWN
+
+
+async def test_rules_and_addresses_stay_while_a_tap_without_record_is_spared_and_new_ones_come():
     host = await built(TAP)
     spared = dataclasses.replace(await observed(host), spares=True)
-    assert not any(isinstance(step, LoadRules) for step in plan(desired(NETWORK), spared, ID))
+    kinds = LoadRules | KnowAddresses
+    assert not any(isinstance(step, kinds) for step in plan(desired(NETWORK), spared, ID))
+    changed = dataclasses.replace(NETWORK, ip_range="10.0.0.0/8", mycelium="548:c783:d7ce:74a3::/64")
+    other = dataclasses.replace(TAP, id=TapId("LGuiLd27LmXmK"), ip="10.20.2.6", mac="ee:5b:b5:ff:9b:4c")
+    (step,) = [step for step in plan(desired(changed, other), spared, ID) if isinstance(step, kinds)]
+    assert step == KnowAddresses(
+        f"n-{ID}", "zos", {"network4": frozenset({"10.20.2.6"}), "network6": frozenset({"fd42:3367:4453:2::6"})}
+    ), "rules of an earlier release may lack a set; what it has is filled"
+
+
+async def test_a_tunnel_that_was_not_asked_for_stays_as_it_is_and_a_missing_one_is_made():
+    host = await built()
+    alone = await host.observe(ID, [model.tap(TAP.id)], tunnel=False)
+    assert (alone.asked, alone.tunnel) == (False, None)
+    changed = dataclasses.replace(NETWORK, listen_port=4001, peers=())
+    assert plan(desired(changed), alone, ID) == ()
+    host.end_tunnel(ID)
+    steps = plan(desired(NETWORK), await host.observe(ID, [], tunnel=False), ID)
+    assert [type(step) for step in steps][:2] == [CreateTunnel, ConfigureTunnel]
 
 
 async def test_a_tap_whose_guard_is_lost_or_another_gets_its_own():
@@ -220,13 +265,14 @@ async def test_a_moved_subnet_swaps_addresses():
     assert plan(desired(moved), await observed(host), ID) == ()
 
 
-async def test_a_drop_ends_the_tunnel_then_the_namespace_then_all_links_at_once():
+async def test_a_drop_ends_the_tunnel_while_it_removes_the_namespace_then_all_links_at_once():
     host = await built(TAP)
     assert plan(None, await observed(host), ID) == (
-        DropTunnel(f"w-{ID}"),
+        EndTunnel(f"w-{ID}"),
         DropNamespace(f"n-{ID}"),
         DropLinks((f"b-{ID}", "t-AbE3zNtFw21Fr", f"v-{ID}", f"x-{ID}")),
         UnguardTaps(("t-AbE3zNtFw21Fr",)),
+        DropTunnel(f"w-{ID}"),
     )
 
 
