@@ -202,11 +202,16 @@ def _routes(nl: Connection, names: dict[int, str]) -> list[tuple[int, Route]]:
     return found
 
 
-async def run(work: Callable[[], Any], namespace: str = "", deadline: float = nsthread.DEADLINE) -> Any:
+async def run(
+    work: Callable[[], Any],
+    namespace: str = "",
+    deadline: float = nsthread.DEADLINE,
+    after: Callable[[], object] | None = None,
+) -> Any:
     """As `nsthread.run`, with the one thread of the root namespace."""
-    return await (
-        RUN(work, namespace, deadline) if namespace else asyncio.get_running_loop().run_in_executor(ROOT, work)
-    )
+    if namespace:
+        return await RUN(work, namespace, deadline, after)
+    return await asyncio.get_running_loop().run_in_executor(ROOT, work)
 
 
 def create(namespace: str) -> None:

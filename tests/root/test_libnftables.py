@@ -44,6 +44,21 @@ async def test_a_refused_transaction_leaves_nothing_and_says_why_in_nfts_words()
     assert words.startswith("Error: Could not process rule: No such file or directory\n")
 
 
+async def test_what_another_changed_behind_an_open_connection_is_seen():
+    def work() -> list[str]:
+        with contextlib.closing(Connection()) as kept, contextlib.closing(Connection()) as other:
+            for _ in range(3):
+                kept.apply(f"{ONE}add element inet one s {{ 192.0.2.1 }}\n")
+                other.apply("flush set inet one s\n")
+                kept.apply("add element inet one s { 192.0.2.1 }\ndelete element inet one s { 192.0.2.1 }\n")
+                other.apply("flush ruleset\n")
+                kept.apply(f"{TWO}{ONE}")
+                other.apply("delete table inet one\n")
+            return there("one", "two")
+
+    assert await nsthread.run_in_scratch(work) == ["two"]
+
+
 async def test_words_are_bounded_however_long_a_line_is():
     def work() -> str:
         with contextlib.closing(Connection()) as connection, pytest.raises(Refused) as caught:

@@ -108,10 +108,10 @@ def _ensure(desired: Desired, observed: Observed) -> Iterator[Step]:
         yield DropTun(name, my)
         inside = _without(inside, {my})
     yield from _links(ROOT, desired.root.links.items(), root)
+    yield from _routes(ROOT, desired.root, root)
     yield from _links(name, ((k, v) for k, v in desired.inner.links.items() if k != wg), inside)
     if observed.asked:
         yield from _tunnel(desired, observed, wg, name, inside)
-    yield from _routes(ROOT, desired.root, root)
     yield from _routes(name, desired.inner, inside)
 
 

@@ -27,12 +27,13 @@ class CallTooSlow(ZosError):
     hint = "nothing else waits for it; it is tried again when the call comes back"
 
 
-async def run(what: str, work: Callable[[], T], deadline: float | None) -> T:
+async def run(what: str, work: Callable[[], T], deadline: float | None, after: Callable[[], object] | None = None) -> T:
     """Run `work` in a thread of its own; raises what it raises, or CallTooSlow after `deadline` seconds.
 
     `what` completes the sentence "it takes more than 5 s to …". No deadline is for work that is ended in another way.
+    `after` is done by the same thread when `work` is over; nobody waits for it.
     """
-    return await _within(deadline, what, _start(what, work))
+    return await _within(deadline, what, _start(what, work, after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ async def _within(deadline: float | None, what: str, done: asyncio.Future[T]) ->
         raise
 
 
-def _start(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
+def _start(name: str, work: Callable[[], T], after: Callable[[], object] | None = None) -> asyncio.Future[T]:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
     done.add_done_callback(_looked_at)
@@ -108,6 +109,8 @@ def _start(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
             error = err
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, nobody waits
             loop.call_soon_threadsafe(finish, result, error)
+        if after is not None:
+            after()
 
     threading.Thread(target=body, name=name, daemon=True).start()
     return done

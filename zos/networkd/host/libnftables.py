@@ -58,9 +58,12 @@ class Connection:
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """The library is this thread's in the block; raises CallTooSlow when another does not come back from it."""
-    if not _LOCK.acquire(timeout=DEADLINE):
+def turn(*, patient: bool = False) -> Iterator[None]:
+    """The library is this thread's in the block.
+
+    Raises CallTooSlow when another does not come back from it, unless this one is `patient`.
+    """
+    if not _LOCK.acquire(timeout=-1 if patient else DEADLINE):
         raise CallTooSlow(what="have a turn at nftables", seconds=round(DEADLINE))
     try:
         yield

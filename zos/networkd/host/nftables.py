@@ -111,8 +111,8 @@ class Reader:
 class Tables:
     """Changes tables, in any namespace, and reads those of the root namespace.
 
-    The root namespace's connections stay open: the kernel lets one close only when everything that was deleted in that
-    namespace is freed, which takes some 15 ms.
+    The kernel lets a connection close only when everything that was deleted in its namespace is freed, which takes some
+    15 ms. So the root namespace's stay open, and nobody waits for the end of another's.
     """
 
     def __init__(self) -> None:
@@ -123,26 +123,33 @@ class Tables:
     async def apply(self, transaction: str, namespace: str = ROOT) -> None:
         """Apply changes in one transaction, whole or not at all."""
         given_up = threading.Event()
+        to_close: list[libnftables.Connection] = []
 
         def work() -> None:
             with libnftables.turn():
                 # Who waited in vain may have asked for something else meanwhile.
-                if not given_up.is_set():
-                    self._apply_inside(transaction) if namespace else self._apply(transaction)
+                if given_up.is_set():
+                    return
+                if not namespace:
+                    self._kept().apply(transaction)
+                    return
+                to_close.append(libnftables.Connection())
+                to_close[0].apply(transaction)
+
+        def close() -> None:
+            for connection in to_close:
+                with libnftables.turn(patient=True):
+                    connection.close()
 
         try:
-            await nsthread.run(work, namespace, libnftables.DEADLINE)
+            await nsthread.run(work, namespace, libnftables.DEADLINE, close)
         finally:
             given_up.set()
 
-    def _apply(self, transaction: str) -> None:
+    def _kept(self) -> libnftables.Connection:
         if self._connection is None:
             self._connection = libnftables.Connection()
-        self._connection.apply(transaction)
-
-    def _apply_inside(self, transaction: str) -> None:
-        with contextlib.closing(libnftables.Connection()) as connection:
-            connection.apply(transaction)
+        return self._connection
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:

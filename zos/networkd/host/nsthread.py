@@ -23,15 +23,23 @@ DEADLINE = 60.0
 """Seconds for one batch of netlink calls, of which each takes milliseconds."""
 
 
-async def run(work: Callable[[], T], namespace: str = "", deadline: float = DEADLINE) -> T:
-    """Run blocking work in a thread of its own, inside a named namespace when one is given."""
+async def run(
+    work: Callable[[], T],
+    namespace: str = "",
+    deadline: float = DEADLINE,
+    after: Callable[[], object] | None = None,
+) -> T:
+    """Run blocking work in a thread of its own, inside a named namespace when one is given.
+
+    `after` is done there too, and nobody waits for it.
+    """
 
     def entered() -> T:
         enter(namespace)
         return work()
 
     where = f"work in the namespace {namespace}" if namespace else "work in the root namespace"
-    return await threads.run(where, entered if namespace else work, deadline)
+    return await threads.run(where, entered if namespace else work, deadline, after)
 
 
 async def run_in_scratch(work: Callable[[], T]) -> T:

@@ -33,6 +33,24 @@ async def test_a_call_gives_back_what_it_returns_or_raises():
         await Threads().run("a", "fail", fail, 5)
 
 
+async def test_what_comes_after_keeps_nobody_waiting_and_comes_whatever_became_of_the_work(stuck: threading.Event):
+    over = list[str]()
+
+    def after() -> None:
+        stuck.wait(5)
+        over.append(threading.current_thread().name)
+
+    assert await threads.run("count", lambda: 7, 5, after) == 7
+    with pytest.raises(KeyError):
+        await threads.run("fail", fail, 5, after)
+    assert over == []
+    left = [one for one in threading.enumerate() if one.name in ("count", "fail")]
+    stuck.set()
+    for thread in left:
+        await asyncio.to_thread(thread.join, 5)
+    assert sorted(over) == ["count", "fail"]
+
+
 async def test_a_call_that_hangs_is_left_behind_at_its_deadline(stuck: threading.Event):
     with pytest.raises(CallTooSlow, match=r"it takes more than 0\.05 s to look"):
         await threads.run("look", stuck.wait, 0.05)
