@@ -72,8 +72,8 @@ class NetworkManager:
             slot = before.slot if before else check.free_slot(self._all())
             async with self._restored(network.id, before):
                 self._records.put(network.id, NetworkRecord(network, slot))
-                await self._make(network.id)
-            info = self._info(network, await self._host.observe_tunnel(network.id))
+                observed = await self._make(network.id)
+            info = self._info(network, observed.tunnel)
             if network.mycelium == wanted.mycelium:
                 return info
             detail = f"its machines keep their addresses in {network.mycelium}; {wanted.mycelium} comes after them"
@@ -216,7 +216,10 @@ class NetworkManager:
             self._taps.removals.over(removed - ((await self._host.taps()).keys() - self._taps.devices()))
 
     async def _make(self, id: NetId, *, tunnel: bool = True) -> Observed:
-        """One network as desired, or gone; returns what was there. Its tunnel may be left as it is."""
+        """One network as desired, or gone; returns what was there, with its tunnel as it is now.
+
+        The tunnel may be left as it is.
+        """
         record = self._records.get(id)
         taps = self._taps.of_network(id)
         devices = [model.tap(tap.id) for tap in taps]
@@ -229,6 +232,8 @@ class NetworkManager:
             if steps:
                 log.info("network %s: %d steps", id, len(steps))
                 await self._host.apply(steps)
+                if tunnel and desired is not None:
+                    observed = dataclasses.replace(observed, tunnel=await self._host.observe_tunnel(id))
             if desired is None:
                 await self._firewall.open_ports()
         except ZosError as err:

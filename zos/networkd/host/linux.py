@@ -11,7 +11,7 @@ from zos.networkd import firewall, lookups, model, nft, steps
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.firewall import ObservedFirewall
-from zos.networkd.host import act, dhcp, nftables, nsthread, observe, processes, wireguard, yggdrasil
+from zos.networkd.host import act, dhcp, libnftables, nftables, nsthread, observe, processes, wireguard, yggdrasil
 from zos.networkd.model import Link, Observed, ObservedTunnel
 from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
@@ -24,6 +24,7 @@ class LinuxHost:
     """This machine, or the namespaces that stand for one."""
 
     def __init__(self, run_dir: Path, backend: str = "") -> None:
+        libnftables.share_heap()
         self._folder = run_dir / "networkd"
         self._forced = backend
         self._backend: Backend | None = None
