@@ -53,15 +53,17 @@ class Strikes:
     def __init__(self, file: Path, ledger: Ledger[Strike], revision_of: Callable[[int], str]) -> None:
         self._ledger = ledger
         self._revision_of = revision_of
-        self.struck = self._learn(_read(file))
+        self.struck = _read(file)
         """The contract in the middle of whose work the process before this one ended; 0 when there is none."""
+        # Before it counts: who is killed here counts once, or not at all.
         self._note = _new(file)
+        self._learn(self.struck)
 
     def close(self) -> None:
         """This process ends in good order."""
         self._set(0)
 
-    def _learn(self, contract: int) -> int:
+    def _learn(self, contract: int) -> None:
         for key, strike in self._ledger.items():
             if strike.release != __version__ or (not contract and strike.count < MOST):
                 self._ledger.drop(key)
@@ -74,7 +76,6 @@ class Strikes:
             log.error(
                 "the process before ended in the middle of the work on contract %d (%d of %d)", contract, count, MOST
             )
-        return contract
 
     def is_aside(self, contract: int) -> bool:
         """Whether nothing is done for a contract."""
