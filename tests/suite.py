@@ -31,6 +31,10 @@ DEADLINE = 1500.0
 """Seconds for everything, or for each repetition."""
 SHOWN = 400
 """Lines of a failed piece's output."""
+PATIENCE = 60.0
+"""Seconds in which a piece that is interrupted takes down what its tests built."""
+STATES = Path("/var/lib")
+LOOPS = Path("/sys/block")
 NAMESPACES = ("unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
 ONLINE = '"$@"; exit'
 """The first process of a piece's namespaces: a shell that stays, since it reaps what is left to it."""
@@ -93,7 +97,7 @@ PIECES = (
         "flistd_contract",
         "flistd_guest",
     ),
-    lab("overlays", "lab_planetary", "lab_mycelium", "lab_zdb", "labs"),
+    lab("overlays", "lab_planetary", "lab_mycelium", "lab_zdb", "labs", "suite_ends"),
     Piece("clients", ("tests/clients",), is_online=True),
     Piece("wheel", ("tests/wheel",), is_online=True),
 )
@@ -140,6 +144,11 @@ class Run:
                 name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
                 found.append((float(case.get("time", "0")), name))
         return found
+
+    def interrupt(self) -> None:
+        """Ask it to end as Ctrl-C does: the first process of its namespaces does not hear it, and its pytest does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> None:
         """Kill it; its namespaces end with it."""
@@ -196,7 +205,9 @@ def area(word: str) -> list[Piece]:
     raise SystemExit(f"there is no area {word}: see --list, or name a package below zos/ or a path")
 
 
-def run(pieces: Sequence[Piece], slots: int, seconds: float, folder: Path, more: Sequence[str]) -> list[Run]:
+def run(
+    pieces: Sequence[Piece], slots: int, seconds: float, folder: Path, more: Sequence[str], patience: float = PATIENCE
+) -> list[Run]:
     """Run them, at most `slots` at once; whatever happens, nothing of them goes on after so many seconds."""
     waiting, running, done = list(pieces), list[Run](), list[Run]()
     deadline = time.monotonic() + seconds
@@ -215,9 +226,39 @@ def run(pieces: Sequence[Piece], slots: int, seconds: float, folder: Path, more:
                 break
             time.sleep(0.1)
     finally:
+        stop(running, folder, patience)
+    return done
+
+
+def stop(running: Sequence[Run], folder: Path, patience: float) -> None:
+    """End them, by force when they do not in time, or when a second signal comes; nothing that they built stays."""
+    deadline = time.monotonic() + patience
+    try:
+        for one in running:
+            one.interrupt()
+        while time.monotonic() < deadline and any(one.process.poll() is None for one in running):
+            time.sleep(0.1)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         for one in running:
             one.end()
-    return done
+        remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Labs of pieces that ended and left them on, and loop devices of files in the tests' folder."""
+    for lab_folder in sorted(STATES.glob(f"zos-lab-t{os.getpid()}-*")):
+        name = lab_folder.name.removeprefix("zos-lab-")
+        argv = [sys.executable, "-m", "zos.cli.main", "lab", "down", "--name", name]
+        done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        print(f"the lab {name} was left on; removed" if done.returncode == 0 else done.stderr.strip(), flush=True)
+    for backing in LOOPS.glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            if backing.read_text().startswith(f"{folder}/"):
+                device = f"/dev/{backing.parents[1].name}"
+                subprocess.run(["losetup", "--detach", device], stdin=subprocess.DEVNULL, timeout=30)
+                print(f"{device} was left; detached", flush=True)
 
 
 def report(done: Sequence[Run], seconds: float) -> bool:
@@ -242,6 +283,7 @@ def main() -> int:
     parser.add_argument("areas", nargs="*", metavar="AREA")
     parser.add_argument("--list", action="store_true", help="show the pieces")
     parser.add_argument("--repeat", type=int, help="every test so many times, on one lab")
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds to end in when interrupted")
     parser.add_argument("--slots", type=int, default=2 + (os.cpu_count() or 2), help="pieces at once")
     arguments, more = parser.parse_known_args()
     if arguments.list:
@@ -259,8 +301,12 @@ def main() -> int:
     # A node's daemons and guests are users of their own.
     folder.chmod(0o711)
     try:
-        done = run(pieces, arguments.slots, DEADLINE * (arguments.repeat or 1), folder, more)
+        seconds = DEADLINE * (arguments.repeat or 1)
+        done = run(pieces, arguments.slots, seconds, folder, more, arguments.patience)
         well = report(done, time.monotonic() - began)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0 if well else 1
