@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -101,7 +102,7 @@ class RowReader:
             raise OutOfBudget(f"an answer may have {MAX_ANSWER} fields; ask for less at a time")
 
     def foresee(self, items: int, info: Info) -> None:
-        """Refuse a list before it is worked on when its fields will not fit. Raises OutOfBudget."""
+        """Refuse so many items before they are worked on when their fields will not fit. Raises OutOfBudget."""
         fields = sum(len(node.selection_set.selections) for node in info.field_nodes if node.selection_set)
         if items * fields > self._answer:
             self.charge(items * fields)
@@ -126,11 +127,22 @@ class _Batch:
         self._source = source
         self._linked: dict[str, dict[Any, list[_Item]]] = {}
 
-    def linked(self, name: str, link: Link, key: Any) -> list[_Item]:
-        """The entities that one row links to."""
+    def linked(self, name: str, link: Link, key: Any, info: Info) -> list[_Item]:
+        """The entities that one row links to. Raises OutOfBudget when those of all rows will not fit."""
         if name not in self._linked:
             self._linked[name] = self._read(link)
+            self._source.foresee(self._places(link, self._linked[name]), info)
         return self._linked[name].get(key, [])
+
+    def _places(self, link: Link, grouped: Mapping[Any, list[_Item]]) -> int:
+        """In how many places of the answer the linked entities will be; notes it of each."""
+        linking: Counter[Any] = Counter()
+        for item in self.items:
+            linking[item.row[link.local]] += item.places
+        for key, items in grouped.items():
+            for item in items:
+                item.places = linking[key]
+        return sum(linking[key] * len(items) for key, items in grouped.items())
 
     def _read(self, link: Link) -> dict[Any, list[_Item]]:
         target = BY_NAME[link.target]
@@ -149,9 +161,10 @@ class _Batch:
 class _Item:
     """A row as a GraphQL object."""
 
-    __slots__ = ("batch", "entity", "row")
+    __slots__ = ("batch", "entity", "places", "row")
 
     def __init__(self, row: Mapping[str, Any], batch: _Batch, entity: Entity) -> None:
+        self.places = 1
         self.row = row
         self.batch = batch
         self.entity = entity
@@ -238,11 +251,13 @@ class SchemaBuilder:
         kind = self.objects[link.target]
         if link.kind is LinkKind.MANY:
             many = GraphQLNonNull(GraphQLList(GraphQLNonNull(kind)))
-            return GraphQLField(many, resolve=_foreseen(name, link))
+            return GraphQLField(
+                many, resolve=lambda item, info: item.batch.linked(name, link, item.row[link.local], info)
+            )
         if link.kind is LinkKind.ONE:
             # A farm or a node may be gone before what belonged to it.
             return GraphQLField(
-                kind, resolve=lambda item, _: _first(item.batch.linked(name, link, item.row[link.local]))
+                kind, resolve=lambda item, info: _first(item.batch.linked(name, link, item.row[link.local], info))
             )
         target, exists = BY_NAME[link.target], entity.key(name)
         if not link.is_optional:
@@ -268,15 +283,6 @@ class SchemaBuilder:
             return made | {"AND": GraphQLInputField(own), "OR": GraphQLInputField(own)}
 
         return GraphQLInputObjectType(f"{entity.name}WhereInput", fields)
-
-
-def _foreseen(name: str, link: Link) -> Callable[..., list[_Item]]:
-    def resolve(item: _Item, info: Info) -> list[_Item]:
-        items = item.batch.linked(name, link, item.row[link.local])
-        info.context.foresee(len(items), info)
-        return items
-
-    return resolve
 
 
 def _operand(kind: str, operator: str) -> Any:
