@@ -218,7 +218,7 @@ def test_a_name_server_that_is_silent_does_not_hold_a_fetch(ask: Ask, monkeypatc
     began = time.monotonic()
     with pytest.raises(FetchFailed):
         ask(Request("http://silent.example/", limit=0), 0.2)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5
     stop.set()
 
 

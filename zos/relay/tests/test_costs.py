@@ -8,7 +8,6 @@ import os
 import socket
 import struct
 from statistics import median
-from time import thread_time
 
 import pytest
 
@@ -17,6 +16,7 @@ from zos.relay.tests.world import NODE, USER, World, echo, message, raw, receive
 from zos.rmb import envelope as env
 from zos.rmb.errors import Malformed
 from zos.rmb.testing import joined
+from zos.runtime.operations import operations
 
 PING, FRAGMENT, HALF = b"\x89\x80" + bytes(4), b"\x00\x80" + bytes(4), b"\x02\xff" + struct.pack(">Q", 15 * MIB)
 
@@ -140,9 +140,11 @@ async def test_a_request_that_is_too_large_is_refused_alone_and_a_large_answer_p
             assert len(await user.receive_bytes()) > 3 * MIB
 
 
-def test_reading_a_large_frame_takes_no_more_than_a_few_times_its_bytes() -> None:
+def test_a_frame_of_countless_fields_is_refused_before_they_are_read() -> None:
     """2 bytes a field would become 16 bytes and more each."""
-    began = thread_time()
-    with pytest.raises(Malformed):
-        env.decode(b"\x8a\x01\x00" * (5 * MIB), env.FRAME)
-    assert thread_time() - began < 0.25
+
+    def read() -> None:
+        with pytest.raises(Malformed):
+            env.decode(b"\x8a\x01\x00" * (5 * MIB), env.FRAME)
+
+    assert operations(read) < MIB // 10

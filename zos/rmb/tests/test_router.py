@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from zos.rmb.router import (
     check_body,
     find,
 )
+from zos.runtime.operations import operations
 
 
 async def echo(call: Call) -> Any:
@@ -126,10 +126,8 @@ def test_brackets_inside_of_strings_do_not_nest():
 
 
 @pytest.mark.parametrize("body", [b"[]" * (LARGEST // 2), b'"",' * (LARGEST // 3), b'"' * LARGEST, b"\\" * LARGEST])
-def test_the_largest_body_is_checked_in_a_blink(body: bytes):
-    began = time.thread_time()
-    check_body("x", body)
-    assert time.thread_time() - began < 1.5
+def test_no_python_runs_for_each_byte_of_the_largest_body(body: bytes):
+    assert operations(lambda: check_body("x", body)) < LARGEST // 1000
 
 
 @given(st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b"a"]), min_size=DEEPEST, max_size=200))

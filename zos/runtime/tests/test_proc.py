@@ -21,7 +21,7 @@ async def test_a_program_whose_end_does_not_come_after_its_kill_holds_nobody_up(
     with pytest.raises(ProgramTooSlow):
         # What it leaves behind keeps its pipes, and asyncio takes it for not ended, as one that hangs in the kernel.
         await proc.run(["sh", "-c", f"setsid cat {pipe} & wait"], deadline=0.5)
-    assert loop.time() - began < 0.5 + proc.REAP + 1.0
+    assert loop.time() - began < 0.5 + proc.REAP + 5
     async with asyncio.timeout(5):
         await _until_nobody_reads(pipe)
 
