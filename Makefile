@@ -8,7 +8,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root sim matrix kills chaos fuzz test-peers lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim matrix kills chaos deep fuzz test-peers lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ kills: setup ## a deployment while a daemon is killed, COUNT times for each of 1
 
 chaos: setup ## a lab with tenants, kills, cuts of power and lies of the chain for SECONDS (1800) from SEED (1)
 	@.ci/rooted $(PY) tests/chaos --seconds $(or $(SECONDS),1800) --seed $(or $(SEED),1)
+
+deep: setup ## the tests that search, DEPTH times as far (10)
+	@ZOS_TEST_DEPTH=$(or $(DEPTH),10) $(PY) -m pytest -q -n auto --dist worksteal --timeout 3600 -m "not tools"
 
 fuzz: setup ## search for inputs that cost much time or memory per byte, SECONDS_EACH for each parser (60)
 	@$(PY) tests/fuzz/costs.py --seconds $(or $(SECONDS_EACH),60)

@@ -20,8 +20,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from zos.runtime.depth import deep
+
 # A property is wrong by what it finds, not by how long a busy machine takes for an example.
-settings.register_profile("zos", deadline=None)
+settings.register_profile("zos", deadline=None, max_examples=deep(100))
 settings.load_profile("zos")
 
 MARKED = ("root", "lab", "node", "net", "tools", "process")

@@ -23,6 +23,7 @@ from zos.explorer.tests import oracle, rows
 from zos.explorer.tests.served import Inline, finished
 from zos.explorer.tests.world import ALIVE, GIB, UNITS, Contract, Farm, Gpu, Node, Twin, World
 from zos.runtime.clock import FakeClock
+from zos.runtime.depth import deep
 
 NOW = rows.NOW
 AGES = st.sampled_from([0, 60, 4799, 4800, 4801, 86_399, 86_400, 86_401, 10**7])
@@ -277,7 +278,7 @@ QUESTIONS = st.tuples(
 
 
 @settings(
-    max_examples=60,
+    max_examples=deep(30),
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],

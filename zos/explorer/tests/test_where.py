@@ -16,6 +16,7 @@ from zos.explorer.store.changes import Changes, EventFacts
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.served import Inline, finished
+from zos.runtime.depth import deep
 
 TEXTS = ["", "a%b", "a_b", "axb", "axxB", '{"type":"vm"}', "ß%"]
 BIG = 2**40
@@ -112,7 +113,7 @@ QUERY = """query($where: NodeContractWhereInput, $limit: Int, $offset: Int) {
 
 
 @settings(
-    max_examples=60,
+    max_examples=deep(30),
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -14,11 +14,12 @@ from zos.chain.api import ChainDoubtful
 from zos.flistd.api.errors import MountFailed
 from zos.model.units import GiB
 from zos.provisiond.api import BadUpdate
+from zos.runtime.depth import deep
 from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.errors import DeviceRefused
 
-SHORT = 24
+SHORT = deep(8)
 
 
 @pytest.mark.process
@@ -35,7 +36,7 @@ def test_random_histories_keep_every_invariant() -> None:
 @pytest.mark.timeout(300)
 def test_a_fault_at_any_await_breaks_no_invariant() -> None:
     """`python -m zos.sim.matrix` plays every point."""
-    argv = [sys.executable, "-m", "zos.sim.matrix", "--every", "150", "--jobs", "2"]
+    argv = [sys.executable, "-m", "zos.sim.matrix", "--every", str(max(1, 400 // deep(1))), "--jobs", "2"]
     done = subprocess.run(argv, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 histories with violations" in done.stdout
