@@ -10,18 +10,16 @@ import pytest
 from graphql import build_client_schema, get_introspection_query
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, text
 
-from zos.explorer.graphql import endpoint, types
-from zos.explorer.graphql.endpoint import SCHEMA_COST, GraphqlEndpoint
+from zos.explorer.graphql import types
+from zos.explorer.graphql.endpoint import GraphqlEndpoint
 from zos.explorer.store import pool as pool_module
 from zos.explorer.store.database import open_database
 from zos.explorer.store.pool import Frontend, QueryPool
-from zos.explorer.store.schema import PUBLIC_IP
 from zos.explorer.store.writer import Store
 from zos.explorer.tests import rows
 from zos.explorer.tests.grid import Web
-from zos.explorer.tests.served import Inline, finished
 
 
 async def asked(web: Web, query: str, **variables: Any) -> Any:
@@ -299,69 +297,6 @@ async def test_a_request_reads_only_so_many_rows(empty: Engine, monkeypatch: pyt
     _, body = await graph.answer(b'{"query": "{ nodes { interfaces { id } } }"}')
     assert "use limit and offset" in body["errors"][0]["message"]
     pool.close()
-
-
-CYCLE = "{ farms { publicIPs { farm { publicIPs { farm { publicIPs { ip } } } } } } }"
-TYPES = "{ __schema { types { fields { type { fields { args { name } } } } } } }"
-
-
-ALL_TYPES = "{ " + " ".join(f"a{i}: {TYPES[1:-1]}" for i in range(40)) + "}"
-
-
-@pytest.mark.parametrize(
-    ("query", "most"),
-    [(CYCLE, 100), (ALL_TYPES, types.MAX_ANSWER // SCHEMA_COST + 100)],
-    ids=["cycle", "introspection"],
-)
-async def test_an_answer_that_would_be_huge_is_refused_before_it_is_made(
-    empty: Engine, query: str, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Re-entering a cycle multiplies what was read once; introspection reads nothing at all."""
-    rows.small(Store(empty))
-    charges: list[int] = []
-    charge = types.RowReader.charge
-
-    def counted(reader: types.RowReader, fields: int) -> None:
-        charges.append(fields)
-        charge(reader, fields)
-
-    monkeypatch.setattr(types.RowReader, "charge", counted)
-    with empty.begin() as db:
-        values = [{"farm_id": 1, "ip": f"10.0.{i}.1/24", "gateway": "", "contract_id": 0} for i in range(250)]
-        db.execute(insert(PUBLIC_IP), values)
-        graph = GraphqlEndpoint(cast(QueryPool, Inline(db)))
-        status, body = finished(graph.answer(json.dumps({"query": query}).encode()))
-    assert (status, body["data"]) == (200, None)
-    assert str(types.MAX_ANSWER) in body["errors"][0]["message"]
-    assert len(charges) <= most, "so many fields of the answer were made"
-
-
-async def test_a_cycle_that_fits_is_answered(empty: Engine) -> None:
-    """Each address with its farm, and all addresses of that."""
-    rows.small(Store(empty))
-    with empty.begin() as db:
-        values = [{"farm_id": 1, "ip": f"10.0.{i}.1/24", "gateway": "", "contract_id": 0} for i in range(50)]
-        db.execute(insert(PUBLIC_IP), values)
-        graph = GraphqlEndpoint(cast(QueryPool, Inline(db)))
-        query = b'{"query": "{ publicIps { farm { farmID publicIPs { ip } } } }"}'
-        _, body = finished(graph.answer(query))
-    farms = [one["farm"] for one in body["data"]["publicIps"]]
-    first = [farm for farm in farms if farm["farmID"] == 1]
-    assert len(first) >= 50
-    assert all(len(farm["publicIPs"]) == len(first) for farm in first)
-
-
-async def test_the_validator_is_not_given_what_it_compares_each_with_each(
-    empty: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[Any] = []
-    monkeypatch.setattr(endpoint, "validate", lambda *asked, **_: given.append(asked))
-    with empty.begin() as db:
-        query = "{ nodes { " + "interfaces { name } " * 480 + "} }"
-        graph = GraphqlEndpoint(cast(QueryPool, Inline(db)))
-        status, _ = finished(graph.answer(json.dumps({"query": query}).encode()))
-    assert status == 400
-    assert given == []
 
 
 async def test_dear_questions_of_one_network_leave_threads_to_others_and_to_light_ones(
