@@ -18,8 +18,6 @@ LIBRARY = "libnftables.so.1"
 DEADLINE = 10.0
 """Seconds for one transaction, and for who waits until another's is over."""
 _WORDS = 2000
-_ARENA_MAX = -8
-"""From malloc.h."""
 _LOCK = threading.Lock()
 """Beside its contexts the library has a list of links, which is one for the process."""
 
@@ -57,14 +55,6 @@ class Connection:
         if self._context:
             _library().nft_ctx_free(self._context)
         self._context = None
-
-
-def share_heap() -> None:
-    """Have all threads take memory from one heap. Call it before there are any.
-
-    In a heap of each stays what the library once took there: 8 MiB.
-    """
-    ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from zos.networkd import firewall, lookups, model, nft, steps
 from zos.networkd.api.errors import KernelRefused
 from zos.networkd.api.types import Backend, NetId
 from zos.networkd.firewall import ObservedFirewall
-from zos.networkd.host import act, dhcp, libnftables, nftables, nsthread, observe, processes, wireguard, yggdrasil
+from zos.networkd.host import act, dhcp, nftables, nsthread, observe, processes, wireguard, yggdrasil
 from zos.networkd.model import Link, Observed, ObservedTunnel
 from zos.networkd.node import ObservedNode
 from zos.networkd.planetary import ObservedYggdrasil
 from zos.networkd.segment import ObservedSegment
 from zos.networkd.steps import ROOT, LoneStep, Step
+from zos.runtime import linux
 from zos.runtime.proc import ProgramFailed
 
 
@@ -24,7 +25,8 @@ class LinuxHost:
     """This machine, or the namespaces that stand for one."""
 
     def __init__(self, run_dir: Path, backend: str = "") -> None:
-        libnftables.share_heap()
+        # What libnftables once took stays with the heap of its thread: 8 MiB for each.
+        linux.keep_one_heap()
         self._folder = run_dir / "networkd"
         self._forced = backend
         self._backend: Backend | None = None
