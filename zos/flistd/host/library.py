@@ -253,7 +253,7 @@ class Library:
             raise ZosError.known.get(said["reason"], FlistBroken)(**facts)
         found = await self._on_disk(lambda: self.known(flist))
         if done.code != 0 or found is None:
-            if _free(self.cache) < SPARE:
+            if await self._on_disk(lambda: _free(self.cache)) < SPARE:
                 raise NoRoom(url=url, problem="the disk is full")
             # Killed at a limit, or by a bug that it provoked: the file is to blame, not the moment.
             problem = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.code}"]

@@ -122,6 +122,7 @@ class LinuxHost:
         await self._require_cache()
         if step.source in self._serving:
             await servers.end(step.source)
+        room = await self._threads.run("cache", f"measure the cache {self._library.cache}", self._library.room, LOOK)
         point = self._tree(step.source)
         point.mkdir(parents=True, exist_ok=True, mode=0o700)
         wanted = Wanted(
@@ -130,13 +131,13 @@ class LinuxHost:
             str(point),
             step.source,
             self._policy.to_json(),
-            min(self._fill, self._library.room() // 4),
+            min(self._fill, room // 4),
             str(self._folder / f"{step.source}.ready"),
         )
         try:
             await servers.start(wanted, self._folder / f"{step.flist}.log")
         except servers.Torn:
-            self._library.forget_index(step.flist)
+            await self._in_thread(step.source, step, lambda: self._library.forget_index(step.flist))
             raise MountFailed(action=step.describe(), problem="its index was torn and is made again") from None
 
     def _put(self, step: PutMount) -> None:

@@ -20,6 +20,7 @@ from zos.flist.errors import FlistBroken
 from zos.flist.policy import StorePolicy
 from zos.flistd.api.errors import CacheAway, FlistMismatch, NoRoom
 from zos.flistd.host import LinuxHost
+from zos.flistd.host import library as library_module
 from zos.flistd.host.library import Library
 from zos.flistd.steps import MountTree
 
@@ -47,7 +48,17 @@ def kept(library: Library) -> list[Path]:
 
 
 @pytest.mark.process
-async def test_what_is_refused_is_not_kept(tmp_path: Path) -> None:
+async def test_what_is_refused_is_not_kept_and_the_event_loop_asks_the_disk_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.statvfs
+
+    def statvfs(path: Any) -> os.statvfs_result:
+        assert threading.current_thread() is not threading.main_thread(), "the event loop waits"
+        return whole(path)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    monkeypatch.setattr(library_module, "REFUSED", -1)  # as if the process had been killed
     library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
     library.prepare()
     async with serving({f"/{number}.fl": os.urandom(MIB) for number in range(3)}) as url:
