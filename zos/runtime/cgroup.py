@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zos.runtime.linux import Mounted
 
 PARENT = "zos.guests"
-TRIES = 20
+TRIES = 100
 """How often a group that somebody sweeps away is made again before that is an error."""
 CONTROLLERS = ("memory", "pids", "cpu", "io")
 _NAMES_1 = {"blkio": "io"}
@@ -127,22 +127,24 @@ def place(trees: Trees, name: str, limits: Limits, pids: Iterable[int]) -> None:
 
 
 def _place(trees: Trees, name: str, limits: Limits, pids: tuple[int, ...]) -> None:
-    for controller, root in trees.roots.items():
-        for above, folder in ((root, f"{root}/{PARENT}"), (f"{root}/{PARENT}", f"{root}/{PARENT}/{name}")):
-            if trees.version == 2:
-                _write(f"{above}/cgroup.subtree_control", f"+{controller}")
-            try:
-                os.mkdir(folder)
-            except FileExistsError:
-                pass
-        for file, value in settings(trees.version, limits)[controller].items():
-            path = f"{root}/{PARENT}/{name}/{file}"
-            if file not in OPTIONAL or os.path.exists(path):
-                _write(path, value)
     for root in set(trees.roots.values()):
+        parent = f"{root}/{PARENT}"
+        group = f"{parent}/{name}"
+        for controller in (one for one, of in trees.roots.items() if of == root):
+            for above, folder in ((root, parent), (parent, group)):
+                if trees.version == 2:
+                    _write(f"{above}/cgroup.subtree_control", f"+{controller}")
+                try:
+                    os.mkdir(folder)
+                except FileExistsError:
+                    pass
+            for file, value in settings(trees.version, limits)[controller].items():
+                if file not in OPTIONAL or os.path.exists(f"{group}/{file}"):
+                    _write(f"{group}/{file}", value)
+        # One tree after the other: where somebody is, nobody sweeps.
         for pid in pids:
             try:
-                _write(f"{root}/{PARENT}/{name}/cgroup.procs", str(pid))
+                _write(f"{group}/cgroup.procs", str(pid))
             except ProcessLookupError:
                 pass
 
