@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from zos.cli.client import demo
 from zos.cli.context import Context
 from zos.cli.parsing import Parser, subcommands, whole
 from zos.cli.render import table
@@ -58,6 +57,8 @@ def _lab(arguments: argparse.Namespace, ctx: Context) -> Lab:
 
 
 async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
+    from zos.cli.client import demo  # with what it deploys by it takes most of the time of `zos lab list`
+
     lab = _lab(arguments, ctx)
     with ctx.out.step(f"a lab of {arguments.nodes} nodes") as step:
         topology = await lab.up(arguments.nodes, step.at)
@@ -83,6 +84,8 @@ async def _up(arguments: argparse.Namespace, ctx: Context) -> None:
 
 def clients(lab: Lab) -> dict[str, str]:
     """What makes public grid clients use the lab: their environment."""
+    from zos.cli.client import demo
+
     at, authority = lab.addresses, str(lab.layout.tls / "ca.pem")
     servers = (at.chain_url, at.proxy_url, at.relay_tls_url, at.hub_url)
     own = ",".join(["localhost", "127.0.0.1", *(url.hostname or "" for url in map(urlsplit, servers))])
@@ -182,6 +185,8 @@ async def _exec(arguments: argparse.Namespace, ctx: Context) -> None:
 
 
 async def _demo(arguments: argparse.Namespace, ctx: Context) -> None:
+    from zos.cli.client import demo
+
     _lab(arguments, ctx)
     found = await demo.run(ctx)
     ctx.out.result(found.body, found.text)

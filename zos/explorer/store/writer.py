@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Table, and_, bindparam, case, delete, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from zos.explorer.rules import ACTIVE_STATES
 from zos.explorer.store.changes import Changes, Cursor, EventFacts, Row, WithParts
@@ -42,7 +41,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        self._insert = _inserter(engine)
 
     # What the follower reads
 
@@ -249,3 +248,14 @@ class Store:
 def _later(column: Column[int]) -> Any:
     """The later of the column and the parameter. (The databases name this function differently; CASE is the same.)"""
     return case((column > bindparam("_time"), column), else_=bindparam("_time"))
+
+
+def _inserter(engine: Engine) -> Callable[[Table], Any]:
+    """An INSERT that can update instead. Only the dialect that is used is imported: the other takes 50 ms."""
+    if engine.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert
+    from sqlalchemy.dialects.sqlite import insert
+
+    return insert
