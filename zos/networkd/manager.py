@@ -6,12 +6,11 @@ was there before, both in the ledger and in the kernel.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 from zos.errors import Kind, ZosError
 from zos.model import ports
@@ -28,6 +27,7 @@ from zos.networkd.plan import plan
 from zos.networkd.steps import DropLinks, UnguardTaps
 from zos.networkd.taps import TapStore
 from zos.runtime.ledger import Ledger
+from zos.runtime.locks import Locks
 
 log = logging.getLogger("zos.networkd")
 
@@ -57,7 +57,7 @@ class NetworkManager:
         firewall.follow(self.public, lambda: frozenset(record.network.listen_port for record in self._all()))
         self._wake = wake
         self._places: dict[Place, InNetwork] = {place.place: place for place in places.in_network()}
-        self._locks: dict[NetId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = Locks[NetId]()
         self._troubles: dict[NetId, str] = {}
 
     # Networks
@@ -65,7 +65,7 @@ class NetworkManager:
     async def ensure_network(self, desired: Network) -> NetworkInfo:
         """Accept a network and make it."""
         wanted = canonical(desired)
-        async with self._locks[wanted.id]:
+        async with self._locks.of(wanted.id):
             network = self._with_overlay_in_use(wanted)
             check.admit(network, self._all(), self._taps.all())
             before = self._records.get(network.id)
@@ -89,7 +89,7 @@ class NetworkManager:
 
     async def drop_network(self, id: NetId) -> None:
         """Remove a network, now or with its last tap."""
-        async with self._locks[id]:
+        async with self._locks.of(id):
             record = self._records.get(id)
             if record is None:
                 return
@@ -119,8 +119,8 @@ class NetworkManager:
 
     # Taps in networks (see `TapOwner`)
 
-    def lock(self, tap: Tap) -> asyncio.Lock:
-        return self._locks[tap.network]
+    def lock(self, tap: Tap) -> AbstractAsyncContextManager[None]:
+        return self._locks.of(tap.network)
 
     async def admit(self, tap: Tap, before: Tap | None) -> Tap:
         """As it is accepted; raises when its network is not there, or cannot have the tap."""
@@ -186,7 +186,7 @@ class NetworkManager:
         removed = {NetId(name) for name in self._taps.removals.names() if is_id(name)}
         for id in sorted({*map(NetId, self._records.keys()), *removed, *await self._host.networks()}):
             try:
-                async with self._locks[id]:
+                async with self._locks.of(id):
                     await self._make(id)
             except ZosError as err:
                 failures.append(err)

@@ -6,10 +6,10 @@ Whose plan makes a tap depends on its place: the network's (`manager.py`) or tha
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from zos.errors import Kind, ZosError
@@ -82,7 +82,7 @@ class TapStore:
 class TapOwner(Protocol):
     """Who makes the taps of a place."""
 
-    def lock(self, tap: Tap) -> asyncio.Lock:
+    def lock(self, tap: Tap) -> AbstractAsyncContextManager[None]:
         """Held while a tap is accepted, made or removed."""
 
     async def admit(self, tap: Tap, before: Tap | None) -> Tap:

@@ -19,6 +19,7 @@ from zos.errors import ZosError
 from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
+from zos.runtime.locks import Locks
 from zos.runtime.loops import Wake
 from zos.vmd import model, seed, trace
 from zos.vmd.api.check import ID, check
@@ -46,13 +47,17 @@ class MachineLoop:
     """The loop of one machine: its task, what wakes it, and what it saw last."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
         self.wake = Wake()
         self.observed_once = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.problem = ""
         self.observed: ObservedGuest | None = None
         self.boot = Boot()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no task turns it."""
+        return self.task is None or self.task.done()
 
 
 class MachineManager:
@@ -75,6 +80,7 @@ class MachineManager:
         self._every = every
         self._infos: dict[MachineId, MachineInfo] = {}
         self._loops: dict[MachineId, MachineLoop] = {}
+        self._locks = Locks[MachineId]()
         self._added = Wake()
         self._running: set[asyncio.Task[None]] = set()
         host.on_change(self._on_change)
@@ -115,8 +121,10 @@ class MachineManager:
             while True:
                 for id in map(MachineId, self._records.keys()):
                     loop = self._loop(id)
-                    if loop.task is None or loop.task.done():
+                    if loop.is_over:
                         loop.task = asyncio.create_task(self._run_loop(id, loop), name=f"machine {id}")
+                for id in [id for id, loop in self._loops.items() if id not in self._records and loop.is_over]:
+                    del self._loops[id]
                 await self._added.wait(self._every)
         finally:
             tasks = [loop.task for loop in self._loops.values() if loop.task is not None]
@@ -160,8 +168,8 @@ class MachineManager:
             task.exception()  # asyncio would complain of it when the caller went away
 
     async def _reconcile_locked(self, id: MachineId) -> None:
-        loop = self._loop(id)
-        async with loop.lock:
+        async with self._locks.of(id):
+            loop = self._loop(id)
             try:
                 await self._apply_until_done(id, loop)
             except ZosError as err:

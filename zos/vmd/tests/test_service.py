@@ -12,6 +12,7 @@ import pytest
 
 from zos.model.units import GiB, MiB
 from zos.runtime.clock import FakeClock
+from zos.runtime.ledger import Ledger
 from zos.runtime.testing import running
 from zos.vmd.api import (
     Accelerator,
@@ -29,9 +30,11 @@ from zos.vmd.api import (
     StartFailed,
     VmdClient,
 )
+from zos.vmd.console import Consoles
 from zos.vmd.daemon import Config, Vmd
 from zos.vmd.fake import FakeHost
-from zos.vmd.model import GuestState
+from zos.vmd.manager import MachineManager
+from zos.vmd.model import GuestState, MachineRecord, RunState
 
 A, B = MachineId("a"), MachineId("b")
 MACHINE = Machine(A, "a", MachineKind.CONTAINER, 1, MiB(256), root=Path("/r/a"))
@@ -201,6 +204,23 @@ async def test_a_drop_ends_it_and_leaves_nothing(tmp_path: Path):
                 await call
         assert not list((tmp_path / "state/vmd/consoles").iterdir())
         assert (await client.ensure_machine(MACHINE)).restarts == 0
+
+
+async def test_nothing_is_remembered_of_machines_that_are_gone(tmp_path: Path):
+    clock = FakeClock()
+    host = FakeHost()
+    ledgers = (Ledger(tmp_path / "records", MachineRecord), Ledger(tmp_path / "runs", RunState))
+    manager = MachineManager(host, Consoles(tmp_path / "consoles"), *ledgers, clock, 0.01)
+    turning = asyncio.create_task(manager.run())
+    for number in range(3):
+        await manager.ensure(dataclasses.replace(MACHINE, id=MachineId(f"m{number}")))
+        await manager.drop(MachineId(f"m{number}"))
+    async with asyncio.timeout(10):
+        while manager._loops or manager._locks:
+            await asyncio.sleep(0.01)
+    turning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turning
 
 
 async def test_a_guest_whose_record_was_lost_goes_on_until_it_is_dropped(tmp_path: Path):
