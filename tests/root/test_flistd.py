@@ -140,6 +140,8 @@ async def test_mounts_of_one_flist_share_one_server_and_the_last_drop_ends_it(tm
     async with fl_node() as here:
         here.make("a", source)
         await here.ensure("a", A)
+        # The second process of a server comes after the mount.
+        await eventually(lambda: len(here.servers()) == 2)
         servers = here.servers()
         await here.ensure("a", B, here.upper)
         assert here.servers() == servers
@@ -176,6 +178,7 @@ async def test_killing_flistd_leaves_the_mounts_and_the_next_one_touches_nothing
     async with fl_node() as here:
         here.make("a", source)
         info = await here.ensure("a", A, here.upper)
+        await eventually(lambda: len(here.servers()) == 2)
         before, servers = here.mounts(), here.servers()
         here.kill()
         assert (here.inside(info.path) / "etc/hosts").read_bytes() == b"127.0.0.1 localhost\n"

@@ -150,4 +150,6 @@ class Yggdrasil:
 
 def _has_link() -> bool:
     with Netlink() as nl:
-        return rtnl.device(nl, PLANETARY_LINK) is not None
+        link = rtnl.device(nl, PLANETARY_LINK)
+    # Something else of its name is what the process is about to end at.
+    return link is not None and link.kind == "tun"
