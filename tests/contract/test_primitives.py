@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import zos.primitives
 import zos.verbs
@@ -19,7 +21,7 @@ from zos.model.challenge import GRID_TYPES
 from zos.model.decode import Fields
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
-from zos.model.names import workload_id
+from zos.model.names import origin, owner_of, workload_id
 from zos.networkd.api import NetworkdClient
 from zos.primitives import _loaded, find, ordered
 from zos.primitives.zmachine import attachments
@@ -27,7 +29,7 @@ from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.types import PoolKind
 from zos.verbs.primitive import Facts, Primitive, Sibling
-from zos.verbs.step import each
+from zos.verbs.step import Step, each
 from zos.verbs.storaged import EnsureDisk, EnsureVolume
 from zos.verbs.vmd import EnsureMachine
 
@@ -66,6 +68,29 @@ def test_an_example_drops_nothing_while_it_is_in_force_and_only_drops_when_it_go
     assert not any(step.drops for step in each(one.make(id, spec, facts(body["name"]), spec)))
     assert all(step.drops for step in one.drop(id, spec, facts(body["name"])))
     assert "".join(one.challenge(Fields(body["data"])))
+
+
+def kept(step: Step[Any]) -> Iterator[str]:
+    """The ids of what holds a tenant's data, in a step and in those that it holds."""
+    for one in (step, *(held for held in (getattr(step, name, None) for name in ("mount", "upper")) if held)):
+        # What networks are made of has short ids.
+        if type(one).__module__.rpartition(".")[2] in ("storaged", "flistd", "zdbd", "vmd"):
+            yield from (str(one.id),) if hasattr(one, "id") else ()
+
+
+@given(st.integers(1, 2**32 - 1), st.integers(1, 2**64 - 1), st.from_regex(r"\A[a-zA-Z0-9_]{1,36}\Z"))
+def test_every_id_that_a_workload_makes_or_drops_says_whose_it_is(twin: int, contract: int, name: str) -> None:
+    id, around = workload_id(twin, contract, name), Facts(twin, contract, name, SIBLINGS, evidence=EVIDENCE)
+    kinds = set()
+    for folder, path in examples():
+        one = by_folder(folder)
+        spec = one.parse(Fields(json.loads(path.read_text())["data"]))
+        for step in (*each(one.make(id, spec, around)), *one.drop(id, spec, around)):
+            for made in kept(step):
+                kinds.add(type(step).__name__)
+                assert owner_of(made) == str(twin)
+                assert (origin(made) or ())[:2] == (twin, contract)
+    assert kinds >= {"EnsureDisk", "EnsureVolume", "EnsureNamespace", "EnsureMount", "EnsureMachine", "DropVolume"}
 
 
 @pytest.mark.parametrize(("folder", "path"), examples(), ids=lambda value: getattr(value, "stem", value))

@@ -20,6 +20,7 @@ from zos.flistd.model import DesiredMount, MountRecord, ObservedMounts
 from zos.flistd.plan import plan
 from zos.flistd.steps import Step
 from zos.flistd.underway import Underway, failed_mounts, places
+from zos.model.names import owner_of
 from zos.runtime.ledger import Ledger
 from zos.runtime.locks import Locks
 
@@ -148,8 +149,7 @@ class MountManager:
         record = self._records.get(id)
         if record is None or await self._host.known({record.flist}):
             return
-        # Ids begin with the twin.
-        content = await self._host.obtain(record.mount.url, record.flist or record.mount.hash, id.partition("-")[0])
+        content = await self._host.obtain(record.mount.url, record.flist or record.mount.hash, owner_of(id))
         self._records.put(id, MountRecord(record.mount, content.flist))
         self._problems.pop(id, None)
 

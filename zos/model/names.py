@@ -6,6 +6,7 @@ Source: zosbase `pkg/gridtypes/id.go`, `pkg/zinit`, `pkg/network`; vectors in th
 from __future__ import annotations
 
 import hashlib
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import NewType
 
@@ -15,6 +16,10 @@ TwinId = NewType("TwinId", int)
 ContractId = NewType("ContractId", int)
 WorkloadId = NewType("WorkloadId", str)
 """`<twin>-<contract>-<name>`"""
+
+ROOT = "rootfs-"
+"""Before the id of a machine: the id of the volume under its root."""
+_ORIGIN = re.compile(rf"(?:{ROOT})?([0-9]{{1,20}})-([0-9]{{1,20}})-(.+)", re.ASCII | re.DOTALL)
 
 ID_LENGTH = 13
 """So that with a two-character prefix an interface name stays within the kernel's 15."""
@@ -29,6 +34,26 @@ def split_workload_id(text: str) -> tuple[TwinId, ContractId, str]:
     """Twin, contract and name of a workload id."""
     twin, contract, name = text.split("-", 2)
     return TwinId(int(twin)), ContractId(int(contract)), name
+
+
+def root_id(machine: WorkloadId) -> str:
+    """The id of the volume under a machine's root."""
+    return f"{ROOT}{machine}"
+
+
+def origin(id: str) -> tuple[TwinId, ContractId, str] | None:
+    """Twin, contract and name of the workload for which a disk, volume, mount or namespace is; None: of none.
+
+    The one answer to whose an id is: what is kept, counted or refused by owner asks here.
+    """
+    found = _ORIGIN.fullmatch(id)
+    return (TwinId(int(found[1])), ContractId(int(found[2])), found[3]) if found else None
+
+
+def owner_of(id: str) -> str:
+    """The twin whose a disk, volume, mount or namespace is; what is of no workload has an owner of its own."""
+    found = origin(id)
+    return str(found[0]) if found else f"?{id}"
 
 
 def _short(text: str) -> str:

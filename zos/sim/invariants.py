@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from zos.bus import TooSlow, Unreachable
-from zos.model.names import split_workload_id
+from zos.model.names import ROOT, split_workload_id
 from zos.provisiond.api.errors import NoSuchDeployment
 from zos.sim.hosts import MEMORY
 from zos.sim.node import SimNode
@@ -64,7 +64,7 @@ class Watch:
 
     def _evidence(self, id: str) -> None:
         """A disk or volume went: its contract is over at a final block, or its owner signed a version without it."""
-        twin, contract, name = split_workload_id(id.removeprefix("rootfs-"))
+        twin, contract, name = split_workload_id(id.removeprefix(ROOT))
         if self._over(contract):
             return
         own = [lease for tenant in self.tenants if tenant.user.twin == twin for lease in tenant.leases]
@@ -137,7 +137,7 @@ class Rest:
 
     def _left(self, contract: int) -> Iterator[str]:
         for id in self._things():
-            if split_workload_id(id.removeprefix("rootfs-"))[1] == contract:
+            if split_workload_id(id.removeprefix(ROOT))[1] == contract:
                 yield id
 
     def _things(self) -> Iterator[str]:
@@ -194,7 +194,7 @@ class Rest:
             if (kind != "network" and id not in things) or (kind == "zdb" and id not in served):
                 yield f"{where}: {name} is ok and not there"
         for id in self._left(lease.contract):
-            name = split_workload_id(id.removeprefix("rootfs-"))[2]
+            name = split_workload_id(id.removeprefix(ROOT))[2]
             if name not in wanted:
                 yield f"{where} has no {name}, and {id} is there"
 
@@ -214,7 +214,7 @@ class Rest:
     def _sizes(self, contract: int, kind: PoolKind) -> Iterator[int]:
         for device in self.node.hosts.storaged.disks.values():
             for id, size in _sizes(device.observed) if device.kind is kind else ():
-                if split_workload_id(id.removeprefix("rootfs-"))[1] == contract:
+                if split_workload_id(id.removeprefix(ROOT))[1] == contract:
                     yield size
 
     async def empty(self) -> list[str]:

@@ -26,11 +26,6 @@ class Kept:
     """Its time is over, and only the erasing has not been done."""
 
 
-def owner_of(id: str) -> str:
-    """Whose a disk or volume is: ids begin with the twin."""
-    return id.partition("-")[0]
-
-
 def beyond(kept: Iterable[Kept], paid: Mapping[str, int]) -> dict[str, list[Kept]]:
     """By owner, oldest first: what his newest tombstones, up to what he pays for, leave over."""
     left, found = dict(paid), dict[str, list[Kept]]()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from zos.model.evidence import Evidence
+from zos.model.names import owner_of
 from zos.model.units import Bytes
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
@@ -19,7 +20,7 @@ from zos.storaged.api.types import Kind, Tombstone
 from zos.storaged.host.contract import Host
 from zos.storaged.model import Phase, StorageRecord, TombstoneRecord, key
 from zos.storaged.pools import PoolManager
-from zos.storaged.pressure import Kept, owner_of, victims
+from zos.storaged.pressure import Kept, victims
 
 log = logging.getLogger("zos.storaged")
 

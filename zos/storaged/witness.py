@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from zos.bus.client import Bus
 from zos.chain.api import ChainBehind, ChainClient, ContractState, NoSuchContract
 from zos.model.evidence import Evidence, EvidenceKind
+from zos.model.names import origin
 from zos.storaged.api.errors import NoEvidence
 from zos.storaged.api.types import Kind
 
 OVER = (ContractState.DELETED_CANCELED, ContractState.DELETED_OUT_OF_FUNDS)
-# A workload's id begins with its twin and contract; the root volume of a machine is named after the machine.
-_OWNER = re.compile(r"(?:rootfs-)?[0-9]+-([0-9]{1,20})-")
 
 
 class Witness:
@@ -46,5 +43,5 @@ class Witness:
 
 
 def _contract(id: str) -> int:
-    found = _OWNER.match(id)
-    return int(found[1]) if found else 0
+    found = origin(id)
+    return found[1] if found else 0

@@ -72,6 +72,30 @@ def test_a_workload_id_tells_what_it_was_made_of(twin: int, contract: int, name:
     assert names.split_workload_id(names.workload_id(twin, contract, name)) == (twin, contract, name)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.from_regex(r"\A[a-zA-Z0-9_]{1,36}\Z"))
+def test_a_machines_root_is_of_whoever_has_the_machine(twin: int, contract: int, name: str):
+    machine = names.workload_id(twin, contract, name)
+    assert names.owner_of(machine) == names.owner_of(names.root_id(machine)) == str(twin)
+    assert names.origin(machine) == names.origin(names.root_id(machine)) == (twin, contract, name)
+
+
+def test_what_is_of_no_workload_has_an_owner_of_its_own():
+    strays = [
+        "data",
+        "data-1",
+        "rootfs-",
+        "rootfs-vm",
+        "rootfs-26-vm",
+        "26",
+        "26-7",
+        "26-x-vm",
+        "-26-7-vm",
+        "x-26-7-vm",
+    ]
+    assert not any(map(names.origin, strays))
+    assert len({names.owner_of(id) for id in [*strays, "26-7-vm"]}) == len(strays) + 1
+
+
 def test_sizes_for_people():
     assert [units.show(size) for size in (0, 1023, units.KiB(1.5), units.GiB(1), units.TiB(2))] == [
         "0 B", "1023 B", "1.5 KiB", "1 GiB", "2 TiB",

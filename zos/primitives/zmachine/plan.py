@@ -8,7 +8,7 @@ from typing import Any
 from zos.flistd.api.types import MountId
 from zos.model.capacity import Capacity, total
 from zos.model.decode import Fields
-from zos.model.names import WorkloadId, workload_id
+from zos.model.names import WorkloadId, root_id, workload_id
 from zos.primitives.zmachine import attachments, door
 from zos.primitives.zmachine.spec import MountSpec, ZmachineSpec, parse
 from zos.storaged.api.types import DiskId, VolumeId
@@ -114,7 +114,7 @@ class Zmachine(Primitive[ZmachineSpec]):
 
 
 def _root(id: WorkloadId) -> VolumeId:
-    return VolumeId(f"rootfs-{id}")
+    return VolumeId(root_id(id))
 
 
 def _attached(mount: MountSpec, facts: Facts) -> Attached:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zos.model.names import root_id, workload_id
 from zos.model.units import GiB
-from zos.storaged.api import DeviceRefused, Disk, DiskId, PoolFull
+from zos.storaged.api import DeviceRefused, Disk, DiskId, PoolFull, Volume, VolumeId
 from zos.storaged.daemon import Config
 from zos.storaged.fake import FakeDevice, FakeHost
-from zos.storaged.pressure import COMMON, Kept, beyond, owner_of, victims
+from zos.storaged.model import ObservedVolume
+from zos.storaged.pressure import COMMON, Kept, beyond, victims
 from zos.storaged.steps import EraseTombstone
 from zos.storaged.tests.world import CANCELLED, storaged
 
@@ -79,7 +82,6 @@ def test_a_disk_that_was_filled_and_removed_again_and_again_takes_the_place_of_n
     assert victims(900, "27", found, {}, USABLE) == tuple(found)
     assert victims(200, "27", found, {"26": 1000}, USABLE) is None, "he pays for as much"
     assert victims(200, "26", found, {"26": 1000}, USABLE) == (found[0],), "they are his own"
-    assert owner_of("26-5-data") == "26"
 
 
 async def test_room_is_made_for_a_request_by_what_others_removed_beyond_their_share(tmp_path: Path):
@@ -117,3 +119,35 @@ async def test_a_kill_between_the_decision_and_the_erasing_is_made_good(tmp_path
         host.broken = None
         await client.ensure_disk(Disk(DiskId("27-8-mine"), GiB(80)))
         assert host.pool(disk.pool).tombstones == {}
+
+
+async def test_a_new_root_takes_the_place_of_no_root_that_another_removed_and_still_pays_for(tmp_path: Path):
+    host = FakeHost(FakeDevice("/dev/sda", GiB(100)))
+    async with storaged(tmp_path, host, config=Config(every=60, mounts=tmp_path)) as client:
+        mine, other = VolumeId(root_id(workload_id(26, 7, "vm"))), VolumeId(root_id(workload_id(27, 8, "vm")))
+        volume = await client.ensure_volume(Volume(mine, GiB(30)))
+        device = host.pool(volume.pool)
+        device.observed = dataclasses.replace(device.observed, volumes={mine: ObservedVolume(GiB(30), GiB(25))})
+        await client.drop_volume(mine, CANCELLED)
+        await client.ensure_disk(Disk(DiskId("26-9-data"), GiB(40)))
+        with pytest.raises(PoolFull):
+            await client.ensure_volume(Volume(other, GiB(30)))
+        assert [one.id for one in await client.list_tombstones()] == [mine]
+        # And his own new root takes it.
+        await client.ensure_volume(Volume(VolumeId(root_id(workload_id(26, 9, "vm"))), GiB(30)))
+        assert await client.list_tombstones() == ()
+
+
+async def test_what_a_tenant_removed_is_not_protected_by_what_others_pay_for_their_roots(tmp_path: Path):
+    host = FakeHost(FakeDevice("/dev/sda", GiB(100)))
+    async with storaged(tmp_path, host, config=Config(every=60, mounts=tmp_path)) as client:
+        await client.ensure_volume(Volume(VolumeId(root_id(workload_id(27, 1, "vm"))), GiB(40)))
+        for number in range(4):
+            id = VolumeId(root_id(workload_id(66, 7, f"vm{number}")))
+            volume = await client.ensure_volume(Volume(id, GiB(10)))
+            device = host.pool(volume.pool)
+            volumes = {**device.observed.volumes, id: ObservedVolume(GiB(10), GiB(10))}
+            device.observed = dataclasses.replace(device.observed, volumes=volumes)
+            await client.drop_volume(id, CANCELLED)
+        await client.ensure_disk(Disk(DiskId("29-9-disk"), GiB(25)))
+        assert len(await client.list_tombstones()) < 4
