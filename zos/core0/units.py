@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from zos.core0.api.types import KeyUse, Purpose
 from zos.runtime import users
+from zos.zdbd.api.types import DISK_LEAST_MEMORY, DISK_MEMORY_SHARE
 
 _FILES = ("chown", "dac_override", "fowner", "fsetid")
 _NETWORK = ("net_admin", "net_raw", "net_bind_service")
@@ -92,8 +93,8 @@ UNITS = (
         users.ZDBD,
         ("storaged", "networkd", "mycelium"),
         calls=("core0", "networkd", "mycelium"),
-        # What a 0-db holds for its clients at most is 1 GiB (`zos/zdb/server.py`); the rest is for keys, 12 bytes each.
-        parts=Parts(memory_share=4, least_memory=2 << 30, pids=128),
+        # What it is for: `zos/zdbd/memory.py`.
+        parts=Parts(DISK_MEMORY_SHARE, DISK_LEAST_MEMORY, pids=128),
     ),
     Unit(
         "provisiond",

@@ -175,3 +175,17 @@ def _read(path: str) -> str:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
+
+
+def own_limit() -> int:
+    """Bytes of memory that this process' group may take; 0 when that is not to be seen, or there is no limit."""
+    from zos.runtime import linux
+
+    trees = find(linux.mounts())
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if "memory" in trees.roots and names == ("" if trees.version == 2 else "memory"):
+            name = "memory.max" if trees.version == 2 else "memory.limit_in_bytes"
+            told = _read(f"{trees.roots['memory']}{path.rstrip('/')}/{name}").strip()
+            return int(told) if told.isdecimal() else 0
+    return 0

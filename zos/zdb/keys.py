@@ -18,6 +18,9 @@ _FIRST = 8
 _EMPTY = 0
 _GONE = 0xFFFFFFFFFFFFFFFF
 _OFFSET_BITS = 32
+_SLOT = 12
+_PART = 320
+"""Bytes of a part beside its slots: its objects in Python."""
 
 Matches = Callable[[int, int], bool]
 """Whether the item at (index file, offset) has the key that is looked for."""
@@ -26,11 +29,14 @@ Matches = Callable[[int, int], bool]
 class _Part:
     """Open addressing with linear probing; places and hashes in two arrays."""
 
-    __slots__ = ("hashes", "mask", "places", "used")
+    __slots__ = ("hashes", "live", "mask", "places", "used")
 
     def __init__(self) -> None:
         self.mask = _FIRST - 1
         self.used = 0
+        """Slots that are not empty."""
+        self.live = 0
+        """Those of keys that are there."""
         self.places = array("Q", bytes(8 * _FIRST))
         self.hashes = array("I", bytes(4 * _FIRST))
 
@@ -44,10 +50,23 @@ class _Part:
             slot = (slot + 1) & mask
         return -1
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return _PART + _SLOT * (self.mask + 1)
+
+    @property
+    def next_slots(self) -> int:
+        """How many slots it has with one key more."""
+        size = self.mask + 1
+        # Many deleted slots are swept by building the same size again.
+        return size * 2 if 4 * (self.used + 1) > 3 * size and 2 * self.live >= size else size
+
     def add(self, hash32: int, place: int) -> None:
         """Put a key that is not there."""
         if 4 * (self.used + 1) > 3 * (self.mask + 1):
             self._grow()
+        self.live += 1
         mask, places = self.mask, self.places
         slot = hash32 & mask
         while places[slot] not in (_EMPTY, _GONE):
@@ -62,10 +81,7 @@ class _Part:
         return [(h, p) for h, p in zip(self.hashes, self.places, strict=True) if p not in (_EMPTY, _GONE)]
 
     def _grow(self) -> None:
-        old = self.entries()
-        size = self.mask + 1
-        # Many deleted slots are swept by building the same size again.
-        size = size * 2 if 2 * len(old) >= size else size
+        old, size = self.entries(), self.next_slots
         self.mask, self.used = size - 1, len(old)
         self.places, self.hashes = array("Q", bytes(8 * size)), array("I", bytes(4 * size))
         for hash32, place in old:
@@ -91,6 +107,15 @@ class KeyTable:
     def __init__(self) -> None:
         self._parts = [_Part()]
         self.count = 0
+        self.size = self._parts[0].size
+        """Bytes that it takes: 16 to 32 for each of many keys, more while most of them are deleted again."""
+
+    def size_with(self, key: bytes) -> int:
+        """Bytes that it takes with one more key."""
+        if self.count == SPLIT and len(self._parts) == 1:
+            return PARTS * (_PART + _SLOT * 4 * _FIRST)
+        part, _ = self._of(key)
+        return self.size + _SLOT * (part.next_slots - part.mask - 1)
 
     def _of(self, key: bytes) -> tuple[_Part, int]:
         # Python's own hash of bytes is keyed with a secret of the process: clients cannot choose keys that collide.
@@ -114,7 +139,9 @@ class KeyTable:
         if slot >= 0:
             table.places[slot] = pack(file, offset)
             return
+        before = table.mask
         table.add(hash32, pack(file, offset))
+        self.size += _SLOT * (table.mask - before)
         self.count += 1
         if self.count > SPLIT and len(self._parts) == 1:
             self._split()
@@ -124,6 +151,7 @@ class KeyTable:
         self._parts = [_Part() for _ in range(PARTS)]
         for hash32, place in entries:
             self._part(hash32).add(hash32, place)
+        self.size = sum(part.size for part in self._parts)
 
     def drop(self, key: bytes, matches: Matches) -> None:
         """Forget a key; one that is not there is fine."""
@@ -131,4 +159,5 @@ class KeyTable:
         slot = table.find(hash32, matches)
         if slot >= 0:
             table.places[slot] = _GONE
+            table.live -= 1
             self.count -= 1

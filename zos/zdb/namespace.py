@@ -17,6 +17,7 @@ from zos.zdb import format as fmt
 from zos.zdb.files import Files, Place, sync
 from zos.zdb.format import Item, Located, Settings
 from zos.zdb.keys import KeyTable
+from zos.zdb.memory import Share, TooManyKeys
 from zos.zdb.parts import Batch, Refused, write_settings
 from zos.zdb.reader import Reader
 
@@ -24,6 +25,8 @@ ENTRY_COST = 64
 """What NSINFO's index size counts for each entry beside its key, as 0-db does."""
 RESERVE = 1 << 20
 """Bytes of the limit on the disk that are kept for changes in place, beside as much as the index takes."""
+INDEX_PER_MARK = 1 << 12
+"""Bytes of the index for each byte of memory by which its items are found (`Files.mark`)."""
 FLUSHED_IN_PLACE = 1000
 """Items that are marked one by one; more are erased with their file."""
 
@@ -56,6 +59,10 @@ class Namespace(Reader):
         """Where the next entry went to after everything was erased."""
         self.disk_limit = 0
         """Bytes that its files may take of the disk, whatever they hold; 0: no limit."""
+        self.is_kept = True
+        """The disk has its settings."""
+        self.share: Share | None = None
+        """What its keys may take of the memory; None: as much as there is."""
         self._data_size = data_size
         self._batch: Batch | None = None
         """The one that is being synced."""
@@ -70,6 +77,7 @@ class Namespace(Reader):
         if self.is_sequential and key and old is None:
             raise Refused("Invalid key, only update authorized")
         self._check_room(len(payload), old.item.length if old else 0, len(key))
+        self._check_memory(key, is_new=old is None)
         crc = fmt.checksum(payload)
         if old is not None and old.item.crc == crc and old.item.length == len(payload) and self.payload(old) == payload:
             return None
@@ -118,6 +126,23 @@ class Namespace(Reader):
         reserve = (min(RESERVE, self.disk_limit // 8) + self.files.index_size) // share
         if self.disk_limit and self.files.size + need + reserve > self.disk_limit:
             raise Refused("No space left on this namespace")
+
+    def _check_memory(self, key: bytes, *, is_new: bool) -> None:
+        if self.share is not None:
+            keys = self.keys.size_with(key) if is_new and not self.is_sequential else self.keys.size
+            if not self.share.covers(keys + self.files.index_size // INDEX_PER_MARK):
+                raise Refused("No space left on this namespace")
+
+    def hold(self) -> None:
+        """Have the memory for what was read of it so far; raises TooManyKeys."""
+        if self.share is not None:
+            size = self.keys.size + self.files.index_size // INDEX_PER_MARK
+            if self.share.is_over or not self.share.covers(size, is_there=True):
+                raise TooManyKeys
+
+    def _let_go(self, left: int) -> None:
+        if self.share is not None:
+            self.share.shrink(left)
 
     def _append(self, item: Item, old: Located | None) -> None:
         if old is not None:
@@ -247,7 +272,9 @@ class Namespace(Reader):
         """Change settings, and keep those that outlive a restart."""
         before, self.settings = self.settings, replace(self.settings, **settings)  # type: ignore[arg-type]
         self.epoch += before.password != self.settings.password
+        self.is_kept = False
         write_settings(self.index_path, self.settings)
+        self.is_kept = True
 
     @property
     def is_erased(self) -> bool:
@@ -274,6 +301,7 @@ class Namespace(Reader):
         self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()
         self.entries = self.live_bytes = self.index_bytes = 0
         self._flushed = self.files.place()
+        self._let_go(self.keys.size)
 
     @property
     def is_clear(self) -> bool:
@@ -304,6 +332,7 @@ class Namespace(Reader):
         self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()
         self.entries = self.live_bytes = self.index_bytes = self.next_id = self.told_id = 0
         self.first_ids = [(0, 0)]
+        self._let_go(self.keys.size)
         self.commit()
 
     def destroy(self) -> None:
@@ -314,6 +343,8 @@ class Namespace(Reader):
         self.files.take_unsynced()
         self.files.leftovers.forget()
         self.files.close()
+        self.keys = KeyTable()
+        self._let_go(0)
         shutil.rmtree(self.index_path, ignore_errors=True)
         shutil.rmtree(self.data_path, ignore_errors=True)
 
@@ -331,5 +362,7 @@ class Namespace(Reader):
                 self.commit()
         finally:
             self.files.close()
+            self.keys = KeyTable()
+            self._let_go(0)
             while self.locks:
                 os.close(self.locks.pop())

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from zos.runtime.files import write_atomic
 from zos.zdb import format as fmt
 from zos.zdb.files import Written
 from zos.zdb.format import Item, Settings
@@ -45,11 +46,25 @@ class Statistics:
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
-    """Keep a namespace's record. Written in place, as 0-db does: a few bytes within one sector."""
+    """Keep a namespace's record. One that is there is written in place, as 0-db does: a few bytes within one sector."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    raw = fmt.pack_settings(settings)
     try:
-        os.pwrite(descriptor, fmt.pack_settings(settings), 0)
+        descriptor = os.open(folder / RECORD, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        # A kill leaves none or all of it.
+        write_atomic(folder / RECORD, raw)
+        return
+    try:
+        os.pwrite(descriptor, raw, 0)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def has_settings(folder: Path) -> bool:
+    """Whether a namespace's record is there. An empty one beside no entries is what a kill of an older release left."""
+    try:
+        return (folder / RECORD).stat().st_size > 0 or any(folder.glob("i[0-9]*"))
+    except FileNotFoundError:
+        return False

@@ -15,32 +15,47 @@ from pathlib import Path
 
 from zos.zdb import format as fmt
 from zos.zdb.format import BadFile, Entry, Item, Settings
+from zos.zdb.memory import Share
 from zos.zdb.namespace import Namespace
-from zos.zdb.parts import RECORD, write_settings
+from zos.zdb.parts import RECORD, has_settings, write_settings
 
 log = logging.getLogger("zos.zdb")
 
 
-def open_namespace(name: bytes, index: Path, data: Path, *, is_sequential: bool | None, data_size: int) -> Namespace:
+def open_namespace(
+    name: bytes,
+    index: Path,
+    data: Path,
+    *,
+    is_sequential: bool | None,
+    data_size: int,
+    share: Share | None = None,
+) -> Namespace:
     """The namespace in two folders, made when there is none.
 
     `is_sequential` is what a new one becomes (None: user mode); raises BadFile when it is given and the namespace in
-    the folders is of the other mode, or when a file is none of 0-db's.
+    the folders is of the other mode, or when a file is none of 0-db's, and TooManyKeys beyond its share of the memory.
     """
     record = index / RECORD
-    settings = fmt.read_settings(record.read_bytes(), record) if record.exists() else Settings(name)
+    is_known = has_settings(index)
+    settings = fmt.read_settings(record.read_bytes(), record) if is_known else Settings(name)
     mode = _mode(index)
     if mode is not None and is_sequential is not None and mode != is_sequential:
         words = {True: "sequential", False: "user"}
         raise BadFile(path=index, problem=f"is of {words[mode]} mode, the server of {words[is_sequential]}")
     chosen = mode if mode is not None else bool(is_sequential)
     space = Namespace(settings, index, data, is_sequential=chosen, data_size=data_size)
-    if not record.exists():
+    space.share = share
+    if not is_known:
         write_settings(index, settings)
     if not space.files.index.numbers() and not space.files.data.numbers():
         space.begin()
         return space
-    _Loader(space).load()
+    try:
+        _Loader(space).load()
+    except BaseException:
+        space.files.close()
+        raise
     return space
 
 
@@ -123,6 +138,7 @@ class _Loader:
                 space._uncount(before.item)
             space.keys.put(item.key, number, offset, lambda f, o: space._has_key(f, o, item.key))
         space._count(item)
+        space.hold()
 
     def _mend_updates(self) -> None:
         """Sequential mode: an item that was being rewritten in place when power went is brought back from its copy."""
@@ -199,6 +215,7 @@ class _Loader:
             space._update_in_place(at, item)
         else:
             space._append(item, at)
+        space.hold()
 
     def _cut(self, path: Path, descriptor: int, end: int) -> None:
         size = os.fstat(descriptor).st_size

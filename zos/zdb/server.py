@@ -146,8 +146,8 @@ class Server:
         """Serve a namespace no longer; its files stay. What is closed when this returns may take its disk a while."""
         space = self.world.store.spaces.pop(name)
         self.detach(space)
-        # From here on nobody writes to it, and no batch takes it up.
-        await self.syncs.settled()
+        # From here on nobody writes to it. What was written is acknowledged when the disk has it, as ever.
+        await self.syncs.settled(space)
         # The files that namespaces share are this thread's.
         space.files.share(None)
         await threads.run(f"close {space.index_path}", space.close, None)

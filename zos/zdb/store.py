@@ -11,6 +11,7 @@ from zos.errors import Status, ZosError
 from zos.zdb import format as fmt
 from zos.zdb.command import DATA_SIZE
 from zos.zdb.descriptors import MOST_SHARED, Recent, most_open
+from zos.zdb.memory import Share
 from zos.zdb.namespace import Namespace
 from zos.zdb.parts import RECORD, Refused, Statistics
 from zos.zdb.recovery import open_namespace
@@ -41,10 +42,12 @@ def _lock(folder: Path) -> int:
     return handle
 
 
-def open_apart(name: bytes, folder: Path, *, is_sequential: bool, data_size: int = DATA_SIZE) -> Namespace:
+def open_apart(
+    name: bytes, folder: Path, *, is_sequential: bool, data_size: int = DATA_SIZE, share: Share | None = None
+) -> Namespace:
     """A namespace in a folder of its own, which any 0-db can serve by itself: it has `index` and `data` in it.
 
-    Blocking, in any thread. The folder must be there; raises InUse, BadFile and OSError.
+    Blocking, in any thread. The folder must be there; raises InUse, BadFile, TooManyKeys and OSError.
     """
     roots = folder / "index", folder / "data"
     for root in roots:
@@ -53,8 +56,10 @@ def open_apart(name: bytes, folder: Path, *, is_sequential: bool, data_size: int
     lock = _lock(roots[0])
     try:
         index, data = (root / os.fsdecode(name) for root in roots)
-        space = open_namespace(name, index, data, is_sequential=is_sequential, data_size=data_size)
+        space = open_namespace(name, index, data, is_sequential=is_sequential, data_size=data_size, share=share)
     except BaseException:
+        if share is not None:
+            share.shrink(0)
         os.close(lock)
         raise
     space.locks = [lock]

@@ -39,6 +39,8 @@ class Syncs:
         """The number of the batch that is being filled."""
         self._written: set[Namespace] = set()
         """Those that were written to since the last batch."""
+        self._leaving: set[Namespace] = set()
+        """Those that are served no longer, and of which answers may wait for a batch."""
         self._syncing = False
         self._scheduled = False
         self._again = False
@@ -50,8 +52,18 @@ class Syncs:
         """End the thread; wait for `idle` before."""
         self._threads.shutdown()
 
-    async def settled(self) -> None:
-        """Wait for the batch that is being synced now, if there is one."""
+    async def settled(self, space: Namespace) -> None:
+        """Wait for the batches of what was written to a namespace that is served no longer."""
+        self._leaving.add(space)
+        try:
+            await self._settled()
+            # The batch that was being filled has begun, if there was one.
+            await asyncio.sleep(0)
+            await self._settled()
+        finally:
+            self._leaving.discard(space)
+
+    async def _settled(self) -> None:
         if self._under_way is not None:
             await asyncio.wait((self._under_way,))
 
@@ -72,7 +84,8 @@ class Syncs:
     def _begin(self) -> None:
         self._scheduled = False
         served = self._world.store.spaces
-        spaces = [space for space in self._written if served.get(space.settings.name) is space and space.is_unsynced]
+        known = (space for space in self._written if served.get(space.settings.name) is space or space in self._leaving)
+        spaces = [space for space in known if space.is_unsynced]
         self._written.clear()
         if not self._world.settings.sync:
             for space in spaces:

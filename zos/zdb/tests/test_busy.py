@@ -338,3 +338,33 @@ async def test_info_costs_the_same_however_many_namespaces_there_are(tmp_path: P
     store.spaces = spaces
     await server.close()
     store.close()
+
+
+async def test_what_was_written_to_a_namespace_that_goes_is_acknowledged_when_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "i", tmp_path / "d")
+    store.open()
+    server = Server(store, Settings(b"", is_protected=False, is_shared=True), Hooks("", 0))
+    order: list[str] = []
+    try:
+        space = store.create(b"n")
+        server.syncs._synced = lambda batch: order.append("acknowledged")
+        whole = os.fdatasync
+
+        def fdatasync(descriptor: int) -> None:
+            # Whatever had to be synced of the namespace so far.
+            order.append("synced" if "/n/" in os.readlink(f"/proc/self/fd/{descriptor}") else "other")
+            whole(descriptor)
+
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        store.spaces[b"default"].set(b"key", b"value", 1)
+        server.syncs.wrote(store.spaces[b"default"])
+        space.set(b"key", b"value", 1)
+        server.syncs.wrote(space)
+        await server.release(b"n")
+        await server.syncs.idle.wait()
+        assert "synced" in order[: order.index("acknowledged")]
+    finally:
+        await server.close()
+        store.close()

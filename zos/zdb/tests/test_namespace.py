@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from zos.zdb import format as fmt
 from zos.zdb.files import At
 from zos.zdb.format import Located
 from zos.zdb.namespace import Namespace
-from zos.zdb.parts import Refused
+from zos.zdb.parts import RECORD, Refused, write_settings
 from zos.zdb.recovery import open_namespace
 from zos.zdb.store import InUse, Store
 
@@ -206,3 +208,38 @@ def test_a_namespace_is_a_dictionary(tmp_path_factory: pytest.TempPathFactory, s
     assert scanned(space, is_backwards=True) == scanned(space)[::-1]
     assert {key: space.get(key) for key in wanted} == wanted
     space.close()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty record", "a draft"])
+def test_a_kill_while_a_namespace_is_made_leaves_one_that_can_be_made(tmp_path: Path, left: str) -> None:
+    (tmp_path / "i").mkdir()
+    if left == "an empty record":
+        (tmp_path / "i" / RECORD).touch()
+    elif left == "a draft":
+        (tmp_path / "i" / f".{RECORD}.tmp").touch()
+    space = opened(tmp_path)
+    space.change(password=b"secret")
+    space.set(b"key", b"value", 1)
+    space.close()
+    space = opened(tmp_path)
+    assert (space.get(b"key"), space.settings.password) == (b"value", b"secret")
+    space.close()
+    # A record that was lost later is no reason to serve what is there without its password.
+    (tmp_path / "i" / RECORD).write_bytes(b"")
+    with pytest.raises(fmt.BadFile):
+        opened(tmp_path)
+
+
+def test_a_new_record_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    for name in ("write", "pwrite", "fsync", "fdatasync"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, kill)
+            with contextlib.suppress(Killed):
+                write_settings(tmp_path / name, fmt.Settings(b"n"))
+        assert not (tmp_path / name / RECORD).exists() or (tmp_path / name / RECORD).stat().st_size

@@ -11,6 +11,9 @@ from zos.model.units import Bytes
 
 NOTHING = Bytes(0)
 
+DISK_MEMORY_SHARE, DISK_LEAST_MEMORY = 4, 2 << 30
+"""What a disk's process may take: one in so many of the machine's bytes of memory, but not less than the second."""
+
 NamespaceId = NewType("NamespaceId", str)
 """From the caller, e.g. a workload id; clients name the namespace by it."""
 
