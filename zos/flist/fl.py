@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from zos.flist.errors import FlistBroken
-from zos.flist.layout import DIGEST, MAX_NAME, MAX_TARGET, MAX_URL, ROOT, Node, Route, block_count
+from zos.flist.layout import DIGEST, MAX_NAME, MAX_ROUTES, MAX_TARGET, MAX_URL, ROOT, Node, Route, block_count
 from zos.flist.untrusted_sqlite import MAGIC, TROUBLE, UntrustedSqlite
 
 SCHEMA = """
@@ -255,7 +255,7 @@ class _Reader:
 
     def _routes(self) -> tuple[Route, ...]:
         found = []
-        for start, end, url in self._rows("SELECT start, end, url FROM route", 1000):
+        for start, end, url in self._rows("SELECT start, end, url FROM route", MAX_ROUTES):
             text = self._bytes(url, "a route's URL", MAX_URL).decode(errors="replace")
             found.append(
                 Route(self._number_in(start, "a route's start", 255), self._number_in(end, "a route's end", 255), text)

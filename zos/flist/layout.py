@@ -13,6 +13,8 @@ ROOT = 1
 MAX_NAME = 255
 MAX_TARGET = 4095
 MAX_URL = 2048
+MAX_ROUTES = 256
+"""Of one flist: as many as there are first bytes of blocks."""
 
 
 @dataclass(frozen=True, slots=True)

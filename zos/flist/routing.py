@@ -14,10 +14,9 @@ from urllib.parse import quote
 
 import yaml
 
-from zos.flist.layout import MAX_URL, Route
+from zos.flist.layout import MAX_ROUTES, MAX_URL, Route
 from zos.flist.redis import PORTS
 
-MAX_ROUTES = 1000
 MAX_BRACKETS = 100
 """The YAML parser looks ahead at each, which takes seconds for thousands."""
 _HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9a-fA-F:]+")

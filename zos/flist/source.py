@@ -28,6 +28,8 @@ SILENCE = 60.0
 PAUSE = 10.0
 """Between two tries of filling, when the stores are away."""
 GIVE_WAY = 0.02
+LONGEST = 2000
+"""Characters of what is logged of one trouble."""
 
 
 Plain = bytes | memoryview
@@ -58,7 +60,7 @@ class Source:
         self._queue: deque[Ref] = deque()
         self._queued = threading.Semaphore(0)
         self._fetchers = 0
-        self._said: dict[bytes, float] = {}
+        self._said: dict[str, float] = {}
 
     def read(self, ref: Ref) -> Plain:
         """A block's plain bytes; waits `patience` for stores that are not there."""
@@ -75,7 +77,7 @@ class Source:
             self._settle(ref, pending, self._patience)
         pending.done.wait()
         if pending.error is not None:
-            self._say(ref, pending.error)
+            self._say(pending.error)
             raise pending.error
         if pending.plain is None or len(pending.plain) != ref.size:
             # Somebody else's flist gave the same key another size.
@@ -112,7 +114,7 @@ class Source:
                 try:
                     self._get(ref, TRY)
                 except ZosError as err:
-                    self._say(ref, err)
+                    self._say(err)
                     if err.kind is not Kind.NOT_NOW:
                         break
                     threading.Event().wait(PAUSE)
@@ -158,19 +160,17 @@ class Source:
             except ZosError as err:
                 if err.kind is not Kind.NOT_NOW or time.monotonic() + AGAIN > end:
                     raise
-                self._say(ref, err)
+                self._say(err)
                 threading.Event().wait(AGAIN)
             else:
                 self._cache.keep(ref.key, plain)
                 return plain
 
-    def _say(self, ref: Ref, err: ZosError) -> None:
-        """Log, but not each of a thousand reads: a bad block, or an absent store, once a minute."""
-        now, about = time.monotonic(), ref.id if err.kind is Kind.REFUSED else err.reason.encode()
+    def _say(self, err: ZosError) -> None:
+        """Log, but not each of a thousand reads: of each kind of trouble one a minute, whatever a store answers."""
+        now = time.monotonic()
         with self._lock:
-            if now - self._said.get(about, -SILENCE) < SILENCE:
+            if now - self._said.get(err.reason, -SILENCE) < SILENCE:
                 return
-            if len(self._said) > 1000:
-                self._said.clear()
-            self._said[about] = now
-        log.error("%s", err.explain())
+            self._said[err.reason] = now
+        log.error("%s", err.explain()[:LONGEST])

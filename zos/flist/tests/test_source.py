@@ -262,3 +262,15 @@ def test_filling_fetches_what_is_missing_and_passes_over_what_is_bad(tmp_path: P
     assert [cache.has(ref(one, plain)) for one, plain in zip(sealed, plains, strict=True)] == (
         [True, True, True, False, True, True]
     )
+
+
+def test_what_stores_say_is_logged_once_a_minute_however_many_blocks_are_read(
+    tmp_path: Path, server: str, caplog: pytest.LogCaptureFixture
+):
+    with contextlib.closing(Stores((Route(0, 255, f"{server}/b"),), HERE)) as stores:
+        source = Source(BlockCache(tmp_path), stores)
+        for _ in range(30):
+            name = os.urandom(32)
+            with pytest.raises(BlockMissing):
+                source.read(Ref(name, name, 4096))
+    assert len([record for record in caplog.records if record.name == "zos.flist"]) == 1
