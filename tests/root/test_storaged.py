@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from disks import DISK, UPDATED, VOLUME, Node, answers, node_below, sh, the_pool
 
+from zos.flist.policy import StorePolicy
+from zos.flistd.host.library import Library, volume
 from zos.model.units import Bytes, GiB, MiB
 from zos.storaged.api import (
     Disk,
@@ -67,6 +69,9 @@ async def test_a_blank_disk_becomes_a_pool_with_the_cache_on_it(node: Node):
     assert (cache.path, cache.size, cache.pool) == (node.folder / "cache", pool.system, pool.name)
     (cache.path / "block").write_bytes(b"x")
     assert (node.folder / "mnt" / pool.name / "zos-cache/block").exists()
+    # flistd, who fills it, sees its limit and not the disk.
+    assert volume(cache.path)[0] == cache.size
+    assert Library(cache.path, StorePolicy()).room() == cache.size * 4 // 5
     options = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"/mnt/{pool.name} " in line]
     assert all(word in options[0] for word in ("noatime", "nosuid", "nodev"))
 

@@ -61,6 +61,7 @@ class Flistd(Daemon):
         rt.serve(FlistService(manager), add_FlistdServicer_to_server)
         rt.loop("reconcile", manager.reconcile, every=config.every, wake=wake)
         rt.loop("tidy", manager.tidy, every=config.tidy_every)
+        rt.loop("give way", manager.give_way, every=config.every)
 
     async def close(self) -> None:
         await self._manager.close()

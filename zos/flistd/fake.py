@@ -30,6 +30,8 @@ class FakeHost:
     """Steps of this kind fail."""
     hung: set[str] = field(default_factory=set)
     """Mounts and trees at which no step comes back."""
+    cramped: bool = False
+    tidied: int = 0
     callback: Callable[[], None] = lambda: None
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -63,7 +65,11 @@ class FakeHost:
         return {flist: self.kept[flist] for flist in flists if flist in self.kept}
 
     async def tidy(self, wanted: Collection[str]) -> None:
+        self.tidied += 1
         self.kept = {flist: content for flist, content in self.kept.items() if flist in wanted}
+
+    async def is_cramped(self) -> bool:
+        return self.cramped
 
     async def observe(self) -> ObservedMounts:
         return ObservedMounts(

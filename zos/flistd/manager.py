@@ -29,6 +29,9 @@ log = logging.getLogger("zos.flistd")
 TURN = 1.0
 """Seconds for which a turn waits for flists and mounts; what takes longer goes on beside the turns."""
 
+REST = 60.0
+"""Seconds between two walks over a cache that has too little room: all of it may be in use."""
+
 
 class MountManager:
     """All mounts of flists on the node."""
@@ -48,6 +51,8 @@ class MountManager:
         self._contents: Mapping[str, Content] = {}
         """The flists of the records that are here, as of the last turn."""
         self._problems: dict[MountId, ZosError] = {}
+        self._rests = 0.0
+        """Until then the cache is not tidied again for want of room, by the loop's clock."""
 
     async def close(self) -> None:
         """End what is going on; what is mounted stays."""
@@ -119,6 +124,13 @@ class MountManager:
     async def tidy(self) -> None:
         """Keep the cache within its bounds."""
         await self._host.tidy({record.flist for _, record in self._records.items() if record.flist})
+
+    async def give_way(self) -> None:
+        """Tidy at once when the cache's volume became smaller than what it holds."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._rests and await self._host.is_cramped():
+            self._rests = now + REST
+            await self.tidy()
 
     def _fetch_beside(self, id: MountId) -> asyncio.Task[None]:
         """Fetch in a task of its own: a store that is slow holds up no turn for long."""

@@ -48,6 +48,9 @@ class Config:
     """Where the cache volume is mounted."""
     cache_size: int = GiB(5)
     """What the cache volume starts with, and grows by."""
+    cache_part: int = 10
+    """It grows to one in so many bytes of its pool, or to `cache_size` if that is more. What it has beyond `cache_size`
+    gives way to disks and volumes."""
     ttl: float = 14 * 86400.0
     """Seconds for which a dropped disk or volume is kept."""
     every: float = 30.0
@@ -72,7 +75,9 @@ class Storaged(Daemon):
         items = rt.ledger("wishes", StorageRecord, version=1)
         tombstones = rt.ledger("tombstones", TombstoneRecord, version=1)
         pool_records = rt.ledger("pools", PoolRecord, version=1)
-        settings = Settings(config.ssd, config.hdd, config.on_hdd, config.cache_size, config.replaced)
+        settings = Settings(
+            config.ssd, config.hdd, config.on_hdd, config.cache_size, max(1, config.cache_part), config.replaced
+        )
         pools = PoolManager(host, pool_records, items, tombstones, settings, wake.set, rt.clock)
         age = Age(rt.ledger("age", AgeRecord, version=1), rt.clock, min(AGE_STEP, config.ttl / 20))
         dropped = TombstoneManager(host, pools, tombstones, items, rt.clock, age, config.ttl)

@@ -120,7 +120,7 @@ class StorageManager:
     async def _admit(
         self, kind: Kind, id: str, size: int, known: StorageRecord | None, kinds: tuple[PoolKind, ...], owner: int
     ) -> StorageRecord:
-        """Decide by the pools as they are, and without the tombstones that have to make room, as long as there are."""
+        """Decide by the pools as they are, then without what is nobody's in the cache, then without tombstones."""
         while True:
             spaces = self._pools.spaces()
             try:
@@ -128,6 +128,8 @@ class StorageManager:
             except PoolFull:
                 fitting = [label for label, space in spaces.items() if space.kind in kinds]
                 need, pools = (size - known.size, [known.pool]) if known else (size, fitting)
+                if await self._pools.shrink_cache(need, pools):
+                    continue
                 if not await self._tombstones.make_room(need, id, pools):
                     raise
 

@@ -26,6 +26,7 @@ from zos.storaged.model import (
     ObservedDevice,
     ObservedDisk,
     ObservedPool,
+    ObservedVolume,
     Phase,
     PoolRecord,
     StorageRecord,
@@ -345,7 +346,9 @@ def cache_home(pools: Mapping[str, ObservedPool], spaces: Mapping[str, PoolSpace
     return min(spaces, key=lambda label: (spaces[label].kind is PoolKind.HDD, -spaces[label].free, label), default="")
 
 
-def cache(label: str, observed: ObservedPool, space: PoolSpace, unit: int) -> Iterator[Step]:
+def cache(
+    label: str, observed: ObservedPool, space: PoolSpace, unit: int, part: int, *, may_grow: bool = True
+) -> Iterator[Step]:
     """Steps that create, resize and mount the cache volume."""
     if observed.cache is None:
         size = first_cache_size(unit, space)
@@ -353,7 +356,8 @@ def cache(label: str, observed: ObservedPool, space: PoolSpace, unit: int) -> It
             yield steps.CreateCache(label, size)
             yield steps.MountCache(label)
         return
-    limit = cache_limit(observed.cache.limit, observed.cache.used, unit, space.free) or first_cache_size(unit, space)
+    most, free = max(unit, space.usable // part), space.free if may_grow else 0
+    limit = cache_limit(observed.cache.limit, observed.cache.used, unit, free, most) or first_cache_size(unit, space)
     if limit != observed.cache.limit:
         yield steps.LimitCache(label, limit)
     if not observed.cache_mounted:
@@ -365,13 +369,22 @@ def first_cache_size(unit: int, space: PoolSpace) -> int:
     return min(unit, space.usable // 4, space.free) // MiB(1) * MiB(1)
 
 
-def cache_limit(limit: int, used: int, unit: int, free: int) -> int:
-    """A unit more when it is 60 % full and the pool has the room; less when it is mostly empty."""
-    if used * 10 >= limit * 6 and limit and free >= unit:
+def cache_limit(limit: int, used: int, unit: int, free: int, most: int) -> int:
+    """A unit more when it is 60 % full and the pool has the room; less when it is mostly empty, or more than `most`."""
+    if used * 10 >= limit * 6 and limit and free >= unit and limit + unit <= most:
         return limit + unit
     if used * 10 < limit * 2 and limit > unit:
-        return min(limit, used * 2 // unit * unit + unit)
-    return limit
+        return min(limit, used * 2 // unit * unit + unit, most)
+    return min(limit, most)
+
+
+def cache_gives(need: int, seen: ObservedVolume, space: PoolSpace, unit: int) -> int:
+    """The cache's limit with which so much more fits on its pool; its limit as it is when that does not help."""
+    least = min(unit, space.usable // 4)
+    missing, can = need - (space.usable - space.promised), max(seen.limit, seen.used) - least
+    if can <= 0 or not 0 < missing <= can + space.kept:
+        return seen.limit
+    return min(seen.limit, least + (can - min(missing, can)) // MiB(1) * MiB(1))
 
 
 def same_device(device: ObservedDevice, names: Collection[str]) -> bool:

@@ -15,12 +15,13 @@ from zos.model.units import Bytes, show
 from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.storaged import plan
-from zos.storaged.api.errors import PoolAway, PoolGone
+from zos.storaged.api.errors import CacheGivesWay, PoolAway, PoolGone
 from zos.storaged.api.types import Kind, Pool, PoolKind, PoolState
 from zos.storaged.host.contract import Host
 from zos.storaged.loss import Loss, missing
 from zos.storaged.model import ObservedDevice, ObservedPool, PoolRecord, StorageRecord, TombstoneRecord, key, usable
 from zos.storaged.plan import Account, DeviceRole, PoolSpace
+from zos.storaged.steps import LimitCache
 
 log = logging.getLogger("zos.storaged")
 
@@ -28,6 +29,11 @@ BRING_UP = 8.0
 """Seconds for which a turn waits for a pool to be made or mounted; longer work goes on beside the turns."""
 ANSWER = 2.0
 """Seconds for which a list waits for a pool; what is behind a slow one is shown without its usage."""
+
+EMPTIED = 120.0
+"""Seconds that flistd has to empty the cache to its new limit, before a request is refused all the same."""
+REST = 600.0
+"""Seconds for which the cache does not grow after it gave way: whoever needs the room comes back for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Settings:
     hdd: tuple[str, ...] = ()
     on_hdd: bool = False
     cache_size: int = 0
+    cache_part: int = 10
     replaced: tuple[str, ...] = ()
 
 
@@ -76,6 +83,8 @@ class PoolManager:
         self._settings = settings
         self._others: tuple[DeviceRole, ...] = ()
         self.views: dict[str, PoolView] = {}
+        self._gave_way: float | None = None
+        """When the cache was made smaller for what is paid."""
         self._losses: dict[str, Loss] = defaultdict(Loss)
 
     # Reconciling
@@ -292,10 +301,40 @@ class PoolManager:
         if not home:
             return
         observed = await self.refresh(home)
-        steps = tuple(plan.cache(home, observed, spaces[home], self._settings.cache_size))
+        unit, part, may_grow = self._settings.cache_size, self._settings.cache_part, not self._gives_way(REST)
+        steps = tuple(plan.cache(home, observed, spaces[home], unit, part, may_grow=may_grow))
         if steps:
             await self._host.apply(steps)
             await self.refresh(home)
+
+    async def shrink_cache(self, need: int, pools: Collection[str]) -> bool:
+        """Take from the cache what so much more on one of these pools needs; whether there is more room now.
+
+        Raises CacheGivesWay while flistd, who sees the limit, has not emptied it so far yet.
+        """
+        observed_pools = {label: view.observed for label, view in self.views.items()}
+        spaces = self.spaces()
+        home = plan.cache_home(observed_pools, spaces)
+        seen = observed_pools[home].cache if home else None
+        if home not in pools or seen is None:
+            return False
+        limit = plan.cache_gives(need, seen, spaces[home], self._settings.cache_size)
+        if limit < seen.limit:
+            log.info("the cache gives way: its limit is %s instead of %s", show(limit), show(seen.limit))
+            self._gave_way = self._clock.monotonic()
+            await self._host.apply((LimitCache(home, limit),))
+        elif not self._gives_way(EMPTIED):
+            return False
+        before = spaces[home].free
+        after = (await self.refresh(home)).cache
+        if self.spaces()[home].free > before:
+            return True
+        if after is not None and after.used > after.limit:
+            raise CacheGivesWay(pool=home)
+        return False
+
+    def _gives_way(self, seconds: float) -> bool:
+        return self._gave_way is not None and self._clock.monotonic() - self._gave_way < seconds
 
     def cache(self) -> tuple[str, ObservedPool] | None:
         """The pool that carries the mounted cache."""

@@ -45,3 +45,6 @@ class Host(Protocol):
 
     async def tidy(self, wanted: Collection[str]) -> None:
         """Keep the cache within its bounds; what belongs to the flists in `wanted` goes last."""
+
+    async def is_cramped(self) -> bool:
+        """Whether the cache has less room than it takes, or nearly."""

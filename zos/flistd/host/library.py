@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
@@ -16,7 +18,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -33,12 +35,12 @@ from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, No
 from zos.flistd.host.contract import Content
 from zos.flistd.host.draft import Draft
 from zos.flistd.host.fair import FairSlots
-from zos.runtime import folders, linux, proc, threads
+from zos.runtime import folders, linux, proc, subvolume, threads
 from zos.runtime.files import write_atomic
 from zos.runtime.locks import Locks
 
 if TYPE_CHECKING:
-    from zos.fetch.aio import Fetcher
+    from zos.fetch.aio import Fetcher, Shares
     from zos.fetch.exchange import Answer
 
 log = logging.getLogger("zos.flistd")
@@ -90,7 +92,13 @@ class Library:
         self._policy = policy
         self._limit = limit
         self._fetcher: Fetcher | None = None
-        self._working: Locks[str] = Locks()
+        self._places: Shares | None = None
+        self._fetching: Locks[str] = Locks()
+        """By URL."""
+        self._compiling: Locks[str] = Locks()
+        """By flist."""
+        self._infos: dict[str, tuple[tuple[int, int], Content]] = {}
+        """What was read of each flist, with the time and size of the file that said so."""
         self._slots = FairSlots(2)
         self._used: dict[str, float] = {}
         """When a flist was asked for since the last `tidy`, which knows those in use."""
@@ -122,34 +130,65 @@ class Library:
         if not flist or not (folder / INDEX).exists():
             return None
         try:
-            return Content(flist, Info.from_json((folder / INFO).read_text()))
+            seen = (folder / INFO).stat()
+            stamp = seen.st_mtime_ns, seen.st_size
+            before = self._infos.get(flist)
+            if before is None or before[0] != stamp:
+                # Who serves it reads where its blocks are; here that would only take memory.
+                info = dataclasses.replace(Info.from_json((folder / INFO).read_text()), routes=())
+                before = self._infos[flist] = stamp, Content(flist, info)
+            return before[1]
         except (OSError, ValueError, TypeError, KeyError):
+            self._infos.pop(flist, None)
             return None
 
     def room(self) -> int:
         """Bytes that the flists and their blocks may take."""
         return self._limit or _share(self.cache)
 
+    def is_cramped(self) -> bool:
+        """Whether it holds more than its volume may have, or nearly: storaged took some for what is paid."""
+        limit, used = volume(self.cache) if self.cache.exists() else (0, 0)
+        return bool(limit) and used * 10 > limit * 9
+
     def forget_index(self, flist: str) -> None:
         """It is torn: compile it again when it is asked for next."""
         (self.folder(flist) / INDEX).unlink(missing_ok=True)
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
-        """The flist at a URL; with a hash, what is here already is enough."""
-        async with self._working.of(url):
-            try:
-                found = await self._on_disk(lambda: self.known(hash))
-                if found is None:
+        """The flist at a URL; with a hash, what is here already is enough, and needs neither a place nor a lock."""
+        try:
+            found = await self._on_disk(lambda: self.known(hash))
+            if found is None:
+                # His own places before the URL's lock: who has too much under way is waited for by nobody else.
+                async with self._place(url, tenant), self._fetching.of(url):
                     flist = hash if await self._has_original(hash) else await self._fetch(url, hash, tenant)
-                    found = await self._on_disk(lambda: self.known(flist)) or await self._compile(flist, url, tenant)
-            except OSError as err:
-                if err.errno in FULL:
-                    raise NoRoom(url=url, problem=err.strerror) from None
-                if await self._on_disk((self.cache / "flists").is_dir):
-                    raise
-                raise CacheAway(path=self.cache) from None
-            self._used[found.flist] = time.time()
-            return found
+                    self._used[flist] = time.time()
+                found = await self._on_disk(lambda: self.known(flist)) or await self._compile(flist, url, tenant)
+        except OSError as err:
+            if err.errno in FULL:
+                raise NoRoom(url=url, problem=err.strerror) from None
+            if await self._on_disk((self.cache / "flists").is_dir):
+                raise
+            raise CacheAway(path=self.cache) from None
+        self._used[found.flist] = time.time()
+        return found
+
+    @contextlib.asynccontextmanager
+    async def _place(self, url: str, tenant: str) -> AsyncIterator[None]:
+        """One of a tenant's places, as many as the fetcher gives him; what it has for all is waited for there."""
+        from zos.fetch.aio import SHARE, Shares
+
+        self._places = self._places or Shares(sys.maxsize, SHARE)
+        try:
+            async with asyncio.timeout(FETCH):
+                await self._places.take(tenant)
+        except TimeoutError:
+            raise FlistUnreachable(url=url, problem="other flists of the same tenant are still being fetched") from None
+        try:
+            yield
+        finally:
+            self._places.release(tenant)
 
     def _claim(self) -> None:
         """Own the cache, which storaged makes: who prepares a flist may do no more than its user."""
@@ -241,11 +280,15 @@ class Library:
         words: list[str | Path] = [sys.executable, "-S", "-m", "zos.flist.compile", folder / ORIGINAL, folder]
         words += [self.cache, self._policy.to_json(), url, self._store]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(import_path()), "MALLOC_ARENA_MAX": "1"}
-        async with self._slots.turn(tenant):
+        async with self._slots.turn(tenant), self._compiling.of(flist):
+            if found := await self._on_disk(lambda: self.known(flist)):
+                return found  # somebody else's turn came first
+            if not await self._has_original(flist):
+                raise FlistUnreachable(url=url, problem="its copy here was just found broken, and goes")
             done = await proc.run(words, deadline=COMPILE, check=False, env=env)
-        if done.code != 0:
-            # What no guest can use is not kept: it would fill the disk beside the limit.
-            await self._on_disk(lambda: shutil.rmtree(folder, ignore_errors=True))
+            if done.code != 0:
+                # What no guest can use is not kept: it would fill the disk beside the limit.
+                await self._on_disk(lambda: shutil.rmtree(folder, ignore_errors=True))
         if done.code == REFUSED:
             said = json.loads(done.stdout)
             # The process knows the file by its name here; the user knows it by its URL.
@@ -278,6 +321,8 @@ class Library:
         now = time.time()
         recent = {flist: at for flist, at in self._used.items() if now - at < DRAFT_AGE}
         self._used, self._knows_use = recent | dict.fromkeys(wanted, now), True
+        for flist in tuple(self._infos.keys() - self._used.keys()):
+            self._infos.pop(flist, None)
         for known in (self.cache / "urls").glob("*.json"):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 flist = json.loads(known.read_text()).get("flist", "")
@@ -301,11 +346,22 @@ class Library:
 
 
 def _share(cache: Path) -> int:
-    """Four fifths of the file system, when no limit was given."""
+    """Four fifths of the volume, or of the file system when that is all there is; when no limit was given."""
     if not cache.exists():
         return 1 << 40
-    seen = os.statvfs(cache)
-    return seen.f_blocks * seen.f_frsize * 4 // 5
+    limit, _ = volume(cache)
+    if not limit:
+        seen = os.statvfs(cache)
+        limit = seen.f_blocks * seen.f_frsize
+    return limit * 4 // 5
+
+
+def volume(cache: Path) -> tuple[int, int]:
+    """The limit of the volume that the cache is (0: none), which statvfs does not tell, and what it holds."""
+    try:
+        return subvolume.usage(cache, subvolume.fsid(cache))
+    except OSError:
+        return 0, 0
 
 
 def _free(cache: Path) -> int:

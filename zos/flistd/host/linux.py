@@ -85,9 +85,13 @@ class LinuxHost:
     async def tidy(self, wanted: Collection[str]) -> None:
         await threads.run("tidy the cache", lambda: self._library.tidy(wanted), TIDY)
 
+    async def is_cramped(self) -> bool:
+        return await self._threads.run("cramped", "see how full the cache is", self._library.is_cramped, LOOK)
+
     async def observe(self) -> ObservedMounts:
         def look() -> tuple[tuple[linux.Mounted, ...], Mapping[str, int]]:
             serving = servers.serving()
+            servers.cut_logs(self._folder, serving)
             return linux.mounts(), serving
 
         # In a thread: the kernel lets readers of /proc wait for a process that hangs.

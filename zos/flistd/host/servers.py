@@ -8,7 +8,8 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from zos.flistd import serve
@@ -21,6 +22,10 @@ READY = 20.0
 END = 2.0
 """Seconds for which the end of a killed server is waited for."""
 MAX_LOG = 1 << 20
+"""Bytes of a server's log, which is in memory; a longer one is cut while it is written to."""
+KEPT_LOG = 1 << 16
+OLD_LOG = 24 * 3600.0
+"""Seconds after which the log of a flist that nobody serves goes."""
 _PROGRAM = str(Path(serve.__file__))
 # One heap for all threads, which keeps what blocks took for the next ones: asking the kernel for half a megabyte of
 # fresh pages at every block costs more than half of the speed (measured: 600 instead of 1 500 MB/s).
@@ -33,8 +38,6 @@ class Torn(Exception):
 
 async def start(wanted: Wanted, log: Path) -> None:
     """Serve a flist; returns when it is mounted."""
-    if log.exists() and log.stat().st_size > MAX_LOG:
-        log.replace(log.with_suffix(".log.old"))
     pipe = Path(wanted.ready)
     pipe.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pipe.unlink(missing_ok=True)
@@ -55,6 +58,24 @@ async def start(wanted: Wanted, log: Path) -> None:
         raise MountFailed(
             action=f"serve the flist {wanted.source[:12]}…", problem=said or f"its server ended, see {log}"
         )
+
+
+def cut_logs(folder: Path, serving: Collection[str]) -> None:
+    """Keep the logs of servers within bounds, and those of servers that ended for a while. Blocking."""
+    flists = {source.partition("-")[0] for source in serving}
+    for log in folder.glob("*.log"):
+        with contextlib.suppress(OSError):
+            seen = log.stat()
+            if log.stem not in flists and time.time() - seen.st_mtime > OLD_LOG:
+                log.unlink()
+            elif seen.st_size > MAX_LOG:
+                # Servers append, so that what they write goes to the new end.
+                with log.open("r+b") as file:
+                    file.seek(-KEPT_LOG, os.SEEK_END)
+                    end = file.read(KEPT_LOG).partition(b"\n")[2]
+                    file.seek(0)
+                    file.truncate()
+                    file.write(end)
 
 
 async def end(source: str) -> None:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +18,15 @@ from aiohttp import web
 
 from zos.errors import ZosError
 from zos.flist.errors import FlistBroken
+from zos.flist.info import INDEX, INFO, ORIGINAL, Info
+from zos.flist.layout import Route
 from zos.flist.policy import StorePolicy
 from zos.flistd.api.errors import CacheAway, FlistMismatch, NoRoom
-from zos.flistd.host import LinuxHost
+from zos.flistd.host import LinuxHost, servers
 from zos.flistd.host import library as library_module
 from zos.flistd.host.library import Library
 from zos.flistd.steps import MountTree
+from zos.runtime import proc
 
 MIB = 1 << 20
 
@@ -132,7 +136,7 @@ async def test_what_strangers_ask_for_is_not_remembered(tmp_path: Path) -> None:
         for number in range(20):
             with pytest.raises(ZosError):
                 await library.obtain(f"{url}/{number}.fl", "", "1")
-    assert len(library._working) == 0
+    assert len(library._fetching) == len(library._compiling) == 0
     library.close()
 
 
@@ -166,3 +170,147 @@ async def test_a_disk_that_hangs_while_a_flist_comes_stops_nobody_else(
     assert ticks == 100
     assert not kept(library)
     library.close()
+
+
+def a_flist(library: Library, flist: str, **info: Any) -> None:
+    """One that is here whole."""
+    library.folder(flist).mkdir()
+    for name in (INDEX, ORIGINAL):
+        (library.folder(flist) / name).touch()
+    (library.folder(flist) / INFO).write_text(Info(**info).to_json())
+
+
+async def test_who_waits_for_his_own_places_is_waited_for_by_nobody_else(tmp_path: Path) -> None:
+    library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
+    hangs = asyncio.Event()
+
+    async def file(request: web.Request) -> web.Response:
+        if request.path.startswith("/slow"):
+            await hangs.wait()
+        raise web.HTTPNotFound
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", file)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    bad = [asyncio.create_task(library.obtain(f"{url}/slow{number}", "", "1")) for number in range(8)]
+    bad += [asyncio.create_task(library.obtain(f"{url}/popular", "", "1")) for _ in range(4)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            while len(library._fetching) < 4:
+                await asyncio.sleep(0.01)
+            with pytest.raises(ZosError):
+                await library.obtain(f"{url}/popular", "", "2")
+            assert not any(one.done() for one in bad)
+            # And what is here needs no place at all, not even of him.
+            a_flist(library, "a" * 64)
+            assert (await library.obtain(f"{url}/popular", "a" * 64, "1")).flist == "a" * 64
+    finally:
+        for one in bad:
+            one.cancel()
+        await asyncio.gather(*bad, return_exceptions=True)
+        await runner.cleanup()
+        library.close()
+
+
+async def test_a_compilation_that_takes_long_holds_up_its_own_tenant_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path, StorePolicy(("127.0.0.1",)), 100 * MIB)
+    library.prepare()
+    bodies = {f"/{name}": name.encode() for name in ("slow", "popular")}
+    goes_on, begun = asyncio.Event(), asyncio.Event()
+
+    async def run(words: Any, **_: Any) -> proc.Completed:
+        folder = Path(words[5])
+        if (folder / ORIGINAL).read_bytes() == b"slow":
+            begun.set()
+            await goes_on.wait()
+        (folder / INFO).write_text(Info().to_json())
+        (folder / INDEX).touch()
+        return proc.Completed(0, b"", b"")
+
+    monkeypatch.setattr(proc, "run", run)
+    async with serving(bodies) as url:
+        slow = asyncio.create_task(library.obtain(f"{url}/slow", "", "1"))
+        async with asyncio.timeout(20):
+            await begun.wait()
+            mine = asyncio.create_task(library.obtain(f"{url}/popular", "", "1"))
+            while not library._slots._waiting:
+                await asyncio.sleep(0.01)
+            found = await library.obtain(f"{url}/popular", "", "2")
+            assert not mine.done()
+            goes_on.set()
+            assert (await mine) == found
+            await slow
+    library.close()
+
+
+def test_what_is_known_of_a_flist_is_read_once_and_its_routes_take_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path, StorePolicy(), 100 * MIB)
+    library.prepare()
+    routes = tuple(Route(0, 255, f"http://h.example/{number}") for number in range(256))
+    a_flist(library, "a" * 64, entrypoint="/bin/sh", routes=routes)
+    first = library.known("a" * 64)
+    assert first is not None
+    assert (first.info.entrypoint, first.info.routes) == ("/bin/sh", ())
+    read: list[Path] = []
+    whole = Path.read_text
+
+    def read_text(self: Path, *args: Any, **options: Any) -> str:
+        read.append(self)
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert library.known("a" * 64) is first
+    assert not read
+    (library.folder("a" * 64) / INFO).write_text(Info(entrypoint="/bin/another").to_json())
+    again = library.known("a" * 64)
+    assert again is not None
+    assert again.info.entrypoint == "/bin/another"
+    library.tidy({"a" * 64})
+    assert library.known("a" * 64) is again
+    (library.folder("a" * 64) / INFO).unlink()
+    assert library.known("a" * 64) is None
+    assert not library._infos
+
+
+def test_the_log_of_a_server_is_cut_while_it_writes_and_goes_after_it(tmp_path: Path) -> None:
+    served, ended = tmp_path / f"{'a' * 64}.log", tmp_path / f"{'b' * 64}.log"
+    with served.open("ab", buffering=0) as out:
+        for number in range(40_000):
+            out.write(b"%060d\n" % number)
+        assert served.stat().st_size > servers.MAX_LOG
+        servers.cut_logs(tmp_path, {f"{'a' * 64}-1"})
+        out.write(b"the last\n")
+        lines = served.read_bytes().splitlines()
+        assert lines[-2:] == [b"%060d" % 39_999, b"the last"]
+        assert served.stat().st_size <= servers.KEPT_LOG + 100
+        assert len(lines[0]) == 60
+    ended.write_bytes(b"why it ended")
+    servers.cut_logs(tmp_path, ())
+    assert ended.exists()
+    long_ago = time.time() - 2 * servers.OLD_LOG
+    os.utime(ended, (long_ago, long_ago))
+    os.utime(served, (long_ago, long_ago))
+    servers.cut_logs(tmp_path, {f"{'a' * 64}-1"})
+    assert (served.exists(), ended.exists()) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "room", "cramped"), [(0, 0, None, False), (1000, 950, 800, True), (1000, 800, 800, False)]
+)
+def test_the_cache_is_as_large_as_its_volume_and_not_as_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, used: int, room: int | None, cramped: bool
+) -> None:
+    monkeypatch.setattr(library_module, "volume", lambda _: (limit, used))
+    library = Library(tmp_path, StorePolicy())
+    seen = os.statvfs(tmp_path)
+    assert library.room() == (seen.f_blocks * seen.f_frsize * 4 // 5 if room is None else room)
+    assert library.is_cramped() is cramped

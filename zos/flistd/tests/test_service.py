@@ -277,3 +277,17 @@ def test_ledgers_of_version_1_are_read(tmp_path: Path):
     record = json.loads((Path(__file__).parent / "ledger/v1.json").read_text())
     (tmp_path / "record.json").write_text(json.dumps(record))
     assert Ledger(tmp_path, MountRecord).get(A) == MountRecord(dataclasses.replace(MOUNT, hash=F), F)
+
+
+async def test_a_cache_whose_volume_became_smaller_is_tidied_at_once_and_then_rests(tmp_path: Path):
+    host = a_host()
+    async with flistd(tmp_path, host) as client:
+        await client.ensure_mount(MOUNT)
+        before = host.tidied
+        host.cramped = True
+
+        async def tidied() -> bool:
+            return host.tidied > before
+
+        await until(tidied)
+        assert host.tidied == before + 1

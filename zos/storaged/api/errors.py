@@ -170,6 +170,15 @@ class PoolGone(ZosError):
     hint = "the data is kept; it comes back with the pool's device"
 
 
+class CacheGivesWay(ZosError):
+    """There is room as soon as flistd has emptied a part of its cache."""
+
+    reason = "storaged.cache_gives_way"
+    status = Status.UNAVAILABLE
+    text = "the cache on pool {pool} is being emptied to make room"
+    hint = "ask again in some seconds"
+
+
 class PoolAway(ZosError):
     """No pool that is ready has room, and another one may have it once it is ready."""
 

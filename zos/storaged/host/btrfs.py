@@ -7,46 +7,24 @@ import fcntl
 import os
 import struct
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-SYSFS = Path("/sys/fs/btrfs")
-ROOT_INODE = 256
-"""Of every subvolume."""
+from zos.runtime.subvolume import LIMIT_MAX_RFER, READ, ROOT_INODE, SYSFS, WRITE, number, opened, tree
+from zos.runtime.subvolume import fsid as fsid
+from zos.runtime.subvolume import usage as usage
 
-_WRITE, _READ = 1, 2
-
-
-def _number(direction: int, number: int, size: int) -> int:
-    return direction << 30 | size << 16 | 0x94 << 8 | number
-
-
-_SUBVOL_CREATE = _number(_WRITE, 14, 4096)
-_SNAP_DESTROY = _number(_WRITE, 15, 4096)
-_INO_LOOKUP = _number(_READ | _WRITE, 18, 4096)
-_SUBVOL_GETFLAGS = _number(_READ, 25, 8)
-_SUBVOL_SETFLAGS = _number(_WRITE, 26, 8)
-_FS_INFO = _number(_READ, 31, 1024)
-_QUOTA_CTL = _number(_READ | _WRITE, 40, 16)
-_QGROUP_LIMIT = _number(_READ, 43, 48)
-_GET_FSLABEL = _number(_READ, 49, 256)
+_SUBVOL_CREATE = number(WRITE, 14, 4096)
+_SNAP_DESTROY = number(WRITE, 15, 4096)
+_SUBVOL_GETFLAGS = number(READ, 25, 8)
+_SUBVOL_SETFLAGS = number(WRITE, 26, 8)
+_QUOTA_CTL = number(READ | WRITE, 40, 16)
+_QGROUP_LIMIT = number(READ, 43, 48)
+_GET_FSLABEL = number(READ, 49, 256)
 _FS_GETFLAGS, _FS_SETFLAGS = 0x80086601, 0x40086602
 
 _QUOTA_ENABLE, _QUOTA_ENABLE_SIMPLE = 1, 4
-_LIMIT_MAX_RFER = 1
 _SUBVOL_RDONLY = 2
 _NOCOW = 0x0080_0000
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    """The descriptor of a folder, closed at the end of the block."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def label(folder: Path) -> str | None:
@@ -60,14 +38,6 @@ def label(folder: Path) -> str | None:
             return None
         raise
     return bytes(data).split(b"\0", 1)[0].decode(errors="replace")
-
-
-def fsid(folder: Path) -> uuid.UUID:
-    """The file system's id."""
-    with opened(folder) as at:
-        data = bytearray(1024)
-        fcntl.ioctl(at, _FS_INFO, data)
-    return uuid.UUID(bytes=bytes(data[16:32]))
 
 
 def create_subvolume(path: Path) -> None:
@@ -126,27 +96,8 @@ def set_limit(path: Path, size: int) -> None:
     """Limit what a subvolume may hold."""
     with opened(path) as at:
         # A tree's own qgroup has the level 0 in the upper 16 bits of its id, and so the number of the tree.
-        limit = struct.pack("<6Q", _tree(at), _LIMIT_MAX_RFER, size, 0, 0, 0)
+        limit = struct.pack("<6Q", tree(at), LIMIT_MAX_RFER, size, 0, 0, 0)
         fcntl.ioctl(at, _QGROUP_LIMIT, limit)
-
-
-def usage(path: Path, id: uuid.UUID) -> tuple[int, int]:
-    """A subvolume's limit (0: none) and what it holds."""
-    with opened(path) as at:
-        folder = SYSFS / str(id) / "qgroups" / f"0_{_tree(at)}"
-    try:
-        used = int((folder / "referenced").read_text())
-        limited = int((folder / "limit_flags").read_text()) & _LIMIT_MAX_RFER
-        return (int((folder / "max_referenced").read_text()) if limited else 0), used
-    except FileNotFoundError:
-        return 0, 0
-
-
-def _tree(at: int) -> int:
-    # Asked about tree 0, btrfs answers for the tree in which the descriptor is.
-    data = bytearray(struct.pack("<QQ4080s", 0, ROOT_INODE, b""))
-    fcntl.ioctl(at, _INO_LOOKUP, data)
-    return int(struct.unpack_from("<Q", data)[0])
 
 
 def set_nocow(descriptor: int) -> None:

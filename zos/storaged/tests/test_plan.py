@@ -331,11 +331,11 @@ def cache(limit: int, used: int, mounted: bool = True) -> ObservedPool:
 
 
 def test_the_cache_is_made_and_mounted_and_on_a_small_pool_it_is_small():
-    assert tuple(plan.cache(A, SEEN, space(GiB(90)), GiB(5))) == (steps.CreateCache(A, GiB(5)), steps.MountCache(A))
-    assert next(plan.cache(A, SEEN, PoolSpace(PoolKind.SSD, GiB(2), 0), GiB(5))) == steps.CreateCache(A, MiB(512))
-    assert tuple(plan.cache(A, SEEN, space(0), GiB(5))) == ()
-    assert tuple(plan.cache(A, cache(GiB(5), 0, mounted=False), space(0), GiB(5))) == (steps.MountCache(A),)
-    assert tuple(plan.cache(A, cache(0, 0), space(GiB(50)), GiB(5))) == (steps.LimitCache(A, GiB(5)),)
+    assert tuple(plan.cache(A, SEEN, space(GiB(90)), GiB(5), 10)) == (steps.CreateCache(A, GiB(5)), steps.MountCache(A))
+    assert next(plan.cache(A, SEEN, PoolSpace(PoolKind.SSD, GiB(2), 0), GiB(5), 10)) == steps.CreateCache(A, MiB(512))
+    assert tuple(plan.cache(A, SEEN, space(0), GiB(5), 10)) == ()
+    assert tuple(plan.cache(A, cache(GiB(5), 0, mounted=False), space(0), GiB(5), 10)) == (steps.MountCache(A),)
+    assert tuple(plan.cache(A, cache(0, 0), space(GiB(50)), GiB(5), 10)) == (steps.LimitCache(A, GiB(5)),)
 
 
 @pytest.mark.parametrize(
@@ -345,15 +345,40 @@ def test_the_cache_is_made_and_mounted_and_on_a_small_pool_it_is_small():
 def test_the_cache_grows_into_free_room_and_gives_back_what_it_does_not_use(
     limit: int, used: int, free: int, wanted: int
 ):
-    assert plan.cache_limit(GiB(limit), GiB(used), GiB(5), GiB(free)) == GiB(wanted)
+    assert plan.cache_limit(GiB(limit), GiB(used), GiB(5), GiB(free), GiB(100)) == GiB(wanted)
 
 
-@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
-def test_the_cache_never_shrinks_below_what_it_holds_nor_grows_beyond_the_room(limit: int, used: int, free: int):
+@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400), st.integers(5, 500))
+def test_the_cache_never_shrinks_below_what_it_holds_nor_grows_beyond_the_room(
+    limit: int, used: int, free: int, most: int
+):
     used = min(used, limit)
-    wanted = plan.cache_limit(limit, used, 5, free)
-    assert wanted >= used
+    wanted = plan.cache_limit(limit, used, 5, free, most)
+    assert wanted <= most
+    assert wanted >= min(used, most)
     assert wanted - limit <= max(0, free)
+
+
+def test_the_cache_has_a_part_of_its_pool_at_most():
+    full = space(GiB(60))
+    assert tuple(plan.cache(A, cache(GiB(5), GiB(4)), full, GiB(5), 10)) == (steps.LimitCache(A, GiB(10)),)
+    assert tuple(plan.cache(A, cache(GiB(10), GiB(10)), full, GiB(5), 10)) == ()
+    assert tuple(plan.cache(A, cache(GiB(30), GiB(30)), full, GiB(5), 10)) == (steps.LimitCache(A, GiB(10)),)
+    assert tuple(plan.cache(A, cache(GiB(5), GiB(4)), full, GiB(5), 10, may_grow=False)) == ()
+
+
+@given(st.integers(1, 200), st.integers(0, 100), st.integers(0, 100), st.integers(0, 100), st.integers(0, 20))
+def test_the_cache_gives_what_is_missing_and_no_more(need: int, limit: int, used: int, disks: int, kept: int):
+    seen = ObservedVolume(GiB(limit), GiB(used))
+    there = PoolSpace(PoolKind.SSD, GiB(100), max(seen.limit, seen.used) + GiB(disks) + GiB(kept), GiB(kept))
+    given = plan.cache_gives(GiB(need), seen, there, GiB(5))
+    assert given <= seen.limit
+    assert given == seen.limit or given >= GiB(5)
+    # What is missing when flistd has emptied it so far is what tombstones may give.
+    after = max(0, there.usable - (there.promised - max(seen.limit, seen.used) + given))
+    if given < seen.limit:
+        assert after + there.kept >= GiB(need)
+        assert after <= GiB(need) or given == GiB(5)
 
 
 def test_the_cache_stays_where_it_is_else_goes_to_the_emptiest_ssd():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from zos.model.names import root_id, workload_id
 from zos.model.units import GiB
-from zos.storaged.api import DeviceRefused, Disk, DiskId, PoolFull, Volume, VolumeId
+from zos.runtime.clock import FakeClock
+from zos.storaged.api import CacheGivesWay, DeviceRefused, Disk, DiskId, PoolFull, Volume, VolumeId
 from zos.storaged.daemon import Config
 from zos.storaged.fake import FakeDevice, FakeHost
 from zos.storaged.model import ObservedVolume
@@ -151,3 +152,50 @@ async def test_what_a_tenant_removed_is_not_protected_by_what_others_pay_for_the
             await client.drop_volume(id, CANCELLED)
         await client.ensure_disk(Disk(DiskId("29-9-disk"), GiB(25)))
         assert len(await client.list_tombstones()) < 4
+
+
+async def test_what_is_paid_takes_the_place_of_what_the_cache_holds(tmp_path: Path):
+    host = FakeHost(FakeDevice("/dev/sda", GiB(1000)))
+    config = Config(every=60, mounts=tmp_path, cache_size=GiB(5), cache_part=2)
+    async with storaged(tmp_path, host, config=config) as client:
+        (pool,) = await client.list_pools()
+        device = host.pool(pool.name)
+        device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(GiB(400), GiB(400)))
+        await client.list_disks()  # which looks at the pool
+        await client.ensure_disk(Disk(DiskId("7-1-a"), GiB(500)))
+        # flistd has not emptied it yet: soon there is room, and the cache does not grow into it again.
+        with pytest.raises(CacheGivesWay):
+            await client.ensure_disk(Disk(DiskId("7-1-b"), GiB(300)))
+        seen = device.observed.cache
+        assert seen is not None
+        assert seen.limit < GiB(175)
+        with pytest.raises(CacheGivesWay):
+            await client.ensure_disk(Disk(DiskId("7-1-b"), GiB(300)))
+        device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(seen.limit, seen.limit))
+        await client.list_disks()  # which looks at the pool
+        await client.ensure_disk(Disk(DiskId("7-1-b"), GiB(300)))
+        # What never fits takes nothing from it.
+        before = device.observed.cache
+        with pytest.raises(PoolFull):
+            await client.ensure_disk(Disk(DiskId("7-1-c"), GiB(900)))
+        assert device.observed.cache == before
+        # What it does not use is there at once.
+        device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(seen.limit, GiB(1)))
+        await client.list_disks()  # which looks at the pool
+        await client.ensure_disk(Disk(DiskId("7-1-c"), GiB(100)))
+
+
+async def test_a_cache_that_cannot_be_emptied_refuses_like_a_full_pool_in_the_end(tmp_path: Path):
+    host = FakeHost(FakeDevice("/dev/sda", GiB(1000)))
+    clock = FakeClock()
+    config = Config(every=60, mounts=tmp_path, cache_part=2)
+    async with storaged(tmp_path, host, clock=clock, config=config) as client:
+        (pool,) = await client.list_pools()
+        device = host.pool(pool.name)
+        device.observed = dataclasses.replace(device.observed, cache=ObservedVolume(GiB(400), GiB(400)))
+        await client.list_disks()  # which looks at the pool
+        with pytest.raises(CacheGivesWay):
+            await client.ensure_disk(Disk(DiskId("7-1-b"), GiB(800)))
+        clock.advance(200)
+        with pytest.raises(PoolFull):
+            await client.ensure_disk(Disk(DiskId("7-1-b"), GiB(800)))
