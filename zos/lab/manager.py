@@ -238,7 +238,7 @@ class Lab:
                         status = await ChainClient(bus).status()
                         # The last stage of the boot: what deploys and runs machines may be later than the chain.
                         await VmdClient(bus).list_machines()
-                        await ProvisiondClient(bus).list()
+                        await ProvisiondClient(bus).brief()
                         waiting[name] = status.detail or "not registered yet"
                         if status.node:
                             del waiting[name]

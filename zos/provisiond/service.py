@@ -8,7 +8,7 @@ from typing import Any
 
 from zos.bus import convert
 from zos.model.deployment import encode
-from zos.provisiond import why
+from zos.provisiond import listing, why
 from zos.provisiond.api import provisiond_pb2 as pb
 from zos.provisiond.api.provisiond_pb2_grpc import ProvisiondServicer
 from zos.provisiond.manager import DeploymentManager
@@ -38,10 +38,12 @@ class ProvisionService(ProvisiondServicer):
         return _document(encode(record.deployment()))
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Any) -> pb.Document:
-        records, types = self._store.all(_optional(request, "twin")), frozenset(request.types)
-        if types:
-            records = tuple(one for one in records if any(item.type in types for item in one.items))
-        return _document([encode(record.deployment()) for record in records])
+        records = self._store.all(_optional(request, "twin"))
+        if request.active:
+            records = tuple(filter(listing.is_active, records))
+        if request.brief:
+            return pb.Document(json=listing.brief(records, frozenset(request.types), request.keys))
+        return pb.Document(json=listing.whole(records))
 
     async def ListChanges(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Document:
         return _document(self._store.changes(request.contract, _optional(request, "twin")))

@@ -35,6 +35,8 @@ AT_ONCE, PER_TWIN = 1024, 128
 """Requests that are held at the same time, worked on or waiting their turn, of all twins and of one. Go's grid client
 sends a batch of deployments to a node all at once, and takes back each that is not answered."""
 HELD_BYTES, HELD_PER_TWIN = 32 * MIB, 4 * MIB
+BYTES = 32 * 1024
+"""Of a request or its answer that count for a twin's rate as one more message: what is long costs us by its length."""
 
 BEFORE = 60.0
 """Seconds before our start from which messages are accepted; we do not remember which of them were processed."""
@@ -145,7 +147,12 @@ class AdmissionControl:
         if not self._rate.take(twin.id) or not self.held.take(twin.id, size):
             return self._refused(Busy(twin=twin.id), relay)
         self.replays.add(twin.id, name, seen.timestamp, env.ends(seen))
+        self.charge(twin.id, size)
         return Decision(Verdict.ENTER, twin)
+
+    def charge(self, twin: int, size: int) -> None:
+        """Count the bytes of a twin's request or of the answer to it for his rate, which may be overdrawn by them."""
+        self._rate.wait(twin, size // BYTES)
 
     def _may_look(self, twin: int, size: int, relay: str) -> bool:
         """Take a place among the messages that wait for a lookup; those of one twin share one lookup."""

@@ -312,6 +312,7 @@ class Peer:
                 other, body = await self._opened(seen, other)
                 assert self._handler is not None
                 text = await self._handler(other.id, seen.request.command, body)
+                self._admission.charge(other.id, len(text))
             made = env.answer(seen, self._me(connection.twin), self._clock.time())
             made.response.SetInParent()
             await self._reply(made, other, text or b"null", connection)

@@ -37,7 +37,7 @@ async def _find(ctx: Context, what: str, workload: str) -> tuple[int, str]:
         return int(what), workload
     async for one in ctx.near():
         with contextlib.suppress(ZosError):
-            for deployment in await ProvisiondClient(one.bus).list():
+            for deployment in await ProvisiondClient(one.bus).brief():
                 if any(workload["name"] == what for workload in deployment["workloads"]):
                     return int(deployment["contract_id"]), what
     raise NotHere(what=f"`{what}`")

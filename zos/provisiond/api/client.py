@@ -51,10 +51,21 @@ class ProvisiondClient(DaemonClient):
         async for message in self.stream("Watch", pb.WatchRequest(contract=contract)):
             yield convert.decode(message, Progress)
 
-    async def list(self, twin: int | None = None, types: Iterable[str] = ()) -> list[dict[str, Any]]:
-        """All deployments, or a twin's; with types, only those with such a workload.
+    async def brief(
+        self, twin: int | None = None, types: Iterable[str] = (), keys: Iterable[str] = (), *, active: bool = False
+    ) -> list[dict[str, Any]]:
+        """Of all deployments, or of a twin's: `{twin_id, contract_id, workloads: [{name, type, data, result}]}`.
+
+        With types, only workloads of these. Of their data there is what these keys name.
+        """
+        asked = pb.ListDeploymentsRequest(twin=twin, types=types, keys=keys, active=active, brief=True)
+        answer = await self.call("ListDeployments", asked)
+        return [dict(one) for one in json.loads(answer.json)]
+
+    async def list(self, twin: int | None = None, *, active: bool = False) -> list[dict[str, Any]]:
+        """All deployments, or a twin's, whole; with `active`, only those that have something which runs, or may.
 
         The last method: in a class body its name hides the built-in.
         """
-        answer = await self.call("ListDeployments", pb.ListDeploymentsRequest(twin=twin, types=types))
+        answer = await self.call("ListDeployments", pb.ListDeploymentsRequest(twin=twin, active=active))
         return [dict(one) for one in json.loads(answer.json)]

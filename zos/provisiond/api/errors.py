@@ -75,6 +75,15 @@ class NoSuchDeployment(ZosError):
     text = "deployment not found"
 
 
+class TooMuchToList(ZosError):
+    """A list costs as much as what is listed, and its question next to nothing."""
+
+    reason = "provisiond.too_much_to_list"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "the list has more than {most} bytes: ask zos.deployment.get for one contract at a time"
+    hint = "the chain knows which contracts a twin has on a node"
+
+
 class NoSuchWorkload(ZosError):
     """The deployment has no workload of this name."""
 

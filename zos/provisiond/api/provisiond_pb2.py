@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#zos/provisiond/api/provisiond.proto\x12\x11zos.provisiond.v1\"A\n\rDeployRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x13\n\x06sender\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_sender\"\r\n\x0b\x44\x65ployReply\"D\n\x14GetDeploymentRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x11\n\x04twin\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_twin\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"C\n\x16ListDeploymentsRequest\x12\x11\n\x04twin\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05types\x18\x02 \x03(\tB\x07\n\x05_twin\"\x11\n\x0fGetUsageRequest\"\x8b\x01\n\x05Usage\x12\x0b\n\x03\x63ru\x18\x01 \x01(\x04\x12\x0b\n\x03sru\x18\x02 \x01(\x04\x12\x0b\n\x03hru\x18\x03 \x01(\x04\x12\x0b\n\x03mru\x18\x04 \x01(\x04\x12\r\n\x05ipv4u\x18\x05 \x01(\x04\x12\x13\n\x0b\x64\x65ployments\x18\x06 \x01(\x04\x12\x11\n\tworkloads\x18\x07 \x01(\x04\x12\x17\n\x0flast_deployment\x18\x08 \x01(\x03\"4\n\x0e\x45xplainRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x10\n\x08workload\x18\x02 \x01(\t\"X\n\x0cHistoryEntry\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\n\n\x02\x61t\x18\x03 \x01(\x01\x12\x0c\n\x04took\x18\x04 \x01(\x01\x12\x10\n\x08workload\x18\x05 \x01(\t\"I\n\x03Why\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\x30\n\x07history\x18\x02 \x03(\x0b\x32\x1f.zos.provisiond.v1.HistoryEntry\" \n\x0cWatchRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\"y\n\x08Progress\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x10\n\x08workload\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\n\n\x02\x61t\x18\x06 \x01(\x01\x12\x0f\n\x07version\x18\x07 \x01(\x03\x32\x84\x05\n\nProvisiond\x12J\n\x06\x44\x65ploy\x12 .zos.provisiond.v1.DeployRequest\x1a\x1e.zos.provisiond.v1.DeployReply\x12J\n\x06Update\x12 .zos.provisiond.v1.DeployRequest\x1a\x1e.zos.provisiond.v1.DeployReply\x12U\n\rGetDeployment\x12\'.zos.provisiond.v1.GetDeploymentRequest\x1a\x1b.zos.provisiond.v1.Document\x12Y\n\x0fListDeployments\x12).zos.provisiond.v1.ListDeploymentsRequest\x1a\x1b.zos.provisiond.v1.Document\x12S\n\x0bListChanges\x12\'.zos.provisiond.v1.GetDeploymentRequest\x1a\x1b.zos.provisiond.v1.Document\x12H\n\x08GetUsage\x12\".zos.provisiond.v1.GetUsageRequest\x1a\x18.zos.provisiond.v1.Usage\x12\x44\n\x07\x45xplain\x12!.zos.provisiond.v1.ExplainRequest\x1a\x16.zos.provisiond.v1.Why\x12G\n\x05Watch\x12\x1f.zos.provisiond.v1.WatchRequest\x1a\x1b.zos.provisiond.v1.Progress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#zos/provisiond/api/provisiond.proto\x12\x11zos.provisiond.v1\"A\n\rDeployRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x13\n\x06sender\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_sender\"\r\n\x0b\x44\x65ployReply\"D\n\x14GetDeploymentRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x11\n\x04twin\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_twin\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\x0c\"p\n\x16ListDeploymentsRequest\x12\x11\n\x04twin\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05types\x18\x02 \x03(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\r\n\x05\x62rief\x18\x04 \x01(\x08\x12\x0c\n\x04keys\x18\x05 \x03(\tB\x07\n\x05_twin\"\x11\n\x0fGetUsageRequest\"\x8b\x01\n\x05Usage\x12\x0b\n\x03\x63ru\x18\x01 \x01(\x04\x12\x0b\n\x03sru\x18\x02 \x01(\x04\x12\x0b\n\x03hru\x18\x03 \x01(\x04\x12\x0b\n\x03mru\x18\x04 \x01(\x04\x12\r\n\x05ipv4u\x18\x05 \x01(\x04\x12\x13\n\x0b\x64\x65ployments\x18\x06 \x01(\x04\x12\x11\n\tworkloads\x18\x07 \x01(\x04\x12\x17\n\x0flast_deployment\x18\x08 \x01(\x03\"4\n\x0e\x45xplainRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x10\n\x08workload\x18\x02 \x01(\t\"X\n\x0cHistoryEntry\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\n\n\x02\x61t\x18\x03 \x01(\x01\x12\x0c\n\x04took\x18\x04 \x01(\x01\x12\x10\n\x08workload\x18\x05 \x01(\t\"I\n\x03Why\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\x30\n\x07history\x18\x02 \x03(\x0b\x32\x1f.zos.provisiond.v1.HistoryEntry\" \n\x0cWatchRequest\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\"y\n\x08Progress\x12\x10\n\x08\x63ontract\x18\x01 \x01(\x04\x12\x10\n\x08workload\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\n\n\x02\x61t\x18\x06 \x01(\x01\x12\x0f\n\x07version\x18\x07 \x01(\x03\x32\x84\x05\n\nProvisiond\x12J\n\x06\x44\x65ploy\x12 .zos.provisiond.v1.DeployRequest\x1a\x1e.zos.provisiond.v1.DeployReply\x12J\n\x06Update\x12 .zos.provisiond.v1.DeployRequest\x1a\x1e.zos.provisiond.v1.DeployReply\x12U\n\rGetDeployment\x12\'.zos.provisiond.v1.GetDeploymentRequest\x1a\x1b.zos.provisiond.v1.Document\x12Y\n\x0fListDeployments\x12).zos.provisiond.v1.ListDeploymentsRequest\x1a\x1b.zos.provisiond.v1.Document\x12S\n\x0bListChanges\x12\'.zos.provisiond.v1.GetDeploymentRequest\x1a\x1b.zos.provisiond.v1.Document\x12H\n\x08GetUsage\x12\".zos.provisiond.v1.GetUsageRequest\x1a\x18.zos.provisiond.v1.Usage\x12\x44\n\x07\x45xplain\x12!.zos.provisiond.v1.ExplainRequest\x1a\x16.zos.provisiond.v1.Why\x12G\n\x05Watch\x12\x1f.zos.provisiond.v1.WatchRequest\x1a\x1b.zos.provisiond.v1.Progress0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,21 +40,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOCUMENT']._serialized_start=210
   _globals['_DOCUMENT']._serialized_end=234
   _globals['_LISTDEPLOYMENTSREQUEST']._serialized_start=236
-  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_end=303
-  _globals['_GETUSAGEREQUEST']._serialized_start=305
-  _globals['_GETUSAGEREQUEST']._serialized_end=322
-  _globals['_USAGE']._serialized_start=325
-  _globals['_USAGE']._serialized_end=464
-  _globals['_EXPLAINREQUEST']._serialized_start=466
-  _globals['_EXPLAINREQUEST']._serialized_end=518
-  _globals['_HISTORYENTRY']._serialized_start=520
-  _globals['_HISTORYENTRY']._serialized_end=608
-  _globals['_WHY']._serialized_start=610
-  _globals['_WHY']._serialized_end=683
-  _globals['_WATCHREQUEST']._serialized_start=685
-  _globals['_WATCHREQUEST']._serialized_end=717
-  _globals['_PROGRESS']._serialized_start=719
-  _globals['_PROGRESS']._serialized_end=840
-  _globals['_PROVISIOND']._serialized_start=843
-  _globals['_PROVISIOND']._serialized_end=1487
+  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_end=348
+  _globals['_GETUSAGEREQUEST']._serialized_start=350
+  _globals['_GETUSAGEREQUEST']._serialized_end=367
+  _globals['_USAGE']._serialized_start=370
+  _globals['_USAGE']._serialized_end=509
+  _globals['_EXPLAINREQUEST']._serialized_start=511
+  _globals['_EXPLAINREQUEST']._serialized_end=563
+  _globals['_HISTORYENTRY']._serialized_start=565
+  _globals['_HISTORYENTRY']._serialized_end=653
+  _globals['_WHY']._serialized_start=655
+  _globals['_WHY']._serialized_end=728
+  _globals['_WATCHREQUEST']._serialized_start=730
+  _globals['_WATCHREQUEST']._serialized_end=762
+  _globals['_PROGRESS']._serialized_start=764
+  _globals['_PROGRESS']._serialized_end=885
+  _globals['_PROVISIOND']._serialized_start=888
+  _globals['_PROVISIOND']._serialized_end=1532
 # @@protoc_insertion_point(module_scope)

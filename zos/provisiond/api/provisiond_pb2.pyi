@@ -34,12 +34,18 @@ class Document(_message.Message):
     def __init__(self, json: _Optional[bytes] = ...) -> None: ...
 
 class ListDeploymentsRequest(_message.Message):
-    __slots__ = ("twin", "types")
+    __slots__ = ("twin", "types", "active", "brief", "keys")
     TWIN_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
     twin: int
     types: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, twin: _Optional[int] = ..., types: _Optional[_Iterable[str]] = ...) -> None: ...
+    active: bool
+    brief: bool
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, twin: _Optional[int] = ..., types: _Optional[_Iterable[str]] = ..., active: _Optional[bool] = ..., brief: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetUsageRequest(_message.Message):
     __slots__ = ()

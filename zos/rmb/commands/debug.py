@@ -9,7 +9,6 @@ from zos.model.decode import Fields
 from zos.model.names import net_id, workload_id
 from zos.networkd.api.types import NetworkInfo
 from zos.primitives import machine_types
-from zos.rmb.commands.deployment import is_active
 from zos.rmb.router import Access, Call, Command, Node
 from zos.vmd.api import NoSuchMachine
 from zos.vmd.api.types import MachineId, MachineInfo, MachineState
@@ -30,8 +29,7 @@ class BadRequest(ZosError):
 async def listed(call: Call) -> dict[str, Any]:
     """`{twin_id}`, 0 for all: `{deployments: [{twin_id, contract_id, workloads: [{type, name, state}]}]}`."""
     twin = call.fields().uint("twin_id", 32)
-    found = await call.node.provisiond.list(twin or None)
-    return {"deployments": [_summary(one) for one in found if is_active(one)]}
+    return {"deployments": [_summary(one) for one in await call.node.provisiond.brief(twin or None, active=True)]}
 
 
 def _summary(one: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from typing import Any
 from zos.provisiond.api.errors import DeletionDisabled
 from zos.rmb.router import Access, Call, Command
 
-OVER = ("error", "deleted")
-
 
 async def deploy(call: Call) -> None:
     """A signed deployment: checked, kept and answered; what comes of it is seen in `get` and `changes`."""
@@ -56,12 +54,7 @@ def settled(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 async def active(call: Call) -> list[dict[str, Any]]:
     """The caller's deployments that have something which runs, or may."""
-    return [one for one in await call.node.provisiond.list(call.caller) if is_active(one)]
-
-
-def is_active(deployment: dict[str, Any]) -> bool:
-    """Whether a deployment has more than failed and deleted workloads."""
-    return any(one["result"]["state"] not in OVER for one in deployment["workloads"])
+    return await call.node.provisiond.list(call.caller, active=True)
 
 
 COMMANDS = (

@@ -11,12 +11,12 @@ from zos.errors import Status, ZosError
 from zos.model.decode import Fields
 from zos.networkd.api.types import Uplink
 from zos.primitives import machine_types
-from zos.rmb.commands.deployment import OVER, is_active
 from zos.rmb.router import Access, Call, Command
 
 ZOS = "zos"
 PUBLIC = ("ip", "ipv4")
 ULA = IPv6Network("fc00::/7")
+OVER = ("error", "deleted")
 INTERNET = IPv6Network("2000::/3")
 
 
@@ -73,7 +73,7 @@ def addresses(uplink: Uplink) -> Iterator[IPv4Address | IPv6Address]:
 
 async def public_ips(call: Call) -> list[str]:
     """The public IPv4 addresses (with prefix) that workloads of any twin have."""
-    return public(await call.node.provisiond.list(types=PUBLIC))
+    return public(await call.node.provisiond.brief(types=PUBLIC))
 
 
 def public(deployments: Iterable[dict[str, Any]]) -> list[str]:
@@ -86,7 +86,7 @@ def public(deployments: Iterable[dict[str, Any]]) -> list[str]:
 async def private_ips(call: Call) -> list[str]:
     """`{network_name}`: the addresses that the caller's machines have in his network, also while they are made."""
     name = call.fields().text("network_name")
-    mine = [one for one in await call.node.provisiond.list(call.caller, machine_types()) if is_active(one)]
+    mine = await call.node.provisiond.brief(call.caller, machine_types(), ("network",))
     return [
         interface.address("ip")
         for one in workloads(mine, machine_types())

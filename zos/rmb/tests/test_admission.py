@@ -274,6 +274,7 @@ async def test_messages_and_bytes_in_hand_are_bounded_for_one_twin_and_for_all()
     assert large.count(ENTER) == HELD_PER_TWIN // 2_000_000
     for _ in range(2):
         w.gate.held.release(1, 2_000_000)
+    w.clock.advance(4)
     many = [(await w.asks(f"m{number}")).verdict for number in range(PER_TWIN + 20)]
     assert many.count(ENTER) == PER_TWIN
     crowd = [Twin(number) for number in range(100, 110)]
@@ -329,3 +330,19 @@ def test_there_is_room_for_the_largest_message() -> None:
 def test_long_names_are_no_envelope(names: dict[str, object]) -> None:
     with pytest.raises(ZosError, match="more than"):
         env.decode(Envelope(**names).SerializeToString())  # type: ignore[arg-type]
+
+
+async def test_bytes_asked_and_answered_count_for_a_twins_rate_beside_messages() -> None:
+    w = await World().knows(1, 2)
+    for number in range(2):
+        assert (await w.asks(str(number))).verdict is ENTER
+        w.gate.held.release(1, 300)
+        w.gate.charge(1, 4 * 1024 * 1024)
+    refused = await w.asks("more")
+    assert (refused.verdict, type(refused.refusal)) == (DROP, Busy)
+    assert (await w.asks("polite", OTHER)).verdict is ENTER
+    w.clock.advance(10)
+    for number in range(7):
+        assert (await w.asks(f"large {number}", size=1024 * 1024)).verdict is ENTER
+        w.gate.held.release(1, 1024 * 1024)
+    assert isinstance((await w.asks("large", size=1024 * 1024)).refusal, Busy)

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from zos.chain.api import ContractState, EventKind, Twin
 from zos.errors import ZosError
 from zos.model.decode import Malformed
+from zos.provisiond import listing
 from zos.provisiond.api import BadUpdate, DeploymentExists, NoSuchDeployment, TwinMismatch
+from zos.provisiond.api.errors import TooMuchToList
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import VM
 from zos.rmb.commands.deployment import settled
 from zos.rmb.tests.deployed import deployed
-from zos.rmb.tests.world import FARMER, OPERATOR, OUTSIDER, USER, world
+from zos.rmb.tests.world import FARMER, OPERATOR, OUTSIDER, USER, World, world
 
 
 async def test_deploy_answers_null_at_once_and_get_has_every_workload_from_then_on(tmp_path: Path):
@@ -130,6 +132,53 @@ async def test_list_is_the_callers_own_and_only_what_lives(tmp_path: Path):
         await w.becomes(6, "disk2", "error")
         assert [one["contract_id"] for one in await w.ask("zos.deployment.list")] == [5]
         assert await w.ask("zos.deployment.list", caller=OUTSIDER) == []
+
+
+def told(w: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each list that provisiond sends from now on."""
+    sizes: list[int] = []
+    real = w.node.provisiond.call
+
+    async def call(method: str, request: Any, **options: Any) -> Any:
+        answer = await real(method, request, **options)
+        sizes.append(len(answer.json))
+        return answer
+
+    monkeypatch.setattr(w.node.provisiond, "call", call)
+    return sizes
+
+
+async def test_what_no_list_has_crosses_no_socket_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    machine = u.zmachine(mounts=[("disk1", "/data")])
+    machine["data"]["env"] = {"long": "x" * 100_000}
+    async with world(tmp_path) as w:
+        await deployed(w, u.network(), u.zmount(), machine)
+        failing = u.document(6, {**u.zmount("disk2"), "description": "x" * 500_000})
+        failing["workloads"][0]["data"]["size"] = 1 << 60
+        u.contract(w.provision, 6, failing)
+        await w.ask("zos.deployment.deploy", u.signed(failing))
+        await w.becomes(6, "disk2", "error")
+        sizes = told(w, monkeypatch)
+        assert await w.ask("zos.network.list_private_ips", {"network_name": "net1"}) == ["10.20.2.5"]
+        assert await w.ask("zos.network.list_public_ips") == []
+        listed = (await w.ask("zos.debug.deployment.list", {}, OPERATOR))["deployments"]
+        assert [one["contract_id"] for one in listed] == [5]
+        assert len(sizes) == 3
+        assert sum(sizes) < 5_000
+        assert [one["contract_id"] for one in await w.ask("zos.deployment.list")] == [5]
+        assert sizes[-1] < 110_000
+
+
+async def test_a_list_that_is_too_long_says_what_to_ask_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listing, "MOST_LISTED", 3_000)
+    async with world(tmp_path) as w:
+        await deployed(w, {**u.zmount(), "description": "x" * 1000})
+        await deployed(w, {**u.zmount("disk2"), "description": "x" * 1000}, contract=6)
+        with pytest.raises(TooMuchToList, match=r"more than 3000 bytes: ask zos\.deployment\.get for one contract"):
+            await w.ask("zos.deployment.list")
+        assert (await w.states(6)) == {"disk2": "ok"}
+        assert await w.ask("zos.deployment.list", caller=OUTSIDER) == []
+        assert len((await w.ask("zos.debug.deployment.list", {}, OPERATOR))["deployments"]) == 2
 
 
 async def test_delete_is_always_refused(tmp_path: Path):
