@@ -13,15 +13,13 @@ from zos.model.decode import Malformed
 from zos.model.deployment import Deployment, ResultState, SignatureRequirement, check_structure, decode
 from zos.model.signing import BadSignature
 from zos.model.units import MiB
-from zos.provisiond import pull
+from zos.provisiond import pull, room
 from zos.provisiond.api.errors import (
     BadUpdate,
     BadVersion,
     DeploymentExists,
     NameTaken,
-    NodeHasTooManyWaiting,
     NotYet,
-    TooManyWaiting,
     TwinMismatch,
     Unproven,
     WrongContract,
@@ -38,10 +36,6 @@ MOST_WORKLOADS = 500
 """Of one deployment: its record is written whole with each step that one of them takes."""
 MOST_SIGNERS = 64
 """Of one deployment: each is looked up on the chain, and each signature is checked."""
-MOST_WAITING, MOST_WAITING_BYTES = 100, int(MiB(4))
-"""Deployments of one twin that no contract carries (yet), and the bytes that all but the last of them take."""
-ALL_WAITING_BYTES = int(MiB(64))
-"""Of all twins. One that has some waiting may have half of what the others leave."""
 MOST_VALUES = 50_000
 """Of one document: its brackets and commas. An empty list costs thirty times as much memory as its two bytes."""
 
@@ -97,26 +91,21 @@ def is_owner(deployment: Deployment, sender: int | None) -> None:
         raise TwinMismatch(deployment=deployment.twin_id, sender=sender)
 
 
-def admit_new(deployment: Deployment, records: Iterable[Record], types: Types, *, carried: bool = False) -> None:
-    """Refuse what cannot be created; what its contract carries is paid for, and does not count as waiting."""
+def admit_new(
+    deployment: Deployment, records: Iterable[Record], types: Types, *, carried: bool = False
+) -> tuple[int, ...]:
+    """Refuse what cannot be created; what its contract carries does not count as waiting.
+
+    Returns the contracts whose documents give way to it: no contract carries them.
+    """
     if deployment.version != 0:
         raise BadVersion()
     records = tuple(records)
     if any(record.contract == deployment.contract_id for record in records):
         raise DeploymentExists(contract=deployment.contract_id)
-    if not carried:
-        _has_room(deployment, records)
+    room.keeps(deployment, records)
     _free_names(deployment, records, types)
-
-
-def _has_room(deployment: Deployment, records: Iterable[Record]) -> None:
-    waiting = [record for record in records if not record.block]
-    own = [record.size for record in waiting if record.twin == deployment.twin_id]
-    if len(own) >= MOST_WAITING or sum(own) >= MOST_WAITING_BYTES:
-        raise TooManyWaiting(twin=deployment.twin_id, count=len(own))
-    left = ALL_WAITING_BYTES - sum(record.size for record in waiting)
-    if left <= 0 or sum(own) > left:
-        raise NodeHasTooManyWaiting()
+    return () if carried else room.waits(deployment, records)
 
 
 def admit_update(
@@ -141,6 +130,8 @@ def admit_update(
         is_changed = workload.version > (record.version if item else since)
         if type == workload.type and is_changed and not types[workload.type].updatable:
             raise BadUpdate(problem=f"workload '{workload.type}' does not support upgrade")
+    records = tuple(records)
+    room.keeps(deployment, records, record)
     _free_names(deployment, tuple(one for one in records if one.contract != record.contract), types)
 
 

@@ -64,7 +64,8 @@ def offered(
 ) -> Record:
     """The next document; one that was not compared yet gives way."""
     _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
-    incoming = Incoming(encode(deployment), signed, now, digests)
+    document = encode(deployment)
+    incoming = Incoming(document, signed, now, digests, weight(json.dumps(document)))
     return dataclasses.replace(record, incoming=incoming, offered=max(record.offered, deployment.version))
 
 
@@ -79,6 +80,7 @@ def put_in_force(record: Record, deployment: Deployment, *, hash: str, block: in
         description=deployment.description,
         requirement=encode(deployment)["signature_requirement"],
         incoming=None,
+        size=(record.incoming.size if record.incoming is not None else 0) or record.size,
         refusal="",
         refused_version=-1,
         hash=hash,

@@ -62,7 +62,10 @@ class DeploymentManager:
         read = await self._admitted(document, sender)
         deployment = read.deployment
         await self._make_way(deployment)
-        admission.admit_new(deployment, self.store.all(), self.specs.types)
+        for contract in admission.admit_new(deployment, self.store.all(), self.specs.types):
+            log.info("contract %d: no contract carries its document, which gives way to another twin's", contract)
+            self.store.remove(contract)
+            self.wake(contract)
         self._create(read, self._accepted(deployment), signed=True)
 
     async def update(self, document: bytes, sender: int | None) -> None:

@@ -86,6 +86,8 @@ class Incoming:
     """Unix seconds when it was accepted."""
     digests: tuple[str, ...] = ()
     """SHA-256 (hex) by which its contract may name it (`pull.digests`); none in records of earlier releases."""
+    size: int = 0
+    """Bytes that it takes in memory, about; 0 when its record counts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Record:
     offered: int = 0
     """The newest version that was taken in, whether it came into force or not."""
     size: int = 0
-    """Bytes that the first document takes in memory, about."""
+    """Bytes that the document in force takes in memory, about, or the first one before that."""
     history: tuple[HistoryEntry, ...] = ()
     log: tuple[Mapping[str, Any], ...] = ()
     """Of a record of version 1 until the store has moved it into the log's own file."""
@@ -123,6 +125,10 @@ class Record:
     def is_ours(self) -> bool:
         """A contract of this node carries it, or did: only then has the chain anything to hear of it."""
         return self.block > 0 and self.phase is not Phase.ENDING
+
+    def is_idle(self) -> bool:
+        """Nothing of it is on the node, or about to be."""
+        return not any(item.state in LIVE or item.begun or item.applied is not None for item in self.items)
 
     def item(self, name: str) -> Item | None:
         """The workload of this name that is to be."""

@@ -75,6 +75,15 @@ class NoSuchDeployment(ZosError):
     text = "deployment not found"
 
 
+class TooMuchKept(ZosError):
+    """A document costs its twin nothing by its length."""
+
+    reason = "provisiond.too_much_kept"
+    status = Status.RESOURCE_EXHAUSTED
+    text = "twin {twin} has {count} deployments here {what} whose documents take {most} bytes"
+    hint = "cancel contracts that you do not need, or send shorter documents"
+
+
 class TooMuchToList(ZosError):
     """A list costs as much as what is listed, and its question next to nothing."""
 

@@ -12,9 +12,9 @@ import pytest
 from zos.chain.api import ContractState, EventKind
 from zos.chain.api.types import ContractEvent
 from zos.model.evidence import EvidenceKind
-from zos.provisiond.admission import MOST_WAITING
 from zos.provisiond.api import DeploymentExists, NoSuchDeployment
 from zos.provisiond.api.errors import TooManyWaiting
+from zos.provisiond.room import MOST_WAITING
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import VM, becomes, deployed, removed, squat, state
 from zos.provisiond.tests.host import FakeHost, node

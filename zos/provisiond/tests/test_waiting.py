@@ -10,11 +10,11 @@ import pytest
 
 from zos.chain.api import EventKind, NodeContract, NotANodeContract
 from zos.model.decode import Malformed
-from zos.provisiond import admission
-from zos.provisiond.admission import MOST_WAITING_BYTES
+from zos.provisiond import room
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.errors import NodeHasTooManyWaiting, NoSuchDeployment, TooManyWaiting
 from zos.provisiond.contracts import STRANGE
+from zos.provisiond.room import MOST_WAITING_BYTES
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import becomes, squat
 from zos.provisiond.tests.host import FakeHost, node
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.virtual
 async def test_the_documents_of_all_twins_that_no_contract_carries_are_bounded_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "ALL_WAITING_BYTES", 4_000_000)
+    monkeypatch.setattr(room, "ALL_WAITING_BYTES", 4_000_000)
     host, sent = FakeHost(), dict[int, int]()
     async with node(tmp_path, host, every=60.0) as client:
         for twin in (27, 28, 29):
