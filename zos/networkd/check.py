@@ -45,16 +45,11 @@ def admit(network: Network, records: Collection[model.NetworkRecord], taps: Iter
 
 
 def _admit_one_more(network: Network, records: Collection[model.NetworkRecord]) -> None:
-    """Networks cost their user nothing, and the node something with every round."""
+    """Networks cost their user nothing, and the node something with every round; see `crowd.py` for those of all."""
     others = [record.network.twin for record in records if record.network.id != network.id]
-    if len(others) < len(records):
-        return
-    for whose, count, most in (
-        (f"twin {network.twin}", others.count(network.twin), model.MOST_OF_TWIN),
-        ("all twins", len(others), model.MOST_NETWORKS),
-    ):
-        if count >= most:
-            raise TooManyNetworks(network=network.name, count=count, whose=whose)
+    count = others.count(network.twin)
+    if len(others) == len(records) and count >= model.MOST_OF_TWIN:
+        raise TooManyNetworks(network=network.name, count=count, whose=f"twin {network.twin}")
 
 
 def free_slot(records: Iterable[model.NetworkRecord]) -> int:

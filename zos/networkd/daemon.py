@@ -99,6 +99,7 @@ class Networkd(Daemon):
             own,
             firewall,
             wake,
+            rt.clock,
         )
         segments = SegmentManager(host, taps, Node(planetary), firewall)
         node_overlay = OverlayManager(host, lambda: _overlay_address(mycelium))

@@ -14,9 +14,9 @@ from contextlib import AbstractAsyncContextManager
 
 from zos.errors import Kind, ZosError
 from zos.model import ports
-from zos.networkd import check, layout, model, node, places
+from zos.networkd import check, crowd, layout, model, node, places
 from zos.networkd.api.check import canonical, is_id, public_key
-from zos.networkd.api.errors import NoSuchNetwork
+from zos.networkd.api.errors import NoSuchNetwork, TooManyNetworks
 from zos.networkd.api.types import Backend, NetId, Network, NetworkInfo, Place, PublicConfig, Tap, TapInfo, Uplink
 from zos.networkd.firewall_manager import Firewall
 from zos.networkd.host.contract import Host
@@ -26,6 +26,7 @@ from zos.networkd.place import InNetwork, owner
 from zos.networkd.plan import plan
 from zos.networkd.steps import DropLinks, UnguardTaps
 from zos.networkd.taps import TapStore
+from zos.runtime.clock import Clock
 from zos.runtime.ledger import Ledger
 from zos.runtime.locks import Locks
 
@@ -33,6 +34,7 @@ log = logging.getLogger("zos.networkd")
 
 PUBLIC = "public"
 """The one record of its ledger."""
+PARKED = "the node has as many networks as it builds, and this one has no machine here: it is built when one comes"
 
 
 class NetworkManager:
@@ -47,6 +49,7 @@ class NetworkManager:
         own: DesiredNode,
         firewall: Firewall,
         wake: Callable[[], None],
+        clock: Clock,
     ) -> None:
         self._host = host
         self._records = records
@@ -56,9 +59,13 @@ class NetworkManager:
         self._firewall = firewall
         firewall.follow(self.public, lambda: frozenset(record.network.listen_port for record in self._all()))
         self._wake = wake
+        self._clock = clock
         self._places: dict[Place, InNetwork] = {place.place: place for place in places.in_network()}
         self._locks = Locks[NetId]()
         self._troubles: dict[NetId, str] = {}
+        self._use = crowd.Use()
+        self._coming: list[NetId] = []
+        """Networks that are built for a machine whose tap is not in the store yet."""
 
     # Networks
 
@@ -70,14 +77,39 @@ class NetworkManager:
             check.admit(network, self._all(), self._taps.all())
             before = self._records.get(network.id)
             slot = before.slot if before else check.free_slot(self._all())
+            parked = self._is_parked(network, before)
             async with self._restored(network.id, before):
-                self._records.put(network.id, NetworkRecord(network, slot))
+                self._records.put(network.id, NetworkRecord(network, slot, parked=parked))
                 observed = await self._make(network.id)
             info = self._info(network, observed.tunnel)
             if network.mycelium == wanted.mycelium:
                 return info
             detail = f"its machines keep their addresses in {network.mycelium}; {wanted.mycelium} comes after them"
             return dataclasses.replace(info, detail=info.detail or detail)
+
+    def _is_parked(self, network: Network, before: NetworkRecord | None) -> bool:
+        """Whether there is no place to build it; raises TooManyNetworks for a new one."""
+        if before is not None and not before.parked:
+            return False
+        try:
+            # One that is asked for again takes no place from whoever has as many.
+            self._take_place(network, lead=1 if before is None else 2)
+        except TooManyNetworks:
+            if before is None:
+                raise
+            return True
+        return False
+
+    def _take_place(self, network: Network, lead: int | None) -> None:
+        now = self._clock.monotonic()
+        with_taps = {tap.network for tap in self._taps.all()} | set(self._coming)
+        gone = crowd.give_way(network, self._all(), with_taps, self._use.quiet(now), lead)
+        self._use.note(network.id, now, is_used=True)
+        if gone is not None:
+            twin = gone.network.twin
+            log.warning("network %s of twin %d gives its place to twin %d", gone.network.id, twin, network.twin)
+            self._records.put(gone.network.id, dataclasses.replace(gone, parked=True))
+            self._wake()
 
     def _with_overlay_in_use(self, network: Network) -> Network:
         """Clients send a new mycelium key with each update; machines that have addresses by the old one keep it."""
@@ -127,7 +159,19 @@ class NetworkManager:
         record = self._records.get(tap.network)
         if record is None or record.leaving:
             raise NoSuchNetwork(network=tap.network)
+        if record.parked:
+            await self._build_again(record)
         return self._places[tap.place].admit(tap, record.network, self._taps.all())
+
+    async def _build_again(self, record: NetworkRecord, lead: int | None = None) -> None:
+        id = record.network.id
+        self._take_place(record.network, lead)
+        self._coming.append(id)
+        try:
+            self._records.put(id, dataclasses.replace(record, parked=False))
+            await self._make(id)
+        finally:
+            self._coming.remove(id)
 
     async def make(self, tap: Tap) -> TapInfo:
         """Make the tap, by reconciling its network."""
@@ -184,15 +228,28 @@ class NetworkManager:
             except ZosError as err:
                 failures.append(err)
         removed = {NetId(name) for name in self._taps.removals.names() if is_id(name)}
-        for id in sorted({*map(NetId, self._records.keys()), *removed, *await self._host.networks()}):
+        wanted = {one.network.id for one in self._all() if not one.parked}
+        self._use.keep(wanted)
+        for id in sorted({*wanted, *removed, *await self._host.networks()}):
             try:
                 async with self._locks.of(id):
                     await self._make(id)
             except ZosError as err:
                 failures.append(err)
+        try:
+            await self._fill_places()
+        except ZosError as err:
+            failures.append(err)
         await self._forget_removed_taps()
         if failures:
             raise failures[0]
+
+    async def _fill_places(self) -> None:
+        while (id := crowd.next_built(self._all())) is not None:
+            async with self._locks.of(id):
+                record = self._records.get(id)
+                if record is not None and record.parked and crowd.next_built(self._all()) is not None:
+                    await self._build_again(record)
 
     async def _make_node(self) -> None:
         await self._firewall.reconcile()
@@ -223,7 +280,7 @@ class NetworkManager:
         record = self._records.get(id)
         taps = self._taps.of_network(id)
         devices = [model.tap(tap.id) for tap in taps]
-        desired = layout.desired(record, taps) if record is not None else None
+        desired = layout.desired(record, taps) if record is not None and not record.parked else None
         try:
             if desired is not None:
                 await self._firewall.open_ports()
@@ -240,6 +297,10 @@ class NetworkManager:
             self._troubles[id] = err.explain()
             raise
         self._troubles.pop(id, None)
+        if desired is not None:
+            peers = observed.tunnel.peers.values() if observed.tunnel is not None else ()
+            is_used = bool(taps) or any(peer.alive for peer in peers)
+            self._use.note(id, self._clock.monotonic(), is_used=is_used)
         self._taps.removals.over((id,))
         return observed
 
@@ -266,6 +327,8 @@ class NetworkManager:
         return tuple(sorted({*ports.RESERVED, *busy, *(record.network.listen_port for record in self._all())}))
 
     def _info(self, network: Network, tunnel: ObservedTunnel | None) -> NetworkInfo:
+        record = self._records.get(network.id)
+        state = PARKED if record is not None and record.parked else "" if tunnel else "the tunnel is not up"
         return NetworkInfo(
             id=network.id,
             twin=network.twin,
@@ -278,7 +341,7 @@ class NetworkManager:
             listen_port=tunnel.listen_port if tunnel else 0,
             backend=tunnel.backend if tunnel else Backend.KERNEL,
             peers=tuple(peer.info() for peer in tunnel.peers.values()) if tunnel else (),
-            detail=self._troubles.get(network.id, "" if tunnel else "the tunnel is not up"),
+            detail=self._troubles.get(network.id, state),
             mycelium=network.mycelium,
         )
 

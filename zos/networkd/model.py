@@ -38,7 +38,7 @@ EXIT_GATEWAY = IPv4Address("100.127.0.1")
 EXIT6_NET = "fd00::/64"
 LINK_LOCAL_GATEWAY = "fe80::1"
 MOST_NETWORKS = 256
-"""On one node. Each is a namespace, five links and a tunnel that are looked at in turn, every round."""
+"""That are built on one node. Each is a namespace, five links and a tunnel that are looked at in turn, every round."""
 MOST_OF_TWIN = 50
 """Networks of one twin on one node; clients make one for each deployment."""
 SHARDS, SHARD = 16, 256
@@ -134,6 +134,8 @@ class NetworkRecord:
     slot: int
     leaving: bool = False
     """Dropped while it had taps; networkd removes it with the last one."""
+    parked: bool = False
+    """It gave its place to another one, and is not built (`crowd.py`)."""
 
 
 class LinkKind(StrEnum):
