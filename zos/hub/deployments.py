@@ -1,18 +1,23 @@
-"""Signed deployments left for nodes to fetch (pull mode): small documents by their hash, written once."""
+"""Signed deployments left for nodes to fetch (pull mode): small documents by their hash, and kept for months."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import os
 import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from zos.errors import Status, ZosError
 from zos.model.challenge import hashes
 from zos.model.deployment import decode
 from zos.runtime.files import write_atomic
-from zos.runtime.quota import FairQuota
 
 LIMIT = 3 << 19
 """Bytes of a document; those that are sealed are a third larger than the mebibyte that nodes take."""
@@ -21,6 +26,28 @@ TOTAL, EACH = 8 << 30, 512 << 20
 others leave."""
 OVERHEAD = 4096
 """Bytes that a file takes besides its own."""
+DAY = 24 * 3600
+KEPT = 180 * DAY
+"""Seconds after which a document goes that nobody asked for."""
+LATELY = 3600
+"""Seconds in which a second question for a document is not written down."""
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS network (name TEXT PRIMARY KEY, held INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS document (
+    name TEXT PRIMARY KEY, network TEXT NOT NULL, size INTEGER NOT NULL, used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_network ON document (network, used);
+CREATE INDEX IF NOT EXISTS by_age ON document (used);
+CREATE INDEX IF NOT EXISTS by_size ON network (held);
+CREATE TRIGGER IF NOT EXISTS comes AFTER INSERT ON document BEGIN
+    INSERT INTO network VALUES (new.network, new.size) ON CONFLICT (name) DO UPDATE SET held = held + new.size;
+END;
+CREATE TRIGGER IF NOT EXISTS goes AFTER DELETE ON document BEGIN
+    UPDATE network SET held = held - old.size WHERE name = old.network;
+    DELETE FROM network WHERE name = old.network AND held <= 0;
+END;
+"""
 _NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 
@@ -57,37 +84,115 @@ def path(root: Path, name: str) -> Path:
 
 
 class DocumentStore:
-    """Documents below a root; remembers how many bytes each network left here."""
+    """Documents below a root, and whose they are: a node fetches one within minutes, and again when it was made anew.
 
-    def __init__(self, root: Path, total: int = TOTAL) -> None:
+    One goes when nobody asked for it for long; when there is no room, the least lately used one of whoever has most.
+    """
+
+    def __init__(self, root: Path, total: int = TOTAL, clock: Callable[[], float] = time.time) -> None:
         self._root = root
-        self._log = root / ".uploads"
-        self._quota: FairQuota[str] = FairQuota(total, EACH)
-        with contextlib.suppress(OSError):
-            for line in self._log.read_text().splitlines():
-                with contextlib.suppress(ValueError):
-                    network, _, size = line.rpartition(" ")
-                    self._quota.take(network, int(size))
+        self._total = total
+        self._clock = clock
+        self._lock = threading.Lock()
+        (root / "deployments").mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(root / ".documents", check_same_thread=False, isolation_level=None)
+        self._database.executescript(SCHEMA)
+        if not self._database.execute("PRAGMA user_version").fetchone()[0]:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Take in what an earlier release left, which nobody knows the senders of."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            for one in os.scandir(self._root / "deployments"):
+                if _NAME.fullmatch(one.name):
+                    seen = one.stat()
+                    self._insert(one.name, "", seen.st_size + OVERHEAD, int(seen.st_mtime))
+            self._database.execute("PRAGMA user_version = 1")
+        (self._root / ".uploads").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._database.close()
 
     def add(self, name: str, document: bytes, network: str) -> bool:
         """Write a document; false when it was there already. Raises BadDeployment, DeploymentTaken, HubFull."""
         place = path(self._root, name)
         _check(name, document)
-        if place.exists():
-            if place.read_bytes() != document:
-                raise DeploymentTaken(name=name)
-            return False
-        size = len(document) + OVERHEAD
-        if not self._quota.take(network, size):
-            raise HubFull()
-        try:
-            write_atomic(place, document, mode=0o644)
-            with self._log.open("a") as log:
-                log.write(f"{network} {size}\n")
-        except OSError:
-            self._quota.release(network, size)
-            raise HubFull() from None
+        with self._lock:
+            if place.exists():
+                if place.read_bytes() != document:
+                    raise DeploymentTaken(name=name)
+                self._touch(name)
+                return False
+            size = len(document) + OVERHEAD
+            try:
+                self._forget(name)
+                self._expire()
+                self._make_room(network, size)
+                # First: a row without its file is forgotten in time, a file without its row never would be.
+                self._insert(name, network, size, int(self._clock()))
+                write_atomic(place, document, mode=0o644)
+            except (OSError, sqlite3.Error):
+                self._remove(name)
+                raise HubFull() from None
         return True
+
+    def used(self, name: str) -> None:
+        """Somebody asked for it."""
+        with self._lock:
+            self._touch(name)
+
+    def _touch(self, name: str) -> None:
+        now = int(self._clock())
+        self._database.execute("UPDATE document SET used = ? WHERE name = ? AND used < ?", (now, name, now - LATELY))
+
+    def _expire(self) -> None:
+        """A few at a time, at least one for each that comes."""
+        before = int(self._clock()) - KEPT
+        rows = self._database.execute("SELECT name FROM document WHERE used < ? ORDER BY used LIMIT 16", (before,))
+        for (name,) in rows.fetchall():
+            self._remove(name)
+
+    def _make_room(self, network: str, size: int) -> None:
+        while True:
+            mine = self._sum("SELECT total(held) FROM network WHERE name = ?", network)
+            free = self._total - self._sum("SELECT total(held) FROM network")
+            if mine + size <= EACH and size <= free and (not mine or 2 * (mine + size) <= free + mine):
+                return
+            name = (self._of_most(mine + size) if mine + size <= EACH else None) or self._old(network)
+            if name is None:
+                raise HubFull()
+            self._remove(name)
+
+    def _sum(self, query: str, *values: str) -> int:
+        return int(self._database.execute(query, values).fetchone()[0])
+
+    def _of_most(self, mine: int) -> str | None:
+        """The least lately used document of the network that has most, which has more than `mine` without it."""
+        query = "SELECT name, held FROM network ORDER BY held DESC LIMIT 1"
+        most, held = self._database.execute(query).fetchone() or ("", 0)
+        row = self._oldest(most)
+        return None if row is None or held - row[1] < mine else str(row[0])
+
+    def _old(self, network: str) -> str | None:
+        """The network's own least lately used one, which a node has fetched long ago."""
+        row = self._oldest(network)
+        return None if row is None or row[2] > self._clock() - DAY else str(row[0])
+
+    def _oldest(self, network: str) -> Any:
+        query = "SELECT name, size, used FROM document WHERE network = ? ORDER BY used LIMIT 1"
+        return self._database.execute(query, (network,)).fetchone()
+
+    def _insert(self, name: str, network: str, size: int, used: int) -> None:
+        self._database.execute("INSERT INTO document VALUES (?, ?, ?, ?)", (name, network, size, used))
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(OSError, sqlite3.Error):
+            path(self._root, name).unlink(missing_ok=True)
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._database.execute("DELETE FROM document WHERE name = ?", (name,))
 
 
 def _check(name: str, document: bytes) -> None:

@@ -9,6 +9,7 @@ PUT, POST, GET /deployments/<hash>
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from functools import partial
@@ -35,6 +36,8 @@ _CODES = {
 _REMEMBERED = 1000
 DISK = 60.0
 """Seconds for one piece of work on the files."""
+USE = 2.0
+"""Seconds for a note that a document was asked for."""
 LISTED = 5.0
 """Seconds that a list of flists is good: it is a walk through all files."""
 ROOT: web.AppKey[Path] = web.AppKey("root", Path)
@@ -45,6 +48,7 @@ def application(root: Path) -> web.Application:
     hub = _Hub(root)
     app = web.Application(client_max_size=deployments.LIMIT + 1, middlewares=[_refusals])
     app[ROOT] = root
+    app.on_cleanup.append(hub.close)
     app.add_routes(
         [
             web.put("/deployments/{name}", hub.put_deployment),
@@ -75,7 +79,11 @@ class _Hub:
         self._listing, self._digesting = asyncio.Lock(), asyncio.Lock()
         self._threads = Threads()
         self._flists: tuple[float, list[str]] = (0.0, [])
+        self._asked: LRUCache[str, float] = LRUCache(_REMEMBERED)
         self._md5: LRUCache[tuple[str, int, int], str] = LRUCache(_REMEMBERED)
+
+    async def close(self, app: web.Application) -> None:
+        self._documents.close()
 
     async def put_deployment(self, request: web.Request) -> web.Response:
         document = await request.read()
@@ -87,6 +95,10 @@ class _Hub:
         place = deployments.path(self._root, request.match_info["name"])
         if not place.is_file():
             raise web.HTTPNotFound(text="no such deployment")
+        if time.monotonic() - self._asked.get(place.name, -deployments.LATELY) >= deployments.LATELY:
+            self._asked[place.name] = time.monotonic()
+            with contextlib.suppress(ZosError):
+                await self._threads.run("uses", "note a use", partial(self._documents.used, place.name), USE)
         return web.FileResponse(place, headers={"Content-Type": "application/json"})
 
     async def flists(self, request: web.Request) -> web.Response:

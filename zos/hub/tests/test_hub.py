@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -114,6 +115,68 @@ def test_one_network_does_not_fill_the_hub_not_even_after_a_restart(tmp_path: Pa
     kept = list((tmp_path / "deployments").glob("[0-9a-f]*"))
     assert len(kept) == 14, "half of it"
     assert store.add(*document(999), "2001:db8::/64")
+
+
+def named(number: int, size: int = 10_000) -> tuple[str, bytes]:
+    text = json.dumps("x" * size + str(number)).encode()
+    return hashlib.sha256(text).hexdigest(), text
+
+
+def names(root: Path) -> set[str]:
+    return {one.name for one in (root / "deployments").iterdir()}
+
+
+def test_networks_that_fill_the_hub_leave_room_for_whoever_comes(tmp_path: Path):
+    store = deployments.DocumentStore(tmp_path, 400_000)
+    for number in range(400):
+        with contextlib.suppress(deployments.HubFull):
+            store.add(*named(number), f"203.0.113.{number % 20}")
+    for number in range(400, 403):
+        assert store.add(*named(number, 200), "2001:db8::/64"), "a document of his"
+    assert {named(number, 200)[0] for number in range(400, 403)} <= names(tmp_path)
+    assert sum(one.stat().st_size + 4096 for one in (tmp_path / "deployments").iterdir()) <= 400_000
+
+
+def test_a_document_that_nobody_asks_for_goes_and_one_that_is_asked_for_stays(tmp_path: Path):
+    now = [1_000_000.0]
+    store = deployments.DocumentStore(tmp_path, clock=lambda: now[0])
+    for number in (1, 2, 3):
+        store.add(*named(number), "203.0.113.7")
+    now[0] += deployments.KEPT - 1000
+    store.used(named(1)[0])
+    assert not store.add(*named(2), "203.0.113.8"), "it is there"
+    now[0] += 2000
+    assert store.add(*named(4), "203.0.113.9")
+    assert names(tmp_path) == {named(number)[0] for number in (1, 2, 4)}
+
+
+def test_a_share_that_is_used_up_takes_again_what_replaces_ones_own_documents_of_yesterday(tmp_path: Path):
+    now = [1_000_000.0]
+    store = deployments.DocumentStore(tmp_path, 400_000, lambda: now[0])
+    with contextlib.suppress(deployments.HubFull):
+        for number in range(100):
+            now[0] += 1
+            store.add(*named(number), "203.0.113.7")
+    assert len(names(tmp_path)) == 14
+    with pytest.raises(deployments.HubFull):
+        store.add(*named(100), "203.0.113.7")
+    now[0] += deployments.DAY - 10
+    assert store.add(*named(100), "203.0.113.7")
+    assert named(0)[0] not in names(tmp_path)
+    assert named(1)[0] in names(tmp_path)
+
+
+def test_documents_of_an_earlier_release_are_taken_in_and_kept(tmp_path: Path):
+    old = tmp_path / "deployments" / named(1)[0]
+    old.parent.mkdir()
+    old.write_bytes(named(1)[1])
+    (tmp_path / ".uploads").write_text("203.0.113.7 14096\n")
+    store = deployments.DocumentStore(tmp_path, 30_000, lambda: old.stat().st_mtime + 10)
+    assert not store.add(*named(1), "203.0.113.7")
+    assert store.add(*named(2, 9_000), "203.0.113.7")
+    assert not (tmp_path / ".uploads").exists()
+    with pytest.raises(deployments.HubFull):
+        store.add(*named(3), "203.0.113.7")
 
 
 @pytest.mark.parametrize(
