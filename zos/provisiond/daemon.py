@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zos.fetch.policy import Policy
+from zos.model.capacity import Capacity
 from zos.primitives import find
 from zos.provisiond.api.errors import PutAside
 from zos.provisiond.api.provisiond_pb2_grpc import add_ProvisiondServicer_to_server
@@ -59,7 +60,7 @@ class Provisiond(Daemon):
         if strikes.is_aside(strikes.struck) and store.get(strikes.struck) is not None:
             store.note(strikes.struck, "aside", PutAside(contract=strikes.struck, count=MOST).explain())
         manager = DeploymentManager(host, store, specs, strikes, config.every)
-        reporter = Reporter(host, store, specs, strikes)
+        reporter = Reporter(host, store, specs, strikes, rt.ledger("taken", Capacity, volatile=True))
         contracts = ContractWatcher(host.chain, store, specs.types, manager.wake, strikes)
         rt.serve(ProvisionService(manager, reporter, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
         rt.task("work", manager.work)

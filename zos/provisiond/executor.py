@@ -26,6 +26,8 @@ from zos.provisiond.store import DeploymentStore, progress
 from zos.provisiond.strikes import Strikes
 from zos.verbs.primitive import Facts, Sibling, Unchanged, Waiting
 from zos.verbs.step import Answers, Beside, Clients, Step, Steps
+from zos.vmd.api import VmdClient
+from zos.vmd.api.types import MachineId
 
 log = logging.getLogger("zos.provisiond")
 
@@ -71,6 +73,16 @@ class Executor:
         self._store.remove(contract)
         self._store.publish(Progress(contract, "", "", ResultState.DELETED, now.ending.detail, self._store.now()))
         return False
+
+    async def stop(self, contract: int) -> None:
+        """Stop the machines of a contract that is over by their names alone: what it says is not read."""
+        record = self._store.get(contract)
+        if record is None or record.phase is not Phase.ENDING:
+            return
+        for item in record.items:
+            one = self._specs.types.get(item.type)
+            if one is not None and one.is_machine:
+                await self._clients.of(VmdClient).drop_machine(MachineId(_id(record, item)))
 
     async def _perform(self, contract: int, op: Op) -> None:
         record = self._store.record(contract)

@@ -180,6 +180,8 @@ class DeploymentManager:
     async def _worker(self, contract: int, wake: Wake) -> None:
         async def reconcile() -> None:
             try:
+                if self.strikes.is_aside(contract):
+                    await self._executor.stop(contract)
                 self.strikes.require(contract)
                 await self.strikes.during(contract, self._turn(contract))
             except ZosError as err:

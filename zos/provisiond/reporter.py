@@ -11,6 +11,7 @@ from zos.provisiond.model import LIVE, Record
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 from zos.provisiond.strikes import Strikes
+from zos.runtime.ledger import Ledger
 
 
 async def registered(chain: ChainClient) -> int:
@@ -24,8 +25,12 @@ async def registered(chain: ChainClient) -> int:
 class Reporter:
     """Adds up what the deployments take."""
 
-    def __init__(self, host: NodeAccess, store: DeploymentStore, specs: Specs, strikes: Strikes) -> None:
+    def __init__(
+        self, host: NodeAccess, store: DeploymentStore, specs: Specs, strikes: Strikes, taken: Ledger[Capacity]
+    ) -> None:
+        """`taken` keeps what each contract took last: of one that was put aside nobody can say anew."""
         self._host = host
+        self._taken = taken
         self._strikes = strikes
         self._store = store
         self._specs = specs
@@ -51,9 +56,9 @@ class Reporter:
     async def report(self) -> None:
         """Tell the chain what contracts use, when that changed."""
         waiting = self._store.reports.waiting()
-        waiting = {contract: seen for contract, seen in waiting.items() if not self._strikes.is_aside(contract)}
         records = (self._store.get(contract) for contract in sorted(waiting))
-        listed = [self._resources(record) for record in records if record is not None and record.is_ours()]
+        known = (record for record in records if record is not None and record.is_ours() and self._is_known(record))
+        listed = [self._resources(record) for record in known]
         # Each report costs a fee, and a new contract begins with nothing anyway.
         listed = [one for one in listed if one != self._before(one.contract)]
         if listed:
@@ -62,14 +67,26 @@ class Reporter:
             await self._host.chain.report_resources(tuple(listed))
             self._told |= {one.contract: one for one in listed}
         self._told = {id: told for id, told in self._told.items() if self._store.get(id) is not None}
+        for key, _ in list(self._taken.items()):
+            if self._store.get(int(key)) is None:
+                self._taken.drop(key)
         self._store.reports.done(waiting)
 
     def _capacity(self, record: Record) -> Capacity:
-        """What its live workloads take; of one that was put aside nobody can say."""
+        """What its live workloads take; of one that was put aside, what they took before."""
+        key = str(record.contract)
         if self._strikes.is_aside(record.contract):
-            return Capacity()
+            return self._taken.get(key) or Capacity()
         with self._strikes.at(record.contract):
-            return total(self._specs.capacity(item) for item in record.items if item.state in LIVE)
+            taken = total(self._specs.capacity(item) for item in record.items if item.state in LIVE)
+        if taken != Capacity():
+            self._taken.put(key, taken)
+        else:
+            self._taken.drop(key)
+        return taken
+
+    def _is_known(self, record: Record) -> bool:
+        return str(record.contract) in self._taken or not self._strikes.is_aside(record.contract)
 
     def _before(self, contract: int) -> ContractResources | None:
         if contract in self._told or contract in self._store.reports.former:

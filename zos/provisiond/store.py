@@ -87,9 +87,11 @@ class DeploymentStore:
         return tuple(record for _, record in self._records.items() if twin is None or record.twin == twin)
 
     def revision(self, contract: int) -> str:
-        """Changes whenever another document was taken in, and when the contract is over."""
+        """Changes whenever another document was taken in, when it is not paid or paid again, and when it is over."""
         record = self.get(contract)
-        return "" if record is None else f"{record.offered}{' ended' * (record.phase is Phase.ENDING)}"
+        if record is None:
+            return ""
+        return str(record.offered) + {Phase.ENDING: " ended", Phase.PAUSED: " paused"}.get(record.phase, "")
 
     def changes(self, contract: int, twin: int | None = None) -> list[Mapping[str, object]]:
         """The log of a deployment, oldest entry first."""

@@ -6,6 +6,10 @@ the process: in a page of a file that is mapped into memory, which costs no syst
 processor is at that contract's work, not while that waits for anything; so a kill from outside, which finds the daemon
 waiting, accuses nobody, and one that hits somebody's work by chance counts once. It lies where a boot finds nothing, so
 neither a cut of power nor a reboot accuses anybody.
+
+What the chain says of it is another chance as well: that it is not paid, paid again, or over. If that ends the process
+too, it is over only for its machines, which are stopped by their names (`executor.py`); disks and networks stay until a
+reboot or another release. It counts as what it took last.
 """
 
 from __future__ import annotations

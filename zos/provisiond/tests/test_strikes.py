@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from zos import __version__
+from zos.chain.api import ContractState, EventKind
 from zos.provisiond.api.errors import PutAside
+from zos.provisiond.specs import Specs
 from zos.provisiond.strikes import MOST, Strike, Strikes
 from zos.provisiond.tests import users as u
 from zos.provisiond.tests.asked import VM, becomes, deployed, removed
@@ -227,3 +229,56 @@ async def test_one_that_is_put_aside_and_cancelled_has_its_end(tmp_path: Path) -
         u.cancel(host, 5)
         await removed(client, 5)
     assert not host.below.vmd.guests
+
+
+@pytest.mark.virtual
+async def test_what_one_that_is_put_aside_takes_counts_as_before(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM) as client:
+        before = await client.usage()
+    assert before.mru
+    accuse(tmp_path, 5, "0")
+    host.chain.reported.clear()
+    async with node(tmp_path, host) as client:
+        assert "put aside" in (await client.why(5)).sentence
+        assert await client.usage() == before
+        await asyncio.sleep(10)
+        assert [one.mru for one in host.chain.reported] in ([], [before.mru])
+        u.cancel(host, 5)
+        await removed(client, 5)
+        assert not (await client.usage()).mru
+
+
+@pytest.mark.virtual
+async def test_one_that_is_put_aside_and_not_paid_is_paused(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM):
+        pass
+    accuse(tmp_path, 5, "0")
+    async with node(tmp_path, host) as client:
+        assert "put aside" in (await client.why(5)).sentence
+        u.contract(host, 5, u.document(5, *VM), state=ContractState.GRACE)
+        u.happened(host, EventKind.GRACE_STARTED, 5)
+        await becomes(client, 5, "vm1", "paused")
+
+
+@pytest.mark.virtual
+async def test_machines_of_one_that_is_over_are_stopped_without_a_look_at_its_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM):
+        pass
+    monkeypatch.setattr(Strikes, "is_aside", lambda strikes, contract: contract == 5)
+
+    def poison(specs: Specs, *asked: Any) -> Any:
+        raise AssertionError("its document is read")
+
+    async with node(tmp_path, host) as client:
+        monkeypatch.setattr(Specs, "of", poison)
+        u.cancel(host, 5)
+        async with asyncio.timeout(60):
+            while host.below.vmd.guests:
+                await asyncio.sleep(0.1)
+        assert (await client.why(5)).history[-1].what == "chain"
+    assert not host.storaged.dropped
