@@ -28,7 +28,7 @@ from zos.rmb.replays import ReplayMemory, Seen
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
-from zos.runtime.ingress import Ingress, Limits, abort
+from zos.runtime.ingress import Ingress, Limits, abort, keep
 from zos.runtime.proxies import Proxies
 from zos.runtime.quota import FairQuota
 
@@ -141,6 +141,7 @@ class Relay:
             abort(request.transport)
             return socket
         self.counts["joined"] += 1
+        keep(request, seen.twin)
         session = self.sessions.join((seen.twin, seen.session))
         connection = Connection(
             *(request, socket, session, self.sessions, self.counts, self.ended), stalled=self.stalled, pongs=self.pongs

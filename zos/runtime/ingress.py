@@ -1,8 +1,9 @@
 """Stands before each HTTP server that anybody can reach, and bounds what a connection costs whatever is sent on it.
 
 Connections are counted by network, must ask for something, send what they began and read what they asked for in
-time. What is read is handed on in slices, and a connection has so much of the processor for it: frames that come to
-nothing (pings, empty fragments, half a message) cost the same as those that do.
+time; when there are too many, those make way that ask for nothing. What is read is handed on in slices, and a
+connection has so much of the processor for it: frames that come to nothing (pings, empty fragments, half a message)
+cost the same as those that do.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
 from time import thread_time
 from typing import Any, cast
 
 from aiohttp import web, web_response
 
+from zos.runtime.places import Places
 from zos.runtime.proxies import Proxies
 from zos.runtime.quota import FairQuota, network_of
 
@@ -49,14 +51,15 @@ class Limits:
     work: float = 0.25
     """Share of a core for reading what one network sends; its connections have equal parts of it."""
     memory: int = 128 << 20
-    """Bytes of all requests and messages that are not whole yet; one network has at most half of what is free."""
+    """Bytes of all requests and messages that are not whole yet; one network has at most half."""
 
 
 class _Gate:
     """A transport that reads only when both sides of it want to; anything else goes to the real one."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, connection: _Connection) -> None:
         self.real = transport
+        self.connection = connection
         self.request: web.BaseRequest | None = None
         self.since = asyncio.get_running_loop().time()
         """When its newest request began, or its last one ended."""
@@ -97,23 +100,23 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._ahead = 0.0
         self._filled = 0.0
-        self._network = ""
+        self.network = ""
         self._gate: _Gate | None = None
         self._moved = 0.0
-        self._unsent = self._untaken = 0
+        self._unsent = self.untaken = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         real = cast(asyncio.Transport, transport)
-        self._network = network_of((real.get_extra_info("peername") or ("",))[0])
-        if self._ingress.proxies.trusts(self._network):
+        self.network = network_of((real.get_extra_info("peername") or ("",))[0])
+        if self._ingress.proxies.trusts(self.network):
             # Behind it are many clients: its connections are bounded one by one, and all together.
-            self._network += f" {id(self):x}"
-        if not self._ingress.shares.take(self._network):
-            self._network = ""
+            self.network += f" {id(self):x}"
+        if not self._ingress.places.enter(self.network, self):
+            self.network = ""
             real.abort()
             return
-        self._gate = _Gate(real)
-        self._gate.taken = self._taken
+        self._gate = _Gate(real, self)
+        self._gate.taken = self.taken
         self._moved = self._filled = asyncio.get_running_loop().time()
         self._ingress.connections.add(self)
         self._inner.connection_made(cast(asyncio.Transport, self._gate))
@@ -122,8 +125,8 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._gate is not None:
-            self._taken()
-            self._ingress.shares.release(self._network)
+            self.taken()
+            self._ingress.places.leave(self)
             self._ingress.connections.discard(self)
             self._inner.connection_lost(exc)
 
@@ -143,6 +146,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._gate is None:
             return
+        self._ingress.places.heard(self)
         self._rest = self._rest + data if self._rest else data
         if self._timer is None:
             self._feed()
@@ -153,16 +157,16 @@ class _Connection(asyncio.Protocol):
         self._timer = None
         now, part = asyncio.get_running_loop().time(), self._rest[:SLICE]
         self._rest = self._rest[SLICE:]
-        if not self._ingress.memory.take(self._network, len(part)):
+        if not self._ingress.hold(self, len(part)):
             self._ingress.note("sends more than it completes")
             self._rest = b""
             self.abort()
             return
-        self._untaken += len(part)
+        self.untaken += len(part)
         began = thread_time()
         self._inner.data_received(part)
         spent = thread_time() - began
-        share = self._ingress.limits.work / max(1, self._ingress.shares.holds(self._network))
+        share = self._ingress.limits.work / max(1, self._ingress.places.holds(self.network))
         self._ahead = max(0.0, self._ahead - (now - self._filled) * share) + spent
         self._filled = now
         wait = max(0.0, self._ahead - BURST) / share
@@ -178,11 +182,11 @@ class _Connection(asyncio.Protocol):
         if self._timer is None:
             self._gate.hold(False)
 
-    def _taken(self) -> None:
+    def taken(self) -> None:
         """What came is with the application now, which bounds it from there on."""
-        if self._untaken:
-            self._ingress.memory.release(self._network, self._untaken)
-            self._untaken = 0
+        if self.untaken:
+            self._ingress.memory.release(self.network, self.untaken)
+            self.untaken = 0
 
     def fault(self, now: float) -> str:
         """Why this connection must end now; nothing while it may stay."""
@@ -190,6 +194,8 @@ class _Connection(asyncio.Protocol):
         limits, unsent = self._ingress.limits, self._gate.real.get_write_buffer_size()
         if not unsent or unsent < self._unsent:
             self._moved = now
+            if self._unsent:
+                self._ingress.places.heard(self)
         self._unsent = unsent
         if now - self._moved > limits.stalled:
             return "does not read"
@@ -197,6 +203,14 @@ class _Connection(asyncio.Protocol):
             return "asks for nothing" if now - self._gate.since > limits.idle else ""
         is_unfinished = not self._gate.request.content.is_eof()
         return "does not send what it began" if is_unfinished and now - self._gate.since > limits.body else ""
+
+    def keep(self, key: Hashable) -> None:
+        """It need not make way for newcomers, within the share of `key`."""
+        self._ingress.places.keep(self, key)
+
+    def use(self, is_busy: bool) -> None:
+        """A request is worked on, or none is."""
+        self._ingress.places.use(self, is_busy=is_busy)
 
     def abort(self) -> None:
         """Let go of it at once, with what it has not read."""
@@ -221,7 +235,7 @@ class Ingress:
     def __init__(self, limits: Limits, proxies: Proxies | None = None) -> None:
         self.limits = limits
         self.proxies = proxies or Proxies()
-        self.shares: FairQuota[str] = FairQuota(limits.total, limits.each)
+        self.places: Places[str, _Connection] = Places(limits.total, limits.each, self._evicted)
         self.memory: FairQuota[str] = FairQuota(limits.memory, limits.memory)
         self.connections: set[_Connection] = set()
         self.ended: dict[str, int] = {}
@@ -263,6 +277,22 @@ class Ingress:
                     self.note(what)
                     connection.abort()
 
+    def _evicted(self, connection: _Connection) -> None:
+        self.note("made way")
+        connection.abort()
+
+    def hold(self, connection: _Connection, size: int) -> bool:
+        """Hold bytes for a connection; False when its network holds the most: otherwise the largest of that goes."""
+        mine = self.memory.holds(connection.network) + size
+        while not self.memory.take(connection.network, size):
+            largest = max(self.connections, key=lambda one: (self.memory.holds(one.network), one.untaken))
+            if largest.network == connection.network or self.memory.holds(largest.network) <= mine:
+                return False
+            self.note("sends more than it completes")
+            largest.taken()
+            largest.abort()
+        return True
+
     def note(self, what: str) -> None:
         """Count a connection that was let go."""
         self.ended[what] = self.ended.get(what, 0) + 1
@@ -275,6 +305,13 @@ def taken(request: web.BaseRequest) -> None:
         gate.taken()
 
 
+def keep(request: web.BaseRequest, key: Hashable) -> None:
+    """Its client has proved who it is: it need not make way for newcomers, within the share of `key`."""
+    gate = cast(Any, request.transport)
+    if isinstance(gate, _Gate):
+        gate.connection.keep(key)
+
+
 @web.middleware
 async def _noted(request: web.Request, handler: Any) -> web.StreamResponse:
     """Note that a request is worked on."""
@@ -283,9 +320,11 @@ async def _noted(request: web.Request, handler: Any) -> web.StreamResponse:
         return cast(web.StreamResponse, await handler(request))
     gate.request = request
     gate.since = asyncio.get_running_loop().time()
+    gate.connection.use(is_busy=True)
     try:
         return cast(web.StreamResponse, await handler(request))
     finally:
         gate.request = None
         gate.since = asyncio.get_running_loop().time()
+        gate.connection.use(is_busy=False)
         gate.taken()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from zos.runtime.quota import network_of
 from zos.zdb import commands, resp
+from zos.zdb.namespace import Namespace
 from zos.zdb.parts import Refused
 from zos.zdb.session import Gone, Session, Steps
 from zos.zdb.store import DEFAULT
@@ -32,6 +33,8 @@ TOGETHER = 64 << 10
 """Bytes of answers that are sent in one go."""
 HELD = 128
 """Bytes that an answer takes in memory beside itself while it waits for the disk."""
+LOCAL = "unix"
+"""The network of those who connect by a unix socket."""
 Held = list[tuple[int, bytes]]
 
 
@@ -60,6 +63,8 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._is_starved = False
         self._ends = False
+        self._used: tuple[Namespace | None, bool, bool] | None = None
+        """The namespace, and the rights, for which it has its place."""
         self.network = ""
         Connection._numbers += 1
         self.number = Connection._numbers
@@ -71,13 +76,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         server = self._server
         remote = self._transport.get_extra_info("peername")
-        network = network_of(remote[0]) if isinstance(remote, tuple) else "unix"
-        if not server.quota.take(network):
+        network = network_of(remote[0]) if isinstance(remote, tuple) else LOCAL
+        if not server.places.enter(network, self):
             self._transport.write(resp.error("Too many clients"))
             self._transport.close()
             return
         self.network = network
         server.connections.add(self)
+        if network == LOCAL:
+            server.places.keep(self, LOCAL)
         self._world.counters.clients += 1
         self._transport.set_write_buffer_limits(high=PAUSED)
         opened = self._transport.get_extra_info("socket")
@@ -91,7 +98,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self._server.connections:
             self._server.connections.discard(self)
-            self._server.quota.release(self.network)
+            self._server.places.leave(self)
         self._server.mirrors.discard(self)
         self._server.stop_waiting(self)
         self._transport = None
@@ -132,6 +139,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._world.counters.received += len(data)
+        self._server.places.heard(self)
         if not self._ends:
             self._parser.feed(data)
             self._server.turns.wants(self)
@@ -187,6 +195,7 @@ class Connection(asyncio.Protocol):
             self._ends = True
         if answers:
             self._answer(b"".join(answers), 0)
+        self._keep()
         self.count()
         if self._ends and not self._held:
             self.close()
@@ -208,6 +217,20 @@ class Connection(asyncio.Protocol):
             server.feed(self.network)
         if is_bounded and (server.requests.is_over or server.answers.is_over):
             server.bound()
+
+    def _keep(self) -> None:
+        """Who has proved a right need not make way for strangers, at the expense of its namespace."""
+        session = self.session
+        used = session.space, session.may_write, session.is_admin
+        if used != self._used:
+            self._used = used
+            if session.is_admin and self._world.settings.admin:
+                self._server.places.keep(self, LOCAL)
+            elif session.space is not None and session.space.settings.name != DEFAULT:
+                if session.may_write:
+                    self._server.places.keep(self, session.space.settings.name)
+                else:
+                    self._server.places.use(self, is_busy=True)
 
     def _execute(self, words: list[bytes]) -> bytes | None:
         self._world.counters.executed += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from zos.runtime import threads
-from zos.runtime.quota import FairQuota
+from zos.runtime.places import Places
 from zos.zdb import commands, resp
 from zos.zdb.connection import Connection
 from zos.zdb.descriptors import most_open
@@ -56,8 +56,8 @@ class Server:
         self.unacknowledged: set[Connection] = set()
         """Those of which answers wait for the disk."""
         most = min(MOST_CONNECTIONS, most_open() // 2)
-        self.quota: FairQuota[str] = FairQuota(most, most)
-        """Of connections, by the client's network."""
+        self.places: Places[str, Connection] = Places(most, most // 2, Connection.abort)
+        """Of connections, by the client's network; those that use a namespace of their own keep theirs."""
         self.waiting: dict[Connection, tuple[WaitsFor, asyncio.TimerHandle]] = {}
         self.waits: dict[WaitsFor, set[Connection]] = {}
         """The same by what is waited for."""
