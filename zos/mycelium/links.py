@@ -24,13 +24,16 @@ from zos.mycelium.packet import BrokenFrame, Data, Reader, Tlv
 from zos.mycelium.table import Peer
 from zos.mycelium.turns import SLICE, Account, Turns
 from zos.runtime.backoff import Backoff
-from zos.runtime.quota import FairQuota, network_of
+from zos.runtime.places import Places
+from zos.runtime.quota import network_of
 
 log = logging.getLogger("zos.mycelium")
 
 PORT = ports.MYCELIUM
 MAX_LINKS, EACH = 192, 64
 """Connections that are accepted: of all networks, and of one (an IPv4 address, a /64). Dialled ones are beside them."""
+SETTLED = 60.0
+"""Seconds after which a peer that still says something keeps its place, within its network's share."""
 BEACONS = 32
 """Peers that are dialled because of beacons, which anybody on the wire can forge."""
 HIGH_WATER = 512 << 10
@@ -128,7 +131,9 @@ class Link(asyncio.Protocol):
         self._paused = False
         self._transport: asyncio.Transport | None = None
         self._dialled = remote is not None
-        self._network = ""
+        self.network = f"to {remote}" if remote is not None else ""
+        """At whose expense it is: everybody from one network, each that is dialled alone."""
+        self._since = asyncio.get_running_loop().time()
         self._account = Account(asyncio.get_running_loop().time())
         self._packets: Iterator[Data | Tlv] = iter(())
         """What was read and not worked on yet."""
@@ -150,14 +155,17 @@ class Link(asyncio.Protocol):
         self.name = self.name or str(Endpoint(_host(far), far[1]))
         # On a wire every address is its own: all have the same prefix.
         network = _host(far) if ip_address(far[0].partition("%")[0]).is_link_local else network_of(far[0])
-        if not self._dialled and not self._links.places.take(network):
+        if not self._dialled and not self._links.places.enter(network, self):
             self._transport.abort()
             return
-        self._network = "" if self._dialled else network
+        self.network = self.network or network
         self._links.opened(self)
 
     def data_received(self, data: bytes) -> None:
         self._packets = self._reader.feed(data)
+        self._links.places.heard(self)
+        if asyncio.get_running_loop().time() - self._since > SETTLED:
+            self._links.places.keep(self, self.network)
         if self._account.is_over(asyncio.get_running_loop().time()) or self._work():
             assert self._transport is not None
             self._transport.pause_reading()
@@ -201,8 +209,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._packets = iter(())
-        if self._network:
-            self._links.places.release(self._network)
+        self._links.places.leave(self)
         self._links.closed(self)
         if not self.ended.done():
             self.ended.set_result(None)
@@ -254,7 +261,7 @@ class Links:
         self.received = received
         self._opened = opened
         self._closed = closed
-        self.places: FairQuota[str] = FairQuota(MAX_LINKS, EACH)
+        self.places: Places[str, Link] = Places(MAX_LINKS, min(EACH, MAX_LINKS // 2), Link.abort)
         self.turns = Turns()
         self._numbers = itertools.count(1)
         self._group: asyncio.TaskGroup | None = None

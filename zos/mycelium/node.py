@@ -83,14 +83,14 @@ class Node:
         self.plane.from_tun(prefix, packets[0], time.monotonic(), packets[1:])
 
     def _opened(self, link: Link) -> None:
-        self._act(self.router.add_peer(link.peer, link.static, time.monotonic()))
+        self._act(self.router.add_peer(link.peer, link.static, time.monotonic(), link.network))
 
     def _closed(self, link: Link) -> None:
         self._act(self.router.drop_peer(link.peer, time.monotonic()))
 
     def _received(self, peer: Peer, packet: Data | Tlv) -> None:
         if isinstance(packet, Data):
-            self.plane.from_peer(packet, time.monotonic())
+            self.plane.from_peer(packet, time.monotonic(), peer)
         else:
             self._act(self.router.receive(peer, packet, time.monotonic()))
 

@@ -7,7 +7,7 @@ router.rs, packet_queue.rs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zos.model import mycelium
@@ -17,12 +17,14 @@ from zos.mycelium.effects import Effect, Found, Lost
 from zos.mycelium.packet import Data, encode_data
 from zos.mycelium.routes import ALMOST_EXPIRED, Router
 from zos.mycelium.table import Entry, Peer
+from zos.runtime.quota import FairQuota
 
 PER_SUBNET, IN_ALL = 64, 1024
 """Packets that may wait, per subnet and in all; more are dropped."""
 ERRORS_PER_SECOND = 100
 """ICMP errors that this router sends at most (RFC 4443, 2.4f)."""
 ROUTER_HOPS = 64
+NOBODY = Peer(0)
 
 ToPeer = Callable[[Peer, bytes], None]
 ToTun = Callable[[bytes, bytes], None]
@@ -55,7 +57,8 @@ class _Out:
     packet: bytes
 
 
-Waiting = _Out | Data
+Waiting = _Out | tuple[Data, Peer]
+"""What waits for a route, and because of whom: a machine's packet, or a peer's."""
 
 
 class Plane:
@@ -68,8 +71,9 @@ class Plane:
         self._to_peer = to_peer
         self._to_tun = to_tun
         self._act = act
-        self._waiting: dict[bytes, deque[Waiting]] = {}
-        self._kept = 0
+        self._waiting: dict[bytes, deque[tuple[Hashable, Waiting]]] = {}
+        self._kept: FairQuota[Hashable] = FairQuota(IN_ALL, IN_ALL)
+        """Packets that wait, by whom they are for or from: an identity, or a peer's network."""
         self._errors = (0, 0)
 
     def from_tun(self, owner: bytes, packet: bytes, now: float, more: Sequence[bytes] = ()) -> None:
@@ -103,7 +107,7 @@ class Plane:
             ways = (encode_data(Data(source, destination, hops, payload)) for payload in sealed)
             self._to_peer(route.peer, b"".join(ways))
 
-    def from_peer(self, data: Data, now: float) -> None:
+    def from_peer(self, data: Data, now: float, peer: Peer = NOBODY) -> None:
         """A data packet from a peer."""
         hops = data.hop_limit - 1
         prefix = data.destination[: mycelium.PREFIX]
@@ -111,14 +115,14 @@ class Plane:
         if hops < 1:
             self._send_error(data, icmp.TIME_EXCEEDED, icmp.HOPS, now)
         elif mine is not None:
-            self._arrived(mine, data, hops, now)
+            self._arrived(mine, data, hops, now, peer)
         elif data.destination[0] & 0xFE == 4:
-            self._pass_on(prefix, data, hops, now)
+            self._pass_on(prefix, data, hops, now, peer)
 
-    def _pass_on(self, prefix: bytes, data: Data, hops: int, now: float) -> None:
+    def _pass_on(self, prefix: bytes, data: Data, hops: int, now: float, peer: Peer) -> None:
         route = self._router.route(prefix)
         if route is None:
-            self._wait(prefix, data, now)
+            self._wait(prefix, (data, peer), now)
             return
         self._refresh(prefix, route, now)
         self._to_peer(route.peer, encode_data(data._replace(hop_limit=hops)))
@@ -127,45 +131,47 @@ class Plane:
         # Only the origin repeats an update, to its own peers: beyond them a route in use must be requested again
         # before it expires.
         if route.expires - now < ALMOST_EXPIRED:
-            self._act(self._router.request_route(prefix, now))
+            payer = self._router.table.payer(route.peer)
+            self._act(self._router.request_route(prefix, now, payer, is_again=True))
 
     def resolved(self, effect: Found | Lost, now: float) -> None:
         """A query for a subnet that packets wait for ended."""
         packets = self._waiting.pop(effect.prefix, deque())
-        self._kept -= len(packets)
-        for packet in packets:
+        for payer, _ in packets:
+            self._kept.release(payer)
+        for _, packet in packets:
             if isinstance(effect, Found):
                 self._again(packet, now)
-            elif isinstance(packet, Data):
-                if packet.destination[: mycelium.PREFIX] == effect.prefix:
-                    self._send_error(packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
+            elif isinstance(packet, tuple):
+                if packet[0].destination[: mycelium.PREFIX] == effect.prefix:
+                    self._send_error(packet[0], icmp.UNREACHABLE, icmp.NO_ROUTE, now)
             elif packet.owner in self.identities:
                 mine = self.identities[packet.owner]
                 self._answer_error(mine, packet.packet, icmp.UNREACHABLE, icmp.NO_ROUTE, now)
 
     def _again(self, packet: Waiting, now: float) -> None:
-        if isinstance(packet, Data):
-            self.from_peer(packet, now)
+        if isinstance(packet, tuple):
+            self.from_peer(packet[0], now, packet[1])
         else:
             self.from_tun(packet.owner, packet.packet, now)
 
     def _wait(self, prefix: bytes, packet: Waiting, now: float) -> None:
         queue = self._waiting.setdefault(prefix, deque())
-        if len(queue) < PER_SUBNET and self._kept < IN_ALL:
-            queue.append(packet)
-            self._kept += 1
+        payer = self._router.table.payer(packet[1]) if isinstance(packet, tuple) else packet.owner
+        if len(queue) < PER_SUBNET and self._kept.take(payer):
+            queue.append((payer, packet))
         elif not queue:
             del self._waiting[prefix]
         # Last: the request may resolve at once, and send what has just been queued.
-        self._act(self._router.request_route(prefix, now))
+        self._act(self._router.request_route(prefix, now, payer))
 
     # Packets for this node
 
-    def _arrived(self, mine: Identity, data: Data, hops: int, now: float) -> None:
+    def _arrived(self, mine: Identity, data: Data, hops: int, now: float, peer: Peer) -> None:
         public = self._router.public(data.source[: mycelium.PREFIX])
         if public is None:
             if data.source[0] & 0xFE == 4 and data.source[: mycelium.PREFIX] not in self.identities:
-                self._wait(data.source[: mycelium.PREFIX], data, now)
+                self._wait(data.source[: mycelium.PREFIX], (data, peer), now)
             return
         opened = mine.keys.open(public, data.payload)
         if opened is None:

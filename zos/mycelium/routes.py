@@ -6,7 +6,7 @@ origin of several subnets, each with its own router id. Source: threefoldtech/my
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -17,6 +17,7 @@ from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
 from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
 from zos.mycelium.messages import acceptable, centi, hold, subnet_of
 from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Tlv, Update
+from zos.mycelium.queries import Queries
 from zos.mycelium.seqnos import PendingSeqnos
 from zos.mycelium.sources import Sources
 from zos.mycelium.table import HELLO_EVERY, Entry, Local, Neighbour, Peer, RouteQuery, Routes, Table
@@ -29,8 +30,7 @@ EXPIRING = 256
 """Routes that expire in one tick."""
 BIG_CHANGE = BETTER = 10
 """A larger change of a metric is announced at once; a route that replaces another must be better by more than this."""
-MAX_GENERATION, MAX_QUERIES = 16, 4096
-"""Any peer may cause these, so their number is bounded; each costs about 1 kB."""
+MAX_GENERATION = 16
 
 
 class Router:
@@ -42,7 +42,7 @@ class Router:
         self.peers: dict[Peer, Neighbour] = {}
         self._node = node
         self._sources = Sources()
-        self._queries: dict[bytes, RouteQuery] = {}
+        self._queries = Queries()
         self._seqnos = PendingSeqnos(self._sources)
         self._next_hello = now + HELLO_EVERY
         self._next_update = now + UPDATE_EVERY
@@ -65,13 +65,13 @@ class Router:
         entry = routes.selected or next(iter(routes.entries.values()), None)
         return routerid.key(entry.router) if entry else None
 
-    def request_route(self, prefix: bytes, now: float) -> list[Effect]:
-        """Query the peers for a route. `Found` or `Lost` follows when none is selected."""
+    def request_route(self, prefix: bytes, now: float, payer: Hashable = None, is_again: bool = False) -> list[Effect]:
+        """Query the peers for a route, or for one in use `again`. `Found` or `Lost` follows when none is selected."""
         query = self._queries.get(prefix)
         if query is None:
-            if len(self._queries) >= MAX_QUERIES:
-                return [Lost(prefix)]
-            query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, 0, set(), now + ASK_AGAIN)
+            query = RouteQuery(now + QUERY_TIME, 0, set(), now + ASK_AGAIN)
+            if not self._queries.open(prefix, query, payer, is_again=is_again):
+                return [] if is_again else [Lost(prefix)]
         if query.generation > 0:
             query.generation, query.asked, query.again = 0, set(), now + ASK_AGAIN
         routes = self.table.get(prefix)
@@ -109,8 +109,9 @@ class Router:
             return []
         return [Send(peer, self._retraction(prefix)) for peer in self.peers]
 
-    def add_peer(self, peer: Peer, static: int, now: float) -> list[Effect]:
+    def add_peer(self, peer: Peer, static: int, now: float, payer: Hashable = None) -> list[Effect]:
         """A connection opened: the peer gets our subnets and every query that is under way."""
+        self.table.charge(peer, peer if payer is None else payer)
         neighbour = self.peers[peer] = Neighbour(LinkCost(static))
         effects: list[Effect] = [Send(peer, self._own(prefix)) for prefix in self.locals]
         asking = (partial(self._ask_too, peer, prefix) for prefix in list(self._queries))
@@ -127,6 +128,7 @@ class Router:
         """A connection closed; its routes end with it."""
         if self.peers.pop(peer, None) is None:
             return []
+        self.table.gone(peer)
         taking = (partial(self._take_back, prefix, peer) for prefix in self.table.prefixes(peer))
         return self.backlog.begin(taking, now)
 
@@ -167,7 +169,7 @@ class Router:
         for prefix, entry in islice(self.table.expired(now), EXPIRING):
             effects += self._expired(prefix, entry, now)
         for prefix in [prefix for prefix, query in self._queries.items() if query.until <= now]:
-            del self._queries[prefix]
+            self._queries.close(prefix)
             if self.route(prefix) is None:
                 effects.append(Lost(prefix))
         for prefix, query in self._queries.items():
@@ -192,15 +194,13 @@ class Router:
         prefix = update.subnet.address[: mycelium.PREFIX]
         if not acceptable(update) or prefix in self.locals:
             return []
-        source = (prefix, update.router)
-        feasible = self._sources.feasible(source, update.seqno, update.metric)
-        is_newer = newer(update.seqno, self._sources.seqno(source))
+        feasible = self._sources.feasible((prefix, update.router), update.seqno, update.metric)
+        is_newer = newer(update.seqno, self._sources.seqno((prefix, update.router)))
         routes = self.table.get(prefix)
         entry = routes.entries.get(peer) if routes else None
         if entry is None:
-            if update.metric == INFINITE or not (feasible or routes is None or routes.selected is None):
-                return []
-            if not self.table.has_room(peer):
+            is_useful = update.metric != INFINITE and (feasible or routes is None or routes.selected is None)
+            if not is_useful or not self.table.has_room(peer):
                 return []
             # An infeasible route is stored when there is no better one: its origin may make it feasible.
             entry = Entry(peer, update.router, update.seqno, update.metric, now + hold(update))
@@ -279,7 +279,7 @@ class Router:
             return [] if old is None else [*self._announce(prefix, now), *self._request_seqno(prefix, old.router, now)]
         effects: list[Effect] = []
         if old is None:
-            self._queries.pop(prefix, None)
+            self._queries.close(prefix)
             effects.append(Found(prefix))
         router, metric = routes.announced or (b"", INFINITE)
         if router != new.router or abs(metric - self._cost(new)) > BIG_CHANGE:
@@ -333,9 +333,10 @@ class Router:
             return self._announce(prefix, now, (peer,))
         # What was retracted, or is not feasible, is no route: somebody else may have one.
         generation = request.generation + 1
-        if prefix in self._queries or generation >= MAX_GENERATION or len(self._queries) >= MAX_QUERIES:
+        query = RouteQuery(now + QUERY_TIME, generation, set(), now + ASK_AGAIN)
+        is_new = prefix not in self._queries and generation < MAX_GENERATION
+        if not is_new or not self._queries.open(prefix, query, self.table.payer(peer)):
             return []
-        query = self._queries[prefix] = RouteQuery(now + QUERY_TIME, generation, set(), now + ASK_AGAIN)
         return self._send_to_unasked(RouteRequest(subnet_of(prefix), generation), query, (peer,))
 
     def _dumped(self, peer: Peer, prefix: bytes, now: float) -> list[Effect]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -111,7 +111,10 @@ class Table:
         self._timers: dict[int, dict[tuple[bytes, Peer], Entry]] = {}
         """By the second in which they expire; a hold time is at most some minutes, so there are few."""
         self._of: dict[Peer, dict[bytes, None]] = {}
-        self._quota: FairQuota[Peer] = FairQuota(MAX_ENTRIES, MAX_ENTRIES)
+        self._payers: dict[Peer, Hashable] = {}
+        """At whose expense a peer's routes are, where that is not the peer's own."""
+        self._closed: set[Peer] = set()
+        self._quota: FairQuota[Hashable] = FairQuota(MAX_ENTRIES, MAX_ENTRIES)
 
     def __len__(self) -> int:
         return len(self._subnets)
@@ -128,8 +131,23 @@ class Table:
         return self._subnets.get(prefix)
 
     def has_room(self, peer: Peer) -> bool:
-        """Whether the peer may have one more route: no more than half of what the others leave."""
-        return self._quota.fits(peer, 1)
+        """Whether the peer may have one more route: its network has a share, whatever the number of its connections."""
+        return self._quota.fits(self.payer(peer), 1)
+
+    def payer(self, peer: Peer) -> Hashable:
+        """At whose expense the peer is."""
+        return self._payers.get(peer, peer)
+
+    def charge(self, peer: Peer, payer: Hashable) -> None:
+        """From now on the peer is at the expense of a network; it must have no routes yet."""
+        self._payers[peer] = payer
+
+    def gone(self, peer: Peer) -> None:
+        """The peer's connection is closed: nothing is added to its routes any more."""
+        if peer in self._of:
+            self._closed.add(peer)
+        else:
+            self._payers.pop(peer, None)
 
     def prefixes(self, peer: Peer) -> list[bytes]:
         """The subnets to which the peer has a route."""
@@ -140,7 +158,7 @@ class Table:
         routes = self._subnets.setdefault(prefix, Routes())
         former = routes.entries.get(entry.peer)
         if former is None:
-            self._quota.take(entry.peer)
+            self._quota.take(self.payer(entry.peer))
             self._of.setdefault(entry.peer, {})[prefix] = None
         else:
             self._disarm(prefix, former)
@@ -174,10 +192,13 @@ class Table:
             self._disarm(prefix, entry)
             mine = self._of[peer]
             del mine[prefix]
-            if self._quota.holds(peer):
-                self._quota.release(peer)
+            if self._quota.holds(self.payer(peer)):
+                self._quota.release(self.payer(peer))
             if not mine:
                 del self._of[peer]
+                if peer in self._closed:
+                    self._closed.discard(peer)
+                    self._payers.pop(peer, None)
         if not routes.entries:
             del self._subnets[prefix]
 

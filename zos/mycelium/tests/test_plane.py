@@ -197,9 +197,9 @@ def test_waiting_packets_and_errors_are_bounded():
         for _ in range(PER_SUBNET + 5):
             destination = b"\x04" + number.to_bytes(7, "big") + HOST
             plane.from_tun(world.prefix(0), ipv6(world.prefix(0) + HOST, destination), world.now)
-    assert plane._kept == IN_ALL
+    assert plane._kept.used == IN_ALL // 2, "one machine has half"
     world.wait(16)
-    assert plane._kept == 0
+    assert plane._kept.used == 0
     assert plane._waiting == {}
     assert len(world.members[0].arrived) == ERRORS_PER_SECOND
 

@@ -80,7 +80,7 @@ class World:
         member = self.members[number]
         for packet in Reader().feed(data):
             if isinstance(packet, Data):
-                member.plane.from_peer(packet, self.now)
+                member.plane.from_peer(packet, self.now, peer)
             else:
                 self.act(number, member.router.receive(peer, packet, self.now))
 
