@@ -20,6 +20,7 @@ from typing import Any, cast
 from zos.errors import Status, ZosError
 from zos.model import ports
 from zos.mycelium.costs import TCP_IPV4, TCP_IPV6
+from zos.mycelium.crypto import Keys
 from zos.mycelium.packet import BrokenFrame, Data, Reader, Tlv
 from zos.mycelium.table import Peer
 from zos.mycelium.turns import SLICE, Account, Turns
@@ -46,6 +47,8 @@ SILENCE = 15_000
 KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}
 """Seconds of silence before the kernel asks, seconds between its questions, and questions without answer."""
 DISCOVERED_TRIES = 3
+AGREEMENT = 5e-5
+"""Seconds that a data packet takes for which a secret must be computed."""
 PARSING = 5e-6
 """Seconds that cutting one control message out of the stream takes."""
 
@@ -172,12 +175,20 @@ class Link(asyncio.Protocol):
             self._links.turns.add(self._later)
 
     def _work(self) -> bool:
-        """Work on what was read for a short time; true when something is left. Data takes its way at once."""
+        """Work on what was read for a short time; true when something is left.
+
+        Data takes its way at once, but for what a peer says in the names of ever more senders.
+        """
         spent = 0.0
         try:
             for packet in self._packets:
                 if isinstance(packet, Data):
+                    before = Keys.agreements
                     self._links.received(self.peer, packet)
+                    if Keys.agreements != before:
+                        spent += AGREEMENT * (Keys.agreements - before)
+                        if spent > SLICE:
+                            return True
                     continue
                 began = thread_time()
                 self._links.received(self.peer, packet)

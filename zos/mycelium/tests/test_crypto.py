@@ -54,3 +54,11 @@ def test_correspondents_are_remembered_within_a_bound():
     for number in range(crypto.MAX_SECRETS + 10):
         keys.seal(mycelium.public_key((number << 8).to_bytes(32, "big")), crypto.L3, b"")
     assert len(keys._ciphers) == crypto.MAX_SECRETS
+
+
+def test_what_is_too_short_to_be_sealed_costs_no_key_agreement():
+    before = Keys.agreements
+    assert Keys(A).open(mycelium.public_key(B), bytes(crypto.OVERHEAD - 1)) is None
+    assert Keys.agreements == before
+    assert Keys(A).open(mycelium.public_key(B), bytes(crypto.OVERHEAD)) is None
+    assert Keys.agreements == before + 1

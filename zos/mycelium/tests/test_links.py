@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zos.mycelium import discovery, links
+from zos.mycelium.crypto import Keys
 from zos.mycelium.links import BadPeer, Endpoint, Link, Links, parse_endpoint, parse_endpoints
 from zos.mycelium.node import Node
 from zos.mycelium.packet import Data, Hello, Tlv, encode, encode_data
@@ -257,3 +258,32 @@ def test_a_beacon_is_fifty_bytes_that_begin_right_and_nothing_else_is_one(garbag
     assert discovery.parse_beacon(discovery.beacon(9651, bytes(range(40)))) == (9651, bytes(range(40)))
     if len(garbage) != 50 or not garbage.startswith(b"mycelium"):
         assert discovery.parse_beacon(garbage) is None
+
+
+async def test_a_peer_whose_packets_are_from_ever_more_senders_waits_and_others_do_not():
+    """Each packet takes a key agreement when more senders take turns than are remembered."""
+    async with ends(2) as (server, polite):
+        senders = 0
+
+        def received(peer: object, packet: Data | Tlv) -> None:
+            nonlocal senders
+            if isinstance(packet, Data) and packet.hop_limit == 1:
+                senders += 1
+                Keys.agreements += 1
+            else:
+                server.received.append(packet)
+
+        server.links.received = received
+        port = free_port()
+        server.run(port)
+        await becomes(lambda: server.links.is_open)
+        with socket.create_connection(("127.0.0.1", port)) as loud:
+            polite.run(0, Endpoint("127.0.0.1", port))
+            await becomes(lambda: polite.links.all)
+            loud.sendall(encode_data(DATA._replace(hop_limit=1)) * 500)
+            await becomes(lambda: senders)
+            polite.one.send_data(encode_data(DATA))
+            await becomes(lambda: server.received)
+            assert senders < 400
+            assert len(server.links.turns) == 1, "the loud one waits for its turn"
+            await becomes(lambda: senders == 500)
