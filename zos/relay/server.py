@@ -16,6 +16,7 @@ from zos.errors import ZosError
 from zos.relay import metrics
 from zos.relay.connection import PONGS, STALLED, Connection
 from zos.relay.federation import Away, Outcome
+from zos.relay.posts import Posts, TooMany
 from zos.relay.quota import Limit, MinuteQuota
 from zos.relay.sessions import KEEP, MIB, Address, Session, Sessions
 from zos.relay.spool import Kept, Memory, Spool, Way
@@ -45,9 +46,6 @@ UNVERIFIED, UNVERIFIED_BURST = 20.0, 200.0
 ROUTING, ROUTING_EACH = 4096, 1024
 ROUTING_BYTES = 32 * MIB
 """Messages, and bytes of them, that may be waiting for a lookup or another relay; of one twin half of what is free."""
-POSTS = 64
-"""Messages of other relays that are read at the same time."""
-READ = 10.0
 LATER = 5.0
 """Seconds after which a message that waited through a restart asks a silent chain again."""
 TOO_LARGE = f"the message is larger than {LARGEST >> 20} MiB"
@@ -89,7 +87,7 @@ class Relay:
         self._routing: MessageQuota[int] = MessageQuota(
             FairQuota(ROUTING, ROUTING_EACH), FairQuota(ROUTING_BYTES, ROUTING_BYTES)
         )
-        self._posts: FairQuota[str] = FairQuota(POSTS, POSTS)
+        self._posts = Posts()
         self._replays = ReplayMemory(clock)
         self.stalled = STALLED
         self.pongs = PONGS
@@ -322,21 +320,17 @@ class Relay:
     # Other relays, and metrics
 
     async def _federated(self, request: web.Request) -> web.Response:
-        remote = self._proxies.client(request)
-        if not self._posts.take(remote):
-            return web.Response(status=503, text="too many at once\n")
         try:
-            async with asyncio.timeout(READ):
-                data = await request.read()
-            await self._posted(data, request)
+            async with self._posts.body(request, self._proxies.client(request)) as data:
+                await self._posted(data, request)
+        except TooMany:
+            return web.Response(status=503, text="too many at once\n")
         except (ProtocolError, web.HTTPRequestEntityTooLarge) as err:
             return web.Response(status=400, text=f"{err}\n")
         except TimeoutError:
             return web.Response(status=408, text="too slow\n")
         except _Undeliverable as err:
             return web.Response(status=err.status, text=f"{err}\n")
-        finally:
-            self._posts.release(remote)
         return web.Response(status=202)
 
     async def _posted(self, data: bytes, request: web.Request) -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from zos.fetch.policy import Policy
 from zos.relay.federation import PASSES, PER_DESTINATION, Federation, Outcome
-from zos.relay.server import POSTS
+from zos.relay.posts import READING
 from zos.relay.tests.world import FAR, NODE, USER, World, echo, message, raw, received, world
 from zos.rmb import envelope as env
 from zos.rmb.errors import Refused
@@ -234,7 +234,7 @@ async def test_who_posts_slowly_does_not_keep_others_out() -> None:
     """Half of the places are the most that one address gets; the rest is told to come again."""
     async with world() as w, raw(w, NODE):
         host, _, port = w.url.removeprefix("http://").partition(":")
-        slow = [await asyncio.open_connection(host, int(port)) for _ in range(POSTS // 2 + 5)]
+        slow = [await asyncio.open_connection(host, int(port)) for _ in range(READING // 2 + 5)]
         for _, writer in slow:
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbeginning")
         refused = 0
@@ -245,6 +245,27 @@ async def test_who_posts_slowly_does_not_keep_others_out() -> None:
             except TimeoutError:
                 pass
         assert refused == 5
-        assert w.relay._posts.used == POSTS // 2
+        assert w.relay._posts.reading == READING // 2
         for _, writer in slow:
             writer.close()
+
+
+async def test_slow_posts_of_many_networks_make_way_for_whose_bytes_come() -> None:
+    async with world() as w, raw(w, NODE):
+        host, _, port = w.url.removeprefix("http://").partition(":")
+        begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"
+        slow = []
+        for number in range(READING):
+            reader, writer = await asyncio.open_connection(host, int(port), local_addr=(f"127.0.1.{number + 1}", 0))
+            writer.write(begun)
+            slow.append((reader, writer))
+        async with asyncio.timeout(5):
+            while w.relay._posts.reading < READING:
+                await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.2.1", 0))
+        writer.write(begun)
+        assert b"503" in await asyncio.wait_for(slow[0][0].readline(), 5), "the longest silent goes"
+        writer.write(bytes(99))
+        assert b"400" in await asyncio.wait_for(reader.readline(), 5), "the honest one is read"
+        for _, one in (*slow, (reader, writer)):
+            one.close()
