@@ -61,7 +61,6 @@ async def test_who_is_cut_off_after_the_contract_was_made_finds_it_again(
         assert found.contracts == {1: 1}
         assert found.deployments[1].version == 0
         assert len(await contracts(dev)) == 1
-        assert found.blocks == {}
 
 
 async def test_another_key_in_the_same_folder_has_records_of_its_own(tmp_path: Path) -> None:

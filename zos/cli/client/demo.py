@@ -199,14 +199,15 @@ async def _phases(ctx: Context, deployed: Deployed) -> dict[str, dict[str, float
                 continue
             why = await ProvisiondClient(bus).why(contract, workload["name"])
             steps: dict[str, float] = {}
-            for link in why.history:
-                if link.took:
-                    word = link.what.split()[0]
-                    steps[word] = round(steps.get(word, 0.0) + link.took, 3)
+            taken = [link for link in why.history if link.took]
+            for link in taken:
+                word = link.what.split()[0]
+                steps[word] = round(steps.get(word, 0.0) + link.took, 3)
+            if taken:
+                began = min(link.at - link.took for link in taken)
+                steps["fetch to ok"] = round(max(link.at for link in taken) - began, 3)
             machine = await VmdClient(bus).machine(MachineId(workload_id(body["twin_id"], contract, workload["name"])))
             steps |= {f"guest {name}": round(value, 3) for name, value in machine.phases.items()}
-            if contract in deployed.blocks:
-                steps["block to ok"] = round(workload["result"]["created"] - deployed.blocks[contract], 3)
             found[workload["name"]] = steps
     return found
 

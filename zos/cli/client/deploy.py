@@ -7,9 +7,8 @@ import dataclasses
 import hashlib
 import json
 import random
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -66,8 +65,6 @@ class Deployed:
     networks: tuple[NetworkPlan, ...]
     deployments: Mapping[int, Deployment]
     """By node: what its contract carries."""
-    blocks: Mapping[int, float] = field(default_factory=dict)
-    """When each contract was in a block (Unix seconds)."""
 
 
 async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> Deployed:
@@ -106,7 +103,6 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
         door = Specs(find(), int(nodes[node]["resources"]["cru"]))
         admission.read(json.dumps(encode(signed[node])).encode(), door)
     carried = {node: earlier[node] for node in contracts if node in earlier}
-    blocks: dict[int, float] = {}
     for node in changed:
         deployment = signed[node]
         if vault is not None:
@@ -118,12 +114,11 @@ async def deploy(ctx: Context, spec: Spec, vault: VaultStore | None = None) -> D
         # Written before the chain hears of it: whoever is cut off behind that line finds the contract by its hash.
         _remember(ctx, spec.name, twin, contracts, composed, carried, {node: deployment})
         contracts[node] = await _contract(ctx, key, node, contracts.get(node), deployment, data)
-        blocks[contracts[node]] = time.time()
         carried[node] = deployment
         _remember(ctx, spec.name, twin, contracts, composed, carried)
         if node in earlier:
             store(ctx).drop(earlier[node])
-    return Deployed(spec.name, contracts, composed.addresses, composed.networks, carried, blocks)
+    return Deployed(spec.name, contracts, composed.addresses, composed.networks, carried)
 
 
 async def _settled(ctx: Context, record: dict[str, Any]) -> dict[str, Any]:
