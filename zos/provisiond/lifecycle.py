@@ -44,6 +44,7 @@ class Moved:
 def submitted(deployment: Deployment, now: int, digests: tuple[str, ...] = (), *, signed: bool = False) -> Moved:
     """A first document: every workload is `init`."""
     document = encode(deployment)
+    text = json.dumps(document)
     record = Record(
         twin=deployment.twin_id,
         contract=deployment.contract_id,
@@ -54,7 +55,8 @@ def submitted(deployment: Deployment, now: int, digests: tuple[str, ...] = (), *
         items=tuple(item_of(workload, now) for workload in deployment.workloads),
         incoming=Incoming(document, signed, now, digests),
         offered=deployment.version,
-        size=weight(json.dumps(document)),
+        size=weight(text),
+        length=len(text),
     )
     return Moved(record, record.items)
 
@@ -65,7 +67,8 @@ def offered(
     """The next document; one that was not compared yet gives way."""
     _demand(record, *(phase for phase in Phase if phase is not Phase.ENDING))
     document = encode(deployment)
-    incoming = Incoming(document, signed, now, digests, weight(json.dumps(document)))
+    text = json.dumps(document)
+    incoming = Incoming(document, signed, now, digests, weight(text), len(text))
     return dataclasses.replace(record, incoming=incoming, offered=max(record.offered, deployment.version))
 
 
@@ -81,6 +84,7 @@ def put_in_force(record: Record, deployment: Deployment, *, hash: str, block: in
         requirement=encode(deployment)["signature_requirement"],
         incoming=None,
         size=(record.incoming.size if record.incoming is not None else 0) or record.size,
+        length=(record.incoming.length if record.incoming is not None else 0) or record.length,
         refusal="",
         refused_version=-1,
         hash=hash,

@@ -24,8 +24,11 @@ def is_active(record: Record) -> bool:
     return any(item.state not in _OVER for item in record.items if not item.leaving)
 
 
-def whole(records: Iterable[Record]) -> bytes:
+def whole(records: Collection[Record]) -> bytes:
     """Deployments as clients read them; raises TooMuchToList."""
+    if sum(record.length for record in records) > MOST_LISTED:
+        # A refusal costs nothing to ask for, again and again.
+        raise TooMuchToList(most=MOST_LISTED)
     return _joined(encode(record.deployment()) for record in records)
 
 

@@ -88,6 +88,8 @@ class Incoming:
     """SHA-256 (hex) by which its contract may name it (`pull.digests`); none in records of earlier releases."""
     size: int = 0
     """Bytes that it takes in memory, about; 0 when its record counts it."""
+    length: int = 0
+    """Bytes of it as clients send it, about; 0 likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Record:
     """The newest version that was taken in, whether it came into force or not."""
     size: int = 0
     """Bytes that the document in force takes in memory, about, or the first one before that."""
+    length: int = 0
+    """Bytes of that document as clients read it, about and without results; 0 in records of earlier releases."""
     history: tuple[HistoryEntry, ...] = ()
     log: tuple[Mapping[str, Any], ...] = ()
     """Of a record of version 1 until the store has moved it into the log's own file."""
