@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import shutil
@@ -18,6 +19,7 @@ from sides import OPEN, networks, one_network, reaches, settles, tap, two_nodes
 
 from zos.errors import ZosError
 from zos.networkd import model
+from zos.networkd.api.check import public_key
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 
@@ -38,6 +40,29 @@ async def test_killing_networkd_leaves_the_tunnel_and_the_next_one_touches_nothi
         assert a.wireguard_go(left.id) == process
         await settles(a, before)
         assert "steps" not in (a.node.folder / "networkd.log").read_text()
+
+
+async def test_a_network_that_gave_its_place_is_taken_down_and_built_again():
+    async with two_nodes() as (a, b):
+        left, _ = networks(a, b)
+        await a.client.ensure_network(left)
+        made = a.node.sh(f"stat -c %i /run/netns/n-{left.id}")
+        (daemon,) = a.node.daemons
+        a.node.kill(daemon)
+        (path,) = a.node.folder.rglob(f"networks/{left.id}.json")
+        record = json.loads(path.read_text())
+        record["body"]["parked"] = True
+        path.write_text(json.dumps(record))
+        a.node.networkd(OPEN)
+        await a.ready()
+        # There is a place: what is down is built at once.
+        async with asyncio.timeout(20):
+            while (await a.client.list_networks())[0].detail or made == a.node.sh(f"stat -c %i /run/netns/n-{left.id}"):
+                await asyncio.sleep(0.1)
+        (info,) = await a.client.list_networks()
+        assert (info.listen_port, info.public_key) == (left.listen_port, public_key(left.private_key))
+        await a.machine("m", left.id, "10.20.2.2", "10.20.2.1")
+        await reaches(a, "192.0.2.2", "m")
 
 
 async def test_a_killed_wireguard_go_is_back_and_the_overlay_with_it():
