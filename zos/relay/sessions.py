@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from zos.relay.spool import Kept, Memory, Spool, Way
 from zos.runtime.clock import Clock
-from zos.runtime.quota import FairQuota
+from zos.runtime.quota import FairQuota, PairQuota
 
 Address = tuple[int, str]
 """A twin and its session; most nodes have none."""
@@ -28,7 +28,10 @@ OVERHEAD, QUEUE = 512, 1792
 """Bytes that a waiting message costs besides its own (measured: 230, and its ticket), and a sender's queue of them."""
 TOTAL = 64 * MIB
 PER_TWIN = 16 * MIB
-"""Bytes that wait for all twins together, and for one: no sender has more than half of either."""
+"""Bytes that wait for all twins together, and for one: no sender has more than half of either. Of what waits of one
+sender, no twin that it is for has more than half: one that does not read makes nobody mute for others."""
+READS = 32 * MIB
+"""Bytes beside those for twins that are connected, whoever sends: a node answers whoever listens."""
 SESSIONS = 64
 """Sessions of one twin; the oldest makes way for the newest."""
 SWEEP = 5.0
@@ -65,16 +68,18 @@ class Message:
     until: float
     ticket: int = 0
     opens: bool = False
-    """Whether its queue counts with it; each queue counts with one of its messages."""
+    """Whether its queue counts with it; each queue counts with one of its messages at least."""
+    reads: bool = False
+    """Whether it counts, with a queue, for its reader alone: its sender has used up its share."""
 
     @property
     def size(self) -> int:
         """Bytes that it counts for."""
-        return len(self.frame) + OVERHEAD + (QUEUE if self.opens else 0)
+        return len(self.frame) + OVERHEAD + (QUEUE if self.opens or self.reads else 0)
 
     def pass_on(self, others: Sequence[Message]) -> None:
         """Leave the queue to one of the others, which stay in it."""
-        if self.opens and others and not others[0].opens:
+        if self.opens and others and not others[0].opens and not others[0].reads:
             self.opens, others[0].opens = False, True
 
 
@@ -86,13 +91,13 @@ class Sessions:
 
     def __init__(self, clock: Clock, total: int = TOTAL, per_twin: int = PER_TWIN, spool: Spool | None = None) -> None:
         self._clock = clock
-        self._per_twin = per_twin
         self._spool = spool or Memory()
         self._here: dict[Address, Session] = {}
         self._of_twin: dict[int, OrderedDict[Address, Session]] = {}
         self._queues: dict[Address, _Queue] = {}
-        self._all: FairQuota[int] = FairQuota(total, total)
-        self._quotas: dict[int, FairQuota[int]] = {}
+        self._from: PairQuota[int] = PairQuota(total, total // 2)
+        self._to: PairQuota[int] = PairQuota(total + min(READS, total // 2), per_twin)
+        self._reads: FairQuota[int] = FairQuota(min(READS, total // 2), per_twin)
         self._swept = clock.monotonic()
 
     def __len__(self) -> int:
@@ -101,7 +106,7 @@ class Sessions:
     @property
     def waiting(self) -> int:
         """Bytes that are queued."""
-        return self._all.used
+        return self._to.used
 
     def get(self, address: Address) -> Session | None:
         """The session of an address, if it is connected."""
@@ -132,7 +137,7 @@ class Sessions:
             del self._of_twin[session.address[0]]
 
     def put(self, address: Address, sender: int, frame: bytes, span: float) -> bool:
-        """Let a message wait for so many seconds; False when its sender has used up its quota."""
+        """Let a message wait for so many seconds; False when its sender has used up its share."""
         until = self._clock.time() + min(span, KEEP)
         return self.keep(Kept(Way.HERE, address, (sender, ""), until, frame), None) is not None
 
@@ -144,14 +149,17 @@ class Sessions:
             self._swept = now
             self._sweep()
         queue = self._queues.get(kept.to)
-        message = Message(kept.frame, sender, kept.until, ticket or 0, queue is None or sender not in queue)
+        is_first = queue is None or sender not in queue or queue[sender][-1].reads
+        message = Message(kept.frame, sender, kept.until, ticket or 0, is_first)
         size = message.size
-        quota = self._quotas.setdefault(twin, FairQuota(self._per_twin, self._per_twin))
-        if not self._all.fits(sender, size) or not quota.take(sender, size):
-            if not quota.used:
-                del self._quotas[twin]
+        if not self._from.take(sender, twin, size):
+            message.opens, message.reads = False, True
+            size = message.size
+            if kept.to not in self._here or not self._reads.take(twin, size):
+                return None
+        if not self._to.take(twin, sender, size):
+            self._uncharge(twin, message)
             return None
-        self._all.take(sender, size)
         if ticket is None:
             message.ticket = self._spool.add(kept)
         self._queue(kept.to, sender).append(message)
@@ -199,11 +207,14 @@ class Sessions:
     def done(self, address: Address, message: Message) -> None:
         """Nobody waits for it any more."""
         self._spool.drop(message.ticket)
-        self._all.release(message.sender, message.size)
-        quota = self._quotas[address[0]]
-        quota.release(message.sender, message.size)
-        if not quota.used:
-            del self._quotas[address[0]]
+        self._uncharge(address[0], message)
+        self._to.release(address[0], message.sender, message.size)
+
+    def _uncharge(self, twin: int, message: Message) -> None:
+        if message.reads:
+            self._reads.release(twin, message.size)
+        else:
+            self._from.release(message.sender, twin, message.size)
 
     def _take(self, address: Address) -> Message | None:
         queue = self._queues.get(address)

@@ -9,7 +9,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zos.relay.sessions import KEEP, OVERHEAD, PER_TWIN, QUEUE, SESSIONS, SWEEP, TOTAL, Address, Session, Sessions
+from zos.relay.sessions import (
+    KEEP,
+    OVERHEAD,
+    PER_TWIN,
+    QUEUE,
+    READS,
+    SESSIONS,
+    SWEEP,
+    TOTAL,
+    Address,
+    Session,
+    Sessions,
+)
 from zos.runtime.clock import FakeClock
 
 
@@ -69,6 +81,22 @@ def test_a_sender_of_small_messages_is_not_charged_for_large_ones() -> None:
     while sessions.put((1, ""), 66, bytes(100), 100):
         count += 1
     assert count > 12_000
+
+
+def test_who_asks_a_node_for_much_and_leaves_makes_it_mute_for_nobody_else() -> None:
+    sessions = Sessions(FakeClock())
+    for asker in range(100, 120):
+        for size in (1_000_000, 100_000, 10_000, 1_000, 1):
+            while sessions.put((asker, ""), 2, bytes(size), 3000):
+                pass
+    sessions.join((9, ""))
+    assert sessions.put((9, ""), 2, bytes(1_000_000), 100), "who listens is answered"
+    for deaf in range(100, 120):
+        sessions.join((deaf, ""))
+        while sessions.put((deaf, ""), 2, bytes(10_000), 3000):
+            pass
+    assert sessions.put((9, ""), 2, bytes(20_000), 100), "also beside those that are connected and do not read"
+    assert sessions.waiting < TOTAL + READS
 
 
 def test_senders_take_turns() -> None:
@@ -147,6 +175,12 @@ class Boxes(RuleBasedStateMachine):
             self.sessions.done(address, message)
             self.model[(address, message.sender)] = alive[message.sender][1:]
 
+    @rule(twin=st.integers(1, 3), name=st.sampled_from(["", "s"]), leaves=st.booleans())
+    def connect(self, twin: int, name: str, leaves: bool) -> None:
+        session = self.sessions.join((twin, name))
+        if leaves:
+            self.sessions.leave(session)
+
     @rule(seconds=st.sampled_from([1.0, SWEEP, 20.0]))
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -154,17 +188,19 @@ class Boxes(RuleBasedStateMachine):
     @invariant()
     def is_bounded(self) -> None:
         held = [message for box in self.sessions._queues.values() for queue in box.values() for message in queue]
-        assert self.sessions.waiting == sum(message.size for message in held) <= 40 * (OVERHEAD + QUEUE)
-        assert sum(room.used for room in self.sessions._quotas.values()) == self.sessions.waiting
+        assert self.sessions.waiting == sum(message.size for message in held) <= 60 * (OVERHEAD + QUEUE)
+        assert self.sessions._from.used + self.sessions._reads.used == self.sessions.waiting
         assert all(self.sessions._queues.values()), "no empty box is kept"
         queues = [queue for box in self.sessions._queues.values() for queue in box.values()]
-        assert all(any(message.opens for message in queue) for queue in queues), "each queue is paid for"
+        paid = (any(message.opens or message.reads for message in queue) for queue in queues)
+        assert all(paid), "each queue is paid for"
 
     def teardown(self) -> None:
         for twin in (1, 2, 3):
             for name in ("", "s"):
                 given(self.sessions, (twin, name))
-        assert (self.sessions.waiting, self.sessions._queues, self.sessions._quotas) == (0, {}, {})
+        assert (self.sessions.waiting, self.sessions._queues, self.sessions._to._of) == (0, {}, {})
+        assert not self.sessions._from._of
 
 
 TestBoxes = Boxes.TestCase
