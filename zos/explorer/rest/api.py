@@ -21,13 +21,14 @@ from zos.explorer.rest import filters, queries, render, shapes
 from zos.explorer.rest.params import FilterContext, conditions
 from zos.explorer.rest.queries import Page, Paging
 from zos.explorer.rules import Status
-from zos.explorer.store.pool import QueryPool
+from zos.explorer.store.pool import CLIENT, QueryPool
+from zos.runtime.quota import FairQuota
 
 Values = Mapping[str, Any]
 NODE_DEADLINE = 20.0
 """Seconds that a client waits for a node's answer."""
-MAX_NODE_CALLS = 100
-"""Of clients, under way at the same time."""
+MAX_NODE_CALLS, EACH_NODE = 200, 25
+"""Of clients, under way at the same time: of all nodes, at most half for one network; and of one node."""
 OK = "ok"
 
 
@@ -47,7 +48,10 @@ class Api:
     clock: GridClock
     follower: Follower | None = None
     client: NodeClient | None = None
-    node_calls: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_NODE_CALLS))
+    callers: FairQuota[str] = field(default_factory=lambda: FairQuota(MAX_NODE_CALLS, MAX_NODE_CALLS))
+    """Calls of nodes under way, by the network of who asks."""
+    called: FairQuota[int] = field(default_factory=lambda: FairQuota(MAX_NODE_CALLS, EACH_NODE))
+    """The same by the node."""
 
     def _context(self, values: Values) -> FilterContext:
         return FilterContext(self.clock.time(), float(values.get("balance", 0.0)))
@@ -135,14 +139,19 @@ class Api:
             raise NodeSilent(problem=f"cannot fetch {what} from node {node.node_id} with status: {node.status}")
         if self.client is None:
             raise NodeSilent(problem=f"cannot fetch {what} from node {node.node_id}: nodes cannot be asked from here")
-        if self.node_calls.locked():
+        network = CLIENT.get()
+        if not self.callers.fits(network, 1) or not self.called.take(node.twin_id):
             raise Busy()
+        self.callers.take(network)
         try:
-            async with self.node_calls, asyncio.timeout(NODE_DEADLINE):
+            async with asyncio.timeout(NODE_DEADLINE):
                 return node, parse(await self.client.call(node.twin_id, command))
         except (ZosError, TimeoutError, UnexpectedAnswer) as err:
             problem = str(err) or "it did not answer in time"
             raise NodeSilent(problem=f"cannot fetch {what} from node {node.node_id}: {problem}") from err
+        finally:
+            self.callers.release(network)
+            self.called.release(node.twin_id)
 
     # The server itself
 

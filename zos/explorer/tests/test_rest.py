@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from sqlalchemy import Engine
 
@@ -300,7 +301,7 @@ async def test_health_says_whether_nodes_can_be_asked(filled: Engine, web: Web) 
 
 
 async def test_only_so_many_questions_to_nodes_are_under_way(filled: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "MAX_NODE_CALLS", 3)
+    monkeypatch.setattr(api, "MAX_NODE_CALLS", 6)
     node = FakeNode({"zos.gpu.list": []})
     node.dead[10_001] = asyncio.Event()
     async with served(filled, node) as web, asyncio.TaskGroup() as group:
@@ -310,6 +311,12 @@ async def test_only_so_many_questions_to_nodes_are_under_way(filled: Engine, mon
             while len(node.asked) < 3:
                 await asyncio.sleep(0.01)
         assert "too many" in (await web.get("/nodes/2/gpu", 503))["error"]
+        connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with (
+            aiohttp.ClientSession(connector=connector) as other,
+            other.get(f"{web.url}/nodes/2/gpu") as answer,
+        ):
+            assert answer.status == 200, "another network has its share"
         async with web.session.get(f"{web.url}/nodes/2/gpu") as answer:
             assert answer.headers["Retry-After"] == "1"
         node.dead.pop(10_001).set()
