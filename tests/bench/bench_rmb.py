@@ -57,7 +57,7 @@ class Nowhere:
 
     counts: Mapping[str, Counter[str]] = {}
 
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
+    async def send(self, domains: Sequence[str], frame: bytes, span: float, sender: int = 0) -> Outcome:
         return Outcome.REFUSED
 
 

@@ -3,77 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from aiohappyeyeballs import start_connection
 
-from zos.fetch.dial import Found, judged, lookup, numeric
+from zos.fetch.dial import judged, lookup
 from zos.fetch.errors import FetchFailed
 from zos.fetch.exchange import Answer, Exchange, HungUp, Request, onward
+from zos.fetch.names import Names, Shares
 from zos.fetch.policy import Policy, Target, shown, target
 
 TOTAL, SHARE = 64, 4
 """Requests at the same time, and those of one tenant."""
-LOOKUPS, LOOKUPS_SHARE = 16, 2
-"""Threads that look names up, and those that one tenant's silent name servers can hold."""
 IDLE, IDLE_TIME = 32, 30.0
 """Connections that are kept, and for how many seconds."""
 PIECE = 64 * 1024
 STAGGER = 0.25
 """Seconds after which the next address of a host is tried beside the one that does not answer."""
-
-
-class Shares:
-    """At most `total` at the same time, and at most `share` of one key."""
-
-    def __init__(self, total: int, share: int) -> None:
-        self._all = asyncio.Semaphore(total)
-        self._share = share
-        self._keys: dict[str, tuple[asyncio.Semaphore, int]] = {}
-
-    async def take(self, key: str) -> None:
-        """Wait for a place. Who has all of its share waits without taking places of others."""
-        turns, users = self._keys.get(key, (asyncio.Semaphore(self._share), 0))
-        self._keys[key] = (turns, users + 1)
-        try:
-            await turns.acquire()
-            try:
-                await self._all.acquire()
-            except BaseException:
-                turns.release()
-                raise
-        except BaseException:
-            self._leave(key)
-            raise
-
-    def release(self, key: str) -> None:
-        """Give a place back."""
-        self._all.release()
-        self._keys[key][0].release()
-        self._leave(key)
-
-    def _leave(self, key: str) -> None:
-        turns, users = self._keys[key]
-        if users > 1:
-            self._keys[key] = (turns, users - 1)
-        else:
-            del self._keys[key]
-
-    @contextlib.asynccontextmanager
-    async def place(self, key: str) -> AsyncIterator[None]:
-        """A place for the time of a block."""
-        await self.take(key)
-        try:
-            yield
-        finally:
-            self.release(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +42,7 @@ class Fetcher:
     def __init__(self, policy: Policy, *, total: int = TOTAL, share: int = SHARE) -> None:
         self._policy = policy
         self._requests = Shares(total, share)
-        self._lookups = Shares(LOOKUPS, LOOKUPS_SHARE)
-        self._threads: ThreadPoolExecutor | None = None
-        self._running: set[asyncio.Future[list[Found]]] = set()
+        self._names = Names(lambda host, port: lookup(host, port))
         self._idle: dict[tuple[str, str, int], list[tuple[float, _Connection]]] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -112,14 +60,12 @@ class Fetcher:
             for _, connection in kept:
                 connection.close()
         self._idle.clear()
-        for running in tuple(self._running):
-            running.cancel()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
+        self._names.close()
 
-    async def fetch(self, request: Request, deadline: float, key: str = "") -> Answer:
+    async def fetch(self, request: Request, deadline: float, key: str = "", payer: str | None = None) -> Answer:
         """The answer within `deadline` seconds, waiting for a place included; `key` says at whose expense.
+
+        Where `key` is chosen by strangers, as a host is, `payer` is at whose expense a name is looked up.
 
         Raises FetchForbidden and FetchFailed.
         """
@@ -127,7 +73,7 @@ class Fetcher:
             async with asyncio.timeout(deadline), self._requests.place(key):
                 where, followed = target(request.url), 0
                 while True:
-                    answer = await self._ask(request, where, key)
+                    answer = await self._ask(request, where, key if payer is None else payer)
                     further = onward(request, where, answer, followed)
                     if further is None:
                         return answer
@@ -198,7 +144,7 @@ class Fetcher:
                 del self._idle[server]
 
     async def _connect(self, where: Target, key: str) -> _Connection:
-        found = judged(self._policy, where.host, where.port, await self._find(where.host, where.port, key))
+        found = judged(self._policy, where.host, where.port, await self._names.find(where.host, where.port, key))
         link = await start_connection(found, happy_eyeballs_delay=STAGGER, interleave=1)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -209,25 +155,6 @@ class Fetcher:
         except BaseException:
             link.close()
             raise
-
-    async def _find(self, host: str, port: int, key: str) -> list[Found]:
-        """A host's addresses. A thread cannot be stopped, so whoever gives up still holds its place until it ends."""
-        literal = numeric(host, port)
-        if literal:
-            return literal
-        await self._lookups.take(key)
-        self._threads = self._threads or ThreadPoolExecutor(LOOKUPS, "lookup")
-        running = asyncio.get_running_loop().run_in_executor(self._threads, lookup, host, port)
-        self._running.add(running)
-
-        def ended(future: asyncio.Future[list[Found]]) -> None:
-            self._running.discard(future)
-            self._lookups.release(key)
-            if not future.cancelled():
-                future.exception()  # whoever waited may have given up
-
-        running.add_done_callback(ended)
-        return await asyncio.shield(running)
 
 
 async def fetch_configured(request: Request, deadline: float) -> Answer:

@@ -63,7 +63,7 @@ class Away(Protocol):
     @property
     def counts(self) -> Mapping[str, Counter[str]]: ...
 
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome: ...
+    async def send(self, domains: Sequence[str], frame: bytes, span: float, sender: int = 0) -> Outcome: ...
 
 
 class Federation:
@@ -97,8 +97,8 @@ class Federation:
     ) -> None:
         self._fetcher.close()
 
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
-        """Deliver it to one of the relays within so many seconds.
+    async def send(self, domains: Sequence[str], frame: bytes, span: float, sender: int = 0) -> Outcome:
+        """Deliver it to one of the relays within so many seconds, at the expense of its sender.
 
         A relay's 4xx is final unless it says that it is too early, everything else is tried again until then.
         """
@@ -109,7 +109,7 @@ class Federation:
         destination.users += 1
         try:
             async with asyncio.timeout(span):
-                outcome = await self._insist(destination.turns, known, frame)
+                outcome = await self._insist(destination.turns, known, frame, sender)
         except TimeoutError:
             outcome = Outcome.EXPIRED
         finally:
@@ -121,20 +121,20 @@ class Federation:
                 self._count("error", domain)
         return outcome
 
-    async def _insist(self, turns: asyncio.Semaphore, domains: tuple[str, ...], frame: bytes) -> Outcome:
+    async def _insist(self, turns: asyncio.Semaphore, domains: tuple[str, ...], frame: bytes, sender: int) -> Outcome:
         pause = self._again
         while True:
             async with turns:
-                outcome = await self._try(domains, frame)
+                outcome = await self._try(domains, frame, sender)
             if outcome is not None:
                 return outcome
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(2 * pause, LONGEST)
 
-    async def _try(self, domains: tuple[str, ...], frame: bytes) -> Outcome | None:
+    async def _try(self, domains: tuple[str, ...], frame: bytes, sender: int) -> Outcome | None:
         for number in range(PASSES):
             for domain in self.ranked(domains):
-                status = await self._post(domain, frame)
+                status = await self._post(domain, frame, sender)
                 if status == ACCEPTED:
                     self._count("success", domain)
                     return Outcome.TAKEN
@@ -167,11 +167,11 @@ class Federation:
         # Anybody with a twin can name relays, so only this many are counted by name.
         counts[domain if domain in counts or len(counts) < MEMORY else "others"] += 1
 
-    async def _post(self, domain: str, frame: bytes) -> int:
+    async def _post(self, domain: str, frame: bytes, sender: int) -> int:
         # Redirects are not followed: a relay that sends us on would choose whom we talk to.
         request = Request(f"{self._scheme}://{domain}/", limit=LARGEST_ANSWER, method="POST", body=frame)
         try:
-            return (await self._fetcher.fetch(request, self._deadline, domain)).status
+            return (await self._fetcher.fetch(request, self._deadline, domain, payer=f"twin {sender}")).status
         except ZosError as err:
             log.info("relay %s took no message: %s", domain, err)
             return 0

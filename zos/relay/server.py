@@ -257,7 +257,8 @@ class Relay:
             queued = not domains
             if domains:
                 self.counts["federated"] += 1
-                outcome = await self._away.send(domains, kept.frame, max(0.0, kept.until - self._clock.time()))
+                span = max(0.0, kept.until - self._clock.time())
+                outcome = await self._away.send(domains, kept.frame, span, kept.sender[0])
                 if outcome is not Outcome.TAKEN:
                     raise _Undeliverable(outcome)
         except _Undeliverable as err:

@@ -11,11 +11,12 @@ from contextlib import closing
 
 import pytest
 
-from zos.fetch import aio, dial
-from zos.fetch.aio import Fetcher, Shares
+from zos.fetch import aio, dial, names
+from zos.fetch.aio import Fetcher
 from zos.fetch.blocking import Client
 from zos.fetch.errors import FetchFailed, FetchForbidden
 from zos.fetch.exchange import ERROR_PAGE, Answer, Request
+from zos.fetch.names import Shares
 from zos.fetch.policy import Policy
 from zos.fetch.tests.served import drip, reply, serving
 
@@ -282,6 +283,45 @@ async def test_a_silent_name_server_of_one_tenant_holds_no_thread_of_another(mon
             fine = Request(f"http://fine.example:{server.port}/", limit=1)
             assert (await fetcher.fetch(fine, 2.0, "8")).body == b"x"
             stop.set()
+
+
+def _hang_up(fetcher: Fetcher) -> None:
+    for kept in fetcher._idle.values():
+        for _, connection in kept:
+            connection.close()
+    fetcher._idle.clear()
+
+
+async def test_a_name_that_answered_lately_is_reached_whoever_holds_the_threads(monkeypatch: pytest.MonkeyPatch):
+    stop = threading.Event()
+
+    def some_silent(host: str, port: int) -> list[dial.Found]:
+        if host.endswith("silent.example"):
+            stop.wait(10)
+            raise OSError("no answer")
+        return dial.numeric("127.0.0.1", port)
+
+    monkeypatch.setattr(aio, "lookup", some_silent)
+    monkeypatch.setattr(names, "PATIENCE", 0.05)
+    monkeypatch.setattr(names, "SILENT", 0.0)
+    with serving({"/": reply(b"x")}) as server:
+        async with Fetcher(HERE, total=100) as fetcher:
+            fine = Request(f"http://fine.example:{server.port}/", limit=1)
+            assert (await fetcher.fetch(fine, 2.0, "8")).body == b"x"
+            wanted = [Request(f"http://{n}.silent.example/", limit=1) for n in range(40)]
+            held = [asyncio.create_task(fetcher.fetch(one, 9.0, one.url, f"{n % 20}")) for n, one in enumerate(wanted)]
+            await asyncio.sleep(0)
+            _hang_up(fetcher)
+            assert (await fetcher.fetch(fine, 2.0, "8")).body == b"x"
+            # Also when its own name server, and all that answered once, are silent now.
+            monkeypatch.setattr(aio, "lookup", lambda host, port: some_silent("silent.example", port))
+            for _ in range(3):
+                _hang_up(fetcher)
+                assert (await fetcher.fetch(fine, 2.0, "8")).body == b"x"
+            stop.set()
+            await asyncio.gather(*held, return_exceptions=True)
+            with pytest.raises(FetchFailed, match="did not answer"):
+                await fetcher.fetch(wanted[0], 1.0, "9")
 
 
 async def test_shares_are_given_back_and_forgotten():

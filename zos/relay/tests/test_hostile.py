@@ -270,7 +270,7 @@ async def test_who_is_unknown_does_not_make_us_ask_the_chain_for_ever_and_who_is
 class Never(Others):
     """Relays that never answer."""
 
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
+    async def send(self, domains: Sequence[str], frame: bytes, span: float, sender: int = 0) -> Outcome:
         self.sent.append((domains, frame))
         await asyncio.Event().wait()
         return Outcome.EXPIRED

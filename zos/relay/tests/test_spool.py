@@ -155,7 +155,7 @@ async def test_what_a_connection_has_not_confirmed_is_given_to_the_next(tmp_path
 
 async def test_a_message_for_another_relay_is_sent_after_a_restart(tmp_path: Path) -> None:
     class Silent(Others):
-        async def send(self, domains: object, frame: bytes, span: float) -> Outcome:
+        async def send(self, domains: object, frame: bytes, span: float, sender: int = 0) -> Outcome:
             await asyncio.Event().wait()
             return Outcome.REFUSED
 

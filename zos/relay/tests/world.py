@@ -33,7 +33,7 @@ class Others:
     sent: list[tuple[Sequence[str], bytes]] = field(default_factory=list)
     counts: Mapping[str, Counter[str]] = field(default_factory=dict)
 
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
+    async def send(self, domains: Sequence[str], frame: bytes, span: float, sender: int = 0) -> Outcome:
         self.sent.append((domains, frame))
         return self.says
 

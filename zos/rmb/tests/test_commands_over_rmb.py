@@ -33,7 +33,7 @@ class Nobody:
 
     counts: Mapping[str, Counter[str]] = field(default_factory=dict)
 
-    async def send(self, domains: Sequence[str], frame: bytes, span: float) -> Outcome:
+    async def send(self, domains: Sequence[str], frame: bytes, span: float, sender: int = 0) -> Outcome:
         raise AssertionError("everybody is here")
 
 
