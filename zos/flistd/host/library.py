@@ -40,8 +40,9 @@ from zos.runtime.files import write_atomic
 from zos.runtime.locks import Locks
 
 if TYPE_CHECKING:
-    from zos.fetch.aio import Fetcher, Shares
+    from zos.fetch.aio import Fetcher
     from zos.fetch.exchange import Answer
+    from zos.fetch.names import Shares
 
 log = logging.getLogger("zos.flistd")
 
@@ -177,7 +178,8 @@ class Library:
     @contextlib.asynccontextmanager
     async def _place(self, url: str, tenant: str) -> AsyncIterator[None]:
         """One of a tenant's places, as many as the fetcher gives him; what it has for all is waited for there."""
-        from zos.fetch.aio import SHARE, Shares
+        from zos.fetch.aio import SHARE
+        from zos.fetch.names import Shares
 
         self._places = self._places or Shares(sys.maxsize, SHARE)
         try:
