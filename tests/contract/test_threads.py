@@ -11,7 +11,7 @@ PACKAGE = Path(zos.__file__).parent
 OTHER_WAYS = re.compile(r"\b(to_thread|run_in_executor|ThreadPoolExecutor)\b")
 OWN_POOLS = {
     "explorer/store/pool.py": "a few threads for queries, each of which the database ends",
-    "fetch/aio.py": "a few threads for names, shared fairly; each lookup has a deadline",
+    "fetch/names.py": "a few threads for names, shared fairly; each lookup has a deadline",
     "flist/pack.py": "every core, for a program without an event loop",
     "relay/spool.py": "the one thread that may use a database",
     "sim/loop.py": "virtual time, which threads would leave to chance",

@@ -24,14 +24,14 @@ from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.envelope import FRAME, LARGEST, TwinRecord
 from zos.rmb.errors import Malformed, ProtocolError, WrongSignature
-from zos.rmb.limits import MessageQuota, RateLimiter
+from zos.rmb.limits import RateLimiter
 from zos.rmb.replays import ReplayMemory, Seen
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Envelope
 from zos.runtime.clock import Clock
 from zos.runtime.ingress import Ingress, Limits, abort, keep
 from zos.runtime.proxies import Proxies
-from zos.runtime.quota import FairQuota
+from zos.runtime.quota import PairQuota
 
 log = logging.getLogger("zos.relay")
 
@@ -45,7 +45,8 @@ UNVERIFIED, UNVERIFIED_BURST = 20.0, 200.0
 """The same for one network address whose clients have not proved who they are."""
 ROUTING, ROUTING_EACH = 4096, 1024
 ROUTING_BYTES = 32 * MIB
-"""Messages, and bytes of them, that may be waiting for a lookup or another relay; of one twin half of what is free."""
+"""Messages, and bytes of them, that may be waiting for a lookup or another relay; of one twin at most half, and of
+that half for one destination."""
 LATER = 5.0
 """Seconds after which a message that waited through a restart asks a silent chain again."""
 TOO_LARGE = f"the message is larger than {LARGEST >> 20} MiB"
@@ -84,9 +85,8 @@ class Relay:
         self._lookups: RateLimiter[int] = RateLimiter(clock, LOOKUPS, LOOKUPS_BURST)
         self._unverified: RateLimiter[str] = RateLimiter(clock, UNVERIFIED, UNVERIFIED_BURST)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._routing: MessageQuota[int] = MessageQuota(
-            FairQuota(ROUTING, ROUTING_EACH), FairQuota(ROUTING_BYTES, ROUTING_BYTES)
-        )
+        self._routing: PairQuota[int] = PairQuota(ROUTING, 2 * ROUTING_EACH)
+        self._routing_bytes: PairQuota[int] = PairQuota(ROUTING_BYTES, ROUTING_BYTES // 2)
         self._posts = Posts()
         self._replays = ReplayMemory(clock)
         self.stalled = STALLED
@@ -197,7 +197,7 @@ class Relay:
             self._put(data, seen, session.address)
         elif not self._may_look(seen, sender):
             self._tell(session.address, seen, "too many unknown destinations; try again in a moment")
-        elif not self._routing.take(sender, len(data)):
+        elif not self._may_route(sender, seen.destination.twin, len(data)):
             self._tell(session.address, seen, "too many messages to other relays; try again in a moment")
         else:
             # A lookup or another relay must not hold up this sender's other messages.
@@ -206,6 +206,11 @@ class Relay:
 
     def _may_look(self, seen: Envelope, sender: int) -> bool:
         return self._twins.answers(seen.destination.twin) or self._lookups.take(sender)
+
+    def _may_route(self, sender: int, to: int, size: int) -> bool:
+        """Take a place on the way; who cannot be reached leaves the sender places for others."""
+        fits = self._routing.fits(sender, to, 1) and self._routing_bytes.fits(sender, to, size)
+        return fits and self._routing.take(sender, to) and self._routing_bytes.take(sender, to, size)
 
     def _put(self, data: bytes, seen: Envelope, sender: Address) -> None:
         try:
@@ -230,7 +235,7 @@ class Relay:
                 self._spool.drop(ticket)
                 continue
             seen = Envelope.FromString(kept.frame)
-            if kept.way is Way.ROUTED and self._routing.take(kept.sender[0], len(kept.frame)):
+            if kept.way is Way.ROUTED and self._may_route(kept.sender[0], kept.to[0], len(kept.frame)):
                 self._start(self._route(kept, seen, ticket, insists=True))
             elif kept.way is Way.ROUTED or self.sessions.keep(kept, ticket) is None:
                 self._spool.drop(ticket)
@@ -267,7 +272,8 @@ class Relay:
             queued = True
             raise
         finally:
-            self._routing.release(kept.sender[0], len(kept.frame))
+            self._routing.release(kept.sender[0], kept.to[0])
+            self._routing_bytes.release(kept.sender[0], kept.to[0], len(kept.frame))
             if not queued:
                 self._spool.drop(ticket)
 

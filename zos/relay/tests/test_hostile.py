@@ -286,12 +286,13 @@ async def test_messages_that_wait_for_other_relays_are_bounded_by_sender() -> No
                 await loud.send_bytes(frame)
             assert "too many messages to other relays" in (await received(loud)).error.message
             assert len(away.sent) == ROUTING_EACH
+            assert w.relay._may_route(LOUD.id, 999, len(frame)), "another destination of the same sender has places"
             large = message(USER, FAR.id)
             large.plain = bytes(2_000_000)
             for _ in range(20):
                 await polite.send_bytes(large.SerializeToString())
             assert "too many messages to other relays" in (await received(polite)).error.message
-            assert w.relay._routing.size.used < ROUTING_BYTES * 3 // 4
+            assert w.relay._routing_bytes.used < ROUTING_BYTES * 3 // 4
     assert not w.relay._tasks, "what waits ends with the relay"
 
 
