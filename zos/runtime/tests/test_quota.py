@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zos.runtime.places import Places
@@ -47,11 +47,12 @@ def test_many_keys_leave_a_share_for_one_more_in_whatever_order_they_come(
         assert (keys + 1) * (TOTAL - quota.used + keys) >= TOTAL
 
 
-@given(st.integers(1, 30), st.randoms(use_true_random=False))
-def test_greedy_keys_in_any_order_leave_one_more_as_much_as_is_its(count: int, random: Random) -> None:
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 12), st.integers())
+def test_greedy_keys_in_any_order_leave_one_more_as_much_as_is_its(count: int, seed: int) -> None:
     quota: FairQuota[object] = FairQuota(TOTAL, TOTAL)
     turns = [key for key in range(count) for _ in range(TOTAL // 2)]
-    random.shuffle(turns)
+    Random(seed).shuffle(turns)
     for key in turns:
         quota.take(key)
     assert TOTAL - quota.used >= TOTAL // (count + 1) - count
