@@ -255,7 +255,8 @@ def remove_leftovers(folder: Path) -> None:
         print(f"the lab {name} was left on; removed" if done.returncode == 0 else done.stderr.strip(), flush=True)
     for backing in LOOPS.glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            if backing.read_text().startswith(f"{folder}/"):
+            # The mounts of the piece are gone, and what is left of a path may begin below them.
+            if f"/{folder.name}/" in backing.read_text():
                 device = f"/dev/{backing.parents[1].name}"
                 subprocess.run(["losetup", "--detach", device], stdin=subprocess.DEVNULL, timeout=30)
                 print(f"{device} was left; detached", flush=True)

@@ -79,7 +79,7 @@ def left(pid: int) -> list[str]:
     argv = [sys.executable, "-m", "zos.cli.main", "lab", "list", "--json"]
     labs = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
     loops = subprocess.run(["losetup", "-n", "-O", "BACK-FILE"], capture_output=True, text=True, check=True).stdout
-    found = [line for line in loops.splitlines() if "/zt-" in line and line.endswith("/test-it/disk")]
+    found = [line for line in loops.splitlines() if "/zt-" in line and "/test-it/disk" in line]
     found += [str(path) for path in Path("/var/lib").glob(f"zos-lab-t{pid}-*")]
     return found + [line for line in (labs + loops).splitlines() if f"t{pid}-" in line]
 
