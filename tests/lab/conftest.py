@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from labs import world, zos
+from labs import LAYOUT, world, zos
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +25,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if count > 1:
         metafunc.fixturenames.append("round")
         metafunc.parametrize("round", range(count))
+
+
+SHOWN = 80
+"""Lines of each node's journal that a failed test shows: the lab is gone when somebody reads of it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test ends with what the nodes said last."""
+    report = yield
+    if report.failed and report.when == "call":
+        for node in ("node-1", "node-2"):
+            with contextlib.suppress(OSError):
+                lines = LAYOUT.log(node, "zos").read_text(errors="replace").splitlines()
+                report.sections.append((f"{node}: zos.log", "\n".join(lines[-SHOWN:])))
+    return report
 
 
 @pytest.fixture(scope="session")
