@@ -213,7 +213,8 @@ async def test_an_uplink_without_an_address_asks_dhcp(plain_pair: tuple[Node, No
         side = Side(a, "", NetworkdClient(bus))
         await side.ready()
         assert a.ok("busybox ping -c1 -W1 192.0.2.2")
-        assert "default via 192.0.2.2 dev zos" in a.sh("ip route")
+        # The client adds the route after the address.
+        await eventually(lambda: "default via 192.0.2.2 dev zos" in a.sh("ip route"))
         client = a.sh("pgrep -f '[u]dhcpc'").split()
         a.kill(daemon)
         a.networkd()
