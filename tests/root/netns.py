@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from zos.bus import Bus
+
+Seen = TypeVar("Seen")
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 15.0
@@ -202,3 +205,15 @@ def until(claim: object, deadline: float = DEADLINE, every: float = 0.05) -> Non
 async def eventually(claim: object, deadline: float = DEADLINE) -> None:
     """`until` beside what the test's event loop has to do."""
     await asyncio.to_thread(until, claim, deadline)
+
+
+async def at_rest(look: Callable[[], Seen]) -> Seen:
+    """What there is, once nothing changes by itself: the kernel gives links their own addresses after they are up."""
+    looks = [await asyncio.to_thread(look)]
+
+    def is_as_before() -> bool:
+        looks.append(look())
+        return looks[-1] == looks[-2]
+
+    await asyncio.to_thread(until, is_as_before, 20.0, 0.5)
+    return looks[-1]

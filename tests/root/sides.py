@@ -138,7 +138,8 @@ async def settles(side: Side, before: set[str]) -> None:
     """Wait until the node is as it was."""
     with contextlib.suppress(AssertionError):
         await eventually(lambda: side.world() == before, 10)
-    assert side.world() ^ before == set()
+    now = side.world()
+    assert now == before, f"too much: {sorted(now - before)}; missing: {sorted(before - now)}"
 
 
 async def reaches(side: Side, target: str, machine: str = "m", deadline: float = 15) -> None:

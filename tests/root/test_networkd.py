@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from netns import Node, eventually, join, node
+from netns import Node, at_rest, eventually, join, node
 from sides import Side, networks, one_network, reaches, settles, tap, two_nodes
 
 from zos.networkd.api import Backend, KernelRefused, NetworkdClient, PortTaken
@@ -182,7 +182,7 @@ async def test_the_powers_that_its_unit_keeps_are_enough(plain_pair: tuple[Node,
     async with a.bus() as bus:
         side = Side(a, "192.0.2.1", NetworkdClient(bus))
         await side.ready()
-        before = side.world()
+        before = await at_rest(side.world)
         left, _ = networks(side, Side(b, "192.0.2.2", side.client))
         assert (await side.client.ensure_network(left)).detail == ""
         await side.client.ensure_tap(tap(left.id, "10.20.2.9"))

@@ -15,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from netns import at_rest
 from sides import OPEN, networks, one_network, reaches, settles, tap, two_nodes
 
 from zos.errors import ZosError
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
 async def test_killing_networkd_leaves_the_tunnel_and_the_next_one_touches_nothing():
     async with one_network() as (a, _b, left, _):
         await a.client.ensure_tap(tap(left.id, "10.20.2.9"))
-        before, process = a.world(), a.wireguard_go(left.id)
+        before, process = await at_rest(a.world), a.wireguard_go(left.id)
         (daemon,) = a.node.daemons
         a.node.kill(daemon)
         assert a.pings("10.20.3.2", "m")
@@ -77,7 +78,7 @@ async def test_a_killed_wireguard_go_is_back_and_the_overlay_with_it():
 
 async def test_after_a_drop_everything_is_as_before():
     async with two_nodes() as (a, b):
-        before = a.world()
+        before = await at_rest(a.world)
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
         await a.client.ensure_tap(tap(left.id, "10.20.2.9"))
@@ -93,7 +94,7 @@ async def test_after_a_drop_everything_is_as_before():
 
 async def test_what_a_lost_ledger_left_is_found_and_removed():
     async with two_nodes() as (a, b):
-        before = a.world()
+        before = await at_rest(a.world)
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
         await a.client.ensure_tap(tap(left.id, "10.20.2.9"))
@@ -192,7 +193,7 @@ async def test_a_lost_namespace_is_built_again_under_living_machines():
 
 async def test_a_tunnel_that_hangs_is_ended_all_the_same():
     async with two_nodes() as (a, b):
-        before = a.world()
+        before = await at_rest(a.world)
         left, _ = networks(a, b)
         await a.client.ensure_network(left)
         process = a.wireguard_go(left.id)

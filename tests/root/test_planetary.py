@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from netns import eventually, join, node
+from netns import at_rest, eventually, join, node
 from ygnode import _SERVE6, Side, _logs, reaches, two_nodes
 
 from zos.bus import Unreachable
@@ -62,7 +62,7 @@ async def test_a_killed_networkd_finds_the_yggdrasil_that_went_on():
     async with two_nodes() as (a, b):
         ours = await a.machine("m")
         await reaches(b, ours.ip)
-        before, process = a.world(), a.yggdrasil()
+        before, process = await at_rest(a.world), a.yggdrasil()
         old = await a.unit()
         a.node.sh(f"kill -KILL {old}")
         async with asyncio.timeout(20):
@@ -147,7 +147,7 @@ async def test_a_node_that_cannot_says_why_until_it_can(harm: str, cure: str, wo
 
 async def test_machines_that_go_leave_nothing_and_a_farmer_can_turn_it_off():
     async with two_nodes() as (a, b):
-        before = a.world()
+        before = await at_rest(a.world)
         ours = await a.machine("m")
         await reaches(b, ours.ip)
         a.end("m")
