@@ -142,17 +142,28 @@ def test_a_lab_comes_back_after_everything_was_killed(demo: dict[str, Any], stat
     assert again["proved"] == demo["proved"]
 
 
+def assert_told_by_rmb(contract: int, state: Path) -> None:
+    """The node tells its tenant by RMB what its sockets tell."""
+    found = zos("status", str(contract), "--rmb", state=state)
+    assert {one["name"]: one["result"]["state"] for one in found["deployment"]["workloads"]}["ownvm"] == "ok"
+    assert zos("why", "ownvm", "--rmb", state=state)["sentence"] == "ownvm is ok"
+    assert "[zos] start" in zos("logs", str(contract), "ownvm", "--rmb", state=state)["console"]
+    rows = zos("ps", "--rmb", state=state)
+    assert {(row["workload"], row["state"]) for row in rows if row["contract"] == contract} >= {("ownvm", "ok")}
+
+
 async def test_a_users_own_vault_serves_the_node_and_no_hub_is_asked(
     demo: dict[str, Any], state: Path, tmp_path: Path
 ) -> None:
     box = box_of(1, state)
     on_hub = sorted((HUB / "deployments").iterdir())
-    (contract,) = zos("deploy", str(spec(tmp_path, "own")), "--vault", state=state)["contracts"].values()
+    (contract,) = zos("deploy", str(spec(tmp_path, "own")), "--vault", "--rmb", state=state)["contracts"].values()
     assert set((await states(box, contract)).values()) == {"ok"}
     links = zos("why", str(contract), "ownvm", state=state)["links"]
     assert "the deployment was fetched from its owner's vault" in [link["detail"] for link in links]
     assert len(zos("vault", "list", state=state)) == 1
     assert sorted((HUB / "deployments").iterdir()) == on_hub != []
+    assert_told_by_rmb(contract, state)
     zos("cancel", str(contract), state=state)
     assert zos("vault", "list", state=state) == []
 

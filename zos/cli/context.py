@@ -6,19 +6,22 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zos.bus.client import RUN_DIR, Bus
 from zos.chain.api import ChainClient
+from zos.cli.client.nodes import FarNode, NearNode, NodeAccess
+from zos.cli.client.relays import joined
 from zos.cli.out import Out
 from zos.cli.parsing import STATE_DEFAULT
 from zos.errors import Status, ZosError
 from zos.lab import record as records
 from zos.lab.addresses import Addresses
 from zos.lab.topology import Layout
-from zos.provisiond.api import ProvisiondClient
+from zos.rmb.peer import Peer
 from zos.runtime.files import write_atomic
 from zos.substrate import Chain, KeyKind, LocalKey, address
 
@@ -53,12 +56,12 @@ class NoTwin(ZosError):
 
 
 class NoWayToNode(ZosError):
-    """The node's daemons cannot be reached from here."""
+    """The sockets of the node's daemons are not here."""
 
     reason = "cli.no_way_to_node"
     status = Status.UNAVAILABLE
     text = "the daemons of node {node} cannot be reached from here; those that can: {near}"
-    hint = "run this on the node itself, or on the machine that runs its lab"
+    hint = "run this on the node itself, or on the machine that runs its lab; zos node list has the nodes of the chain"
 
 
 class NotHere(ZosError):
@@ -66,22 +69,8 @@ class NotHere(ZosError):
 
     reason = "cli.not_here"
     status = Status.NOT_FOUND
-    text = "no node that can be reached from here has a deployment of {what}"
+    text = "no node that can be asked from here has a deployment of {what}"
     hint = "zos ps lists what you run, zos contract list --mine what you have reserved"
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """A node whose daemons can be reached from here."""
-
-    id: int
-    """On the chain; 0 while it has none."""
-    box: str
-    """Its name in the lab; empty elsewhere."""
-    bus: Bus
-
-    def __str__(self) -> str:
-        return f"node {self.id} ({self.box})" if self.box else f"node {self.id}"
 
 
 @dataclass
@@ -97,7 +86,11 @@ class Context:
     lab_name: str = ""
     """Which of the machine's labs; the default one when it is empty."""
     layout: Layout = field(default_factory=Layout)
+    by_rmb: bool = False
+    """Ask every node by RMB, also those whose sockets are here."""
     _chain: Chain | None = None
+    _peer: Peer | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _buses: list[Bus] = field(default_factory=list)
 
     async def __aenter__(self) -> Context:
@@ -106,6 +99,7 @@ class Context:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
         if self._chain is not None:
             await self._chain.close()
         for bus in self._buses:
@@ -170,16 +164,16 @@ class Context:
             found = [RUN_DIR]
         return found
 
-    async def near(self) -> AsyncIterator[Near]:
-        """Every node that can be reached from here."""
+    async def near(self) -> AsyncIterator[NearNode]:
+        """Every node whose sockets are here."""
         for folder in self.sockets():
             bus, id = Bus(folder), 0
             self._buses.append(bus)
             with contextlib.suppress(ZosError):
                 id = (await ChainClient(bus).status()).node
-            yield Near(id, folder.parent.name if folder.is_relative_to(self.layout.run) else "", bus)
+            yield NearNode(id, folder.parent.name if folder.is_relative_to(self.layout.run) else "", bus)
 
-    async def which(self, name: str) -> Near:
+    async def which(self, name: str) -> NearNode:
         """The node of an id on the chain or of a name in the lab; with an empty name, the first."""
         near = [one async for one in self.near()]
         for one in near:
@@ -187,16 +181,37 @@ class Context:
                 return one
         raise NoWayToNode(node=name or "(any)", near=", ".join(map(str, near)) or "none")
 
-    async def node(self, id: int) -> Bus:
-        """The bus of one node."""
-        return (await self.which(str(id))).bus
+    async def node(self, id: int) -> NodeAccess:
+        """A node by its id on the chain: by its sockets where they are here, else by RMB."""
+        if not self.by_rmb:
+            with contextlib.suppress(NoWayToNode):
+                return await self.which(str(id))
+        return await self._far(id)
 
-    async def deployment(self, contract: int) -> tuple[int, Bus, dict[str, Any]]:
-        """The node that has a contract's deployment, its bus, and the deployment."""
+    async def _far(self, id: int) -> FarNode:
+        found = await self.chain().query("TfgridModule", "Nodes", id)
+        if found is None:
+            raise NoWayToNode(node=id, near="none")
+        if self._peer is None:
+            self._peer = await self._stack.enter_async_context(joined(self))
+        return FarNode(id, int(found["twin_id"]), self._peer)
+
+    async def deployment(self, contract: int) -> tuple[NodeAccess, dict[str, Any]]:
+        """The node that has a contract's deployment, and the deployment. Raises NotHere."""
         async for one in self.near():
             with contextlib.suppress(ZosError):
-                return one.id, one.bus, await ProvisiondClient(one.bus).get(contract)
-        raise NotHere(what=f"contract {contract}")
+                if not self.by_rmb:
+                    return one, await one.get(contract)
+        node = await self.node_of(contract)
+        return node, await node.get(contract)
+
+    async def node_of(self, contract: int) -> NodeAccess:
+        """The node on which a contract reserves. Raises NotHere."""
+        found = await self.chain().query("SmartContractModule", "Contracts", contract)
+        kind = found["contract_type"] if found else None
+        if not isinstance(kind, dict) or "NodeContract" not in kind:
+            raise NotHere(what=f"contract {contract}")
+        return await self.node(int(kind["NodeContract"]["node_id"]))
 
     # The user's own records
 

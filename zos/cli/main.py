@@ -77,6 +77,7 @@ def context(arguments: argparse.Namespace) -> Context:
         key_given=bool(key),
         state_given=str(getattr(arguments, "state", "") or environ.get("ZOS_STATE", "")),
         lab_name=environ.get("ZOS_LAB", ""),
+        by_rmb=getattr(arguments, "rmb", False),
     )
 
 

@@ -62,6 +62,12 @@ def common() -> Parser:
         default=argparse.SUPPRESS,
         help=f"the folder of your records (or ZOS_STATE; default: the lab's if one is up, else {STATE_DEFAULT})",
     )
+    options.add_argument(
+        "--rmb",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="ask nodes by RMB, as your twin, also those whose sockets are on this machine",
+    )
     return parser
 
 

@@ -98,9 +98,14 @@ class Consoles:
         finally:
             os.close(descriptor)
 
-    async def follow(self, id: MachineId, max_bytes: int, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """The recent past, then what comes, until `goes_on` says no."""
-        position = max(self.size(id) - max_bytes, 0)
+    async def follow(
+        self, id: MachineId, max_bytes: int, goes_on: Callable[[], bool], since: int | None = None
+    ) -> AsyncIterator[tuple[int, bytes]]:
+        """What was written after `since`, else the recent past, then what comes, until `goes_on` says no.
+
+        Yields where each piece ends, and the piece.
+        """
+        position = max(self.size(id) - max_bytes, 0) if since is None else since
         while True:
             last = not goes_on()
             size = self.size(id)
@@ -108,7 +113,7 @@ class Consoles:
                 position = 0  # a new file: the machine was dropped and asked for again
             if data := self._since(id, position):
                 position, chunk = data
-                yield chunk
+                yield position, chunk
                 continue
             if last:
                 return

@@ -298,10 +298,10 @@ class MachineManager:
         self._known(id)
         return self._consoles.tail(id, max_bytes)
 
-    def watch_console(self, id: MachineId, max_bytes: int) -> AsyncIterator[bytes]:
-        """The console's recent past, then what comes, until the machine is dropped."""
+    def watch_console(self, id: MachineId, max_bytes: int, since: int | None) -> AsyncIterator[tuple[int, bytes]]:
+        """The console's recent past or what came after `since`, then what comes, until the machine is dropped."""
         self._known(id)
-        return self._consoles.follow(id, max_bytes, lambda: id in self._records)
+        return self._consoles.follow(id, max_bytes, lambda: id in self._records, since)
 
     async def send_console(self, id: MachineId, data: bytes) -> None:
         """Type on the console."""

@@ -37,8 +37,9 @@ class VmService(VmdServicer):
         return pb.ConsoleBytes(data=self._manager.read_console(MachineId(request.id), request.max_bytes))
 
     async def WatchConsole(self, request: pb.WatchConsoleRequest, context: Any) -> AsyncIterator[pb.ConsoleBytes]:
-        async for data in self._manager.watch_console(MachineId(request.id), request.max_bytes):
-            yield pb.ConsoleBytes(data=data)
+        since = int(request.since) if request.HasField("since") else None
+        async for end, data in self._manager.watch_console(MachineId(request.id), request.max_bytes, since):
+            yield pb.ConsoleBytes(data=data, end=end)
 
     async def SendConsole(self, request: pb.SendConsoleRequest, context: Any) -> pb.SendConsoleReply:
         await self._manager.send_console(MachineId(request.id), request.data)

@@ -192,7 +192,7 @@ async def _phases(ctx: Context, deployed: Deployed) -> dict[str, dict[str, float
     """Per machine: seconds of each of the node's steps, and of the guest's own start."""
     found: dict[str, dict[str, float]] = {}
     for node, contract in deployed.contracts.items():
-        bus = await ctx.node(node)
+        bus = (await ctx.which(str(node))).bus
         body = await ProvisiondClient(bus).get(contract)
         for workload in body["workloads"]:
             if workload["type"] not in machine_types():

@@ -23,10 +23,8 @@ from zos.fetch.aio import fetch_configured
 from zos.fetch.exchange import Request
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, Signature, decode, encode
-from zos.networkd.api import NetworkdClient
 from zos.primitives import find
 from zos.provisiond import admission
-from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.specs import Specs
 from zos.rmb.account import chain_twins
 from zos.rmb.cipher import seal_document
@@ -146,7 +144,7 @@ def _hash(contract: Mapping[str, Any]) -> str:
 async def _failed(ctx: Context, node: int, contract: int) -> frozenset[str]:
     """The workloads that could not be made, as far as the node can be asked: they are tried again."""
     try:
-        found = await ProvisiondClient(await ctx.node(node)).get(contract)
+        found = await (await ctx.node(node)).get(contract)
     except ZosError:
         return frozenset()
     return frozenset(one["name"] for one in found["workloads"] if one["result"]["state"] == "error")
@@ -175,7 +173,7 @@ async def _candidate(ctx: Context, node: int, entry: Mapping[str, Any]) -> Candi
     addresses += [ip.decode() for card in entry["interfaces"] for ip in card["ips"]]
     used: frozenset[int] = frozenset()
     with contextlib.suppress(ZosError):
-        used = frozenset(await NetworkdClient(await ctx.node(node)).wg_ports())
+        used = frozenset(await (await ctx.node(node)).wg_ports())
     return Candidate(node, reachable(addresses), used)
 
 

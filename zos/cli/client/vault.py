@@ -8,10 +8,9 @@ import fcntl
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from zos.cli.client.relays import Route, route, running
 from zos.cli.context import Context
 from zos.errors import Status, ZosError
 from zos.model.challenge import deployment_hash
@@ -19,25 +18,6 @@ from zos.model.deployment import Deployment, encode
 from zos.rmb.account import Account, chain_twins
 from zos.rmb.vault import SESSION, Vault
 from zos.runtime.files import write_atomic
-
-JOINING = 20.0
-
-
-class NoRelay(ZosError):
-    """No relay was named by which nodes can reach the user."""
-
-    reason = "cli.no_relay"
-    status = Status.FAILED_PRECONDITION
-    text = "no RMB relay was named by which nodes can reach your vault"
-    hint = "give --relay wss://NAME or set ZOS_RELAY, or name one on the chain: zos twin create --relay NAME"
-
-
-class RelaySilent(ZosError):
-    """No relay could be joined."""
-
-    reason = "cli.relay_silent"
-    status = Status.UNAVAILABLE
-    text = "your vault cannot join a relay: {problem}"
 
 
 class NotFetched(ZosError):
@@ -126,28 +106,6 @@ def store(ctx: Context) -> VaultStore:
     return VaultStore(ctx.state / "vault")
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The relays through which nodes reach the vault."""
-
-    urls: tuple[str, ...]
-    on_chain: str
-    """The relays that the twin must name on the chain for that: host names joined by `_`."""
-
-
-def route(urls: Sequence[str], on_chain: str) -> Route:
-    """Use the relays that are given, else those that the twin names on the chain. Pure."""
-    named = [name for name in on_chain.split("_") if name]
-    if not urls:
-        if not named:
-            raise NoRelay()
-        return Route(tuple(f"wss://{name}" for name in named), on_chain)
-    hosts = [urlsplit(url).hostname or "" for url in urls]
-    new = [host for host in dict.fromkeys(hosts) if host and host not in named]
-    # The relays that are named already stay: other programs of the twin may use them.
-    return Route(tuple(urls), "_".join([*named, *new]) if new else on_chain)
-
-
 @contextlib.asynccontextmanager
 async def served(ctx: Context, vault: VaultStore, given: Sequence[str] = ()) -> AsyncIterator[Route | None]:
     """Serve the vault until the block ends; yields None if another process of the user serves it already."""
@@ -160,15 +118,5 @@ async def served(ctx: Context, vault: VaultStore, given: Sequence[str] = ()) -> 
         peer = Account(ctx.chain(), ctx.key(), found.on_chain).peer(
             found.urls, Vault(vault.find, vault.mark_fetched).handle, SESSION, is_private=True
         )
-        running = asyncio.create_task(peer.run())
-        try:
-            try:
-                async with asyncio.timeout(JOINING):
-                    await peer.connected()
-            except TimeoutError:
-                problem = "; ".join(f"{connection.url}: {connection.problem}" for connection in peer.connections)
-                raise RelaySilent(problem=problem) from None
+        async with running(peer):
             yield found
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)

@@ -12,7 +12,6 @@ from zos.cli.context import Context
 from zos.cli.out import Step
 from zos.errors import Status, ZosError
 from zos.model.deployment import Deployment
-from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.types import Progress
 
 GRACE = 6.0
@@ -96,16 +95,16 @@ async def wait(ctx: Context, deployed: Deployed, step: Step, deadline: float = 1
 
 
 async def _one(ctx: Context, node: int, contract: int, signed: Deployment, board: Board, step: Step) -> None:
-    provisiond = ProvisiondClient(await ctx.node(node))
+    there = await ctx.node(node)
     watch = Watch(node, contract, signed)
-    async for progress in provisiond.watch(contract):
+    async for progress in there.watch(contract):
         if not progress.workload and progress.state == "deleted":
             raise WorkloadFailed(workload="the deployment", contract=contract, problem=progress.message)
         board.states[contract, progress.workload] = progress
         watch.see(progress, asyncio.get_running_loop().time())
         if progress.workload:
             board.states.pop((contract, ""), None)
-            if is_made(signed, await provisiond.get(contract)):
+            if is_made(signed, await there.get(contract)):
                 return
         step.at(board.words())
 

@@ -10,14 +10,12 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
-from zos.bus.client import Bus
+from zos.cli.client.nodes import NodeAccess
 from zos.cli.context import Context
 from zos.cli.parsing import Parser, whole
-from zos.model.names import workload_id
-from zos.vmd.api import VmdClient
-from zos.vmd.api.types import MachineId
+from zos.vmd.api.client import PAST
 
 QUIT = b"\x1d"
 """Ctrl-]"""
@@ -36,35 +34,34 @@ def define_logs(parser: Parser) -> None:
     parser.set_defaults(action=_logs)
 
 
-async def _machine(ctx: Context, contract: int, name: str) -> tuple[Bus, MachineId]:
-    _, bus, found = await ctx.deployment(contract)
-    return bus, MachineId(workload_id(found["twin_id"], contract, name))
+async def _machine(ctx: Context, contract: int, name: str) -> tuple[NodeAccess, tuple[int, int, str]]:
+    """The node, and what names the machine there."""
+    node, found = await ctx.deployment(contract)
+    return node, (int(found["twin_id"]), contract, name)
 
 
 async def _logs(arguments: argparse.Namespace, ctx: Context) -> None:
-    bus, id = await _machine(ctx, arguments.contract, arguments.machine)
-    vmd = VmdClient(bus)
+    node, machine = await _machine(ctx, arguments.contract, arguments.machine)
     if not arguments.follow:
-        text = (await vmd.read_console(id, arguments.bytes)).decode(errors="replace")
+        text = (await node.logs(*machine, arguments.bytes)).decode(errors="replace")
         ctx.out.result({"console": text}, text.rstrip())
         return
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    async for data in vmd.watch_console(id, arguments.bytes):
+    async for data in node.console(*machine, arguments.bytes):
         ctx.out.part(decoder.decode(data))
 
 
 async def _console(arguments: argparse.Namespace, ctx: Context) -> None:
-    bus, id = await _machine(ctx, arguments.contract, arguments.machine)
-    vmd = VmdClient(bus)
+    node, machine = await _machine(ctx, arguments.contract, arguments.machine)
     loop, typed = asyncio.get_running_loop(), asyncio.Queue[bytes]()
     with _raw():
         loop.add_reader(sys.stdin.fileno(), lambda: typed.put_nowait(os.read(sys.stdin.fileno(), 1024)))
-        showing = asyncio.create_task(_show(vmd, id))
+        showing = asyncio.create_task(_show(node.console(*machine, PAST)))
         try:
             while data := await typed.get():
                 if QUIT in data:
                     break
-                await vmd.send_console(id, data)
+                await node.type(*machine, data)
         finally:
             loop.remove_reader(sys.stdin.fileno())
             showing.cancel()
@@ -72,8 +69,8 @@ async def _console(arguments: argparse.Namespace, ctx: Context) -> None:
                 await showing
 
 
-async def _show(vmd: VmdClient, id: MachineId) -> None:
-    async for data in vmd.watch_console(id):
+async def _show(pieces: AsyncIterator[bytes]) -> None:
+    async for data in pieces:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

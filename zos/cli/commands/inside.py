@@ -8,7 +8,8 @@ import pwd
 import time
 from collections.abc import Awaitable, Callable
 
-from zos.cli.context import Context, Near
+from zos.cli.client.nodes import NearNode
+from zos.cli.context import Context
 from zos.cli.parsing import Parser
 from zos.cli.render import fields, since, table
 from zos.core0.api import Core0Client
@@ -51,7 +52,7 @@ def _of_node(parser: Parser, action: Callable[[argparse.Namespace, Context], Awa
     parser.set_defaults(action=action)
 
 
-async def _near(arguments: argparse.Namespace, ctx: Context) -> Near:
+async def _near(arguments: argparse.Namespace, ctx: Context) -> NearNode:
     """The node that is meant; people are told which one it is."""
     found = await ctx.which(arguments.node)
     ctx.out.note(str(found))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zos.cli.commands.contract import PALLET, plain
@@ -14,7 +15,6 @@ from zos.cli.context import Context
 from zos.cli.parsing import Parser
 from zos.cli.render import table
 from zos.errors import ZosError
-from zos.provisiond.api import ProvisiondClient
 
 COLUMNS = ("name", "workload", "type", "state", "addresses", "node", "contract", "message")
 
@@ -32,12 +32,35 @@ async def _ps(arguments: argparse.Namespace, ctx: Context) -> None:
     }
     records = [one for one in ctx.records() if one["twin"] == twin]
     deployments: dict[int, Mapping[str, Any]] = {}
+    near: set[int] = set()
     async for one in ctx.near():
         with contextlib.suppress(ZosError):
-            deployments |= {int(body["contract_id"]): body for body in await ProvisiondClient(one.bus).list(twin)}
+            if not ctx.by_rmb:
+                deployments |= {int(body["contract_id"]): body for body in await one.deployments(twin)}
+                near.add(one.id)
+    far = sorted({one["node"] for one in contracts.values()} - near)
+    deployments |= await _far(ctx, far, twin)
     rows = [row for id in sorted({*contracts, *deployments}) for row in rows_of(id, contracts, records, deployments)]
     text = table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
     ctx.out.result(rows, text if rows else f"twin {twin} runs nothing")
+
+
+async def _far(ctx: Context, nodes: Sequence[int], twin: int) -> dict[int, Mapping[str, Any]]:
+    """A twin's deployments on nodes whose sockets are not here; of those that cannot be asked it is said why."""
+    try:
+        far = [await ctx.node(node) for node in nodes]
+    except ZosError as err:
+        ctx.out.note(f"nodes {', '.join(map(str, nodes))} cannot be asked: {err.explain()} ({err.advice()})")
+        return {}
+    found: dict[int, Mapping[str, Any]] = {}
+    for told in await asyncio.gather(*(one.deployments(twin) for one in far), return_exceptions=True):
+        if isinstance(told, ZosError):
+            ctx.out.note(told.explain())
+        elif isinstance(told, BaseException):
+            raise told
+        else:
+            found |= {int(body["contract_id"]): body for body in told}
+    return found
 
 
 def rows_of(

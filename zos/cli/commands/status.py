@@ -9,7 +9,6 @@ from zos.cli.context import Context
 from zos.cli.exits import Exit
 from zos.cli.parsing import Parser, whole
 from zos.cli.render import table
-from zos.provisiond.api import ProvisiondClient
 
 
 def define(parser: Parser) -> None:
@@ -18,15 +17,15 @@ def define(parser: Parser) -> None:
 
 
 async def _status(arguments: argparse.Namespace, ctx: Context) -> int:
-    node, bus, found = await ctx.deployment(arguments.contract)
-    sentence = (await ProvisiondClient(bus).why(arguments.contract)).sentence
+    node, found = await ctx.deployment(arguments.contract)
+    sentence = (await node.why(arguments.contract)).sentence
     rows = [
         [one["name"], one["type"], one["version"], one["result"]["state"], addresses(one), one["result"]["message"]]
         for one in found["workloads"]
     ]
     text = table(["workload", "type", "version", "state", "addresses", "message"], rows)
-    body = {"node": node, "sentence": sentence, "deployment": found}
-    ctx.out.result(body, f"contract {arguments.contract} on node {node}\n{text}\n{sentence}")
+    body = {"node": node.id, "sentence": sentence, "deployment": found}
+    ctx.out.result(body, f"contract {arguments.contract} on node {node.id}\n{text}\n{sentence}")
     return Exit.REFUSED if any(row[3] == "error" for row in rows) else Exit.OK
 
 

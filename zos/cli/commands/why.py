@@ -11,7 +11,7 @@ from zos.cli.context import Context, NotHere
 from zos.cli.parsing import Parser
 from zos.cli.render import since
 from zos.errors import ZosError
-from zos.provisiond.api import HistoryEntry, NoSuchDeployment, ProvisiondClient
+from zos.provisiond.api import HistoryEntry, NoSuchDeployment, Why
 
 
 def define(parser: Parser) -> None:
@@ -22,14 +22,19 @@ def define(parser: Parser) -> None:
 
 async def _why(arguments: argparse.Namespace, ctx: Context) -> None:
     contract, workload = await _find(ctx, arguments.what, arguments.workload)
+    found = await _ask(ctx, contract, workload)
+    lines = "\n".join(_line(entry) for entry in found.history)
+    told = {"sentence": found.sentence, "links": [dataclasses.asdict(one) for one in found.history]}
+    ctx.out.result(told, f"{found.sentence}\n{lines}".rstrip())
+
+
+async def _ask(ctx: Context, contract: int, workload: str) -> Why:
+    # By all sockets that are here: a node may know more of a contract than the chain still does.
     async for one in ctx.near():
         with contextlib.suppress(NoSuchDeployment):
-            found = await ProvisiondClient(one.bus).why(contract, workload)
-            lines = "\n".join(_line(entry) for entry in found.history)
-            told = {"sentence": found.sentence, "links": [dataclasses.asdict(one) for one in found.history]}
-            ctx.out.result(told, f"{found.sentence}\n{lines}".rstrip())
-            return
-    raise NotHere(what=f"contract {contract}")
+            if not ctx.by_rmb:
+                return await one.why(contract, workload)
+    return await (await ctx.node_of(contract)).why(contract, workload)
 
 
 async def _find(ctx: Context, what: str, workload: str) -> tuple[int, str]:
@@ -37,9 +42,13 @@ async def _find(ctx: Context, what: str, workload: str) -> tuple[int, str]:
         return int(what), workload
     async for one in ctx.near():
         with contextlib.suppress(ZosError):
-            for deployment in await ProvisiondClient(one.bus).brief():
+            for deployment in await one.brief():
                 if any(workload["name"] == what for workload in deployment["workloads"]):
                     return int(deployment["contract_id"]), what
+    for record in ctx.records():
+        for node, document in record["deployments"].items():
+            if any(workload["name"] == what for workload in document["workloads"]):
+                return int(record["contracts"][node]), what
     raise NotHere(what=f"`{what}`")
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from zos.cli.client.vault import NoRelay, NotFetched, Route, VaultStore, route
+from zos.cli.client.relays import NoRelay, Route, route
+from zos.cli.client.vault import NotFetched, VaultStore
 from zos.model.challenge import deployment_hash
 from zos.model.decode import parse
 from zos.model.deployment import Deployment, decode

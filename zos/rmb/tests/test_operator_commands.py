@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from zos.provisiond.api import NoSuchDeployment
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import VM
 from zos.rmb.commands import debug
 from zos.rmb.commands.debug import BadRequest
-from zos.rmb.tests.deployed import deployed
-from zos.rmb.tests.world import OPERATOR, OUTSIDER, USER, World, world
-from zos.vmd.api import MachineId
-from zos.vmd.api.types import MachineState
+from zos.rmb.tests.deployed import deployed, with_machine
+from zos.rmb.tests.world import OPERATOR, OUTSIDER, USER, world
 
 
 async def test_operators_list_everybodys_deployments(tmp_path: Path):
@@ -55,16 +51,6 @@ async def test_a_deployment_that_is_not_named_well_is_refused(tmp_path: Path, no
                 await w.ask(f"zos.debug.deployment.{noun}", argument, OPERATOR)
         with pytest.raises(NoSuchDeployment):
             await w.ask(f"zos.debug.deployment.{noun}", {"deployment": "27:5", "workload": "vm1"}, OPERATOR)
-
-
-async def with_machine(w: World) -> None:
-    """The user's machine, which has begun to speak."""
-    await deployed(w, *VM)
-    id = MachineId("26-5-vm1")
-    async with asyncio.timeout(10):
-        while (await w.node.vmd.machine(id)).state is not MachineState.RUNNING:
-            await asyncio.sleep(0.01)
-    w.vm.say(id, "login: ")
 
 
 async def test_operators_read_a_machines_state_and_console(tmp_path: Path):

@@ -21,7 +21,7 @@ from zos.rmb.errors import Refused
 from zos.rmb.peer import Peer
 from zos.rmb.service import RmbService
 from zos.rmb.testing import Chain, Twin, joined
-from zos.rmb.tests.test_commands_over_rmb import Nobody
+from zos.rmb.tests.overrelay import Nobody
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address
 from zos.runtime.clock import SystemClock

@@ -17,7 +17,7 @@ from zos.capacityd.api.errors import GeoipUnreachable
 from zos.capacityd.api.types import Inventory
 from zos.capacityd.daemon import Capacityd
 from zos.capacityd.daemon import Config as CapacityConfig
-from zos.chain.api import Block, ChainStatus, Farm, NoSuchFarm
+from zos.chain.api import Block, ChainStatus, ContractState, Farm, NodeContract, NoSuchContract, NoSuchFarm
 from zos.chain.api import chain_pb2 as chain_pb
 from zos.chain.api.chain_pb2_grpc import ChainServicer, add_ChainServicer_to_server
 from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
@@ -104,6 +104,10 @@ class FakeChainService(ChainServicer):
 
     connected: bool = True
     farms: dict[int, Farm] = field(default_factory=lambda: {FARM: Farm(FARM, "farm", FARMER)})
+    contracts: dict[int, int] = field(default_factory=dict)
+    """The twin of each contract that is on this node."""
+    keyless: set[int] = field(default_factory=set)
+    """Twins that have published no encryption key."""
 
     async def GetStatus(self, request: Any, context: Any) -> chain_pb.ChainStatus:
         status = ChainStatus("ws://fake", self.connected, 145, Block(10, "0x0a"), FARM, 2, 1)
@@ -113,6 +117,17 @@ class FakeChainService(ChainServicer):
         if request.id not in self.farms:
             raise NoSuchFarm(farm=request.id)
         return convert.encode(self.farms[request.id], chain_pb.Farm)
+
+    async def GetTwin(self, request: Any, context: Any) -> chain_pb.Twin:
+        return chain_pb.Twin(id=request.id, account=bytes(32), pk=b"" if request.id in self.keyless else bytes(33))
+
+    async def GetContract(self, request: Any, context: Any) -> chain_pb.NodeContract:
+        if request.id not in self.contracts:
+            raise NoSuchContract(contract=request.id, block=10)
+        contract = NodeContract(
+            request.id, self.contracts[request.id], 1, ContractState.CREATED, 0, "0" * 32, b"", (), Block(10, "0x0a")
+        )
+        return convert.encode(contract, chain_pb.NodeContract)
 
 
 @dataclass(frozen=True)

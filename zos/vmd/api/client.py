@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from zos.bus import convert
 from zos.bus.client import DaemonClient
@@ -48,8 +49,17 @@ class VmdClient(DaemonClient):
 
     async def watch_console(self, id: MachineId, max_bytes: int = PAST) -> AsyncGenerator[bytes, None]:
         """The console's recent past, then what comes."""
-        async for message in self.stream("WatchConsole", pb.WatchConsoleRequest(id=id, max_bytes=max_bytes)):
-            yield bytes(message.data)
+        async with aclosing(self.follow_console(id, None, max_bytes)) as pieces:
+            async for _, data in pieces:
+                yield data
+
+    async def follow_console(
+        self, id: MachineId, since: int | None, max_bytes: int = PAST
+    ) -> AsyncGenerator[tuple[int, bytes], None]:
+        """What was written after `since` (None: the recent past), then what comes: where each piece ends, the piece."""
+        request = pb.WatchConsoleRequest(id=id, max_bytes=max_bytes, since=since)
+        async for message in self.stream("WatchConsole", request):
+            yield int(message.end), bytes(message.data)
 
     async def send_console(self, id: MachineId, data: bytes) -> None:
         """Type on the guest's serial console."""

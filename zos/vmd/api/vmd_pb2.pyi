@@ -156,18 +156,22 @@ class ReadConsoleRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., max_bytes: _Optional[int] = ...) -> None: ...
 
 class WatchConsoleRequest(_message.Message):
-    __slots__ = ("id", "max_bytes")
+    __slots__ = ("id", "max_bytes", "since")
     ID_FIELD_NUMBER: _ClassVar[int]
     MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     max_bytes: int
-    def __init__(self, id: _Optional[str] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+    since: int
+    def __init__(self, id: _Optional[str] = ..., max_bytes: _Optional[int] = ..., since: _Optional[int] = ...) -> None: ...
 
 class ConsoleBytes(_message.Message):
-    __slots__ = ("data",)
+    __slots__ = ("data", "end")
     DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+    end: int
+    def __init__(self, data: _Optional[bytes] = ..., end: _Optional[int] = ...) -> None: ...
 
 class SendConsoleRequest(_message.Message):
     __slots__ = ("id", "data")

@@ -63,12 +63,12 @@ async def test_a_watcher_sees_the_past_and_what_comes_and_the_end(tmp_path: Path
     consoles = Consoles(tmp_path)
     going = True
     write(consoles, b"old past, new past;")
-    seen = b""
+    seen, last = b"", 0
 
     async def watch() -> None:
-        nonlocal seen
-        async for data in consoles.follow(ID, 9, lambda: going):
-            seen += data
+        nonlocal seen, last
+        async for end, data in consoles.follow(ID, 9, lambda: going):
+            seen, last = seen + data, end
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         group.create_task(watch())
@@ -79,3 +79,5 @@ async def test_a_watcher_sees_the_past_and_what_comes_and_the_end(tmp_path: Path
             await asyncio.sleep(0.01)
         going = False
     assert seen == b"new past; more"
+    assert last == consoles.size(ID)
+    assert [one async for one in consoles.follow(ID, 9, lambda: False, last - 5)] == [(last, b" more")]
