@@ -11,6 +11,7 @@ from zos.errors import ZosError
 from zos.rmb.cipher import LocalSecret
 from zos.rmb.envelope import TwinRecord
 from zos.rmb.peer import Handler, Peer
+from zos.rmb.privacy import IsPrivate, never
 from zos.rmb.twins import Look, TwinCache
 from zos.runtime.backoff import Backoff
 from zos.runtime.clock import Clock, SystemClock
@@ -111,7 +112,7 @@ class Account:
         session: str = "",
         clock: Clock | None = None,
         *,
-        is_private: bool = False,
+        is_private: IsPrivate = never,
     ) -> Peer:
         """A peer of this twin on these relays."""
         clock = clock or SystemClock()

@@ -84,6 +84,7 @@ class Rmb(Daemon):
             router.handle,
             clock=rt.clock,
             rate=RateLimiter(rt.clock, config.rate, config.burst),
+            is_private=router.is_private,
         )
         rt.serve(RmbService(peer, me), add_RmbServicer_to_server)
         if rt.node.relay:

@@ -31,6 +31,7 @@ from zos.rmb.errors import (
     WrongSignature,
 )
 from zos.rmb.limits import RateLimiter
+from zos.rmb.privacy import IsPrivate, never
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
 from zos.runtime.clock import Clock, SystemClock
@@ -71,9 +72,9 @@ class Peer:
         session: str = "",
         clock: Clock | None = None,
         rate: RateLimiter[int] | None = None,
-        is_private: bool = False,
+        is_private: IsPrivate = never,
     ) -> None:
-        """With `is_private`, responses are sent in cipher or not at all."""
+        """Responses to commands that are private are sent in cipher or not at all."""
         self._clock = clock or SystemClock()
         self._twin = twin
         self._signer = signer
@@ -307,7 +308,7 @@ class Peer:
             async with self._slots.setdefault(other.id, asyncio.Semaphore(PER_TWIN)):
                 # It may have waited for long.
                 env.check_time(seen, self._clock.time())
-                if self._is_private and (keyless := await self._keyless(connection.twin, other)):
+                if self._is_private(seen.request.command) and (keyless := await self._keyless(connection.twin, other)):
                     raise NeedsKey(twin=keyless)
                 other, body = await self._opened(seen, other)
                 assert self._handler is not None

@@ -26,6 +26,7 @@ from zos.model.decode import Fields, parse
 from zos.mycelium.api import MyceliumClient
 from zos.networkd.api import NetworkdClient
 from zos.provisiond.api import ProvisiondClient
+from zos.rmb.limits import RateLimiter
 from zos.runtime.clock import Clock, SystemClock
 from zos.storaged.api import StoragedClient
 from zos.vmd.api import VmdClient
@@ -38,6 +39,9 @@ DEEPEST = 32
 """Levels of lists and objects in a body; a deployment has eight."""
 DEADLINE = 9.0
 """Seconds for one command: the least patient client waits ten."""
+
+LOOKUPS, LOOKUPS_BURST = 2.0, 20.0
+"""Contracts per second that a twin may have looked up on the chain, and at once; of all twins ten times as many."""
 
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -104,6 +108,12 @@ class Node:
         self.farm = farm
         self.admins = frozenset(admins)
         self.clock: Clock = clock or SystemClock()
+        self._lookups: RateLimiter[int] = RateLimiter(self.clock, LOOKUPS, LOOKUPS_BURST)
+        self._all_lookups = self._lookups.times(10)
+
+    def may_look_up(self, caller: int) -> bool:
+        """Whether a twin may have one more contract looked up on the chain now."""
+        return self._lookups.take(caller) and bool(self._all_lookups.take(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,8 @@ class Command:
     access: Access = Access.ANY
     aliases: tuple[str, ...] = ()
     """Other names under which clients ask for it."""
+    is_private: bool = False
+    """Whether it is answered in cipher only."""
 
 
 def find() -> dict[str, Command]:
@@ -163,6 +175,11 @@ class Router:
     def names(self) -> frozenset[str]:
         """Every name that is answered."""
         return frozenset(self._commands)
+
+    def is_private(self, command: str) -> bool:
+        """Whether a command is answered in cipher only."""
+        one = self._commands.get(command)
+        return one is not None and one.is_private
 
     async def handle(self, caller: int, command: str, body: bytes) -> bytes:
         """Answer one request by the twin `caller`.

@@ -12,6 +12,7 @@ from zos.rmb.cipher import LocalSecret, Secret
 from zos.rmb.envelope import Signer, TwinRecord
 from zos.rmb.limits import RateLimiter
 from zos.rmb.peer import Handler, Peer
+from zos.rmb.privacy import IsPrivate, never
 from zos.rmb.twins import TwinCache
 from zos.runtime.clock import Clock, SystemClock
 from zos.substrate.keys import KeyKind, LocalKey
@@ -74,7 +75,7 @@ async def joined(
     clock: Clock | None = None,
     signer: Signer | None = None,
     secret: Secret | None = None,
-    is_private: bool = False,
+    is_private: IsPrivate = never,
 ) -> AsyncIterator[Peer]:
     """A peer that is connected to one relay at least, until the block ends; its keys may be elsewhere."""
 

@@ -46,7 +46,7 @@ def request(hash: str) -> bytes:
 
 
 class Vault:
-    """Answers nodes. Its peer is private (`Peer(is_private=True)`): a document is never sent in clear."""
+    """Answers nodes. Its peer is private (`Peer(is_private=always)`): a document is never sent in clear."""
 
     def __init__(self, find: Find, on_fetched: Callable[[int, str], Any] = lambda twin, hash: None) -> None:
         """`on_fetched` is called with the twin and the hash of each document that was given."""

@@ -16,6 +16,7 @@ from zos.errors import Status, ZosError
 from zos.model.challenge import deployment_hash
 from zos.model.deployment import Deployment, encode
 from zos.rmb.account import Account, chain_twins
+from zos.rmb.privacy import always
 from zos.rmb.vault import SESSION, Vault
 from zos.runtime.files import write_atomic
 
@@ -116,7 +117,7 @@ async def served(ctx: Context, vault: VaultStore, given: Sequence[str] = ()) -> 
         twin = await chain_twins(ctx.chain())(await ctx.twin())
         found = route(given or ctx.relay_urls, twin.relay if twin else "")
         peer = Account(ctx.chain(), ctx.key(), found.on_chain).peer(
-            found.urls, Vault(vault.find, vault.mark_fetched).handle, SESSION, is_private=True
+            found.urls, Vault(vault.find, vault.mark_fetched).handle, SESSION, is_private=always
         )
         async with running(peer):
             yield found

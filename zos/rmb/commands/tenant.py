@@ -19,7 +19,6 @@ from zos.model.names import workload_id
 from zos.provisiond.api.errors import NoSuchDeployment
 from zos.provisiond.api.types import Progress
 from zos.rmb.commands.debug import BadRequest
-from zos.rmb.errors import NeedsKey
 from zos.rmb.router import DEADLINE, Access, Call, Command
 from zos.vmd.api.types import MachineId
 
@@ -80,14 +79,14 @@ async def type_(call: Call) -> None:
 
 
 async def _own_contract(call: Call) -> int:
-    """The contract that is asked about. Raises NoSuchDeployment unless it is the caller's, NeedsKey for no cipher."""
+    """The contract that is asked about. Raises NoSuchDeployment unless it is the caller's."""
     contract = call.fields().uint("contract_id")
-    if not (await call.node.chain.twin(call.caller)).pk:
-        raise NeedsKey(twin=call.caller)
     try:
         await call.node.provisiond.get(contract, call.caller)
     except NoSuchDeployment:
         # It may be on its way: the chain knows it before there is a document.
+        if not call.node.may_look_up(call.caller):
+            raise
         found = await call.node.chain.contract(contract, best=True)
         if (found.twin, found.node) != (call.caller, (await call.node.chain.status()).node):
             raise
@@ -107,8 +106,8 @@ def _seen(found: dict[str, Progress]) -> str:
 
 
 COMMANDS = (
-    Command("zos.deployment.why", why, Access.OWNER),
-    Command("zos.deployment.watch", watch, Access.OWNER),
-    Command("zos.deployment.console", console, Access.OWNER),
-    Command("zos.deployment.type", type_, Access.OWNER),
+    Command("zos.deployment.why", why, Access.OWNER, is_private=True),
+    Command("zos.deployment.watch", watch, Access.OWNER, is_private=True),
+    Command("zos.deployment.console", console, Access.OWNER, is_private=True),
+    Command("zos.deployment.type", type_, Access.OWNER, is_private=True),
 )

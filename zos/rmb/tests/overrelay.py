@@ -19,7 +19,7 @@ from zos.rmb.twins import TwinCache
 from zos.runtime.clock import SystemClock
 from zos.substrate.keys import KeyKind
 
-CLIENT, OTHER, NODE = Twin(USER), Twin(27), Twin(2, KeyKind.ED25519)
+CLIENT, OTHER, KEYLESS, NODE = Twin(USER), Twin(27), Twin(28, encrypts=False), Twin(2, KeyKind.ED25519)
 
 
 @dataclass
@@ -34,11 +34,13 @@ class Nobody:
 
 @dataclass
 class Bus:
-    """A node and two clients on one relay."""
+    """A node and clients on one relay."""
 
     world: World
     client: Peer
     other: Peer
+    keyless: Peer
+    """It has published no encryption key."""
 
     async def ask(self, command: str, body: bytes = b"", peer: Peer | None = None) -> Any:
         return json.loads(await (peer or self.client).call(NODE.id, command, body))
@@ -47,13 +49,14 @@ class Bus:
 @asynccontextmanager
 async def bus(folder: Path) -> AsyncIterator[Bus]:
     chain = Chain()
-    chain.add(CLIENT, OTHER, NODE)
+    chain.add(CLIENT, OTHER, KEYLESS, NODE)
     relay = Relay(TwinCache(chain.twin, SystemClock()), "relay.lab", SystemClock(), Nobody())
     async with world(folder) as w, serving(relay, "127.0.0.1", 0) as port:
         url = f"ws://127.0.0.1:{port}"
         async with (
-            joined(NODE, chain, url, handler=w.router.handle),
+            joined(NODE, chain, url, handler=w.router.handle, is_private=w.router.is_private),
             joined(CLIENT, chain, url, session="tf-1") as client,
             joined(OTHER, chain, url, session="tf-2") as other,
+            joined(KEYLESS, chain, url, session="tf-3") as keyless,
         ):
-            yield Bus(w, client, other)
+            yield Bus(w, client, other, keyless)

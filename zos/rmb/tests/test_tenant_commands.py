@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from zos.provisiond.api import NoSuchDeployment
 from zos.provisiond.tests import users as u
 from zos.rmb.commands import tenant
 from zos.rmb.commands.debug import BadRequest
-from zos.rmb.errors import NeedsKey
+from zos.rmb.errors import Refused
 from zos.rmb.tests.deployed import deployed, with_machine
+from zos.rmb.tests.overrelay import bus
 from zos.rmb.tests.world import FARMER, OPERATOR, OUTSIDER, USER, world
 from zos.vmd.api.types import MachineId
 
@@ -72,11 +74,19 @@ async def test_nobody_else_is_told_anything(tmp_path: Path, command: str):
 
 @pytest.mark.parametrize("command", COMMANDS)
 async def test_nothing_is_told_in_clear(tmp_path: Path, command: str):
+    async with bus(tmp_path) as b:
+        await with_machine(b.world)
+        with pytest.raises(Refused, match="twin 28 has no encryption key on the chain"):
+            await b.ask(f"zos.deployment.{command}", json.dumps(ASKED).encode(), b.keyless)
+
+
+async def test_guessing_contracts_costs_the_chain_little(tmp_path: Path):
     async with world(tmp_path) as w:
-        await with_machine(w)
-        w.chain.keyless.add(USER)
-        with pytest.raises(NeedsKey, match="twin 26 has no encryption key"):
-            await w.ask(f"zos.deployment.{command}", ASKED)
+        w.chain.contracts |= dict.fromkeys(range(100, 200), OUTSIDER)
+        for contract in range(100, 200):
+            with pytest.raises(NoSuchDeployment):
+                await w.ask("zos.deployment.why", {"contract_id": contract})
+        assert w.chain.looked_up < 40
 
 
 async def test_a_contract_that_has_no_document_yet_is_waited_for_by_its_twin(

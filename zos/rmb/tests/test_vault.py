@@ -19,6 +19,7 @@ from zos.rmb.api import NoVault, RmbClient
 from zos.rmb.api.rmb_pb2_grpc import add_RmbServicer_to_server
 from zos.rmb.errors import Refused
 from zos.rmb.peer import Peer
+from zos.rmb.privacy import always
 from zos.rmb.service import RmbService
 from zos.rmb.testing import Chain, Twin, joined
 from zos.rmb.tests.overrelay import Nobody
@@ -102,7 +103,7 @@ async def test_a_vault_answers_nothing_in_clear() -> None:
     for owner, node_twin, who in ((OWNER, clear, NODE.id), (keyless, NODE, OWNER.id)):
         async with (
             relay(owner, node_twin) as (chain, url),
-            joined(owner, chain, url, handler=answering(told).handle, session=vault.SESSION, is_private=True),
+            joined(owner, chain, url, handler=answering(told).handle, session=vault.SESSION, is_private=always),
             joined(node_twin, chain, url) as node,
         ):
             with pytest.raises(Refused, match=f"twin {who} has no encryption key on the chain") as refused:

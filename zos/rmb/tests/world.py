@@ -106,8 +106,8 @@ class FakeChainService(ChainServicer):
     farms: dict[int, Farm] = field(default_factory=lambda: {FARM: Farm(FARM, "farm", FARMER)})
     contracts: dict[int, int] = field(default_factory=dict)
     """The twin of each contract that is on this node."""
-    keyless: set[int] = field(default_factory=set)
-    """Twins that have published no encryption key."""
+    looked_up: int = 0
+    """How often a contract was asked for."""
 
     async def GetStatus(self, request: Any, context: Any) -> chain_pb.ChainStatus:
         status = ChainStatus("ws://fake", self.connected, 145, Block(10, "0x0a"), FARM, 2, 1)
@@ -118,10 +118,8 @@ class FakeChainService(ChainServicer):
             raise NoSuchFarm(farm=request.id)
         return convert.encode(self.farms[request.id], chain_pb.Farm)
 
-    async def GetTwin(self, request: Any, context: Any) -> chain_pb.Twin:
-        return chain_pb.Twin(id=request.id, account=bytes(32), pk=b"" if request.id in self.keyless else bytes(33))
-
     async def GetContract(self, request: Any, context: Any) -> chain_pb.NodeContract:
+        self.looked_up += 1
         if request.id not in self.contracts:
             raise NoSuchContract(contract=request.id, block=10)
         contract = NodeContract(
