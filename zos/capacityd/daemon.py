@@ -25,7 +25,7 @@ class Config:
     """Seconds between two looks at the public configuration on the chain."""
     geoip: tuple[str, ...] = ()
     """URLs of GeoIP services (JSON: longitude, latitude, continent, country_name, country_code, city_name), in order;
-    the node asks nobody when there is none."""
+    on a public grid its own by default. The node asks nobody when there is none."""
 
 
 class Capacityd(Daemon):
@@ -36,8 +36,8 @@ class Capacityd(Daemon):
 
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
-        registered = Wake()
-        reporter = Reporter(rt.host(LinuxHost), rt.bus, rt.node.farm_id, registered, config.geoip, rt.clock)
+        registered, geoip = Wake(), config.geoip or rt.node.grid.geoip
+        reporter = Reporter(rt.host(LinuxHost), rt.bus, rt.node.farm_id, registered, geoip, rt.clock)
         rt.serve(CapacityService(reporter), add_CapacitydServicer_to_server)
         if rt.node.farm_id and rt.node.chain:
             patience = Backoff(first=0.2, cap=30.0)

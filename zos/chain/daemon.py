@@ -21,7 +21,8 @@ class Config:
     """Table `[chain]`."""
 
     activation: str = ""
-    """URL of the service that gives a new account its first TFT; empty: somebody sends some."""
+    """URL of the service that gives a new account its first TFT; on a public grid its own by default. Without one
+    somebody sends some."""
 
 
 class ChainAccess:
@@ -55,7 +56,8 @@ class ChainDaemon(Daemon):
         chains = rt.ledger("chain", Identity, version=1)
         self._chain = Chain(rt.node.chain, genesis=(chains.get(IDENTITY) or Identity()).genesis, connect=host.connect)
         contact = Contact(relay_text(rt.node.relay), await host.e2e_key()) if rt.node.relay else None
-        link = Link(self._chain, key, rt.node.farm_id, config.activation, contact)
+        activation = (config.activation,) if config.activation else rt.node.grid.activation
+        link = Link(self._chain, key, rt.node.farm_id, activation, contact)
         feed = ContractFeed(link, rt.ledger("cursor", Block, version=1), chains)
         rt.serve(ChainService(link, feed), add_ChainServicer_to_server)
         if rt.node.chain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,9 @@ class Contact:
 class Link:
     """One node's reads, events and calls."""
 
-    def __init__(self, chain: Chain, key: Key, farm: int, activation: str = "", contact: Contact | None = None) -> None:
+    def __init__(
+        self, chain: Chain, key: Key, farm: int, activation: Sequence[str] = (), contact: Contact | None = None
+    ) -> None:
         self.chain = chain
         self.farm = farm
         self.twin = 0
@@ -211,8 +213,8 @@ class Link:
         if await self._free() > LEAST_FREE:
             return
         account = address(self._key.public)
-        if self._activation:
-            await _post(self._activation, {"substrateAccountID": account})
+        for url in self._activation:
+            await _post(url, {"substrateAccountID": account})
             if await self._free() > LEAST_FREE:
                 return
         raise NoFunds(address=account, free=await self._free())

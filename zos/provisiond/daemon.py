@@ -33,7 +33,8 @@ class Config:
     audit: float = 3600.0
     """Seconds between two rounds over all contracts."""
     kyc: tuple[str, ...] = ()
-    """URLs of KYC services, asked in order for the twin of whatever is newly deployed; empty: nobody is asked."""
+    """URLs of KYC services, asked in order for the twin of whatever is newly deployed; on a public grid its own by
+    default. Nobody is asked when there is none."""
     allowed: tuple[str, ...] = ()
     """Networks, addresses and host names, each with or without a port, that deployments may be fetched from although
     they are not public. The node's hub is one of them."""
@@ -51,7 +52,10 @@ class Provisiond(Daemon):
     async def open(self, rt: Runtime) -> None:
         config: Config = rt.config
         self._host = host = rt.host(
-            NodeAccess, rt.bus, Kyc(config.kyc, rt.clock), Policy.of_urls([rt.node.hub], config.allowed)
+            NodeAccess,
+            rt.bus,
+            Kyc(config.kyc or rt.node.grid.kyc, rt.clock),
+            Policy.of_urls([rt.node.hub], config.allowed),
         )
         ledger = rt.ledger("deployments", Record, version=2, upgrades={1: upgrade_1})
         store, specs = DeploymentStore(ledger, DeploymentLog(rt.state_dir / "log"), rt.clock), Specs(find())

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from zos.errors import Status, ZosError
-from zos.runtime import paths
+from zos.runtime import grids, paths
+from zos.runtime.grids import Grid
 
 CONFIG_FILE = Path("/etc/zos/zos.toml")
 CMDLINE_FILE = Path("/proc/cmdline")
@@ -44,13 +45,13 @@ class NodeConfig:
     farm_id: int = 0
     """The farm this machine belongs to; 0 is an orphan that registers nowhere."""
     chain: tuple[str, ...] = ()
-    """WebSocket URLs of the chain, tried in turn."""
+    """WebSocket URLs of the chain, tried in turn. A farm's node without any joins the public grid of `runmode`."""
     relay: tuple[str, ...] = ()
-    """WebSocket URLs of RMB relays; at most four."""
+    """WebSocket URLs of RMB relays, at most four; on a public grid its own by default."""
     hub: str = ""
-    """Base URL of the hub that flist URLs without a host refer to."""
+    """Base URL of the hub that flist URLs without a host refer to; on a public grid its own by default."""
     runmode: str = "prod"
-    """dev, qa, test or prod, the reference's word for which grid this is."""
+    """dev, qa, test or prod (production, main): which public grid this is."""
     run_dir: Path = Path("/run/zos")
     """Sockets and volatile state."""
     state_dir: Path = Path("/var/lib/zos")
@@ -58,12 +59,18 @@ class NodeConfig:
     debug: bool = False
     """Verbose journal."""
 
+    @property
+    def grid(self) -> Grid:
+        """The services of the public grid that the node is on; none on a private one."""
+        return grids.of_chain(self.chain)
+
 
 # Names that the reference node reads from the kernel command line.
 REFERENCE_NAMES = {
     "farmer_id": ("node", "farm_id"),
     "substrate": ("node", "chain"),
     "relay": ("node", "relay"),
+    "activation": ("chain", "activation"),
     "runmode": ("node", "runmode"),
     "zos-debug": ("node", "debug"),
 }
@@ -96,6 +103,21 @@ def read(sources: Sources, table: str, cls: type[C]) -> C:
         return msgspec.convert(values, cls, dec_hook=paths.decode)
     except (msgspec.ValidationError, ValueError) as err:
         raise BadConfig(where=f"[{table}]", problem=err) from None
+
+
+def read_node(sources: Sources) -> NodeConfig:
+    """The table `[node]`; what it leaves open about a public grid is that grid's."""
+    node = read(sources, "node", NodeConfig)
+    try:
+        meant = grids.named(node.runmode)
+    except KeyError:
+        words = ", ".join((*grids.PUBLIC, *grids.WORDS))
+        raise BadConfig(where="[node]", problem=f"runmode `{node.runmode}` is none of {words}") from None
+    if not node.farm_id:
+        return node
+    chain = node.chain or meant.chain
+    grid = grids.of_chain(chain)
+    return dataclasses.replace(node, chain=chain, relay=node.relay or grid.relay, hub=node.hub or grid.hub)
 
 
 def _from_file(file: Path, table: str, kinds: Mapping[str, Any]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ async def opened(daemon: Daemon, rt: Runtime) -> AsyncIterator[Runtime]:
 
 async def serve(cls: type[Daemon], sources: Sources) -> None:
     """A daemon's life in this process, until SIGTERM or SIGINT."""
-    node = configuration.read(sources, "node", NodeConfig)
+    node = configuration.read_node(sources)
     config: Any = configuration.read(sources, cls.name, cls.config)
     set_up_journal(cls.name, node.debug)
     async with stop_signals() as stopping, opened(cls(), Runtime(cls.name, config, node)) as rt:

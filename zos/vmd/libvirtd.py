@@ -137,7 +137,7 @@ def main() -> None:
     """Configure and become libvirtd."""
     trees = cgroup.find(linux.mounts())
     configure(trees)
-    wall_off(configuration.read(Sources.of_system(), "node", NodeConfig))
+    wall_off(configuration.read_node(Sources.of_system()))
     if trees.missing:
         sys.stderr.write(
             f"libvirtd: guests have no limits of {', '.join(trees.missing)}: the kernel has no such cgroups\n"

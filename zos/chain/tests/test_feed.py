@@ -39,7 +39,7 @@ async def registered(dev: Devchain) -> AsyncIterator[Bench]:
         await user.submit("TfgridModule", "user_accept_tc", TERMS, FARMER)
         await user.submit("TfgridModule", "create_twin", {"relay": None, "pk": None}, FARMER)
         await user.submit("TfgridModule", "create_farm", {"name": "farm", "public_ips": []}, FARMER)
-        link = Link(mine, NODE, 1, f"{dev.http}/activation/activate")
+        link = Link(mine, NODE, 1, (f"{dev.http}/activation/activate",))
         await link.register(RECORD)
         yield Bench(dev, link, user)
 

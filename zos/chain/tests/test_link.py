@@ -92,7 +92,7 @@ async def bench(generation: str = "spec145", lag: int = 0, farm: int = 1) -> Asy
         await user.submit("TfgridModule", "user_accept_tc", TERMS, FARMER)
         await user.submit("TfgridModule", "create_twin", {"relay": None, "pk": None}, FARMER)
         await user.submit("TfgridModule", "create_farm", {"name": "farm", "public_ips": []}, FARMER)
-        activation = f"{dev.http}/activation/activate"
+        activation = ("http://127.0.0.1:1/gone", f"{dev.http}/activation/activate")
         yield Bench(dev, Link(mine, NODE, farm, activation), user)
 
 
@@ -259,7 +259,7 @@ async def test_a_twin_is_read_with_its_account(generation: str) -> None:
 
 async def test_a_node_publishes_its_relay_and_key_once_and_keeps_them_true(generation: str) -> None:
     async with bench(generation) as b:
-        contact, gift = Contact("relay.one", b"\x02" * 33), f"{b.dev.http}/activation/activate"
+        contact, gift = Contact("relay.one", b"\x02" * 33), (f"{b.dev.http}/activation/activate",)
         await Link(b.link.chain, NODE, 1, gift, contact).register(RECORD)
         id = int(await b.user.query("TfgridModule", "TwinIdByAccountID", NODE.public))
         twin = await b.link.twin_of(id)

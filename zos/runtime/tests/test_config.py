@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zos.runtime.config import BadConfig, NodeConfig, Sources, read
+from zos.runtime import grids
+from zos.runtime.config import BadConfig, NodeConfig, Sources, read, read_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,39 @@ def test_a_bad_file_is_refused_with_its_name(tmp_path: Path, text: str, match: s
 def test_a_bad_number_on_the_command_line_is_refused(tmp_path: Path):
     with pytest.raises(BadConfig, match="farm_id: `abc` is not a number"):
         read(sources(tmp_path, cmdline="farmer_id=abc"), "node", NodeConfig)
+
+
+def test_a_farm_id_alone_leads_to_the_public_grid(tmp_path: Path):
+    node = read_node(sources(tmp_path, cmdline="farmer_id=12"))
+    assert node.chain[0] == "wss://tfchain.grid.tf/"
+    assert (node.relay, node.hub) == (("wss://relay.grid.tf",), "https://hub.threefold.me")
+    for word, name in (("dev", "dev"), ("development", "dev"), ("qa", "qa"), ("testing", "test")):
+        node = read_node(sources(tmp_path, cmdline=f"farmer_id=12 runmode={word}"))
+        assert node.grid == grids.PUBLIC[name]
+        assert node.grid.activation[0] == f"https://activation.{name}.grid.tf/activation/activate"
+    assert read_node(sources(tmp_path, cmdline="farmer_id=12 runmode=production")).grid == grids.PUBLIC["prod"]
+
+
+def test_a_private_chain_gets_nothing_of_a_public_grid(tmp_path: Path):
+    node = read_node(sources(tmp_path, cmdline="farmer_id=12 substrate=ws://chain.lab:9944"))
+    assert (node.chain, node.relay, node.hub, node.grid) == (("ws://chain.lab:9944",), (), "", grids.Grid())
+
+
+def test_a_public_chain_that_is_named_has_its_grids_services_and_what_is_named_stays(tmp_path: Path):
+    node = read_node(sources(tmp_path, cmdline="farmer_id=12 substrate=wss://tfchain.dev.grid.tf/ws relay=wss://mine"))
+    assert node.chain == ("wss://tfchain.dev.grid.tf/ws",)
+    assert (node.relay, node.hub, node.grid) == (("wss://mine",), "https://hub.threefold.me", grids.PUBLIC["dev"])
+
+
+def test_an_orphan_joins_nothing(tmp_path: Path):
+    node = read_node(sources(tmp_path, cmdline="runmode=dev"))
+    assert (node.chain, node.relay, node.grid) == ((), (), grids.Grid())
+
+
+def test_an_unknown_run_mode_is_refused_with_the_known_ones(tmp_path: Path):
+    with pytest.raises(BadConfig, match="runmode `tset` is none of dev, qa, test, prod, development"):
+        read_node(sources(tmp_path, cmdline="farmer_id=12 runmode=tset"))
+
+
+def test_no_grid_has_more_relays_than_the_chain_keeps() -> None:
+    assert all(0 < len(grid.relay) <= 4 for grid in grids.PUBLIC.values())
