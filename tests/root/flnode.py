@@ -123,7 +123,14 @@ class FlNode:
 
     def servers(self) -> list[int]:
         """The mount processes, eldest first, as the node counts."""
-        return [int(word) for word in self.node.sh("pgrep -f '[f]listd/serve.py' || true").split()]
+        return self._pids("[f]listd/serve.py [^ ]* /")
+
+    def nursery(self) -> list[int]:
+        """The process that the mount processes are forked from, while there is one."""
+        return self._pids("[f]listd/serve.py [^ ]* nursery")
+
+    def _pids(self, pattern: str) -> list[int]:
+        return [int(word) for word in self.node.sh(f"pgrep -f '{pattern}' || true").split()]
 
     def mounts(self) -> list[str]:
         """What is mounted below flistd's folder."""

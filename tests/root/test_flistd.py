@@ -192,6 +192,24 @@ async def test_killing_flistd_leaves_the_mounts_and_the_next_one_touches_nothing
 
 
 @pytest.mark.skipif(not RESENDS, reason="before Linux 6.9 the kernel does not repeat requests: the mount is made anew")
+async def test_what_forks_servers_is_no_servers_parent_and_is_there_again_when_it_is_needed(tmp_path: Path):
+    async with fl_node() as here:
+        here.make("a", a_source(tmp_path))
+        here.make("b", a_source(tmp_path / "other"))
+        first = await here.ensure("a")
+        (parent,) = here.nursery()
+        served = here.servers()
+        assert all(here.node.sh(f"ps -o ppid= -p {pid}").split() != [str(parent)] for pid in served)
+        here.node.sh(f"kill -9 {parent}")
+        second = await here.ensure("b", B)
+        assert here.nursery() not in ([], [parent])
+        assert set(served) < set(here.servers())
+        here.kill()
+        await eventually(lambda: not here.nursery(), 10)
+        for info in (first, second):
+            assert (here.inside(info.path) / "etc/hosts").read_bytes()
+
+
 async def test_readers_do_not_notice_when_the_answering_process_is_killed(tmp_path: Path):
     source = a_source(tmp_path)
     async with fl_node() as here:

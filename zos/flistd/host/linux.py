@@ -20,6 +20,7 @@ from zos.flistd.fuse.server import Wanted
 from zos.flistd.host import servers
 from zos.flistd.host.contract import Content
 from zos.flistd.host.library import Library
+from zos.flistd.host.nursery import Nursery
 from zos.flistd.model import ObservedMounts
 from zos.flistd.steps import DropMount, DropTree, MountTree, PutMount, Step
 from zos.runtime import linux, threads
@@ -58,6 +59,7 @@ class LinuxHost:
         self._fill = fill
         self._threads = Threads()
         self._watch = servers.Watch()
+        self._nursery = Nursery(self._folder)
         self._serving: Mapping[str, int] = {}
         """As of the last look, mounted or not."""
 
@@ -66,6 +68,7 @@ class LinuxHost:
 
     def close(self) -> None:
         self._watch.close()
+        self._nursery.close()
         self._library.close()
 
     async def obtain(self, url: str, hash: str, tenant: str) -> Content:
@@ -139,7 +142,7 @@ class LinuxHost:
             str(self._folder / f"{step.source}.ready"),
         )
         try:
-            await servers.start(wanted, self._folder / f"{step.flist}.log")
+            await servers.start(self._nursery, wanted, self._folder / f"{step.flist}.log")
         except servers.Torn:
             await self._in_thread(step.source, step, lambda: self._library.forget_index(step.flist))
             raise MountFailed(action=step.describe(), problem="its index was torn and is made again") from None

@@ -7,16 +7,14 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from zos.flistd import serve
 from zos.flistd.api.errors import MountFailed
 from zos.flistd.fuse.server import TORN, Wanted
-from zos.flistd.host.library import import_path
-from zos.runtime import proc, threads
+from zos.flistd.host.nursery import Nursery
+from zos.runtime import threads
 
 READY = 20.0
 END = 2.0
@@ -26,17 +24,13 @@ MAX_LOG = 1 << 20
 KEPT_LOG = 1 << 16
 OLD_LOG = 24 * 3600.0
 """Seconds after which the log of a flist that nobody serves goes."""
-_PROGRAM = str(Path(serve.__file__))
-# One heap for all threads, which keeps what blocks took for the next ones: asking the kernel for half a megabyte of
-# fresh pages at every block costs more than half of the speed (measured: 600 instead of 1 500 MB/s).
-_ENV = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "LC_ALL": "C.UTF-8"}
 
 
 class Torn(Exception):
     """The index must be made again."""
 
 
-async def start(wanted: Wanted, log: Path) -> None:
+async def start(nursery: Nursery, wanted: Wanted, log: Path) -> None:
     """Serve a flist; returns when it is mounted."""
     pipe = Path(wanted.ready)
     pipe.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -45,9 +39,7 @@ async def start(wanted: Wanted, log: Path) -> None:
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         words = (wanted.folder, wanted.cache, wanted.point, wanted.source, wanted.policy, wanted.fill, wanted.ready)
-        argv = [sys.executable, "-S", _PROGRAM, ":".join(import_path()), *map(str, words)]
-        env = {"PATH": os.environ.get("PATH", os.defpath), **_ENV}
-        pid = await proc.spawn(argv, log=log, env=env)
+        pid = await nursery.bear(words, log)
         said = await _hear(reader, pid)
     finally:
         os.close(reader)
