@@ -93,6 +93,38 @@ async def test_a_read_waits_for_a_hub_that_comes_back(tmp_path: Path):
         assert await reading == (source / "big").read_bytes()
 
 
+async def test_a_reader_that_waits_for_a_silent_store_can_be_killed_and_what_is_silent_is_told(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a")
+        here.stop_hub()
+        # Past the kernel's pages: it lets nobody go who waits for an answer itself.
+        reads = f"dd if={info.path}/big of=/dev/null bs=4096 count=1 iflag=direct"
+        reading = asyncio.create_task(asyncio.to_thread(here.node.sh, f"timeout -s KILL 3 {reads}", check=False))
+        await eventually(lambda: "Connection refused" in here.log())
+        (mount,) = await here.client.list_mounts()
+        assert "Connection refused" in mount.detail
+        async with asyncio.timeout(20):
+            await reading
+        assert not here.node.ok("pgrep -x dd")
+        here.start_hub()
+        assert (here.inside(info.path) / "big").read_bytes() == (source / "big").read_bytes()
+        assert await here.client.list_mounts() == (info,)
+
+
+async def test_a_block_that_the_hub_has_not_is_an_error_at_once_and_is_told(tmp_path: Path):
+    source = a_source(tmp_path)
+    async with fl_node() as here:
+        here.make("a", source)
+        info = await here.ensure("a")
+        for block in (here.folder / "hub/blocks").glob("??/*"):
+            block.unlink()
+        here.node.sh(f"! timeout 10 cat {info.path}/big")
+        (mount,) = await here.client.list_mounts()
+        assert "no block store of the flist has block" in mount.detail
+
+
 async def test_an_image_says_its_size_and_a_pinned_hash_is_enough_without_the_hub(tmp_path: Path):
     source = tmp_path / "image"
     source.mkdir()

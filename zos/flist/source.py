@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from zos.errors import Kind, ZosError
 from zos.flist.cache import BlockCache
@@ -47,11 +48,25 @@ class _Pending:
 class Source:
     """Reads blocks for one mount. Threads come with the first block fetched ahead."""
 
-    def __init__(self, cache: BlockCache, stores: Stores, *, memory: int = MEMORY, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        cache: BlockCache,
+        stores: Stores,
+        *,
+        memory: int = MEMORY,
+        patience: float = PATIENCE,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+        trouble: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`waiting` is entered by who waits for a store; `trouble` is told what cannot be had, and "" when it can."""
         self._cache = cache
         self._stores = stores
         self._memory = memory
         self._patience = patience
+        self._waiting = waiting
+        self._trouble = trouble
+        self._lacking: tuple[bytes, ZosError] | None = None
+        """The block that could not be had last, until it can."""
         self._lock = threading.Lock()
         self._filling = threading.Lock()
         self._kept: OrderedDict[bytes, Plain] = OrderedDict()
@@ -75,9 +90,11 @@ class Source:
                 pending = self._pending[ref.key] = _Pending()
         if mine:
             self._settle(ref, pending, self._patience)
-        pending.done.wait()
+        elif not pending.done.is_set():
+            with self._waiting():
+                pending.done.wait()
         if pending.error is not None:
-            self._say(pending.error)
+            self._say(ref, pending.error)
             raise pending.error
         if pending.plain is None or len(pending.plain) != ref.size:
             # Somebody else's flist gave the same key another size.
@@ -114,7 +131,7 @@ class Source:
                 try:
                     self._get(ref, TRY)
                 except ZosError as err:
-                    self._say(err)
+                    self._say(ref, err)
                     if err.kind is not Kind.NOT_NOW:
                         break
                     threading.Event().wait(PAUSE)
@@ -149,7 +166,12 @@ class Source:
     def _get(self, ref: Ref, patience: float) -> Plain:
         kept = self._cache.load(ref)
         if kept is not None:
+            self._had(ref, asked=False)
             return kept
+        with self._waiting():
+            return self._ask(ref, patience)
+
+    def _ask(self, ref: Ref, patience: float) -> Plain:
         from zos.flist.block import unseal
 
         end = time.monotonic() + patience
@@ -160,16 +182,31 @@ class Source:
             except ZosError as err:
                 if err.kind is not Kind.NOT_NOW or time.monotonic() + AGAIN > end:
                     raise
-                self._say(err)
+                self._say(ref, err)
                 threading.Event().wait(AGAIN)
             else:
+                self._had(ref, asked=True)
                 self._cache.keep(ref.key, plain)
                 return plain
 
-    def _say(self, err: ZosError) -> None:
-        """Log, but not each of a thousand reads: of each kind of trouble one a minute, whatever a store answers."""
+    def _had(self, ref: Ref, *, asked: bool) -> None:
+        """A block came, from a store when it was `asked`: what was lacking may be there again."""
+        lacking = self._lacking
+        if lacking is not None and (ref.key == lacking[0] or (asked and lacking[1].kind is Kind.NOT_NOW)):
+            with self._lock:
+                if self._lacking is lacking:
+                    self._lacking = None
+                    self._trouble("")
+
+    def _say(self, ref: Ref, err: ZosError) -> None:
+        """Tell, and log, but not each of a thousand reads: of each kind of trouble one a minute, whatever a store
+        answers.
+        """
         now = time.monotonic()
         with self._lock:
+            if self._lacking is None or self._lacking[0] != ref.key or self._lacking[1].reason != err.reason:
+                self._trouble(err.explain()[:LONGEST])
+            self._lacking = (ref.key, err)
             if now - self._said.get(err.reason, -SILENCE) < SILENCE:
                 return
             self._said[err.reason] = now

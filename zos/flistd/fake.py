@@ -30,6 +30,8 @@ class FakeHost:
     """Steps of this kind fail."""
     hung: set[str] = field(default_factory=set)
     """Mounts and trees at which no step comes back."""
+    told: dict[str, str] = field(default_factory=dict)
+    """What cannot be read, by flist."""
     cramped: bool = False
     tidied: int = 0
     callback: Callable[[], None] = lambda: None
@@ -75,6 +77,9 @@ class FakeHost:
         return ObservedMounts(
             tuple(ObservedTree(source, alive) for source, alive in self.trees.items()), dict(self.mounts)
         )
+
+    async def troubles(self) -> Mapping[str, str]:
+        return dict(self.told)
 
     async def apply(self, step: Step) -> None:
         if self.broken is not None and isinstance(step, self.broken):

@@ -226,13 +226,18 @@ class MountManager:
 
     async def mounts(self) -> tuple[MountInfo, ...]:
         """All mounts, as observed."""
-        return tuple(self._info(record) for _, record in self._records.items())
+        try:
+            troubles = await self._host.troubles()
+        except ZosError as err:
+            log.warning("what cannot be read is not known: %s", err)
+            troubles = {}
+        return tuple(self._info(record, troubles.get(record.flist, "")) for _, record in self._records.items())
 
     def _flist(self, id: MountId) -> str:
         record = self._records.get(id)
         return record.flist if record else ""
 
-    def _info(self, record: MountRecord) -> MountInfo:
+    def _info(self, record: MountRecord, trouble: str = "") -> MountInfo:
         mount, content = record.mount, self._contents.get(record.flist)
         info = content.info if content else Info(detail="the flist is not here yet")
         problem = self._problems.get(mount.id)
@@ -248,5 +253,5 @@ class MountManager:
             image_size=info.image_size,
             kernel=info.kernel,
             initrd=info.initrd,
-            detail=problem.explain() if problem else info.detail,
+            detail=problem.explain() if problem else trouble or info.detail,
         )

@@ -21,7 +21,6 @@ from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 from zos.provisiond.strikes import MOST, Strike, Strikes
 from zos.runtime.daemon import Daemon, Runtime
-from zos.vmd.api import VmdClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Provisiond(Daemon):
         manager = DeploymentManager(host, store, specs, strikes, config.every)
         reporter = Reporter(host, store, specs, strikes, rt.ledger("taken", Capacity, volatile=True))
         contracts = ContractWatcher(host.chain, store, specs.types, manager.wake, strikes)
-        rt.serve(ProvisionService(manager, reporter, host.clients.of(VmdClient)), add_ProvisiondServicer_to_server)
+        rt.serve(ProvisionService(manager, reporter, host.clients), add_ProvisiondServicer_to_server)
         rt.task("work", manager.work)
         rt.task("follow", contracts.follow)
         rt.loop("contracts", contracts.read_waiting, every=config.every, wake=contracts.wake)

@@ -13,17 +13,17 @@ from zos.provisiond.api import provisiond_pb2 as pb
 from zos.provisiond.api.provisiond_pb2_grpc import ProvisiondServicer
 from zos.provisiond.manager import DeploymentManager
 from zos.provisiond.reporter import Reporter
-from zos.vmd.api import VmdClient
+from zos.verbs.step import Clients
 
 
 class ProvisionService(ProvisiondServicer):
     """Deployments, their results and histories."""
 
-    def __init__(self, manager: DeploymentManager, reporter: Reporter, vmd: VmdClient) -> None:
+    def __init__(self, manager: DeploymentManager, reporter: Reporter, clients: Clients) -> None:
         self._manager = manager
         self._reporter = reporter
         self._store = manager.store
-        self._vmd = vmd
+        self._clients = clients
 
     async def Deploy(self, request: pb.DeployRequest, context: Any) -> pb.DeployReply:
         await self._manager.deploy(request.document, _optional(request, "sender"))
@@ -52,7 +52,7 @@ class ProvisionService(ProvisiondServicer):
         return convert.encode(self._reporter.usage(), pb.Usage)
 
     async def Explain(self, request: pb.ExplainRequest, context: Any) -> pb.Why:
-        return convert.encode(await why.why(self._manager, self._vmd, request.contract, request.workload), pb.Why)
+        return convert.encode(await why.why(self._manager, self._clients, request.contract, request.workload), pb.Why)
 
     async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.Progress]:
         async for progress in self._store.watch(request.contract):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from zos.errors import ZosError
+from zos.flistd.api import FlistdClient
 from zos.model.deployment import ResultState
 from zos.model.names import workload_id
 from zos.provisiond.api.errors import NoSuchDeployment, NoSuchWorkload, PutAside
 from zos.provisiond.api.types import HistoryEntry, Why
 from zos.provisiond.manager import DeploymentManager
 from zos.provisiond.model import Item, Phase, Record
+from zos.verbs.step import Clients
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId, MachineInfo, MachineState
 
 LINES = 5
 
 
-async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workload: str) -> Why:
+async def why(manager: DeploymentManager, clients: Clients, contract: int, workload: str) -> Why:
     """The history of a deployment, or of one of its workloads."""
     problem = manager.problem(contract)
     aside = ""
@@ -34,7 +36,7 @@ async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workloa
     if aside:
         return Why(aside, record.history)
     if not workload:
-        idle, difference = await _idle(manager, vmd, record), await manager.difference(record)
+        idle, difference = await _idle(manager, clients, record), await manager.difference(record)
         return Why(sentence(record, problem, idle, difference), record.history)
     item = record.item(workload) or record.leaving(workload)
     if item is None:
@@ -43,12 +45,23 @@ async def why(manager: DeploymentManager, vmd: VmdClient, contract: int, workloa
     one = manager.specs.types.get(item.type)
     if one is None or not one.is_machine:
         return Why(of_item(item), history)
-    machine, seen = await _seen(vmd, MachineId(workload_id(record.twin, contract, workload)))
-    return Why(of_item(item, machine), (*history, *seen))
+    id = workload_id(record.twin, contract, workload)
+    machine, seen = await _seen(clients.of(VmdClient), MachineId(id))
+    return Why(of_item(item, machine, (await _unread(clients)).get(id, "")), (*history, *seen))
 
 
-async def _idle(manager: DeploymentManager, vmd: VmdClient, record: Record) -> str:
-    """The first machine of a deployment that should run and does not, in words; empty when there is none."""
+async def _unread(clients: Clients) -> dict[str, str]:
+    """What cannot be read of the flists of machines, by the machine's id; nothing where flistd does not answer."""
+    try:
+        return {str(mount.id): mount.detail for mount in await clients.of(FlistdClient).list_mounts() if mount.detail}
+    except ZosError:
+        return {}
+
+
+async def _idle(manager: DeploymentManager, clients: Clients, record: Record) -> str:
+    """The first machine of a deployment that should run and does not, or lacks files, in words; empty when there is
+    none.
+    """
     types = manager.specs.types
     names = {
         workload_id(record.twin, record.contract, item.name): item
@@ -58,7 +71,7 @@ async def _idle(manager: DeploymentManager, vmd: VmdClient, record: Record) -> s
     if not names or record.phase is not Phase.ACTIVE:
         return ""
     try:
-        machines = {str(machine.id): machine for machine in await vmd.list_machines()}
+        machines = {str(machine.id): machine for machine in await clients.of(VmdClient).list_machines()}
     except ZosError as err:
         return err.explain()
     for id, item in names.items():
@@ -67,7 +80,8 @@ async def _idle(manager: DeploymentManager, vmd: VmdClient, record: Record) -> s
             return f"{item.name} should run and vmd does not know it"
         if machine.state is not MachineState.RUNNING:
             return of_item(item, machine)
-    return ""
+    unread = await _unread(clients)
+    return next((of_item(item, machines[id], unread[id]) for id, item in names.items() if id in unread), "")
 
 
 async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list[HistoryEntry]]:
@@ -110,8 +124,8 @@ def sentence(record: Record, problem: str, idle: str = "", difference: str = "")
     return f"{head} is as it was signed: {len(record.items)} workloads are ok"
 
 
-def of_item(item: Item, machine: MachineInfo | None = None) -> str:
-    """A workload in one sentence."""
+def of_item(item: Item, machine: MachineInfo | None = None, unread: str = "") -> str:
+    """A workload in one sentence; `unread` says what of its flist cannot be read."""
     if item.leaving:
         return f"{item.name} is being removed"
     if item.state is ResultState.ERROR:
@@ -122,6 +136,8 @@ def of_item(item: Item, machine: MachineInfo | None = None) -> str:
         return f"{item.name} should run and is {machine_words(machine)}"
     if item.state is ResultState.OK and item.message:
         return f"{item.name} was made, and is not as it was signed now: {item.message}"
+    if unread:
+        return f"{item.name} is {item.state}; of its flist: {unread}"
     if machine is not None and machine.detail:
         return f"{item.name} is {item.state}; {machine.detail}"
     if item.unchanged:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from zos.fetch.errors import FetchFailed
 from zos.flist import cache as caching
 from zos.flist.block import Sealed, seal
 from zos.flist.cache import BlockCache, trim
@@ -140,6 +141,36 @@ def test_a_block_that_every_store_says_it_has_not_is_an_error_at_once(tmp_path: 
         else:
             assert source.fill(iter([ref(sealed, b"content")])) == 0
     assert time.monotonic() - began < 5
+
+
+def test_what_cannot_be_had_is_told_once_and_again_when_it_can(tmp_path: Path):
+    here, away = seal(b"here"), seal(b"away")
+    store = FolderStore(tmp_path / "s")
+    store.put(here.id, here.blob)
+    told: list[str] = []
+    source = Source(BlockCache(tmp_path), Stores([Route(0, 255, f"dir://{store.root}")], HERE), trouble=told.append)
+    for _ in range(2):
+        with pytest.raises(BlockMissing):
+            source.read(ref(away, b"away"))
+    source.read(ref(here, b"here"))
+    assert len(told) == 1
+    assert away.id.hex() in told[0]
+    store.put(away.id, away.blob)
+    source.read(ref(away, b"away"))
+    assert told[1:] == [""]
+
+
+def test_a_silent_store_is_told_until_any_block_comes(tmp_path: Path):
+    one, two = seal(b"one"), seal(b"two")
+    store, told = FolderStore(tmp_path / "s"), list[str]()
+    routes = [Route(0, 255, f"dir://{store.root}")]
+    source = Source(BlockCache(tmp_path), Stores(routes, HERE), patience=0.1, trouble=told.append)
+    with pytest.raises(FetchFailed):
+        source.read(ref(one, b"one"))
+    assert "the folder is not there" in told[-1]
+    store.put(two.id, two.blob)
+    source.read(ref(two, b"two"))
+    assert told[-1] == ""
 
 
 def test_while_one_store_is_silent_the_others_word_is_not_the_last(tmp_path: Path):

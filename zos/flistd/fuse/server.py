@@ -25,6 +25,7 @@ from zos.flist.policy import StorePolicy
 from zos.flist.source import Source
 from zos.flist.store import Stores
 from zos.flistd.fuse import wire
+from zos.flistd.fuse.readers import Readers, Trouble, is_killed
 from zos.flistd.fuse.tree import Tree
 from zos.runtime import linux, privileges, walls
 
@@ -150,12 +151,15 @@ def _serve(
     """The second process's life: 0 when the flist was unmounted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     stores = Stores(info.routes, StorePolicy.from_json(wanted.policy))
-    source = Source(cache, stores)
+    trouble = Trouble(Path(wanted.ready).parent, wanted.source)
+    trouble.note("")
+    readers = Readers(lambda unique: _write(connection, wire.refusal(unique, errno.EINTR)), is_killed)
+    source = Source(cache, stores, waiting=readers.waiting, trouble=trouble.note)
     tree = Tree(index, source)
     if resume:
         os.write(connection, wire.resend())
     threading.stack_size(512 * 1024)
-    threads = [threading.Thread(target=_work, args=(connection, tree), daemon=True) for _ in range(THREADS)]
+    threads = [threading.Thread(target=_work, args=(connection, tree, readers), daemon=True) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     if 0 < info.size <= wanted.fill:
@@ -184,7 +188,7 @@ def _fill(index: Index, source: Source, renew: bool) -> None:
         os._exit(RENEW)
 
 
-def _work(connection: int, tree: Tree) -> None:
+def _work(connection: int, tree: Tree, readers: Readers) -> None:
     while True:
         try:
             data = os.read(connection, wire.BUFFER)
@@ -194,14 +198,20 @@ def _work(connection: int, tree: Tree) -> None:
             if err.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
                 continue  # it was taken back
             os._exit(3)
+        readers.asked(data)
         try:
             answer = tree.answer(data)
         except Exception:  # noqa: BLE001 - one question that we fail at must not hang whoever asked
             sys.excepthook(*sys.exc_info())
             answer = wire.refusal(wire.request(data).unique, errno.EIO)
         if answer is not None:
-            try:
-                os.writev(connection, answer)
-            except OSError as err:
-                if err.errno not in (errno.ENOENT, errno.ENODEV, errno.EINTR):
-                    sys.stderr.write(f"an answer was not taken: {err}\n")
+            _write(connection, answer)
+
+
+def _write(connection: int, answer: wire.Answer) -> None:
+    try:
+        os.writev(connection, answer)
+    except OSError as err:
+        # ENOENT: it was answered already, when whoever asked was killed.
+        if err.errno not in (errno.ENOENT, errno.ENODEV, errno.EINTR):
+            sys.stderr.write(f"an answer was not taken: {err}\n")

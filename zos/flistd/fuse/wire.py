@@ -58,6 +58,10 @@ _DIRENT = struct.Struct("<QQII")
 _STATFS = struct.Struct("<QQQQQIII28x")
 
 
+Answer = list[bytes | memoryview]
+"""In pieces for one write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One message of the kernel."""
@@ -86,6 +90,12 @@ def request(data: bytes) -> Request:
     """Parse one message of the kernel."""
     length, opcode, unique, node, _, _, _, extra, _ = IN.unpack_from(data)
     return Request(opcode, unique, node, data[IN.size : length - 8 * extra])
+
+
+def asker(data: bytes) -> tuple[int, int]:
+    """The number of one message of the kernel, and the thread that waits for its answer (0: one that is not seen)."""
+    fields = IN.unpack_from(data)
+    return fields[2], fields[6]
 
 
 def reply(unique: int, *parts: bytes | memoryview) -> list[bytes | memoryview]:

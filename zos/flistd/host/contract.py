@@ -40,6 +40,9 @@ class Host(Protocol):
     async def observe(self) -> ObservedMounts:
         """What is mounted, and whether it is served."""
 
+    async def troubles(self) -> Mapping[str, str]:
+        """What of served flists cannot be read now, in words, by flist."""
+
     async def apply(self, step: Step) -> None:
         """Take one step; raises MountFailed."""
 

@@ -16,6 +16,7 @@ from zos.flist.policy import StorePolicy
 from zos.flist.store import DEFAULT
 from zos.flistd import model
 from zos.flistd.api.errors import MountFailed
+from zos.flistd.fuse.readers import Trouble
 from zos.flistd.fuse.server import Wanted
 from zos.flistd.host import servers
 from zos.flistd.host.contract import Content
@@ -104,6 +105,9 @@ class LinuxHost:
         ours = {tree.source for tree in observed.trees}
         self._watch.over({source: pid for source, pid in serving.items() if source in ours})
         return observed
+
+    async def troubles(self) -> Mapping[str, str]:
+        return await self._threads.run("troubles", "ask what cannot be read", lambda: Trouble.told(self._folder), LOOK)
 
     async def apply(self, step: Step) -> None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from zos.flistd.api.errors import MountFailed
+from zos.flistd.fuse.readers import Trouble
 from zos.flistd.fuse.server import TORN, Wanted
 from zos.flistd.host.nursery import Nursery
 from zos.runtime import threads
@@ -53,7 +54,13 @@ async def start(nursery: Nursery, wanted: Wanted, log: Path) -> None:
 
 
 def cut_logs(folder: Path, serving: Collection[str]) -> None:
-    """Keep the logs of servers within bounds, and those of servers that ended for a while. Blocking."""
+    """Keep the logs of servers within bounds, and those of servers that ended for a while; forget their trouble.
+    Blocking.
+    """
+    for told in folder.glob(f"*{Trouble.SUFFIX}"):
+        if told.name.removesuffix(Trouble.SUFFIX) not in serving:
+            with contextlib.suppress(OSError):
+                told.unlink()
     flists = {source.partition("-")[0] for source in serving}
     for log in folder.glob("*.log"):
         with contextlib.suppress(OSError):

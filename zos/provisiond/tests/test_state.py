@@ -54,6 +54,19 @@ async def test_a_machine_that_ran_and_does_not_any_more_stays_ok_for_clients_and
         assert "no kernel" in (await client.why(5)).sentence
 
 
+async def test_a_machine_whose_flist_cannot_be_read_is_ok_and_why_says_what_is_missing(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM, every=20.0) as client:
+        (tree,) = host.below.flistd.trees
+        words = "no block store of the flist has block 00ff"
+        host.below.flistd.told[tree.partition("-")[0]] = words
+        for workload in ("", "vm1"):
+            assert words in (await client.why(5, workload)).sentence
+        assert await state(client, 5, "vm1") == "ok"
+        host.below.flistd.told.clear()
+        assert "as it was signed" in (await client.why(5)).sentence
+
+
 async def test_a_lost_disk_is_told_by_result_and_why_although_it_stays_ok(tmp_path: Path) -> None:
     host = FakeHost()
     async with deployed(tmp_path, host, u.zmount("a"), u.zmount("b"), every=20.0) as client:
