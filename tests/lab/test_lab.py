@@ -10,7 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labs import HUB, LAYOUT, UNITS, box_of, box_pid, core0_pid, eventually, guests, kill, spec, states, unit_pid, zos
+from labs import (
+    HUB,
+    LAYOUT,
+    UNITS,
+    addresses,
+    box_of,
+    box_pid,
+    core0_pid,
+    eventually,
+    guests,
+    kill,
+    spec,
+    states,
+    unit_pid,
+    zos,
+)
 
 from zos.bus.client import Bus
 from zos.core0.api import Core0Client
@@ -171,3 +186,23 @@ async def test_a_users_own_vault_serves_the_node_and_no_hub_is_asked(
         return await states(box, contract) == {}
 
     await eventually(gone, 60)
+
+
+def test_a_machine_resolves_the_names_of_the_lab_and_learns_that_others_are_not_there(
+    demo: dict[str, Any], state: Path, tmp_path: Path
+) -> None:
+    path = spec(tmp_path, "named")
+    script = "/bin/busybox nslookup hub.lab; /bin/busybox nslookup nowhere.example; echo asked; exec sleep 100000"
+    path.write_text(path.read_text().replace("entrypoint: /sbin/web", f"entrypoint: sh -c '{script}'"))
+    (contract,) = zos("deploy", str(path), state=state)["contracts"].values()
+
+    def console() -> str:
+        return str(zos("logs", str(contract), "namedvm", state=state)["console"])
+
+    async def has_asked() -> bool:
+        return "\nasked" in console().replace("\r", "")
+
+    asyncio.run(eventually(has_asked, 60))
+    assert f"Address: {addresses().address(11)}" in console()
+    assert "can't find nowhere.example: NXDOMAIN" in console()
+    zos("cancel", str(contract), state=state)

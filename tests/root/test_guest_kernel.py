@@ -14,12 +14,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_vmd import asks, client_of, container, says
+from test_vmd import asks, becomes, client_of, container, says
 from vmnode import VmNode, vm_node
 
 from zos.images import guest
 from zos.model.units import GiB
-from zos.vmd.api import MachineDisk, MachineState
+from zos.vmd.api import MachineDisk, MachineState, Nic
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -70,6 +70,23 @@ async def test_a_flist_without_modules_has_them_and_odd_files_are_no_trouble(her
         phases = (await client.machine(machine.id)).phases
         print(f"root {phases['root']:.2f} s, entrypoint {phases['entrypoint']:.2f} s")
         assert (await client.machine(machine.id)).detail == ""
+
+
+async def test_a_guest_that_no_name_server_answers_says_so_and_one_that_is_answered_does_not(here: VmNode) -> None:
+    here.node.sh("ip tuntap add t-1 mode tap && ip link set t-1 up && ip addr add 10.9.0.1/24 dev t-1")
+    nic = Nic("t-1", "02:00:00:00:09:02", ("10.9.0.2/24",), "10.9.0.1")
+    machine = container(here, nics=(nic,), nameservers=("10.9.0.1",))
+    here.vmd()
+    async with client_of(here) as client:
+        await client.ensure_machine(machine)
+        closed = await becomes(client, lambda info: info.detail)
+        assert closed.detail.startswith("no name server answered when it started, of 10.9.0.1")
+        options = "-k -C /dev/null --no-resolv --no-hosts --address=/#/ --user=nobody --pid-file="
+        here.node.start("dnsmasq", *options.split(), log="dns.log")
+        await client.ensure_machine(dataclasses.replace(machine, env={"GREETING": "again"}))
+        await says(client, "with again and")
+        await asks(client, "while /bin/busybox ps | /bin/busybox grep -q '[n]slookup'; do /bin/busybox sleep 0.2; done")
+        assert "no name server" not in (await client.machine(machine.id)).detail
 
 
 async def test_a_guest_that_was_paused_has_the_time_again(here: VmNode) -> None:

@@ -14,6 +14,10 @@ LIMIT_OF_NUMBERS = 255
 PUBLIC_NET = "192.0.1.0/24"
 """Where nodes get public addresses: clients take the ranges for documentation for private ones and refuse them, and
 this one is announced by nobody. It is the same in every lab, and the machine reaches only the default lab's."""
+RESOLVERS = ("8.8.8.8", "1.1.1.1")
+"""The name servers of every machine, which the Internet of a lab has too."""
+DOMAIN = "lab"
+"""What the boxes' names end in, for machines."""
 CHAIN_PORT = 9944
 HUB_PORT = 8080
 WEB_PORT = 80

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from zos.lab.addresses import PREFIX, PUBLIC_NET, Addresses
+from zos.lab.addresses import PREFIX, PUBLIC_NET, RESOLVERS, Addresses
 from zos.lab.topology import Box, Kind, Layout
 
 NODE_FOLDERS: Mapping[str, str] = {
@@ -43,6 +43,8 @@ def script(box: Box, layout: Layout, addresses: Addresses, internet: int | None)
 def _internet(box: Box) -> Iterator[str]:
     yield "ip link add world type bridge"
     yield f"ip address add {box.address}/{PREFIX} dev world"
+    for address in RESOLVERS:
+        yield f"ip address add {address}/32 dev world"
     yield "ip link set world up"
 
 
@@ -60,7 +62,7 @@ def _cable(box: Box, addresses: Addresses, internet: int) -> Iterator[str]:
 
 
 NAMES = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf"}
-"""What a box knows of names: the other boxes', and that there is nobody to ask for more."""
+"""What a box knows of names: the other boxes', and that it asks nobody for more (machines do, see decision 0015)."""
 
 
 def hosts(boxes: Iterable[Box]) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from zos.lab.addresses import CHAIN_PORT, FORWARD_PORT, HUB_PORT, TLS_PORT, WEB_PORT
+from zos.lab.addresses import (
+    CHAIN_PORT,
+    DOMAIN,
+    FORWARD_PORT,
+    HUB_PORT,
+    RESOLVERS,
+    TLS_PORT,
+    WEB_PORT,
+    Addresses,
+)
 from zos.lab.init import METAL_PYTHON
 from zos.lab.topology import Box, Kind, Layout, Topology
 from zos.runtime import data
@@ -18,6 +27,8 @@ def own_units(box: Box, topology: Topology, layout: Layout) -> Mapping[str, str]
     """The units that are written for a box; none for a node, which has its own."""
     state, addresses = layout.box_state(box.name), topology.addresses
     match box.kind:
+        case Kind.INTERNET:
+            return {"dns.service": _service(_resolver(addresses), pause="5s")}
         case Kind.CHAIN:
             listen = ["--listen", f"{box.address}:{CHAIN_PORT}"]
             pace = ["--block-time", f"{topology.block_time:g}"]
@@ -54,6 +65,20 @@ def _files(layout: Layout) -> list[str]:
     return ["--cert", str(layout.tls / "server.pem"), "--cert-key", str(layout.tls / "server.key")]
 
 
+def _resolver(addresses: Addresses) -> list[str]:
+    """dnsmasq, which knows the boxes by their names and says of every other that it is not there."""
+    answers = ["--no-resolv", "--no-hosts", "--addn-hosts=/etc/hosts", "--expand-hosts", f"--domain={DOMAIN}"]
+    listen = [f"--listen-address={address}" for address in (*RESOLVERS, addresses.gateway)]
+    process = ["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-"]
+    return [
+        "/usr/sbin/dnsmasq", *process, "--user=nobody", "--group=nogroup", "--bind-interfaces", *listen, *answers,
+        "--address=/#/",
+    ]  # fmt: skip
+
+
 def _unit(module: str, arguments: Sequence[str]) -> str:
-    line = shlex.join([METAL_PYTHON, "-m", module, *arguments])
-    return f"[Service]\nExecStart={line}\nRestart=always\nRestartSec=200ms\nEnvironment=PYTHONUNBUFFERED=1\n"
+    return _service([METAL_PYTHON, "-m", module, *arguments]) + "Environment=PYTHONUNBUFFERED=1\n"
+
+
+def _service(argv: Sequence[str], pause: str = "200ms") -> str:
+    return f"[Service]\nExecStart={shlex.join(argv)}\nRestart=always\nRestartSec={pause}\n"

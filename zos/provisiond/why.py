@@ -36,8 +36,8 @@ async def why(manager: DeploymentManager, clients: Clients, contract: int, workl
     if aside:
         return Why(aside, record.history)
     if not workload:
-        idle, difference = await _idle(manager, clients, record), await manager.difference(record)
-        return Why(sentence(record, problem, idle, difference), record.history)
+        (idle, said), difference = await _machines(manager, clients, record), await manager.difference(record)
+        return Why(sentence(record, problem, idle, difference, said), record.history)
     item = record.item(workload) or record.leaving(workload)
     if item is None:
         raise NoSuchWorkload(contract=contract, workload=workload)
@@ -58,9 +58,9 @@ async def _unread(clients: Clients) -> dict[str, str]:
         return {}
 
 
-async def _idle(manager: DeploymentManager, clients: Clients, record: Record) -> str:
-    """The first machine of a deployment that should run and does not, or lacks files, in words; empty when there is
-    none.
+async def _machines(manager: DeploymentManager, clients: Clients, record: Record) -> tuple[str, str]:
+    """The first machine of a deployment that should run and does not, or lacks files, and what is to be said of those
+    that run, in words; each is empty when there is none.
     """
     types = manager.specs.types
     names = {
@@ -69,19 +69,21 @@ async def _idle(manager: DeploymentManager, clients: Clients, record: Record) ->
         if item.state is ResultState.OK and item.type in types and types[item.type].is_machine
     }
     if not names or record.phase is not Phase.ACTIVE:
-        return ""
+        return "", ""
     try:
         machines = {str(machine.id): machine for machine in await clients.of(VmdClient).list_machines()}
     except ZosError as err:
-        return err.explain()
+        return err.explain(), ""
     for id, item in names.items():
         machine = machines.get(id)
         if machine is None:
-            return f"{item.name} should run and vmd does not know it"
+            return f"{item.name} should run and vmd does not know it", ""
         if machine.state is not MachineState.RUNNING:
-            return of_item(item, machine)
+            return of_item(item, machine), ""
     unread = await _unread(clients)
-    return next((of_item(item, machines[id], unread[id]) for id, item in names.items() if id in unread), "")
+    idle = next((of_item(item, machines[id], unread[id]) for id, item in names.items() if id in unread), "")
+    said = (f"{item.name}: {machines[id].detail}" for id, item in names.items() if machines[id].detail)
+    return idle, next(said, "")
 
 
 async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list[HistoryEntry]]:
@@ -95,8 +97,10 @@ async def _seen(vmd: VmdClient, id: MachineId) -> tuple[MachineInfo | None, list
     return machine, [*seen, *(HistoryEntry("console", line.rstrip(), 0.0) for line in console[-LINES:])]
 
 
-def sentence(record: Record, problem: str, idle: str = "", difference: str = "") -> str:
-    """A deployment in one sentence; `idle` says which machine does not run, `difference` how the chain differs."""
+def sentence(record: Record, problem: str, idle: str = "", difference: str = "", said: str = "") -> str:
+    """A deployment in one sentence; `idle` says which machine does not run, `difference` how the chain differs, `said`
+    what is to be known of a machine that runs.
+    """
     head = f"contract {record.contract}"
     if record.ending is not None:
         return f"{head} is being removed: {record.ending.detail}"
@@ -121,7 +125,7 @@ def sentence(record: Record, problem: str, idle: str = "", difference: str = "")
     unchanged = next((item for item in record.items if item.unchanged), None)
     if unchanged is not None:
         return f"{head}: {of_item(unchanged)}"
-    return f"{head} is as it was signed: {len(record.items)} workloads are ok"
+    return f"{head} is as it was signed: {len(record.items)} workloads are ok{f'; {said}' if said else ''}"
 
 
 def of_item(item: Item, machine: MachineInfo | None = None, unread: str = "") -> str:

@@ -41,6 +41,8 @@ FIRST_OBSERVATION = 5.0
 BOOTING = 0.2
 LONGEST_BOOT = 300.0
 """Seconds for which a boot is watched closely; after that its phases are read with its rounds."""
+LATE_WORDS = 180.0
+"""Seconds after a start in which our init may still say what it could not do."""
 
 
 class MachineLoop:
@@ -334,10 +336,13 @@ class MachineManager:
         return is_young and "entrypoint" not in self._boot(id, loop).phases
 
     def _boot(self, id: MachineId, loop: MachineLoop) -> Boot:
-        """What the console tells of the last boot; read again until the entrypoint runs, when more was written."""
+        """What the console tells of the last boot; read again when more was written, until the entrypoint runs and what
+        our init began beside it is over.
+        """
         boot, run = loop.boot, self._run(id)
         size = self._consoles.size(id)
-        if boot.offset != run.offset or ("entrypoint" not in boot.phases and boot.size != size):
+        has_more = "entrypoint" not in boot.phases or 0 <= self._clock.time() - run.started <= LATE_WORDS
+        if boot.offset != run.offset or (has_more and boot.size != size):
             console = self._consoles.boot(id, run.offset) if run.started else b""
             boot = loop.boot = Boot(run.offset, trace.phases(console), trace.warnings(console), size)
         return boot

@@ -55,6 +55,8 @@ def _lines(machine: Machine) -> Iterator[list[str]]:
                 yield ["gateway", gateway]
     for server in machine.nameservers:
         yield ["nameserver", server]
+    if machine.nics and machine.nameservers:
+        yield ["ask_names", *machine.nameservers]
     yield from map(list, _mounted(machine))
     for key in keys_of(machine):
         yield ["authorize", key]

@@ -54,6 +54,19 @@ async def test_a_machine_that_ran_and_does_not_any_more_stays_ok_for_clients_and
         assert "no kernel" in (await client.why(5)).sentence
 
 
+async def test_what_a_guest_could_not_do_at_its_start_is_told(tmp_path: Path) -> None:
+    host = FakeHost()
+    async with deployed(tmp_path, host, *VM, every=20.0) as client:
+        (id,) = host.below.vmd.guests
+        words = "no name server answered when it started"
+        host.below.vmd.say(id, f"[zos] warning {words}\n")
+        for workload in ("", "vm1"):
+            async with asyncio.timeout(60):
+                while words not in (await client.why(5, workload)).sentence:
+                    await asyncio.sleep(1)
+        assert "as it was signed" in (await client.why(5)).sentence
+
+
 async def test_a_machine_whose_flist_cannot_be_read_is_ok_and_why_says_what_is_missing(tmp_path: Path) -> None:
     host = FakeHost()
     async with deployed(tmp_path, host, *VM, every=20.0) as client:

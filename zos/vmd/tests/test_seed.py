@@ -55,6 +55,7 @@ def test_our_init_is_told_everything_in_its_own_words():
     assert [line[1:] for line in told if line[0] == "disk"] == [["vdb", "/data"]]
     assert ["share", "logs", "/var/my logs"] in told
     assert [line[1] for line in told if line[0] == "nameserver"] == ["8.8.8.8", "2001:4860:4860::8888"]
+    assert ["ask_names", "8.8.8.8", "2001:4860:4860::8888"] in told
 
 
 def test_keys_come_from_the_machine_and_from_the_environment_once_each():
