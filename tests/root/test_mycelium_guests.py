@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,14 @@ class Side:
     mycelium: MyceliumClient
     core0: Core0Client
 
-    async def network(self, name: str, port: int) -> Network:
-        """A user's network with a mycelium key."""
+    async def network(self, name: str, port: int, turn: str = "") -> Network:
+        """A user's network with a mycelium key; another one with each turn."""
         id = NetId(names.net_id(26, name))
-        subnet = mycelium.subnet(mycelium.public_key(key(f"{self.node.name}-{name}")))
+        secret = key(f"{self.node.name}-{name}{turn}")
+        subnet = mycelium.subnet(mycelium.public_key(secret))
         network = Network(id, 26, name, "10.20.0.0/16", "10.20.2.0/24", WG, port, mycelium=str(subnet))
         info = await self.networkd.ensure_network(network)
-        identity = Identity(IdentityId(id), key(f"{self.node.name}-{name}"), info.namespace, "my")
+        identity = Identity(IdentityId(id), secret, info.namespace, "my", info.former)
         await self.mycelium.ensure_identity(identity)
         await eventually(lambda: self.attached(id))
         return network
@@ -103,6 +105,36 @@ async def test_machines_of_two_nodes_meet_and_heal(sides: tuple[Side, Side]):
     # What networkd lost is made again, and mycelium finds it.
     one.node.sh(f"ip netns del n-{left.id}")
     await asyncio.to_thread(until, lambda: one.pings("a", b.ip), 30)
+
+
+async def test_machines_of_an_earlier_key_and_of_a_later_one_are_reached_until_the_earlier_ones_are_gone(
+    sides: tuple[Side, Side],
+):
+    one, two = sides
+    left, right = await one.network("net", 4000), await two.network("net", 4000)
+    a, b = await one.machine("a", left), await two.machine("b", right)
+    until(lambda: one.pings("a", b.ip))
+    later = await one.network("net", 4000, "later")
+    c = await one.machine("c", later)
+    assert IPv6Address(a.ip) in IPv6Network(left.mycelium)
+    assert IPv6Address(c.ip) in IPv6Network(later.mycelium)
+    for target in (a.ip, c.ip):
+        until(lambda to=target: two.pings("b", to))
+    until(lambda: one.pings("c", b.ip))
+    assert one.pings("a", b.ip), "and the old one goes on"
+    until(lambda: one.pings("a", c.ip))
+    for unit in ("mycelium", "networkd"):
+        old = next(unit_.pid for unit_ in await one.core0.units() if unit_.name == unit)
+        one.node.sh(f"kill -9 {old}")
+        for target in (a.ip, c.ip):
+            await asyncio.to_thread(until, lambda to=target: two.pings("b", to), 20)
+    await eventually(partial(_is_up, one))
+    await one.networkd.drop_tap(a.id)
+    (info,) = await one.networkd.list_networks()
+    assert (info.mycelium, info.former) == (later.mycelium, ())
+    await one.mycelium.keep_former(IdentityId(later.id), info.former)
+    assert [found.subnet for found in await one.mycelium.identities()] == [later.mycelium]
+    assert two.pings("b", c.ip)
 
 
 async def test_a_machine_speaks_for_nobody_else_and_reaches_nothing_but_the_overlay(sides: tuple[Side, Side]):

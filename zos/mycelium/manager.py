@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from ipaddress import IPv6Address
 
 from zos.errors import ZosError
@@ -24,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINK = re.compile(r"[A-Za-z0-9._-]{1,15}")
 OFF = "the farmer turned it off"
 WAITING = "the node waits for its key"
+FORMER = "@"
+"""In the id of a record of an earlier key, after the identity's own and before the key's prefix."""
 
 
 class IdentityManager:
@@ -61,21 +64,42 @@ class IdentityManager:
         _check(desired)
         own = _prefix(desired)
         for id, other in self._records.items():
-            if id != desired.id and _prefix(other) == own:
-                raise KeyTaken(identity=desired.id, other=id)
+            if _name(id) != desired.id and _prefix(other) == own:
+                raise KeyTaken(identity=desired.id, other=_name(id))
         before = self._records.get(desired.id)
-        if before != desired:
+        if before is not None and _prefix(before) != own and _subnet(before) in desired.former:
+            aside = IdentityId(f"{desired.id}{FORMER}{_prefix(before).hex()}")
+            self._records.put(aside, dataclasses.replace(before, id=aside, former=()))
+            before = None
+        if self._records.get(desired.id) != desired:
             self._records.put(desired.id, desired)
         if before is not None and self._node is not None and _prefix(before) != own:
             self._node.drop(_prefix(before))
+        self.keep_former(desired.id, desired.former)
         self._attach(desired)
         return self._info(desired)
 
+    def keep_former(self, id: IdentityId, subnets: Collection[str]) -> None:
+        """Of the earlier keys of an identity, keep those of these subnets."""
+        record = self._records.get(id)
+        own = _prefix(record) if record is not None else b""
+        for name, former in self._records.items():
+            if name == id or _name(name) != id:
+                continue
+            if _prefix(former) == own:
+                # It is the key in force again, and goes on with the device that it has.
+                self._records.drop(name)
+            elif _subnet(former) not in subnets:
+                self._drop(IdentityId(name), former)
+
     def drop(self, id: IdentityId) -> None:
         """Forget an identity; an unknown id is fine."""
+        self.keep_former(id, ())
         record = self._records.get(id)
-        if record is None:
-            return
+        if record is not None:
+            self._drop(id, record)
+
+    def _drop(self, id: IdentityId, record: Identity) -> None:
         self._records.drop(id)
         self._troubles.pop(id, None)
         if self._node is not None:
@@ -168,6 +192,15 @@ class IdentityManager:
         detail = "" if attached else self._troubles.get(record.id, WAITING if self._on else OFF)
         own = IPv6Address(mycelium.address(mycelium.public_key(record.key)))
         return IdentityInfo(record.id, str(own), str(net), str(mycelium.gateway(net)), attached, detail)
+
+
+def _name(id: str) -> str:
+    """The identity's own id, also of the record of an earlier key."""
+    return id.partition(FORMER)[0]
+
+
+def _subnet(record: Identity) -> str:
+    return str(mycelium.network(_prefix(record)))
 
 
 def _prefix(record: Identity) -> bytes:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from time import thread_time
 
+from zos.model.mycelium import PREFIX
 from zos.mycelium import discovery, routerid
 from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
 from zos.mycelium.links import Endpoint, Link, Links
@@ -29,6 +30,8 @@ class Node:
         self.router_id = routerid.make(self.own.public)
         self.router = Router(self.router_id, now)
         self.tuns: dict[bytes, Tun] = {}
+        self._owners: dict[Tun, list[bytes]] = {}
+        """The identities behind each TUN: a network's earlier keys have the same as its present one."""
         self.dropped = 0
         """Data packets that were dropped because a connection's queue was full."""
         self.links = Links(self._opened, self._closed, self._received)
@@ -62,13 +65,23 @@ class Node:
         if tun is not None and tun.alive and tun.namespace == namespace:
             return
         self.detach(prefix)
-        self.tuns[prefix] = Tun(device, namespace, lambda packets: self._out(prefix, packets))
+        shared = next((one for one in self.tuns.values() if one.alive and one.leads_to(device, namespace)), None)
+        if shared is None:
+            owners = [prefix]
+            shared = Tun(device, namespace, lambda packets: self._out(owners, packets))
+            self._owners[shared] = owners
+        else:
+            self._owners[shared].append(prefix)
+        self.tuns[prefix] = shared
 
     def detach(self, prefix: bytes) -> None:
-        """Close an identity's TUN."""
+        """Take an identity from its TUN, which is closed with the last one."""
         tun = self.tuns.pop(prefix, None)
         if tun is not None:
-            tun.close()
+            self._owners[tun].remove(prefix)
+            if not self._owners[tun]:
+                del self._owners[tun]
+                tun.close()
 
     def close(self) -> None:
         for prefix in list(self.tuns):
@@ -79,8 +92,10 @@ class Node:
             await asyncio.sleep(TICK)
             self._act(self.router.tick(time.monotonic()))
 
-    def _out(self, prefix: bytes, packets: Sequence[bytes]) -> None:
-        self.plane.from_tun(prefix, packets[0], time.monotonic(), packets[1:])
+    def _out(self, owners: Sequence[bytes], packets: Sequence[bytes]) -> None:
+        source = packets[0][8 : 8 + PREFIX]
+        owner = source if len(owners) > 1 and source in owners else owners[0]
+        self.plane.from_tun(owner, packets[0], time.monotonic(), packets[1:])
 
     def _opened(self, link: Link) -> None:
         self._act(self.router.add_peer(link.peer, link.static, time.monotonic(), link.network))

@@ -20,6 +20,10 @@ class MyceliumService(MyceliumServicer):
     async def EnsureIdentity(self, request: pb.Identity, context: Any) -> pb.IdentityInfo:
         return convert.encode(self._manager.ensure(convert.decode(request, Identity)), pb.IdentityInfo)
 
+    async def KeepFormer(self, request: pb.KeepFormerRequest, context: Any) -> pb.KeepFormerReply:
+        self._manager.keep_former(IdentityId(request.id), request.subnets)
+        return pb.KeepFormerReply()
+
     async def DropIdentity(self, request: pb.DropIdentityRequest, context: Any) -> pb.DropIdentityReply:
         self._manager.drop(IdentityId(request.id))
         return pb.DropIdentityReply()

@@ -121,11 +121,16 @@ class Tun:
     def __init__(self, device: str, namespace: str, receive: Callable[[Sequence[bytes]], None]) -> None:
         self.inode = namespace_inode(namespace)
         self.namespace = namespace
+        self._device = device
         self._receive = receive
         self._pending: list[bytes] = []
         self._size = 0
         self._handle, self._has_header = attach(device, namespace)
         asyncio.get_running_loop().add_reader(self._handle, self._readable)
+
+    def leads_to(self, device: str, namespace: str) -> bool:
+        """Whether it is this device."""
+        return (self._device, self.namespace) == (device, namespace)
 
     @property
     def alive(self) -> bool:

@@ -71,9 +71,9 @@ class NetworkManager:
 
     async def ensure_network(self, desired: Network) -> NetworkInfo:
         """Accept a network and make it."""
-        wanted = canonical(desired)
-        async with self._locks.of(wanted.id):
-            network = self._with_overlay_in_use(wanted)
+        network = canonical(desired)
+        async with self._locks.of(network.id):
+            self._keep_overlays(network.id)
             check.admit(network, self._all(), self._taps.all())
             before = self._records.get(network.id)
             slot = before.slot if before else check.free_slot(self._all())
@@ -81,11 +81,8 @@ class NetworkManager:
             async with self._restored(network.id, before):
                 self._records.put(network.id, NetworkRecord(network, slot, parked=parked))
                 observed = await self._make(network.id)
-            info = self._info(network, observed.tunnel)
-            if network.mycelium == wanted.mycelium:
-                return info
-            detail = f"its machines keep their addresses in {network.mycelium}; {wanted.mycelium} comes after them"
-            return dataclasses.replace(info, detail=info.detail or detail)
+            made = self._records.get(network.id)
+            return self._info(made.network if made else network, observed.tunnel)
 
     def _is_parked(self, network: Network, before: NetworkRecord | None) -> bool:
         """Whether there is no place to build it; raises TooManyNetworks for a new one."""
@@ -111,13 +108,25 @@ class NetworkManager:
             self._records.put(gone.network.id, dataclasses.replace(gone, parked=True))
             self._wake()
 
-    def _with_overlay_in_use(self, network: Network) -> Network:
-        """Clients send a new mycelium key with each update; machines that have addresses by the old one keep it."""
-        record = self._records.get(network.id)
-        is_used = any(tap.place is Place.MYCELIUM for tap in self._taps.of_network(network.id))
-        if record is None or not (record.network.mycelium and network.mycelium and is_used):
-            return network
-        return dataclasses.replace(network, mycelium=record.network.mycelium)
+    def _keep_overlays(self, id: NetId) -> NetworkRecord | None:
+        """Clients send a new mycelium key with each update; machines that have addresses by an old one keep them.
+
+        Returns the network's record, with the subnets of old keys that machines have addresses in, and no others.
+        """
+        record = self._records.get(id)
+        if record is None or not record.network.mycelium:
+            return record
+        used: set[str] = set()
+        for tap in self._taps.of_network(id):
+            if tap.place is Place.MYCELIUM:
+                used.add(tap.overlay or record.network.mycelium)
+                if not tap.overlay:
+                    self._taps.put(dataclasses.replace(tap, overlay=record.network.mycelium))
+        former = tuple(sorted(used - {record.network.mycelium}))
+        if former != record.network.former:
+            record = dataclasses.replace(record, network=dataclasses.replace(record.network, former=former))
+            self._records.put(id, record)
+        return record
 
     async def drop_network(self, id: NetId) -> None:
         """Remove a network, now or with its last tap."""
@@ -156,7 +165,7 @@ class NetworkManager:
 
     async def admit(self, tap: Tap, before: Tap | None) -> Tap:
         """As it is accepted; raises when its network is not there, or cannot have the tap."""
-        record = self._records.get(tap.network)
+        record = self._keep_overlays(tap.network)
         if record is None or record.leaving:
             raise NoSuchNetwork(network=tap.network)
         if record.parked:
@@ -277,7 +286,7 @@ class NetworkManager:
 
         The tunnel may be left as it is.
         """
-        record = self._records.get(id)
+        record = self._keep_overlays(id)
         taps = self._taps.of_network(id)
         devices = [model.tap(tap.id) for tap in taps]
         desired = layout.desired(record, taps) if record is not None and not record.parked else None
@@ -343,6 +352,7 @@ class NetworkManager:
             peers=tuple(peer.info() for peer in tunnel.peers.values()) if tunnel else (),
             detail=self._troubles.get(network.id, state),
             mycelium=network.mycelium,
+            former=network.former,
         )
 
     def _all(self) -> tuple[NetworkRecord, ...]:

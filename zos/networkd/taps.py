@@ -115,7 +115,7 @@ class TapManager:
 
         A tap that is refused leaves the former one in force; one that only failed for now is made later.
         """
-        tap = check.canonical_tap(dataclasses.replace(desired, waits=False))
+        tap = check.canonical_tap(dataclasses.replace(desired, waits=False, overlay=""))
         owner = self._owner(tap)
         async with owner.lock(tap):
             before = self._store.get(tap.id)

@@ -175,7 +175,10 @@ class _Router(Router):
         space = self._network.spaces.get(namespace) if namespace else self._network.root
         if space is None or device not in space.links:
             raise NoDevice(device=device, namespace=namespace, problem="it does not exist")
-        self.tuns[prefix] = _Tun(namespace)  # type: ignore[assignment]
+        before = self.tuns.get(prefix)
+        if before is None or not before.alive:
+            tun: Any = _Tun(namespace)
+            self.tuns[prefix], self._owners[tun] = tun, [prefix]
 
 
 class _Tun:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from zos.bus import convert
 from zos.bus.client import DaemonClient
 from zos.mycelium.api import mycelium_pb2 as pb
@@ -19,6 +21,10 @@ class MyceliumClient(DaemonClient):
         """Answer for this key; its device may come later. Accepted on a node that is not in the overlay, too."""
         answer = await self.call("EnsureIdentity", convert.encode(identity, pb.Identity), deadline=deadline)
         return convert.decode(answer, IdentityInfo)
+
+    async def keep_former(self, id: IdentityId, subnets: Collection[str], *, deadline: float = 30.0) -> None:
+        """Of the earlier keys of an identity, answer for those of these subnets alone. An unknown id is fine."""
+        await self.call("KeepFormer", pb.KeepFormerRequest(id=id, subnets=sorted(subnets)), deadline=deadline)
 
     async def drop_identity(self, id: IdentityId, *, deadline: float = 30.0) -> None:
         """Answer for it no longer; its device is let go of. An unknown id is fine."""

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fzos/mycelium/api/mycelium.proto\x12\x0fzos.mycelium.v1\"F\n\x08Identity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\"n\n\x0cIdentityInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06subnet\x18\x03 \x01(\t\x12\x0f\n\x07gateway\x18\x04 \x01(\t\x12\x10\n\x08\x61ttached\x18\x05 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"!\n\x13\x44ropIdentityRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x13\n\x11\x44ropIdentityReply\" \n\x12GetIdentityRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15ListIdentitiesRequest\"?\n\nIdentities\x12\x31\n\nidentities\x18\x01 \x03(\x0b\x32\x1d.zos.mycelium.v1.IdentityInfo\"\x13\n\x11GetOverlayRequest\"\x8a\x01\n\x07Overlay\x12\x0f\n\x07offered\x18\x01 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0e\n\x06subnet\x18\x04 \x01(\t\x12\x0c\n\x04port\x18\x05 \x01(\x05\x12\r\n\x05peers\x18\x06 \x03(\t\x12\x0e\n\x06routes\x18\x07 \x01(\x05\x12\x10\n\x08left_out\x18\x08 \x03(\t2\xa6\x03\n\x08Mycelium\x12J\n\x0e\x45nsureIdentity\x12\x19.zos.mycelium.v1.Identity\x1a\x1d.zos.mycelium.v1.IdentityInfo\x12X\n\x0c\x44ropIdentity\x12$.zos.mycelium.v1.DropIdentityRequest\x1a\".zos.mycelium.v1.DropIdentityReply\x12Q\n\x0bGetIdentity\x12#.zos.mycelium.v1.GetIdentityRequest\x1a\x1d.zos.mycelium.v1.IdentityInfo\x12U\n\x0eListIdentities\x12&.zos.mycelium.v1.ListIdentitiesRequest\x1a\x1b.zos.mycelium.v1.Identities\x12J\n\nGetOverlay\x12\".zos.mycelium.v1.GetOverlayRequest\x1a\x18.zos.mycelium.v1.Overlayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fzos/mycelium/api/mycelium.proto\x12\x0fzos.mycelium.v1\"V\n\x08Identity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x0e\n\x06\x66ormer\x18\x05 \x03(\t\"n\n\x0cIdentityInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06subnet\x18\x03 \x01(\t\x12\x0f\n\x07gateway\x18\x04 \x01(\t\x12\x10\n\x08\x61ttached\x18\x05 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"0\n\x11KeepFormerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07subnets\x18\x02 \x03(\t\"\x11\n\x0fKeepFormerReply\"!\n\x13\x44ropIdentityRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x13\n\x11\x44ropIdentityReply\" \n\x12GetIdentityRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x17\n\x15ListIdentitiesRequest\"?\n\nIdentities\x12\x31\n\nidentities\x18\x01 \x03(\x0b\x32\x1d.zos.mycelium.v1.IdentityInfo\"\x13\n\x11GetOverlayRequest\"\x8a\x01\n\x07Overlay\x12\x0f\n\x07offered\x18\x01 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0e\n\x06subnet\x18\x04 \x01(\t\x12\x0c\n\x04port\x18\x05 \x01(\x05\x12\r\n\x05peers\x18\x06 \x03(\t\x12\x0e\n\x06routes\x18\x07 \x01(\x05\x12\x10\n\x08left_out\x18\x08 \x03(\t2\xfa\x03\n\x08Mycelium\x12J\n\x0e\x45nsureIdentity\x12\x19.zos.mycelium.v1.Identity\x1a\x1d.zos.mycelium.v1.IdentityInfo\x12R\n\nKeepFormer\x12\".zos.mycelium.v1.KeepFormerRequest\x1a .zos.mycelium.v1.KeepFormerReply\x12X\n\x0c\x44ropIdentity\x12$.zos.mycelium.v1.DropIdentityRequest\x1a\".zos.mycelium.v1.DropIdentityReply\x12Q\n\x0bGetIdentity\x12#.zos.mycelium.v1.GetIdentityRequest\x1a\x1d.zos.mycelium.v1.IdentityInfo\x12U\n\x0eListIdentities\x12&.zos.mycelium.v1.ListIdentitiesRequest\x1a\x1b.zos.mycelium.v1.Identities\x12J\n\nGetOverlay\x12\".zos.mycelium.v1.GetOverlayRequest\x1a\x18.zos.mycelium.v1.Overlayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,23 +32,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zos.mycelium.api.mycelium_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IDENTITY']._serialized_start=52
-  _globals['_IDENTITY']._serialized_end=122
-  _globals['_IDENTITYINFO']._serialized_start=124
-  _globals['_IDENTITYINFO']._serialized_end=234
-  _globals['_DROPIDENTITYREQUEST']._serialized_start=236
-  _globals['_DROPIDENTITYREQUEST']._serialized_end=269
-  _globals['_DROPIDENTITYREPLY']._serialized_start=271
-  _globals['_DROPIDENTITYREPLY']._serialized_end=290
-  _globals['_GETIDENTITYREQUEST']._serialized_start=292
-  _globals['_GETIDENTITYREQUEST']._serialized_end=324
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=326
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=349
-  _globals['_IDENTITIES']._serialized_start=351
-  _globals['_IDENTITIES']._serialized_end=414
-  _globals['_GETOVERLAYREQUEST']._serialized_start=416
-  _globals['_GETOVERLAYREQUEST']._serialized_end=435
-  _globals['_OVERLAY']._serialized_start=438
-  _globals['_OVERLAY']._serialized_end=576
-  _globals['_MYCELIUM']._serialized_start=579
-  _globals['_MYCELIUM']._serialized_end=1001
+  _globals['_IDENTITY']._serialized_end=138
+  _globals['_IDENTITYINFO']._serialized_start=140
+  _globals['_IDENTITYINFO']._serialized_end=250
+  _globals['_KEEPFORMERREQUEST']._serialized_start=252
+  _globals['_KEEPFORMERREQUEST']._serialized_end=300
+  _globals['_KEEPFORMERREPLY']._serialized_start=302
+  _globals['_KEEPFORMERREPLY']._serialized_end=319
+  _globals['_DROPIDENTITYREQUEST']._serialized_start=321
+  _globals['_DROPIDENTITYREQUEST']._serialized_end=354
+  _globals['_DROPIDENTITYREPLY']._serialized_start=356
+  _globals['_DROPIDENTITYREPLY']._serialized_end=375
+  _globals['_GETIDENTITYREQUEST']._serialized_start=377
+  _globals['_GETIDENTITYREQUEST']._serialized_end=409
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=411
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=434
+  _globals['_IDENTITIES']._serialized_start=436
+  _globals['_IDENTITIES']._serialized_end=499
+  _globals['_GETOVERLAYREQUEST']._serialized_start=501
+  _globals['_GETOVERLAYREQUEST']._serialized_end=520
+  _globals['_OVERLAY']._serialized_start=523
+  _globals['_OVERLAY']._serialized_end=661
+  _globals['_MYCELIUM']._serialized_start=664
+  _globals['_MYCELIUM']._serialized_end=1170
 # @@protoc_insertion_point(module_scope)

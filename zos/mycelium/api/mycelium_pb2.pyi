@@ -8,16 +8,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Identity(_message.Message):
-    __slots__ = ("id", "key", "namespace", "device")
+    __slots__ = ("id", "key", "namespace", "device", "former")
     ID_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    FORMER_FIELD_NUMBER: _ClassVar[int]
     id: str
     key: bytes
     namespace: str
     device: str
-    def __init__(self, id: _Optional[str] = ..., key: _Optional[bytes] = ..., namespace: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+    former: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., key: _Optional[bytes] = ..., namespace: _Optional[str] = ..., device: _Optional[str] = ..., former: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class IdentityInfo(_message.Message):
     __slots__ = ("id", "address", "subnet", "gateway", "attached", "detail")
@@ -34,6 +36,18 @@ class IdentityInfo(_message.Message):
     attached: bool
     detail: str
     def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ..., subnet: _Optional[str] = ..., gateway: _Optional[str] = ..., attached: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class KeepFormerRequest(_message.Message):
+    __slots__ = ("id", "subnets")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SUBNETS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    subnets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., subnets: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class KeepFormerReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class DropIdentityRequest(_message.Message):
     __slots__ = ("id",)

@@ -40,6 +40,11 @@ class MyceliumStub:
                 request_serializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.Identity.SerializeToString,
                 response_deserializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.IdentityInfo.FromString,
                 _registered_method=True)
+        self.KeepFormer = channel.unary_unary(
+                '/zos.mycelium.v1.Mycelium/KeepFormer',
+                request_serializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.KeepFormerRequest.SerializeToString,
+                response_deserializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.KeepFormerReply.FromString,
+                _registered_method=True)
         self.DropIdentity = channel.unary_unary(
                 '/zos.mycelium.v1.Mycelium/DropIdentity',
                 request_serializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.DropIdentityRequest.SerializeToString,
@@ -66,6 +71,12 @@ class MyceliumServicer:
     """Missing associated documentation comment in .proto file."""
 
     def EnsureIdentity(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepFormer(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +113,11 @@ def add_MyceliumServicer_to_server(servicer, server):
                     servicer.EnsureIdentity,
                     request_deserializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.Identity.FromString,
                     response_serializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.IdentityInfo.SerializeToString,
+            ),
+            'KeepFormer': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepFormer,
+                    request_deserializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.KeepFormerRequest.FromString,
+                    response_serializer=zos_dot_mycelium_dot_api_dot_mycelium__pb2.KeepFormerReply.SerializeToString,
             ),
             'DropIdentity': grpc.unary_unary_rpc_method_handler(
                     servicer.DropIdentity,
@@ -151,6 +167,33 @@ class Mycelium:
             '/zos.mycelium.v1.Mycelium/EnsureIdentity',
             zos_dot_mycelium_dot_api_dot_mycelium__pb2.Identity.SerializeToString,
             zos_dot_mycelium_dot_api_dot_mycelium__pb2.IdentityInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepFormer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zos.mycelium.v1.Mycelium/KeepFormer',
+            zos_dot_mycelium_dot_api_dot_mycelium__pb2.KeepFormerRequest.SerializeToString,
+            zos_dot_mycelium_dot_api_dot_mycelium__pb2.KeepFormerReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class Identity:
     """A named network namespace; empty: the root namespace."""
     device: str
     """A TUN in it, made and addressed by its owner."""
+    former: tuple[str, ...] = ()
+    """Subnets of earlier keys of this identity that are answered for as well, as far as the node knows their keys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from nacl.signing import SigningKey
 
 from zos.core0.api.core0_pb2_grpc import add_Core0Servicer_to_server
 from zos.core0.service import Core0Service
+from zos.model.mycelium import public_key, subnet
 from zos.mycelium import tun
 from zos.mycelium.api import BadIdentity, Identity, IdentityId, KeyTaken, MyceliumClient, NoMycelium
 from zos.mycelium.daemon import Config, Mycelium
@@ -106,6 +107,31 @@ async def test_one_key_answers_in_one_place_and_may_change(tmp_path: Path):
         changed = await client.ensure_identity(dataclasses.replace(IDENTITY, key=OTHER.key))
         assert changed.address != first.address
         assert (await client.ensure_identity(dataclasses.replace(OTHER, key=IDENTITY.key))).address == first.address
+
+
+async def test_earlier_keys_are_answered_for_as_long_as_they_are_asked_for(tmp_path: Path):
+    keys = [bytes(range(number, number + 32)) for number in range(3)]
+    subnets = [str(subnet(public_key(key))) for key in keys]
+    async with mycelium(tmp_path) as client:
+        await up(client)
+        for number, key in enumerate(keys):
+            await client.ensure_identity(dataclasses.replace(IDENTITY, key=key, former=tuple(subnets[:number])))
+        assert (await client.identity(IDENTITY.id)).subnet == subnets[2]
+        with pytest.raises(KeyTaken):
+            await client.ensure_identity(dataclasses.replace(OTHER, key=keys[0]))
+    async with mycelium(tmp_path) as client:
+        await up(client)
+        assert {one.subnet for one in await client.identities()} == set(subnets)
+        await client.keep_former(IDENTITY.id, subnets[1:2])
+        assert {one.subnet for one in await client.identities()} == {*subnets[1:]}
+        # Back to the key before: it is in force again, and the last one is an earlier one.
+        back = dataclasses.replace(IDENTITY, key=keys[1], former=(subnets[2],))
+        assert (await client.ensure_identity(back)).subnet == subnets[1]
+        assert {one.subnet for one in await client.identities()} == {*subnets[1:]}
+        await client.ensure_identity(dataclasses.replace(back, former=()))
+        assert [one.subnet for one in await client.identities()] == [subnets[1]]
+        await client.drop_identity(IDENTITY.id)
+        assert await client.identities() == ()
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def canonical(network: Network) -> Network:
         private_key=private,
         peers=_peers(network, public_key(private)),
         mycelium=_overlay(network),
+        former=(),
     )
 
 

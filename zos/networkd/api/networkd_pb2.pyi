@@ -20,7 +20,7 @@ class Peer(_message.Message):
     def __init__(self, subnet: _Optional[str] = ..., public_key: _Optional[str] = ..., endpoint: _Optional[str] = ..., allowed_ips: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Network(_message.Message):
-    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "private_key", "listen_port", "peers", "mycelium")
+    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "private_key", "listen_port", "peers", "mycelium", "former")
     ID_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Network(_message.Message):
     LISTEN_PORT_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     MYCELIUM_FIELD_NUMBER: _ClassVar[int]
+    FORMER_FIELD_NUMBER: _ClassVar[int]
     id: str
     twin: int
     name: str
@@ -39,7 +40,8 @@ class Network(_message.Message):
     listen_port: int
     peers: _containers.RepeatedCompositeFieldContainer[Peer]
     mycelium: str
-    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., private_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[Peer, _Mapping]]] = ..., mycelium: _Optional[str] = ...) -> None: ...
+    former: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., private_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[Peer, _Mapping]]] = ..., mycelium: _Optional[str] = ..., former: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PeerInfo(_message.Message):
     __slots__ = ("public_key", "endpoint", "last_handshake", "rx", "tx")
@@ -56,7 +58,7 @@ class PeerInfo(_message.Message):
     def __init__(self, public_key: _Optional[str] = ..., endpoint: _Optional[str] = ..., last_handshake: _Optional[float] = ..., rx: _Optional[int] = ..., tx: _Optional[int] = ...) -> None: ...
 
 class NetworkInfo(_message.Message):
-    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "namespace", "bridge", "public_key", "listen_port", "backend", "peers", "detail", "mycelium")
+    __slots__ = ("id", "twin", "name", "ip_range", "subnet", "namespace", "bridge", "public_key", "listen_port", "backend", "peers", "detail", "mycelium", "former")
     ID_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +72,7 @@ class NetworkInfo(_message.Message):
     PEERS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     MYCELIUM_FIELD_NUMBER: _ClassVar[int]
+    FORMER_FIELD_NUMBER: _ClassVar[int]
     id: str
     twin: int
     name: str
@@ -83,7 +86,8 @@ class NetworkInfo(_message.Message):
     peers: _containers.RepeatedCompositeFieldContainer[PeerInfo]
     detail: str
     mycelium: str
-    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., namespace: _Optional[str] = ..., bridge: _Optional[str] = ..., public_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., backend: _Optional[str] = ..., peers: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ..., detail: _Optional[str] = ..., mycelium: _Optional[str] = ...) -> None: ...
+    former: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., twin: _Optional[int] = ..., name: _Optional[str] = ..., ip_range: _Optional[str] = ..., subnet: _Optional[str] = ..., namespace: _Optional[str] = ..., bridge: _Optional[str] = ..., public_key: _Optional[str] = ..., listen_port: _Optional[int] = ..., backend: _Optional[str] = ..., peers: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ..., detail: _Optional[str] = ..., mycelium: _Optional[str] = ..., former: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DropNetworkRequest(_message.Message):
     __slots__ = ("id",)
@@ -106,7 +110,7 @@ class Networks(_message.Message):
     def __init__(self, networks: _Optional[_Iterable[_Union[NetworkInfo, _Mapping]]] = ...) -> None: ...
 
 class Tap(_message.Message):
-    __slots__ = ("id", "place", "mac", "network", "ip", "seed", "owner", "waits")
+    __slots__ = ("id", "place", "mac", "network", "ip", "seed", "owner", "waits", "overlay")
     ID_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
     MAC_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +119,7 @@ class Tap(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
     id: str
     place: str
     mac: str
@@ -123,7 +128,8 @@ class Tap(_message.Message):
     seed: bytes
     owner: str
     waits: bool
-    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., mac: _Optional[str] = ..., network: _Optional[str] = ..., ip: _Optional[str] = ..., seed: _Optional[bytes] = ..., owner: _Optional[str] = ..., waits: _Optional[bool] = ...) -> None: ...
+    overlay: str
+    def __init__(self, id: _Optional[str] = ..., place: _Optional[str] = ..., mac: _Optional[str] = ..., network: _Optional[str] = ..., ip: _Optional[str] = ..., seed: _Optional[bytes] = ..., owner: _Optional[str] = ..., waits: _Optional[bool] = ..., overlay: _Optional[str] = ...) -> None: ...
 
 class TapRoute(_message.Message):
     __slots__ = ("dest", "via")

@@ -47,6 +47,8 @@ class Network:
     peers: tuple[Peer, ...] = ()
     mycelium: str = ""
     """The /64 in the Mycelium overlay that the network's key owns; empty: it has none."""
+    former: tuple[str, ...] = ()
+    """Set by networkd: the /64s of earlier keys in which machines still have addresses."""
 
 
 MYCELIUM_DEVICE = "my"
@@ -101,7 +103,9 @@ class NetworkInfo:
     detail: str = ""
     """Why it is not as desired; empty when it is."""
     mycelium: str = ""
-    """The /64 in the Mycelium overlay that is in force; an earlier one, while machines have addresses in it."""
+    """The /64 in the Mycelium overlay in which new machines have addresses."""
+    former: tuple[str, ...] = ()
+    """Those of earlier keys in which machines still have theirs."""
 
 
 class Place(StrEnum):
@@ -131,6 +135,8 @@ class Tap:
     """Whose it is, in words that its user knows."""
     waits: bool = False
     """Set by networkd: another tap had the seed first, and has the address as long as it is there."""
+    overlay: str = ""
+    """Set by networkd, MYCELIUM: the network's /64 when the tap was accepted; the address stays in it."""
 
 
 @dataclass(frozen=True, slots=True)

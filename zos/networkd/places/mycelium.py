@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Network
 
 from zos.model import mycelium, names
@@ -34,13 +34,14 @@ class MyceliumOverlay(InNetwork):
         if not network.mycelium:
             return None
         bridge, port = self.bridge(network.id), model.mycelium_port(network.id)
-        address = Address(f"{mycelium.gateway(IPv6Network(network.mycelium))}/64")
-        prerouting, forward = _rules(network.mycelium)
+        subnets = (network.mycelium, *network.former)
+        addresses = (Address(f"{mycelium.gateway(IPv6Network(subnet))}/64") for subnet in subnets)
+        prerouting, forward = _rules(subnets)
         return Part(
             root={bridge: Link(LinkKind.BRIDGE, silent=True), port: Link(LinkKind.VETH, master=bridge, silent=True)},
             inner=Space(
                 {
-                    MYCELIUM_LAN: Link(LinkKind.VETH, addresses=frozenset({address}), mac=names.mac(bridge)),
+                    MYCELIUM_LAN: Link(LinkKind.VETH, addresses=frozenset(addresses), mac=names.mac(bridge)),
                     MYCELIUM_DEVICE: Link(LinkKind.TUNNEL, mtu=MYCELIUM_MTU),
                 },
                 frozenset({Route(MYCELIUM_NET, MYCELIUM_DEVICE, ipv6=True)}),
@@ -57,6 +58,8 @@ class MyceliumOverlay(InNetwork):
             raise NoMyceliumKey(network=network.name)
         others = tuple(others)
         refuse_taken(tap, others, network.name)
+        kept = next((one for one in others if one.id == tap.id and one.seed == tap.seed), None)
+        tap = dataclasses.replace(tap, overlay=kept.overlay if kept and kept.overlay else network.mycelium)
         same = [one for one in others if _is_rival(one, tap)]
         before = next((one for one in others if one.id == tap.id and one.seed == tap.seed and not one.waits), None)
         return dataclasses.replace(tap, waits=before is None and any(not one.waits for one in same))
@@ -72,7 +75,7 @@ class MyceliumOverlay(InNetwork):
             raise BadNetwork(network=network.name, field="mycelium", problem=problem)
 
     def info(self, tap: Tap, network: Network, observed: Link | None) -> TapInfo:
-        subnet = IPv6Network(network.mycelium)
+        subnet = IPv6Network(tap.overlay or network.mycelium)
         return describe_tap(
             tap,
             self.bridge(network.id),
@@ -83,21 +86,26 @@ class MyceliumOverlay(InNetwork):
 
 
 def _is_rival(one: Tap, tap: Tap) -> bool:
-    return one.id != tap.id and (one.place, one.network, one.seed) == (tap.place, tap.network, tap.seed)
+    same = (one.place, one.network, one.seed, one.overlay) == (tap.place, tap.network, tap.seed, tap.overlay)
+    return one.id != tap.id and same
 
 
-def _rules(subnet: str) -> tuple[str, str]:
+def _rules(subnets: Sequence[str]) -> tuple[str, str]:
     """Lines for prerouting and forward: machines and overlay reach each other, and nothing else by these two links.
 
     They are judged by link alone, so that nobody in the overlay fills the network's table of connections.
     """
     inside, outside = MYCELIUM_LAN, MYCELIUM_DEVICE
     both = f'"{inside}", "{outside}"'
+    all_of_them = ", ".join(subnets)
+    own = all_of_them if len(subnets) == 1 else f"{{ {all_of_them} }}"
+    # Machines of an earlier key and of a later one are on one link, and in two subnets.
+    among = f'    iifname "{inside}" oifname "{inside}" accept\n' if len(subnets) > 1 else ""
     before = f"""\
     iifname {{ {both} }} meta nfproto ipv4 counter drop
-    iifname "{inside}" ip6 saddr != {{ {subnet}, ::, fe80::/10 }} counter drop
+    iifname "{inside}" ip6 saddr != {{ {all_of_them}, ::, fe80::/10 }} counter drop
     iifname "{outside}" ip6 saddr != {MYCELIUM_NET} counter drop
-    iifname "{outside}" ip6 saddr {subnet} counter drop
+    iifname "{outside}" ip6 saddr {own} counter drop
     iifname {{ {both} }} fib daddr type != local notrack
 """
     between = f"""\
@@ -105,7 +113,7 @@ def _rules(subnet: str) -> tuple[str, str]:
     iifname "{outside}" tcp flags syn / syn,rst tcp option maxseg size set {MYCELIUM_MTU - TCP6_HEADERS}
     iifname "{inside}" oifname "{outside}" accept
     iifname "{outside}" oifname "{inside}" accept
-    iifname {{ {both} }} counter drop
+{among}    iifname {{ {both} }} counter drop
     oifname {{ {both} }} counter drop
 """
     return before, between

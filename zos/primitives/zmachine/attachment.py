@@ -52,6 +52,10 @@ class Attachment:
         """Steps that come before the tap's."""
         return ()
 
+    def after(self, facts: Facts) -> tuple[Step[Any], ...]:
+        """Steps that come after the tap is dropped."""
+        return ()
+
     def tap(self, id: TapId, facts: Facts) -> Tap:
         """The tap that networkd is asked for."""
         raise NotImplementedError

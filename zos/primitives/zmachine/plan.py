@@ -100,7 +100,7 @@ class Zmachine(Primitive[ZmachineSpec]):
         )
 
     def drop(self, id: WorkloadId, spec: ZmachineSpec, facts: Facts) -> tuple[Step[Any], ...]:
-        taps = (DropTap(one.tap_id(id)) for one in spec.attachments)
+        taps = (step for one in spec.attachments for step in (DropTap(one.tap_id(id)), *one.after(facts)))
         return (DropMachine(MachineId(id)), *taps, DropMount(MountId(id)), DropVolume(_root(id), facts.proof()))
 
     def result(self, id: WorkloadId, spec: ZmachineSpec, answers: Answers, facts: Facts) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from zos.chain.api import ContractEvent, EventKind
 from zos.chain.api.types import ContractState
 from zos.errors import ZosError
 from zos.flistd.api import FlistUnreachable
+from zos.model import mycelium as overlay
+from zos.mycelium.api import MyceliumClient
 from zos.provisiond.api import ProvisiondClient
 from zos.provisiond.api.types import Progress
 from zos.provisiond.tests import users as u
-from zos.provisiond.tests.asked import OVERLAY, VM, becomes, deployed, state, update
+from zos.provisiond.tests.asked import KEY, OVERLAY, VM, becomes, deployed, state, update
 from zos.provisiond.tests.host import FakeHost, node
 
 pytestmark = pytest.mark.virtual
@@ -164,6 +167,8 @@ async def test_another_mycelium_key_with_an_update_leaves_machines_their_address
     async with node(tmp_path, host, every=5.0) as client:
         await client.deploy(u.signed(body), u.TWIN)
         before = (await becomes(client, 5, "vm1", "ok"))["data"]["mycelium_ip"]
+        mycelium = host.clients.of(MyceliumClient)
+        keys = [overlay.subnet(overlay.public_key(bytes.fromhex(key))) for key in (KEY, "cd" * 32)]
         net = u.network(mycelium={"hex_key": "cd" * 32, "peers": []})
         second = u.zmachine("vm2", network={**OVERLAY[1]["data"]["network"], "interfaces": INTERFACES})
         changed = u.document(5, {**net, "version": 1}, OVERLAY[1], {**second, "version": 1}, version=1)
@@ -171,8 +176,15 @@ async def test_another_mycelium_key_with_an_update_leaves_machines_their_address
         after = (await becomes(client, 5, "vm2", "ok"))["data"]["mycelium_ip"]
         await asyncio.sleep(20)
         found = {one["name"]: one["result"] for one in (await client.get(5))["workloads"]}
-        # One seed for both: the second has the address when the first is gone.
-        assert found["vm1"]["data"]["mycelium_ip"] == before == after
+        # The new machine is in the new key's subnet, and the old one stays where it is: both keys are announced.
+        assert found["vm1"]["data"]["mycelium_ip"] == before
+        assert IPv6Address(after) in keys[1]
         assert {one["state"] for one in found.values()} == {"ok"}
-        assert "vm1 of contract 5" in " ".join(one.detail for one in (await client.why(5, "vm2")).history)
-    assert len({str(one.key) for one in host.mycelium.identities.values()}) == 1
+        assert {IPv6Network(one.subnet) for one in await mycelium.identities()} == set(keys)
+        # With its last machine the old key goes.
+        left = u.document(5, {**net, "version": 1}, {**second, "version": 1}, version=2)
+        await update(client, host, left)
+        async with asyncio.timeout(60):
+            while {IPv6Network(one.subnet) for one in await mycelium.identities()} != {keys[1]}:
+                await asyncio.sleep(1)
+        assert (await client.get(5))["workloads"][1]["result"]["data"]["mycelium_ip"] == after

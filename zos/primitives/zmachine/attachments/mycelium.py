@@ -11,7 +11,7 @@ from zos.model.names import mac, net_id
 from zos.mycelium.api.types import IdentityId
 from zos.networkd.api.types import NetId, Place, Tap, TapId, TapInfo
 from zos.primitives.zmachine.attachment import Attachment, network_name
-from zos.verbs.mycelium import NeedIdentity
+from zos.verbs.mycelium import LetGoKeys, NeedIdentity
 from zos.verbs.primitive import BadWorkload, Facts, Need, Sibling
 from zos.verbs.step import Step
 
@@ -55,6 +55,9 @@ class Mycelium(Attachment):
 
     def before(self, facts: Facts) -> tuple[Step[Any], ...]:
         return (NeedIdentity(IdentityId(net_id(facts.twin, self.network))),)
+
+    def after(self, facts: Facts) -> tuple[Step[Any], ...]:
+        return (LetGoKeys(NetId(net_id(facts.twin, self.network))),)
 
     def tap(self, id: TapId, facts: Facts) -> Tap:
         network = NetId(net_id(facts.twin, self.network))
