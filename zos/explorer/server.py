@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -82,9 +82,16 @@ def _handler(api: Api, route: Route) -> Callable[[web.Request], Awaitable[web.Re
 
 
 def _response(answer: Answer) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(answer.body), content_type="application/json", headers=dict(answer.headers)
-    )
+    body, headers = answer.json(), dict(answer.headers)
+    if len(body) == 1:
+        return web.Response(body=body[0], content_type="application/json", headers=headers)
+    headers["Content-Length"] = str(sum(map(len, body)))
+    return web.Response(body=_in_turn(body), content_type="application/json", headers=headers)
+
+
+async def _in_turn(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _static(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,10 +35,14 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body of one of `zos.explorer.rest.shapes`, and headers."""
+    """A body of one of `zos.explorer.rest.shapes`, or JSON in pieces, and headers."""
 
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> tuple[bytes, ...]:
+        """The body, written, in pieces."""
+        return self.body if isinstance(self.body, tuple) else (msgspec.json.encode(self.body),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,16 @@ class Api:
 
     async def _list(self, values: Values, query: Callable[[Connection, Paging], Page[Any]]) -> Answer:
         paging = paging_of(values)
-        page = await self.pool.run(lambda db: query(db, paging))
+
+        def read(db: Connection) -> tuple[tuple[bytes, ...], int]:
+            page = query(db, paging)
+            return page.written(), page.count
+
+        body, count = await self.pool.run(read)
         if not paging.count:
-            return Answer(page.items)
-        pages = -(-page.count // paging.size) if paging.size else 0
-        return Answer(page.items, {"count": str(page.count), "size": str(paging.size), "pages": str(pages)})
+            return Answer(body)
+        pages = -(-count // paging.size) if paging.size else 0
+        return Answer(body, {"count": str(count), "size": str(paging.size), "pages": str(pages)})
 
     # Single entities
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -28,6 +30,7 @@ from zos.explorer.rest.params import FilterContext
 from zos.explorer.store.schema import BILL, CONTRACT, FARM, GPU, NODE, PUBLIC_IP, REPORT, TWIN
 
 T = TypeVar("T")
+K = TypeVar("K")
 Conditions = Sequence[ColumnElement[bool]]
 Row = Mapping[Any, Any]
 _NONE: Mapping[str, Any] = {}
@@ -48,10 +51,20 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page of a list, and the length of the whole list if that was asked for."""
+    """A page of a list, and the length of the whole list if that was asked for.
 
-    items: list[T]
+    The items are read as they are taken: a page may have 100,000 of them.
+    """
+
+    items: Iterable[T]
     count: int = 0
+
+    def written(self) -> tuple[bytes, ...]:
+        """The items as JSON, in pieces: a whole one would be copied more than once on its way out."""
+        found, items = list[bytes](), iter(self.items)
+        while piece := list(islice(items, _PIECE)):
+            found.append((b"," if found else b"[") + msgspec.json.encode(piece)[1:-1])
+        return (*found, b"]") if found else (b"[]",)
 
 
 def _blank_last(column: Any, blank: Any) -> list[Any]:
@@ -101,7 +114,7 @@ def nodes(
     }
     query = _paged(select(NODE.c.node_id).where(*where), paging, sorts, [NODE.c.node_id], first)
     ids = [id for (id,) in db.execute(query)]
-    return Page(_nodes(db, ids, context), _count(db, NODE, where, paging))
+    return Page(_in_pieces(ids, lambda some: _nodes(db, some, context)), _count(db, NODE, where, paging))
 
 
 def node(db: Connection, id: int, context: FilterContext) -> shapes.Node:
@@ -113,6 +126,8 @@ def node(db: Connection, id: int, context: FilterContext) -> shapes.Node:
 
 
 _MAX_IDS = 5000
+_PIECE = 1000
+"""Rows of a page that are in memory at once."""
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _NOW: BindParameter[int] = bindparam("now", type_=BigInteger)
 _BALANCE: BindParameter[float] = bindparam("balance", type_=Float)
@@ -160,21 +175,24 @@ def farms(db: Connection, where: Conditions, paging: Paging, rented_by: int | No
         mine = exists().where(NODE.c.farm_id == FARM.c.farm_id, NODE.c.renter == rented_by)
         first = [case((mine, 1), else_=2)]
     rows = list(db.execute(_paged(select(FARM).where(*where), paging, FARM_SORTS, [FARM.c.farm_id], first)).mappings())
+    return Page(_in_pieces(rows, lambda some: _farms(db, some)), _count(db, FARM, where, paging))
+
+
+def _farms(db: Connection, rows: Sequence[Row]) -> list[shapes.Farm]:
     ips = _grouped(_by_ids(db, _FARM_IPS, [row["farm_id"] for row in rows]), "farm_id")
-    found = [render.farm(row, ips.get(row["farm_id"], ())) for row in rows]
-    return Page(found, _count(db, FARM, where, paging))
+    return [render.farm(row, ips.get(row["farm_id"], ())) for row in rows]
 
 
 def twins(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.Twin]:
     rows = db.execute(_paged(select(TWIN).where(*where), paging, TWIN_SORTS, [TWIN.c.twin_id])).mappings()
-    return Page([render.twin(row) for row in rows], _count(db, TWIN, where, paging))
+    return Page(map(render.twin, rows), _count(db, TWIN, where, paging))
 
 
 def contracts(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.Contract]:
     """Contracts of all types, those that have ended too."""
     query = _paged(select(CONTRACT.c.contract_id).where(*where), paging, CONTRACT_SORTS, [CONTRACT.c.contract_id])
     ids = [id for (id,) in db.execute(query)]
-    return Page(_contracts(db, ids), _count(db, CONTRACT, where, paging))
+    return Page(_in_pieces(ids, lambda some: _contracts(db, some)), _count(db, CONTRACT, where, paging))
 
 
 def contract(db: Connection, id: int) -> shapes.Contract:
@@ -205,7 +223,7 @@ def bills(db: Connection, contract: int, paging: Paging) -> Page[shapes.Bill]:
 def public_ips(db: Connection, where: Conditions, paging: Paging) -> Page[shapes.PublicIp]:
     keys = [PUBLIC_IP.c.farm_id, PUBLIC_IP.c.ip]
     rows = db.execute(_paged(select(PUBLIC_IP).where(*where), paging, IP_SORTS, keys)).mappings()
-    return Page([render.public_ip(row) for row in rows], _count(db, PUBLIC_IP, where, paging))
+    return Page(map(render.public_ip, rows), _count(db, PUBLIC_IP, where, paging))
 
 
 def stats(db: Connection, where: Conditions) -> shapes.Stats:
@@ -267,6 +285,12 @@ def last_answers(db: Connection) -> shapes.Indexers:
 
 
 # Helpers
+
+
+def _in_pieces(keys: Sequence[K], read: Callable[[Sequence[K]], Iterable[T]]) -> Iterator[T]:
+    """What `read` makes of all keys, some at a time."""
+    for start in range(0, len(keys), _PIECE):
+        yield from read(keys[start : start + _PIECE])
 
 
 def _by_ids(db: Connection, query: Select[Any], ids: Sequence[int], values: Mapping[str, Any] = _NONE) -> Iterator[Row]:

@@ -252,7 +252,7 @@ def asked(db: Connection, path: str, values: dict[str, Any]) -> tuple[Any, int]:
     given = parse_qsl(urlencode(texts | {"ret_count": "true"} if route.is_list else texts))
     api = Api(Inline(db), GridClock(FakeClock(NOW)))  # type: ignore[arg-type]
     answer: Answer = finished(route.action(api, parse(route.params, given)))  # type: ignore[arg-type]
-    return msgspec.json.decode(msgspec.json.encode(answer.body)), int(answer.headers.get("count", 0))
+    return msgspec.json.decode(b"".join(answer.json())), int(answer.headers.get("count", 0))
 
 
 def paged(found: list[Any], values: dict[str, Any]) -> list[Any]:
