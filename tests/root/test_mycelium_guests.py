@@ -96,6 +96,10 @@ async def test_machines_of_two_nodes_meet_and_heal(sides: tuple[Side, Side]):
     a, b = await one.machine("a", left), await two.machine("b", right)
     until(lambda: one.pings("a", b.ip))
     assert two.pings("b", a.ip)
+    # The nodes themselves answer as well, each at its own address.
+    for side in sides:
+        node_address = (await side.mycelium.overlay()).address
+        until(lambda to=node_address: one.pings("a", to))
     # Whole frames of a machine that knows only Ethernet's size get through by what the router tells.
     until(lambda: one.pings("a", b.ip, "-s 1452"))
     for unit in ("mycelium", "networkd"):

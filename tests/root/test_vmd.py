@@ -181,6 +181,9 @@ async def test_a_container_boots_with_all_that_it_was_given(here: VmNode):
         assert (await client.ensure_machine(changed)).restarts == 1
         await says(client, "with again and")
         assert "kept" in await asks(client, "cat /data/file")
+        # It grew meanwhile, and this image has nothing that could grow the file system.
+        told = await becomes(client, lambda info: info.detail)
+        assert "the file system at /data is smaller than its disk; to grow it: resize2fs /dev/vda" in told.detail
 
 
 async def test_a_guest_outlives_vmd_and_libvirtd_and_nothing_touches_it(here: VmNode):

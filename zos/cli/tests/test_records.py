@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from zos.cli.client.network import NetworkPlan
-from zos.cli.commands.wg import configuration
+from zos.cli.commands.wg import NoAccess, WhichNetwork, configuration
 from zos.cli.context import RECORD_VERSION, Context
 from zos.cli.out import Out
 from zos.lab.topology import Layout
@@ -55,3 +55,17 @@ def test_a_file_that_is_no_record_is_left_alone(tmp_path: Path) -> None:
     for name, text in (("list", "[]"), ("text", "x"), ("other", "{}")):
         (tmp_path / f"{name}.json").write_text(text)
     assert context(tmp_path).records() == ()
+
+
+def test_each_of_several_networks_has_its_own_tunnel_and_is_named(tmp_path: Path) -> None:
+    record = json.loads(FILES[0].read_text())
+    (name, plan), other = next(iter(record["meshes"].items())), "other"
+    record["meshes"][other] = {**plan, "name": other}
+    (tmp_path / "demo.json").write_text(json.dumps(record))
+    ctx = context(tmp_path)
+    with pytest.raises(WhichNetwork, match=f"{plan['name']}, {other}"):
+        configuration(ctx, 11)
+    for wanted in (plan["name"], other):
+        assert "PrivateKey" in configuration(ctx, 11, wanted)
+    with pytest.raises(NoAccess):
+        configuration(ctx, 11, name + "x")

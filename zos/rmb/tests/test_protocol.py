@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from zos.errors import ZosError
 from zos.model.signing import verify
+from zos.rmb import envelope as env
 from zos.rmb import token
 from zos.rmb.cipher import LocalSecret, seal, unseal
 from zos.rmb.envelope import (
@@ -292,3 +293,13 @@ def test_a_touched_envelope_never_breaks_the_decoder(at: int, byte: int) -> None
         assert len(challenge(decode(bytes(data)))) == 16
     except Malformed:
         return
+
+
+@pytest.mark.parametrize(
+    ("expiration", "good"), [(0, env.DEFAULT_EXPIRATION), (300, 300), (3 * 3600, 3 * 3600), (10 * 86400, 86400)]
+)
+def test_a_message_is_good_for_as_long_as_its_sender_says_within_a_day(expiration: int, good: int) -> None:
+    made = Envelope(uid="u", timestamp=1_700_000_000, expiration=expiration)
+    env.check_time(made, 1_700_000_000 + good - 1)
+    with pytest.raises(Expired):
+        env.check_time(made, 1_700_000_000 + good)

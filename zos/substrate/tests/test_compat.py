@@ -197,6 +197,17 @@ def test_a_key_that_a_twin_cannot_hold_is_lost_and_an_empty_one_is_not() -> None
     assert (arguments, lost) == ({"ip": b"::1"}, ())
 
 
+@pytest.mark.parametrize(
+    ("stored", "relay"),
+    [(b"::1", None), (b"192.0.2.7", b"192.0.2.7"), (b"2001:db8::7", b"2001:db8::7"), (b"a.b", b"a.b")],
+)
+def test_an_address_that_a_twin_has_as_its_relay_stays_and_only_our_own_filler_is_none(
+    stored: bytes, relay: bytes | None
+) -> None:
+    twin = {"id": 1, "account_id": bytes(32), "ip": stored}
+    assert modern_value("TfgridModule", "Twins", twin)["relay"] == relay
+
+
 def test_ids_are_found_under_their_older_name() -> None:
     given = {"farm_id": 3, "name": "x"}
     assert spelled("update_farm", given, update_farm=("id", "name"))[1] == {"id": 3, "name": "x"}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
+from typing import cast
 
 import pytest
+from websockets import ConnectionClosedError
 
 from zos.devchain.genesis import Genesis
 from zos.devchain.testing import devchain, line
@@ -13,7 +16,7 @@ from zos.runtime.backoff import Backoff
 from zos.substrate import Chain, ChainUnreachable, LocalKey, OtherChain, address
 from zos.substrate import endpoints as module
 from zos.substrate.endpoints import Endpoints
-from zos.substrate.rpc import Connection, websocket
+from zos.substrate.rpc import Connection, Rpc, websocket
 
 ALICE = LocalKey.of_text("//Alice")
 NOWHERE = "ws://127.0.0.1:1"
@@ -49,6 +52,46 @@ async def test_requests_under_way_are_told_that_the_connection_is_lost() -> None
         first.cut()
         with pytest.raises(ChainUnreachable):
             await asked
+
+
+async def test_a_connection_that_is_lost_while_a_request_is_being_sent_leaves_no_error_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Lost:
+        """Breaks for who reads, and a little later for who sends."""
+
+        def __init__(self) -> None:
+            self.sent = asyncio.Event()
+
+        async def send(self, text: str) -> None:
+            self.sent.set()
+            await asyncio.sleep(0.01)
+            raise ConnectionClosedError(None, None)
+
+        async def recv(self) -> str:
+            await self.sent.wait()
+            raise ConnectionClosedError(None, None)
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    async def connect(url: str, deadline: float) -> Connection:
+        return cast("Connection", Lost())
+
+    async def ask() -> bool:
+        rpc = await Rpc.open(NOWHERE, connect=connect)
+        try:
+            await rpc.call("system_chain")
+        except ChainUnreachable:
+            return True
+        finally:
+            await rpc.close()
+        return False
+
+    # Without `pytest.raises`, which would keep what the error leads to.
+    assert await ask()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_an_endpoint_that_does_not_answer_is_left() -> None:
