@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,8 @@ LOOK = 0.25
 """Seconds between two looks at those who wait; nobody looks while nobody waits."""
 LONGEST = 2000
 """Characters of one trouble."""
-_KILLED = 1 << signal.SIGKILL - 1
+_KILLED = 1 << 8
+"""SIGKILL's bit. Its module is not imported: a mount waits for imports."""
 
 log = logging.getLogger("zos.flistd")
 
