@@ -26,6 +26,8 @@ from zos.substrate.keys import public_key
 log = logging.getLogger("zos.devchain")
 
 LARGEST = 4 * 1024 * 1024
+AT_ONCE = 64 * 1024
+"""Characters of a text that are parsed without waiting for a turn."""
 """Bytes of a request: an extrinsic may have one MiB, which is two in hex."""
 BATCH = 100
 BACKLOG = 5_000
@@ -113,7 +115,8 @@ class Server:
         return web.Response(text=answer or "", content_type="application/json")
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(max_msg_size=LARGEST, heartbeat=30)
+        # Without deflate: some kilobytes would become megabytes that are parsed here.
+        socket = web.WebSocketResponse(max_msg_size=LARGEST, heartbeat=30, compress=False)
         if not socket.can_prepare(request).ok:
             return web.Response(text="this is a chain; speak JSON-RPC to it by WebSocket or POST\n")
         await socket.prepare(request)
@@ -157,7 +160,7 @@ class Server:
         """The answer to a JSON-RPC text, which may be a batch; None when there is nothing to answer."""
         caller = caller or Caller()
         try:
-            message = json.loads(text)
+            message = await self._parsed(text, caller)
         except (ValueError, RecursionError):
             return json.dumps(_error(None, Invalid(-32700, "Parse error")))
         if not isinstance(message, list):
@@ -173,6 +176,13 @@ class Server:
                 return json.dumps(_error(None, too_large()))
             answers += [] if answer is None else [answer]
         return f"[{', '.join(answers)}]" if answers else None
+
+    async def _parsed(self, text: str, caller: Caller) -> Any:
+        if len(text) <= AT_ONCE:
+            return json.loads(text)
+        await self._turns.begin(caller.network)
+        with self._turns.working(caller.network):
+            return json.loads(text)
 
     async def _one(self, session: Session | None, message: Any, caller: Caller) -> str | None:
         if not isinstance(message, dict) or not isinstance(message.get("method"), str):

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from zos.model import shellwords
 from zos.runtime import cpio
 from zos.vmd import fat
 from zos.vmd.api.errors import BadMachine
@@ -23,7 +24,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def words_of(machine: Machine) -> list[str]:
     """The entrypoint as words, split as a shell would."""
-    return shlex.split(machine.entrypoint) or [INIT]
+    return shellwords.split(machine.entrypoint) or [INIT]
 
 
 def keys_of(machine: Machine) -> tuple[str, ...]:

@@ -85,6 +85,13 @@ async def test_web_pages_of_others_do_not_drive_the_chain() -> None:
         assert json.loads((await ask(dev, json.dumps(fund)))[1])["result"] is True
 
 
+async def test_what_comes_is_as_long_as_it_was_sent() -> None:
+    async with devchain(0) as dev, aiohttp.ClientSession() as client, client.ws_connect(dev.url, compress=15) as socket:
+        assert socket.compress == 0
+        await socket.send_str("[" + "[]," * 100_000 + "[]]")
+        assert (await socket.receive_json())["error"]["code"] == -32600
+
+
 async def test_a_network_that_asks_for_much_waits_for_itself() -> None:
     turns, order = Turns(), []
 

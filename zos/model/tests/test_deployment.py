@@ -252,6 +252,12 @@ def test_the_gpu_dialect_repeats_the_list_after_each_entry_of_env():
     assert hashlib.md5(text.replace(b"A=1B=2g/1/2", b"A=1g/1/2B=2g/1/2")).digest() == dialect
 
 
+def test_a_stranger_does_not_choose_how_much_is_hashed():
+    data = {"flist": "f", "env": {f"{one}": "" for one in range(4000)}, "gpu": ["g" * 50_000], "network": {}}
+    whole = decoded(workloads=[{"name": "vm", "type": "zmachine", "data": data}])
+    assert list(challenge.hashes(whole)) == [challenge.deployment_hash(whole)]
+
+
 def test_what_clients_read_back_decodes_to_the_same():
     whole = decoded()
     assert deployment.decode(json.dumps(deployment.encode(whole)).encode()) == whole

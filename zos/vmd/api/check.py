@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
+from zos.model import shellwords
 from zos.model.units import MiB, show
 from zos.vmd.api.errors import BadMachine
 from zos.vmd.api.types import Machine, MachineKind
@@ -139,8 +140,10 @@ def _text_problem(machine: Machine) -> str:
             return str(err)
     if any("\0" in text for text in (machine.entrypoint, *machine.ssh_keys)):
         return "the entrypoint or an SSH key holds a zero byte"
+    if len(machine.entrypoint.encode()) > MOST_TEXTS:
+        return f"the entrypoint has more than {MOST_TEXTS} bytes"
     try:
-        words = shlex.split(machine.entrypoint)
+        words = shellwords.split(machine.entrypoint)
     except ValueError as err:
         return f"the entrypoint cannot be read: {err}"
     if any(len(word.encode()) > MOST_TEXT for word in words):

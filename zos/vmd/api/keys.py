@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 _KEY = re.compile(r"(?:^|[\s,])(?:ssh-|ecdsa-|sk-)[\w@.-]+\s+[A-Za-z0-9+/]{16,}={0,3}")
-_PIECE = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"]|")+')
-"""What stands between commas that no quotes enclose; a quote that is never closed encloses nothing."""
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+"""What a comma does not part; a quote that is never closed encloses nothing."""
 
 
 def split_keys(text: str) -> tuple[str, ...]:
@@ -20,20 +20,35 @@ def split_keys(text: str) -> tuple[str, ...]:
 
 
 def _of_line(line: str) -> Iterator[str]:
-    pieces = _PIECE.findall(line)
-    if not any(map(_is_key, pieces)):
-        yield from filter(None, map(str.strip, pieces))
+    pieces = [(piece, _KEY.search(piece) is not None) for piece in _pieces(line)]
+    left = sum(is_key for _, is_key in pieces)
+    if not left:
+        yield from filter(None, (piece.strip() for piece, _ in pieces))
         return
-    left = sum(map(_is_key, pieces))
     key: list[str] = []
-    for piece in pieces:
-        if left and any(map(_is_key, key)):
+    has_key = False
+    for piece, is_key in pieces:
+        if left and has_key:
             yield ",".join(key).strip()
-            key = []
-        left -= _is_key(piece)
+            key, has_key = [], False
+        left -= is_key
+        has_key = has_key or is_key
         key.append(piece)
     yield ",".join(key).strip()
 
 
-def _is_key(piece: str) -> bool:
-    return _KEY.search(piece) is not None
+def _pieces(line: str) -> Iterator[str]:
+    """What stands between commas that no quotes enclose, but for nothing; in one pass, since the line is a stranger's."""
+    piece: list[str] = []
+    at = 0
+    while (quote := line.find('"', at)) >= 0 and (quoted := _QUOTED.match(line, quote)):
+        first, *rest = line[at:quote].split(",")
+        piece.append(first)
+        for one in rest:
+            yield from filter(None, ("".join(piece),))
+            piece = [one]
+        piece.append(quoted[0])
+        at = quoted.end()
+    # Behind a quote that is not closed no other one is.
+    first, *rest = line[at:].split(",")
+    yield from filter(None, ("".join((*piece, first)), *rest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,23 @@ MACHINE = Machine(MachineId("1-2-vm"), "vm", MachineKind.CONTAINER, 1, MiB(256),
 def test_a_comma_parts_keys_and_not_the_options_of_one(text: str, keys: list[str]) -> None:
     assert list(split_keys(text)) == keys
     assert seed.keys_of(dataclasses.replace(MACHINE, env={"SSH_KEY": text})) == tuple(keys)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"' + '\\"' * 250_000,
+        f"{KEY}," * 10_000,
+        ',"' * 250_000,
+        "ssh-a " * 80_000,
+        f'"{KEY}",' * 10_000,
+        f"{KEY} a,b" * 9_000,
+    ],
+)
+def test_a_long_text_is_read_in_one_pass(text: str) -> None:
+    began = time.process_time()
+    split_keys(text)
+    assert time.process_time() - began < 2, "what grows with the square of the length takes minutes"
 
 
 def test_a_parent_is_mounted_before_what_is_below_it_whatever_the_order() -> None:
