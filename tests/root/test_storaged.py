@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from disks import DISK, UPDATED, VOLUME, Node, answers, node_below, sh, the_pool
 
 from zos.flist.policy import StorePolicy
-from zos.flistd.host.library import Library, volume
+from zos.flistd.host.library import Library
+from zos.flistd.host.room import volume
 from zos.model.units import Bytes, GiB, MiB
 from zos.storaged.api import (
     Disk,

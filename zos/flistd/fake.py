@@ -66,7 +66,7 @@ class FakeHost:
     async def known(self, flists: Collection[str]) -> Mapping[str, Content]:
         return {flist: self.kept[flist] for flist in flists if flist in self.kept}
 
-    async def tidy(self, wanted: Collection[str]) -> None:
+    async def tidy(self, wanted: Mapping[str, Collection[str]]) -> None:
         self.tidied += 1
         self.kept = {flist: content for flist, content in self.kept.items() if flist in wanted}
 

@@ -123,7 +123,11 @@ class MountManager:
 
     async def tidy(self) -> None:
         """Keep the cache within its bounds."""
-        await self._host.tidy({record.flist for _, record in self._records.items() if record.flist})
+        wanted: dict[str, set[str]] = {}
+        for id, record in self._records.items():
+            if record.flist:
+                wanted.setdefault(record.flist, set()).add(owner_of(MountId(id)))
+        await self._host.tidy(wanted)
 
     async def give_way(self) -> None:
         """Tidy at once when the cache's volume became smaller than what it holds."""

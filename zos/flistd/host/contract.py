@@ -46,7 +46,7 @@ class Host(Protocol):
     async def apply(self, step: Step) -> None:
         """Take one step; raises MountFailed."""
 
-    async def tidy(self, wanted: Collection[str]) -> None:
+    async def tidy(self, wanted: Mapping[str, Collection[str]]) -> None:
         """Keep the cache within its bounds; what belongs to the flists in `wanted` goes last."""
 
     async def is_cramped(self) -> bool:

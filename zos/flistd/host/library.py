@@ -18,7 +18,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -35,7 +35,8 @@ from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, No
 from zos.flistd.host.contract import Content
 from zos.flistd.host.draft import Draft
 from zos.flistd.host.fair import FairSlots
-from zos.runtime import folders, linux, proc, subvolume, threads
+from zos.flistd.host.room import free, share, size_of, volume
+from zos.runtime import folders, linux, proc, threads
 from zos.runtime.files import write_atomic
 from zos.runtime.locks import Locks
 
@@ -59,6 +60,10 @@ DISK = 30.0
 REFUSED = 65
 NOT_NOW = (408, 425, 429)
 """Statuses of a refusal that passes."""
+ASKED_FOR = 180.0
+"""Seconds for which what somebody asked for is in use, until it is mounted: fetching and compiling take as long."""
+SHARES = 8
+"""The share of the room for flists that an owner has in any case: one of so many."""
 UNUSED = 30 * 24 * 3600.0
 DRAFT_AGE = 3600.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -102,7 +107,9 @@ class Library:
         """What was read of each flist, with the time and size of the file that said so."""
         self._slots = FairSlots(2)
         self._used: dict[str, float] = {}
-        """When a flist was asked for since the last `tidy`, which knows those in use."""
+        """When a flist was last known to be in use: by `tidy`, which is told, or since somebody asked for it."""
+        self._owners: dict[str, set[str]] = {}
+        """Whose the flists in use are."""
         self._knows_use = False
 
     def close(self) -> None:
@@ -145,7 +152,7 @@ class Library:
 
     def room(self) -> int:
         """Bytes that the flists and their blocks may take."""
-        return self._limit or _share(self.cache)
+        return self._limit or share(self.cache)
 
     def is_cramped(self) -> bool:
         """Whether it holds more than its volume may have, or nearly: storaged took some for what is paid."""
@@ -164,7 +171,7 @@ class Library:
                 # His own places before the URL's lock: who has too much under way is waited for by nobody else.
                 async with self._place(url, tenant), self._fetching.of(url):
                     flist = hash if await self._has_original(hash) else await self._fetch(url, hash, tenant)
-                    self._used[flist] = time.time()
+                    self._uses(flist, tenant)
                 found = await self._on_disk(lambda: self.known(flist)) or await self._compile(flist, url, tenant)
         except OSError as err:
             if err.errno in FULL:
@@ -172,8 +179,12 @@ class Library:
             if await self._on_disk((self.cache / "flists").is_dir):
                 raise
             raise CacheAway(path=self.cache) from None
-        self._used[found.flist] = time.time()
+        self._uses(found.flist, tenant)
         return found
+
+    def _uses(self, flist: str, tenant: str) -> None:
+        self._used[flist] = time.time()
+        self._owners.setdefault(flist, set()).add(tenant)
 
     @contextlib.asynccontextmanager
     async def _place(self, url: str, tenant: str) -> AsyncIterator[None]:
@@ -234,15 +245,15 @@ class Library:
             if expected and found != expected:
                 raise FlistMismatch(url=url, found=found, expected=expected)
             remembered = Remembered(url, found, answer.headers.get("etag", before.etag if before else ""))
-            await self._on_disk(lambda: self._keep(draft if answer.status == 200 else None, remembered))
+            await self._on_disk(lambda: self._keep(draft if answer.status == 200 else None, remembered, tenant))
             return found
         finally:
             await self._on_disk(lambda: draft.unlink(missing_ok=True))
 
-    def _keep(self, draft: Path | None, found: Remembered) -> None:
+    def _keep(self, draft: Path | None, found: Remembered, tenant: str) -> None:
         """Keep what was fetched (None: it is here), and what the URL gave."""
         if draft is not None:
-            self._make_room(draft.stat().st_size, found.url)
+            self._make_room(draft.stat().st_size, found.url, tenant)
             self.folder(found.flist).mkdir(exist_ok=True, mode=0o700)
             draft.replace(self.folder(found.flist) / ORIGINAL)
         self._remember(found)
@@ -298,31 +309,39 @@ class Library:
             raise ZosError.known.get(said["reason"], FlistBroken)(**facts)
         found = await self._on_disk(lambda: self.known(flist))
         if done.code != 0 or found is None:
-            if await self._on_disk(lambda: _free(self.cache)) < SPARE:
+            if await self._on_disk(lambda: free(self.cache)) < SPARE:
                 raise NoRoom(url=url, problem="the disk is full")
             # Killed at a limit, or by a bug that it provoked: the file is to blame, not the moment.
             problem = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"status {done.code}"]
             raise FlistBroken(flist=url, problem=f"reading it failed: {problem[0][:300]}")
         return found
 
-    def _make_room(self, size: int, url: str) -> None:
-        """Drop flists that are out of use until one more of this size fits into half of the cache."""
+    def _make_room(self, size: int, url: str, tenant: str) -> None:
+        """Drop flists that are out of use until one more of this size fits into half of the cache.
+
+        Who has more than a share leaves half of that to others, however much of it is free.
+        """
         most = self.room() // 2
-        taken = {folder: _size(folder) for folder in (self.cache / "flists").glob("[0-9a-f]*")}
+        taken = {folder: size_of(folder) for folder in (self.cache / "flists").glob("[0-9a-f]*")}
         total = sum(taken.values()) + 2 * size
+        mine = sum(held for folder, held in taken.items() if tenant in self._owners.get(folder.name, ())) + 2 * size
+        limit = most // 2 if mine * SHARES > most else most
         for folder in sorted(taken, key=lambda one: one.stat().st_mtime):
-            if total > most and self._knows_use and folder.name not in self._used:
+            if total > limit and self._knows_use and folder.name not in self._used:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= taken[folder]
-        if total > most:
-            missing = (total - most) >> 20
-            raise NoRoom(url=url, problem=f"{missing + 1} MiB are missing beside the flists that are in use")
+        if total > limit:
+            missing = ((total - limit) >> 20) + 1
+            whose = f" (of them yours: {mine >> 20} MiB)" if limit < most else ""
+            raise NoRoom(url=url, problem=f"{missing} MiB are missing beside the flists that are in use{whose}")
 
-    def tidy(self, wanted: Collection[str]) -> None:
-        """Drop what is old and unused, then blocks over the limit."""
+    def tidy(self, wanted: Mapping[str, Collection[str]]) -> None:
+        """Drop what is old and unused, then blocks over the limit; each flist in use is told with its owners."""
         now = time.time()
-        recent = {flist: at for flist, at in self._used.items() if now - at < DRAFT_AGE}
+        recent = {flist: at for flist, at in self._used.items() if 0 <= now - at < ASKED_FOR}
         self._used, self._knows_use = recent | dict.fromkeys(wanted, now), True
+        asked = {flist: self._owners.get(flist, set()) for flist in recent}
+        self._owners = asked | {flist: {*owners, *asked.get(flist, ())} for flist, owners in wanted.items()}
         for flist in tuple(self._infos.keys() - self._used.keys()):
             self._infos.pop(flist, None)
         for known in (self.cache / "urls").glob("*.json"):
@@ -341,44 +360,10 @@ class Library:
         for flist in wanted:
             with contextlib.suppress(OSError, ZosError), Index(self.folder(flist) / INDEX) as tree:
                 keep.update(tree.keys())
-        flists = sum(map(_size, (self.cache / "flists").glob("[0-9a-f]*")))
+        flists = sum(map(size_of, (self.cache / "flists").glob("[0-9a-f]*")))
         freed = trim(self.cache, max(0, self.room() - flists), keep)
         if freed:
             log.info("%d MiB of blocks were dropped from the cache", freed >> 20)
-
-
-def _share(cache: Path) -> int:
-    """Four fifths of the volume, or of the file system when that is all there is; when no limit was given."""
-    if not cache.exists():
-        return 1 << 40
-    limit, _ = volume(cache)
-    if not limit:
-        seen = os.statvfs(cache)
-        limit = seen.f_blocks * seen.f_frsize
-    return limit * 4 // 5
-
-
-def volume(cache: Path) -> tuple[int, int]:
-    """The limit of the volume that the cache is (0: none), which statvfs does not tell, and what it holds."""
-    try:
-        return subvolume.usage(cache, subvolume.fsid(cache))
-    except OSError:
-        return 0, 0
-
-
-def _free(cache: Path) -> int:
-    seen = os.statvfs(cache)
-    return seen.f_bavail * seen.f_frsize
-
-
-def _size(folder: Path) -> int:
-    """Bytes that a flist's files take."""
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
-        for item in found:
-            with contextlib.suppress(OSError):
-                total += item.stat(follow_symlinks=False).st_blocks * 512
-    return total
 
 
 def import_path() -> list[str]:

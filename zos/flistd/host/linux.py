@@ -86,7 +86,7 @@ class LinuxHost:
 
         return await self._threads.run("known", "look which flists are here", look, LOOK)
 
-    async def tidy(self, wanted: Collection[str]) -> None:
+    async def tidy(self, wanted: Mapping[str, Collection[str]]) -> None:
         await threads.run("tidy the cache", lambda: self._library.tidy(wanted), TIDY)
 
     async def is_cramped(self) -> bool:

@@ -24,6 +24,7 @@ from zos.flist.policy import StorePolicy
 from zos.flistd.api.errors import CacheAway, FlistMismatch, NoRoom
 from zos.flistd.host import LinuxHost, servers
 from zos.flistd.host import library as library_module
+from zos.flistd.host import room as room_module
 from zos.flistd.host.library import Library
 from zos.flistd.steps import MountTree
 from zos.runtime import proc
@@ -83,11 +84,38 @@ async def test_a_flist_beyond_the_limit_is_a_refusal_that_says_what_is_missing(t
         with pytest.raises(NoRoom, match="MiB are missing"):
             await library.obtain(f"{url}/large.fl", "", "1")
         assert old.exists(), "it may be in use, as nobody said yet what is"
-        library.tidy(())
+        library.tidy({})
         with pytest.raises(NoRoom, match="8 MiB are missing"):
             await library.obtain(f"{url}/large.fl", "", "1")
     assert not kept(library), "what is out of use made way"
     library.close()
+
+
+def put(library: Library, digit: str, tenant: str, mib: int) -> None:
+    """As if a tenant had fetched a flist, which takes so much with its index."""
+    library._make_room(mib * MIB // 2, "http://hub/a.fl", tenant)
+    folder = library.folder(digit * 64)
+    folder.mkdir(parents=True)
+    (folder / "flist.fl").write_bytes(os.urandom(mib * MIB))
+    library._uses(digit * 64, tenant)
+
+
+def test_who_has_many_flists_leaves_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library(tmp_path, StorePolicy(), 64 * MIB)
+    library.prepare()
+    monkeypatch.setattr(library_module, "ASKED_FOR", 0.0)
+    for digit in "0123":
+        put(library, digit, "evil", 4)
+    with pytest.raises(NoRoom, match="yours: 20 MiB"):
+        put(library, "4", "evil", 4)
+    put(library, "5", "good", 4)
+    library.tidy({digit * 64: {"evil"} for digit in "0123"} | {"5" * 64: {"good"}})
+    with pytest.raises(NoRoom, match="yours"):
+        put(library, "6", "evil", 4)
+    put(library, "7", "other", 2)
+    library.tidy({"5" * 64: {"good"}, "7" * 64: {"other"}})
+    put(library, "8", "other", 8)
+    assert {path.parent.name[0] for path in kept(library)} == {"5", "7", "8"}, "what is out of use made way"
 
 
 async def test_nothing_is_written_where_the_volume_of_the_cache_is_not_mounted(tmp_path: Path) -> None:
@@ -98,7 +126,7 @@ async def test_nothing_is_written_where_the_volume_of_the_cache_is_not_mounted(t
             await host.obtain("http://127.0.0.1:1/a.fl", "", "1")
         with pytest.raises(CacheAway):
             await host.apply(MountTree(f"{'f' * 64}-1"))
-        await host.tidy(())
+        await host.tidy({})
         assert await host.known({"f" * 64}) == {}
     assert not list((tmp_path / "cache").iterdir())
     host.close()
@@ -274,7 +302,7 @@ def test_what_is_known_of_a_flist_is_read_once_and_its_routes_take_no_memory(
     again = library.known("a" * 64)
     assert again is not None
     assert again.info.entrypoint == "/bin/another"
-    library.tidy({"a" * 64})
+    library.tidy({"a" * 64: ()})
     assert library.known("a" * 64) is again
     (library.folder("a" * 64) / INFO).unlink()
     assert library.known("a" * 64) is None
@@ -309,7 +337,8 @@ def test_the_log_of_a_server_is_cut_while_it_writes_and_goes_after_it(tmp_path: 
 def test_the_cache_is_as_large_as_its_volume_and_not_as_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, used: int, room: int | None, cramped: bool
 ) -> None:
-    monkeypatch.setattr(library_module, "volume", lambda _: (limit, used))
+    for module in (library_module, room_module):
+        monkeypatch.setattr(module, "volume", lambda _: (limit, used))
     library = Library(tmp_path, StorePolicy())
     seen = os.statvfs(tmp_path)
     assert library.room() == (seen.f_blocks * seen.f_frsize * 4 // 5 if room is None else room)

@@ -38,7 +38,7 @@ def _of_line(line: str) -> Iterator[str]:
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """What stands between commas that no quotes enclose, but for nothing; in one pass, since the line is a stranger's."""
+    """What stands between commas that no quotes enclose, but for nothing; in one pass: lines are strangers'."""
     piece: list[str] = []
     at = 0
     while (quote := line.find('"', at)) >= 0 and (quoted := _QUOTED.match(line, quote)):
