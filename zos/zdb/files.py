@@ -22,6 +22,9 @@ BLOCK = 1 << 14
 """Bytes of an index file between two items whose places are kept in memory: what is looked at in one go."""
 _READ_AHEAD = fmt.ITEM + fmt.MAX_KEY
 _CHUNK = 1 << 18
+BEGINS = "begins."
+"""The name of an empty file beside the index says with which file the namespace begins: flushing one takes a while, and
+meanwhile writes are acknowledged that must not come behind what was flushed."""
 Written = tuple[tuple[int, ...], tuple[int, ...]]
 """Numbers of data files and of index files."""
 Place = tuple[int, int, int, int, int]
@@ -79,12 +82,34 @@ class Files:
         self._left.append((self.number, self.data_end - start, 0))
 
     def leave_before(self) -> None:
-        """All files but the current pair are left over."""
+        """All files but the current pair are left over: whatever of them a kill leaves is no part of the namespace."""
+        self.begin_with(self.number)
         self._marks = {number: marks for number, marks in self._marks.items() if number >= self.number}
         # Without its index nothing of a data file is found again.
         for kind in (self.index, self.data):
             self.leftovers.files(kind.leave_before(self.number))
         self._left = [(-1, *self._before)]
+
+    def begins(self) -> int:
+        """The number of the file with which the namespace begins; those before it are left over from a flush."""
+        return max(map(_begins_with, self.index.folder.glob(f"{BEGINS}*")), default=0)
+
+    def begin_with(self, number: int) -> None:
+        """Say on the disk that it begins with a file. Whoever syncs what is written to that syncs the folder, too."""
+        before = list(self.index.folder.glob(f"{BEGINS}*"))
+        (self.index.folder / f"{BEGINS}{number}").touch(0o600)
+        self.index.unsynced.add(FOLDER)
+        # The greatest counts, so these may stay.
+        self.leftovers.files(path for path in before if _begins_with(path) != number)
+
+    def begin_anew(self) -> None:
+        """It is empty and begins with the first file again."""
+        for kind in (self.index, self.data):
+            for number in kind.numbers():
+                kind.path(number).unlink()
+        for path in self.index.folder.glob(f"{BEGINS}*"):
+            path.unlink(missing_ok=True)
+        self.index.unsynced.add(FOLDER)
 
     def left(self) -> None:
         """What was left over is gone from the disk, and counts no longer; to be synced."""
@@ -268,6 +293,11 @@ class Files:
     def close(self) -> None:
         self.index.close()
         self.data.close()
+
+
+def _begins_with(path: Path) -> int:
+    number = path.name.removeprefix(BEGINS)
+    return int(number) if number.isdecimal() else 0
 
 
 def _whole(raw: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]:

@@ -327,6 +327,7 @@ class Namespace(Reader):
         self.clear()
         self.files = Files(self.index_path, self.data_path)
         self.files.share(recent)
+        self.files.begin_anew()
         self.files.begin(0, self.is_sequential)
         self._abandon()
         self.keys, self._replaced, self._under_way, self.dirty = KeyTable(), {}, {}, set()

@@ -48,6 +48,7 @@ def open_namespace(
     space.share = share
     if not is_known:
         write_settings(index, settings)
+    _remove_flushed(space)
     if not space.files.index.numbers() and not space.files.data.numbers():
         space.begin()
         return space
@@ -57,6 +58,16 @@ def open_namespace(
         space.files.close()
         raise
     return space
+
+
+def _remove_flushed(space: Namespace) -> None:
+    """Remove what a flush that was cut short has left of the files before the first one."""
+    first = space.files.begins()
+    # Without its index nothing of a data file is found again.
+    for kind in (space.files.index, space.files.data):
+        for number in kind.numbers():
+            if number < first:
+                kind.path(number).unlink(missing_ok=True)
 
 
 def _mode(index: Path) -> bool | None:
