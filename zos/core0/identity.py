@@ -18,6 +18,7 @@ from nacl.signing import SigningKey
 
 from zos.core0.api.errors import BadE2eKey, BadPurpose, KeyUnreadable
 from zos.core0.api.types import Identity, KeyUse, Purpose
+from zos.model import chaincalls
 from zos.runtime import secret
 from zos.runtime.files import write_atomic
 
@@ -30,7 +31,7 @@ _CALL = 2
 # The first part is the JSON header of a token, in base64.
 _RELAY_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,4096}")
 _SHAPES = {
-    Purpose.CHAIN: "the payload of an extrinsic",
+    Purpose.CHAIN: "the payload of an extrinsic that a node sends",
     Purpose.RMB: "an MD5 (16 bytes) or a relay token",
     Purpose.AGREE: "nothing",
 }
@@ -135,8 +136,11 @@ def _is_extrinsic(payload: bytes) -> bool:
     """Whether it ends as Substrate's payloads do.
 
     After the call and at least 3 bytes (era, nonce, tip) come u32 spec and u32 transaction version, the genesis' and
-    a block's hash, and with newer runtimes a 0 (no hash of metadata).
+    a block's hash, and with newer runtimes a 0 (no hash of metadata). The call is one that a node sends.
     """
     ends = [len(payload), *([len(payload) - 1] if payload.endswith(b"\0") else [])]
     versions = [payload[end - 72 : end - 64] for end in ends if end >= _CALL + 3 + 72]
-    return len(payload) <= LONGEST_CALL and any(one[3:4] == b"\0" and one[6:] == b"\0\0" for one in versions)
+    specs = [int.from_bytes(one[:4], "little") for one in versions if one[3:4] == b"\0" and one[6:] == b"\0\0"]
+    # Whichever way the chain reads it, the call is one that a node sends: no broken sibling spends the node's money.
+    is_ours = bool(specs) and all(chaincalls.is_nodes(spec, payload[0], payload[1]) for spec in specs)
+    return len(payload) <= LONGEST_CALL and is_ours

@@ -52,6 +52,15 @@ class NotOnThisChain(ZosError):
     text = "this chain (spec {spec}) has no {what}"
 
 
+class MovedCall(ZosError):
+    """The metadata has a call where TFChain has another; nothing is signed."""
+
+    reason = "substrate.moved_call"
+    status = Status.FAILED_PRECONDITION
+    text = "the endpoint's metadata (spec {spec}) has {call} at {told}, and TFChain has it at {known}"
+    hint = "the endpoint lies, or the chain is no TFChain or newer than this release; use another endpoint, or upgrade"
+
+
 class BadValue(ZosError):
     """A value that the chain's types cannot hold."""
 

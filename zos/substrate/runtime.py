@@ -9,13 +9,14 @@ from typing import Any
 
 import xxhash
 
+from zos.model import chaincalls
 from zos.scale import described
 from zos.scale.reader import Undecodable, compact
 from zos.scale.registry import Described
 from zos.scale.types import BYTES, Struct, Tuple, Type, decode
 from zos.substrate import compat
 from zos.substrate.coerce import coerce
-from zos.substrate.errors import BadValue, NotOnThisChain, Unreadable
+from zos.substrate.errors import BadValue, MovedCall, NotOnThisChain, Unreadable
 from zos.substrate.keys import KeyKind, shortened
 
 _SIGNATURES = {KeyKind.ED25519: 0, KeyKind.SR25519: 1}
@@ -158,7 +159,11 @@ class Runtime:
             raise BadValue(what=f"{pallet}.{name}", problem=problem)
         if spelled.lost:
             raise NotOnThisChain(spec=self.spec, what=f"argument {', '.join(spelled.lost)} in {pallet}.{name}")
-        out = bytes([self._pallet(pallet)["index"], variant["index"]])
+        told = self._pallet(pallet)["index"], variant["index"]
+        known = chaincalls.place(self.spec, pallet, spelled.call)
+        if any(mine not in (None, its) for mine, its in zip(known, told, strict=True)):
+            raise MovedCall(spec=self.spec, call=f"{pallet}.{spelled.call}", told=told, known=known)
+        out = bytes(told)
         for entry in variant["fields"]:
             value = spelled.arguments[entry["name"]]
             if value is None and self._types[entry["type"]] == BYTES:

@@ -180,7 +180,10 @@ def test_the_address_is_ss58_of_the_key():
 
 TAIL = (145).to_bytes(4, "little") + (9).to_bytes(4, "little") + b"G" * 32 + b"B" * 32
 """How each extrinsic's payload ends: versions, genesis, birth."""
-CALL = b"\x19\x05" + b"call" * 5 + b"\x15\x00\x00" + TAIL
+NODES = {bytes((25, call)) for call in (8, 9, 11, 17, 18, 25, 35, 38)} | {b"\x1a\x05", b"\x1a\x06"}
+REPORT = b"\x19\x26"
+"""The place of TfgridModule.report_uptime_v2."""
+CALL = REPORT + b"call" * 5 + b"\x15\x00\x00" + TAIL
 TOKEN = b"eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOjEsImlhdCI6MSwiZXhwIjo2MX0"
 
 
@@ -194,7 +197,7 @@ def test_a_signature_verifies_under_the_public_key(purpose: Purpose, payload: by
 
 
 def test_a_long_call_is_hashed_by_core0_itself():
-    key, payload = SigningKey(b"\x07" * 32), b"\x19\x05" + bytes(300) + TAIL
+    key, payload = SigningKey(b"\x07" * 32), REPORT + bytes(300) + TAIL
     signature = identity.sign(key, Purpose.CHAIN, payload)
     VerifyKey(identity.identity_of(key).public_key).verify(blake2b(payload, digest_size=32).digest(), signature)
 
@@ -207,8 +210,8 @@ def test_a_long_call_is_hashed_by_core0_itself():
         (Purpose.CHAIN, b"h" * 32),
         (Purpose.CHAIN, b"zos-attest:" + b"a" * 100),
         (Purpose.CHAIN, b"p" * 120),
-        (Purpose.CHAIN, b"\x19\x05" + TAIL),
-        (Purpose.CHAIN, bytes(identity.LONGEST_CALL) + TAIL),
+        (Purpose.CHAIN, REPORT + TAIL),
+        (Purpose.CHAIN, REPORT + bytes(identity.LONGEST_CALL) + TAIL),
         (Purpose.RMB, CALL),
         (Purpose.RMB, b"h" * 32),
         (Purpose.RMB, b"a.b.c d"),
@@ -226,9 +229,18 @@ def test_no_bytes_are_signed_for_two_purposes(payload: bytes):
     assert len(signers(payload)) <= 1
 
 
-@given(head=st.binary(min_size=5, max_size=300))
-def test_no_call_is_a_message_to_twins(head: bytes):
-    assert signers(head + TAIL) == {Purpose.CHAIN}
+@given(arguments=st.binary(min_size=3, max_size=300))
+def test_no_call_is_a_message_to_twins(arguments: bytes):
+    assert signers(REPORT + arguments + TAIL) == {Purpose.CHAIN}
+
+
+@given(
+    call=st.binary(min_size=2, max_size=2), spec=st.sampled_from((49, 61, 145, 147)), more=st.sampled_from((b"", b"\0"))
+)
+def test_only_calls_that_a_node_sends_are_signed(call: bytes, spec: int, more: bytes):
+    tail = spec.to_bytes(4, "little") + TAIL[4:]
+    is_nodes = call[0] in (11, 12) if spec < 100 else call in NODES
+    assert bool(signers(call + b"call" * 5 + tail + more)) == is_nodes
 
 
 def signers(payload: bytes) -> set[Purpose]:
