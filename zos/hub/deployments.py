@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -24,6 +23,8 @@ LIMIT = 3 << 19
 TOTAL, EACH = 8 << 30, 512 << 20
 """Bytes that are kept: of all, and of one network (an IPv4 address, a /64), which never has more than half of what the
 others leave."""
+MOST_VALUES = 50_000
+"""Of one document, as nodes take: an empty list costs thirty times as much memory as its two bytes."""
 OVERHEAD = 4096
 """Bytes that a file takes besides its own."""
 DAY = 24 * 3600
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS network (name TEXT PRIMARY KEY, held INTEGER NOT NULL
 CREATE TABLE IF NOT EXISTS document (
     name TEXT PRIMARY KEY, network TEXT NOT NULL, size INTEGER NOT NULL, used INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lived (seconds INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS by_network ON document (network, used);
 CREATE INDEX IF NOT EXISTS by_age ON document (used);
 CREATE INDEX IF NOT EXISTS by_size ON network (held);
@@ -89,7 +91,8 @@ class DocumentStore:
     One goes when nobody asked for it for long; when there is no room, the least lately used one of whoever has most.
     """
 
-    def __init__(self, root: Path, total: int = TOTAL, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, total: int = TOTAL, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is one that nobody sets; times are seconds for which the store was open, over all its lives."""
         self._root = root
         self._total = total
         self._clock = clock
@@ -97,8 +100,26 @@ class DocumentStore:
         (root / "deployments").mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(root / ".documents", check_same_thread=False, isolation_level=None)
         self._database.executescript(SCHEMA)
-        if not self._database.execute("PRAGMA user_version").fetchone()[0]:
+        lived = self._database.execute("SELECT max(seconds) FROM lived").fetchone()[0]
+        if lived is None:
+            self._database.execute("INSERT INTO lived VALUES (0)")
+        self._began = clock() - (lived or 0)
+        self._noted = lived or 0
+        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
             self._adopt()
+        elif version == 1:
+            # It had the wall clock's times. One that was set cannot have most of them go now.
+            latest = "UPDATE document SET used = max(used - ?, ?)"
+            self._database.execute(latest, (int(time.time()), -KEPT // 2))
+            self._database.execute("PRAGMA user_version = 2")
+
+    def _now(self) -> int:
+        now = int(self._clock() - self._began)
+        if now - self._noted >= LATELY:
+            self._database.execute("UPDATE lived SET seconds = ?", (now,))
+            self._noted = now
+        return now
 
     def _adopt(self) -> None:
         """Take in what an earlier release left, which nobody knows the senders of."""
@@ -107,17 +128,17 @@ class DocumentStore:
             for one in os.scandir(self._root / "deployments"):
                 if _NAME.fullmatch(one.name):
                     seen = one.stat()
-                    self._insert(one.name, "", seen.st_size + OVERHEAD, int(seen.st_mtime))
-            self._database.execute("PRAGMA user_version = 1")
+                    self._insert(one.name, "", seen.st_size + OVERHEAD, self._now())
+            self._database.execute("PRAGMA user_version = 2")
         (self._root / ".uploads").unlink(missing_ok=True)
 
     def close(self) -> None:
+        self._database.execute("UPDATE lived SET seconds = ?", (int(self._clock() - self._began),))
         self._database.close()
 
     def add(self, name: str, document: bytes, network: str) -> bool:
-        """Write a document; false when it was there already. Raises BadDeployment, DeploymentTaken, HubFull."""
+        """Write a checked document; false when it was there already. Raises DeploymentTaken, HubFull."""
         place = path(self._root, name)
-        _check(name, document)
         with self._lock:
             if place.exists():
                 if place.read_bytes() != document:
@@ -130,7 +151,7 @@ class DocumentStore:
                 self._expire()
                 self._make_room(network, size)
                 # First: a row without its file is forgotten in time, a file without its row never would be.
-                self._insert(name, network, size, int(self._clock()))
+                self._insert(name, network, size, self._now())
                 write_atomic(place, document, mode=0o644)
             except (OSError, sqlite3.Error):
                 self._remove(name)
@@ -143,12 +164,12 @@ class DocumentStore:
             self._touch(name)
 
     def _touch(self, name: str) -> None:
-        now = int(self._clock())
+        now = self._now()
         self._database.execute("UPDATE document SET used = ? WHERE name = ? AND used < ?", (now, name, now - LATELY))
 
     def _expire(self) -> None:
         """A few at a time, at least one for each that comes."""
-        before = int(self._clock()) - KEPT
+        before = self._now() - KEPT
         rows = self._database.execute("SELECT name FROM document WHERE used < ? ORDER BY used LIMIT 16", (before,))
         for (name,) in rows.fetchall():
             self._remove(name)
@@ -160,9 +181,8 @@ class DocumentStore:
             if mine + size <= EACH and size <= free and (not mine or 2 * (mine + size) <= free + mine):
                 return
             name = (self._of_most(mine + size) if mine + size <= EACH else None) or self._old(network)
-            if name is None:
+            if name is None or not self._remove(name):
                 raise HubFull()
-            self._remove(name)
 
     def _sum(self, query: str, *values: str) -> int:
         return int(self._database.execute(query, values).fetchone()[0])
@@ -177,7 +197,7 @@ class DocumentStore:
     def _old(self, network: str) -> str | None:
         """The network's own least lately used one, which a node has fetched long ago."""
         row = self._oldest(network)
-        return None if row is None or row[2] > self._clock() - DAY else str(row[0])
+        return None if row is None or row[2] > self._now() - DAY else str(row[0])
 
     def _oldest(self, network: str) -> Any:
         query = "SELECT name, size, used FROM document WHERE network = ? ORDER BY used LIMIT 1"
@@ -186,19 +206,25 @@ class DocumentStore:
     def _insert(self, name: str, network: str, size: int, used: int) -> None:
         self._database.execute("INSERT INTO document VALUES (?, ?, ?, ?)", (name, network, size, used))
 
-    def _remove(self, name: str) -> None:
-        with contextlib.suppress(OSError, sqlite3.Error):
+    def _remove(self, name: str) -> bool:
+        """Whether it is gone."""
+        try:
             path(self._root, name).unlink(missing_ok=True)
             self._forget(name)
+        except (OSError, sqlite3.Error):
+            return False
+        return True
 
     def _forget(self, name: str) -> None:
         self._database.execute("DELETE FROM document WHERE name = ?", (name,))
 
 
-def _check(name: str, document: bytes) -> None:
+def check(name: str, document: bytes) -> None:
     """Refuse what does not belong under this name: each is a hash of what it names, so none can be taken first."""
     if len(document) > LIMIT:
         raise BadDeployment(problem=f"the document has {len(document)} bytes, at most {LIMIT} are kept")
+    if sum(map(document.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise BadDeployment(problem=f"the document has more than {MOST_VALUES} values, which no node takes")
     try:
         json.loads(document)
     except (ValueError, RecursionError) as err:

@@ -21,6 +21,8 @@ from cachetools import LRUCache
 from zos.errors import Status, ZosError
 from zos.hub import deployments
 from zos.hub.build import BLOCKS
+from zos.runtime import threads
+from zos.runtime.fair import FairSlots
 from zos.runtime.ingress import Ingress, Limits
 from zos.runtime.quota import network_of
 from zos.runtime.threads import Threads
@@ -78,6 +80,7 @@ class _Hub:
         self._documents = deployments.DocumentStore(self._root)
         self._listing, self._digesting = asyncio.Lock(), asyncio.Lock()
         self._threads = Threads()
+        self._turns = FairSlots(2)
         self._flists: tuple[float, list[str]] = (0.0, [])
         self._asked: LRUCache[str, float] = LRUCache(_REMEMBERED)
         self._md5: LRUCache[tuple[str, int, int], str] = LRUCache(_REMEMBERED)
@@ -86,9 +89,12 @@ class _Hub:
         self._documents.close()
 
     async def put_deployment(self, request: web.Request) -> web.Response:
-        document = await request.read()
-        work = partial(self._documents.add, request.match_info["name"], document, network_of(request.remote))
-        new = await self._threads.run("documents", "keep a document", work, DISK)
+        document, name, network = await request.read(), request.match_info["name"], network_of(request.remote)
+        # One at a time of a network, and networks take turns: reading a stranger's document costs more than keeping it.
+        async with self._turns.turn(network):
+            await threads.run("read a document", partial(deployments.check, name, document), DISK)
+            work = partial(self._documents.add, name, document, network)
+            new = await self._threads.run("documents", "keep a document", work, DISK)
         return web.json_response({"stored": new}, status=201 if new else 200)
 
     async def get_deployment(self, request: web.Request) -> web.StreamResponse:

@@ -34,9 +34,9 @@ from zos.flist.store import DEFAULT
 from zos.flistd.api.errors import CacheAway, FlistMismatch, FlistUnreachable, NoRoom, NoSuchFlist
 from zos.flistd.host.contract import Content
 from zos.flistd.host.draft import Draft
-from zos.flistd.host.fair import FairSlots
 from zos.flistd.host.room import free, share, size_of, volume
 from zos.runtime import folders, linux, proc, threads
+from zos.runtime.fair import FairSlots
 from zos.runtime.files import write_atomic
 from zos.runtime.locks import Locks
 

@@ -9,10 +9,13 @@ import hashlib
 import io
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
@@ -148,6 +151,78 @@ def test_a_document_that_nobody_asks_for_goes_and_one_that_is_asked_for_stays(tm
     now[0] += 2000
     assert store.add(*named(4), "203.0.113.9")
     assert names(tmp_path) == {named(number)[0] for number in (1, 2, 4)}
+
+
+def test_a_clock_that_is_set_removes_nothing_and_times_outlive_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    now = [50.0]
+    store = deployments.DocumentStore(tmp_path, clock=lambda: now[0])
+    store.add(*named(1), "203.0.113.7")
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    now[0] += deployments.KEPT - 1000
+    assert store.add(*named(2), "203.0.113.7")
+    assert names(tmp_path) == {named(number)[0] for number in (1, 2)}
+    store.close()
+    now[0] = 7.0
+    store = deployments.DocumentStore(tmp_path, clock=lambda: now[0])
+    now[0] += 2000
+    assert store.add(*named(3), "203.0.113.7")
+    assert names(tmp_path) == {named(number)[0] for number in (2, 3)}
+
+
+def test_a_store_of_the_release_before_keeps_its_documents(tmp_path: Path):
+    store = deployments.DocumentStore(tmp_path)
+    store.add(*named(1), "203.0.113.7")
+    store._database.execute("UPDATE document SET used = 17")
+    store._database.execute("PRAGMA user_version = 1")
+    store._database.execute("DROP TABLE lived")
+    store._database.close()
+    store = deployments.DocumentStore(tmp_path)
+    assert store.add(*named(2), "203.0.113.7")
+    assert names(tmp_path) == {named(number)[0] for number in (1, 2)}
+
+
+def test_a_disk_that_gives_nothing_back_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = deployments.DocumentStore(tmp_path, 60_000)
+    for number, sender in enumerate("aaabbc"):
+        store.add(*named(number, 4_000), sender)
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(deployments.HubFull):
+        store.add(*named(9, 8_000), "d")
+
+
+async def test_one_network_that_sends_much_to_be_read_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    reading, go = threading.Semaphore(0), threading.Event()
+
+    def check(name: str, document: bytes) -> None:
+        if document == b"slow":
+            reading.release()
+            go.wait(10)
+            raise deployments.BadDeployment(problem="slow")
+
+    monkeypatch.setattr(deployments, "check", check)
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(TestServer(application(tmp_path)))
+        loud, polite = [
+            await stack.enter_async_context(aiohttp.ClientSession(connector=one))
+            for one in (aiohttp.TCPConnector(local_addr=(host, 0)) for host in ("127.0.0.2", "127.0.0.3"))
+        ]
+
+        async def put(client: aiohttp.ClientSession, document: bytes) -> int:
+            async with client.put(hub.make_url(f"/deployments/{named(1)[0]}"), data=document) as answer:
+                return answer.status
+
+        slow = [asyncio.create_task(put(loud, b"slow")) for _ in range(20)]
+        await asyncio.to_thread(reading.acquire)
+        async with asyncio.timeout(5):
+            assert await put(polite, named(1)[1]) == 201
+        go.set()
+        assert set(await asyncio.gather(*slow)) == {400}
 
 
 def test_a_share_that_is_used_up_takes_again_what_replaces_ones_own_documents_of_yesterday(tmp_path: Path):

@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zos.flistd.host.fair import FairSlots
+from zos.runtime.fair import FairSlots
 
 
 class Bench:
