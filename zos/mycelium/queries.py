@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, ItemsView, Iterator
+from itertools import zip_longest
 
 from zos.mycelium.table import RouteQuery
 from zos.runtime.quota import FairQuota
 
 MAX_QUERIES = 4096
 """Anybody may cause these, so their number is bounded; each costs about 1 kB."""
+REPEATED = 4096
+"""Messages with which a tick is full of repeated queries, some milliseconds' work: strangers may have hundreds of idle
+connections, and each is asked. What is left waits for the next tick."""
 
 
 class Queries:
@@ -35,6 +39,15 @@ class Queries:
 
     def items(self) -> ItemsView[bytes, RouteQuery]:
         return self._all.items()
+
+    def due(self, now: float) -> Iterator[tuple[bytes, RouteQuery]]:
+        """Those to be repeated: one at each one's expense, then the next of each."""
+        by_payer: dict[Hashable, list[bytes]] = {}
+        for prefix, query in self._all.items():
+            if query.again <= now:
+                by_payer.setdefault(self._charged[prefix][1], []).append(prefix)
+        for row in zip_longest(*by_payer.values()):
+            yield from ((prefix, self._all[prefix]) for prefix in row if prefix is not None)
 
     def get(self, prefix: bytes) -> RouteQuery | None:
         return self._all.get(prefix)

@@ -17,7 +17,7 @@ from zos.mycelium.costs import INFINITE, LinkCost, newer, plus
 from zos.mycelium.effects import Effect, Found, Lost, Send, Unresponsive
 from zos.mycelium.messages import acceptable, centi, hold, subnet_of
 from zos.mycelium.packet import Hello, Ihu, RouteRequest, SeqnoRequest, Tlv, Update
-from zos.mycelium.queries import Queries
+from zos.mycelium.queries import REPEATED, Queries
 from zos.mycelium.seqnos import PendingSeqnos
 from zos.mycelium.sources import Sources
 from zos.mycelium.table import HELLO_EVERY, Entry, Local, Neighbour, Peer, RouteQuery, Routes, Table
@@ -48,8 +48,6 @@ class Router:
         self._next_update = now + UPDATE_EVERY
         self.backlog = Backlog()
         """What is left over; its caller works on it between other things."""
-
-    # For the data plane
 
     def route(self, prefix: bytes) -> Entry | None:
         """The selected route, unless its peer is gone."""
@@ -172,9 +170,10 @@ class Router:
             self._queries.close(prefix)
             if self.route(prefix) is None:
                 effects.append(Lost(prefix))
-        for prefix, query in self._queries.items():
-            if query.again <= now:
-                effects += self._ask_again(prefix, query, now)
+        for prefix, query in self._queries.due(now):
+            effects += self._ask_again(prefix, query, now)
+            if len(effects) >= REPEATED:
+                break
         self._seqnos.forget(now)
         for prefix, local in self.locals.items():
             if local.is_asked and local.raise_seqno(now):

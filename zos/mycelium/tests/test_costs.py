@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from zos.mycelium import backlog, routerid
 from zos.mycelium.effects import Effect, Found, Send
 from zos.mycelium.packet import RouteRequest, Subnet, Update
+from zos.mycelium.queries import REPEATED
 from zos.mycelium.routes import Router
 from zos.mycelium.table import MAX_ENTRIES, Entry, Peer, Table
 from zos.mycelium.tests.world import World
@@ -59,6 +60,22 @@ def test_requests_for_all_routes_cost_no_more_than_one() -> None:
     assert len(effects) == backlog.AT_ONCE
     assert len(drained(router)) == MANY - backlog.AT_ONCE
     assert router.receive(GREEDY, RouteRequest(None), 2.0), "when it has got all it may ask again"
+
+
+def test_many_queries_to_many_peers_are_repeated_in_pieces_and_each_ones_in_turn() -> None:
+    router = router_with(0)
+    for number in range(4, 196):
+        router.add_peer(Peer(number), 10, 0.0)
+    for number in range(2000):
+        router.request_route(prefix(number), 0.5, "greedy")
+    router.request_route(prefix(5000), 0.5, "polite")
+    router.tick(1.0)
+    effects = router.tick(5.0)
+    assert len(effects) < REPEATED + 2 * 195
+    told = [one.tlv for one in effects if isinstance(one, Send)]
+    asked = {one.subnet.address[:8] for one in told if isinstance(one, RouteRequest) and one.subnet is not None}
+    assert prefix(5000) in asked
+    assert 10 < len(asked) < 30
 
 
 def test_a_lost_peers_routes_are_taken_back_in_pieces_and_one_in_use_at_once() -> None:
