@@ -35,6 +35,7 @@ from zos.rmb.privacy import IsPrivate, never
 from zos.rmb.twins import TwinCache
 from zos.rmb.wire_pb2 import Address, Envelope
 from zos.runtime.clock import Clock, SystemClock
+from zos.runtime.quota import FairQuota
 
 log = logging.getLogger("zos.rmb")
 
@@ -44,7 +45,7 @@ Handler = Callable[[int, str, bytes], Awaitable[bytes]]
 PER_TWIN = 8
 """Requests of one twin that are worked on at the same time; the others wait their turn."""
 MOST_PENDING = 1024
-"""Own requests that may be open."""
+"""Own requests that may be open; a twin that is silent leaves others their part."""
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Peer:
         self._is_private = is_private
         self._admission = AdmissionControl(twins, self._clock, rate)
         self._pending: dict[str, _Pending] = {}
+        self._open_to: FairQuota[int] = FairQuota(MOST_PENDING, MOST_PENDING)
         self._slots: dict[int, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
@@ -122,7 +124,7 @@ class Peer:
 
         Raises NoAnswer, Refused, NoRelay, UnknownTwin.
         """
-        if len(self._pending) >= MOST_PENDING:
+        if not self._open_to.take(twin):
             raise Busy(twin=twin)
         try:
             async with asyncio.timeout(deadline):
@@ -141,6 +143,8 @@ class Peer:
                 return await self._open(seen, other)
         except TimeoutError:
             raise NoAnswer(twin=twin, command=command, deadline=deadline) from None
+        finally:
+            self._open_to.release(twin)
 
     async def _ask(self, made: Envelope, other: TwinRecord) -> Envelope:
         """Send by one relay after the other until one delivers it; returns the verified answer."""
