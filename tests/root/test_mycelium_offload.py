@@ -85,8 +85,7 @@ async def test_what_is_sent_arrives_unchanged(ends: tuple[str, str], is_plain: b
         nonlocal most
         most = max(most, len(packets))
         assert all(len(packet) <= 1400 for packet in packets)
-        for packet in packets:
-            across[there].write(packet)
+        across[there].write(packets)
 
     across += [Tun("my", name, partial(carry, 1 - here)) for here, name in enumerate(ends)]
     try:

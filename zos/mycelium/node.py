@@ -114,10 +114,10 @@ class Node:
         if link is None or not link.send_data(data):
             self.dropped += 1
 
-    def _to_tun(self, prefix: bytes, packet: bytes) -> None:
+    def _to_tun(self, prefix: bytes, packets: Sequence[bytes]) -> None:
         tun = self.tuns.get(prefix)
         if tun is not None:
-            tun.write(packet)
+            tun.write(packets)
 
     def _work(self) -> bool:
         """Do what is left over for a short time; true when there is more."""

@@ -11,7 +11,7 @@ A message that cannot be parsed is dropped alone; only a broken frame ends the c
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ HEADER = 4
 DATA_HEADER = HEADER + 4 + 32
 MAX_PAYLOAD = 0xFFFF
 
+_DATA_START = struct.Struct(">2B2xI")
+_IS_DATA = bytes((VERSION, DATA))
 _LONGEST = {IPV4: 32, IPV6: 128}
 _IHU_SIZES = {IPV4: 4, IPV6: 16, LINK_LOCAL: 8}
 
@@ -105,12 +107,18 @@ Tlv = Hello | Ihu | Update | RouteRequest | SeqnoRequest
 
 
 class Data(NamedTuple):
-    """A data packet; the payload is sealed for its destination."""
+    """A data packet; the payload is sealed for its destination. With `more` it is several, one after the other."""
 
     source: bytes
     destination: bytes
     hop_limit: int
     payload: bytes
+    more: Sequence[bytes] = ()
+    """The payloads of the next packets, which have the same header."""
+
+    def each(self) -> list[Data]:
+        """One for each packet."""
+        return [self._replace(payload=one, more=()) for one in (self.payload, *self.more)] if self.more else [self]
 
 
 # To bytes
@@ -125,9 +133,10 @@ def encode(tlv: Tlv) -> bytes:
 
 
 def encode_data(packet: Data) -> bytes:
-    size = len(packet.payload)
-    head = struct.pack(">2B2xI", VERSION, DATA, size << 8 | packet.hop_limit)
-    return head + packet.source + packet.destination + packet.payload
+    hops, ends, pieces = packet.hop_limit, packet.source + packet.destination, list[bytes]()
+    for payload in (packet.payload, *packet.more):
+        pieces += (_DATA_START.pack(VERSION, DATA, len(payload) << 8 | hops), ends, payload)
+    return b"".join(pieces)
 
 
 def _body(tlv: Tlv) -> tuple[int, bytes]:
@@ -167,7 +176,10 @@ class Reader:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Data | Tlv]:
-        """The packets that these bytes complete. BrokenFrame when the stream cannot be cut any further."""
+        """The packets that these bytes complete, data with the same header together.
+
+        BrokenFrame when the stream cannot be cut any further.
+        """
         buffer = self._rest + data if self._rest else data
         at, end = 0, len(buffer)
         while end - at >= 8:
@@ -175,10 +187,17 @@ class Reader:
             if end - at < size:
                 break
             if buffer[at + 1] == DATA:
-                yield Data(
-                    buffer[at + 8 : at + 24], buffer[at + 24 : at + 40], buffer[at + 7], buffer[at + 40 : at + size]
-                )
-            elif buffer[at + 4] == MAGIC and buffer[at + 5] == BABEL_VERSION:
+                same, payloads = buffer[at + 7 : at + 40], [buffer[at + 40 : at + size]]
+                at += size
+                while end - at >= 40 and buffer.startswith(_IS_DATA, at) and buffer.startswith(same, at + 7):
+                    size = DATA_HEADER + (buffer[at + 5] << 8 | buffer[at + 6])
+                    if end - at < size:
+                        break
+                    payloads.append(buffer[at + 40 : at + size])
+                    at += size
+                yield Data(same[1:17], same[17:], same[0], payloads[0], tuple(payloads[1:]))
+                continue
+            if buffer[at + 4] == MAGIC and buffer[at + 5] == BABEL_VERSION:
                 yield from parse_tlvs(buffer[at + 8 : at + size])
             at += size
         self._rest = buffer[at:]

@@ -23,12 +23,16 @@ PER_SUBNET, IN_ALL = 64, 1024
 """Packets that may wait, per subnet and in all; more are dropped."""
 ERRORS_PER_SECOND = 100
 """ICMP errors that this router sends at most (RFC 4443, 2.4f)."""
+ERRORS_AT_ONCE = 8
+"""Errors that are taken from packets that came together: each may cost a key agreement, and the first say it all."""
 ROUTER_HOPS = 64
+_HOPS = 7
+"""Where an IPv6 header has its hop limit; the addresses follow."""
 NOBODY = Peer(0)
 
 ToPeer = Callable[[Peer, bytes], None]
-ToTun = Callable[[bytes, bytes], None]
-"""Takes an identity's prefix and an IPv6 packet."""
+ToTun = Callable[[bytes, Sequence[bytes]], None]
+"""Takes an identity's prefix and IPv6 packets."""
 Act = Callable[[Iterable[Effect]], None]
 
 
@@ -93,8 +97,8 @@ class Plane:
             return
         prefix, hops = destination[: mycelium.PREFIX], packet[7] - 1
         if prefix in self.identities:
-            for one in (packet, *more):
-                self._to_tun(prefix, one[:7] + bytes((hops,)) + one[8:])
+            left = bytes((hops,))
+            self._to_tun(prefix, [one[:7] + left + one[8:] for one in (packet, *more)])
             return
         route = self._router.route(prefix)
         if route is None:
@@ -104,16 +108,16 @@ class Plane:
         self._refresh(prefix, route, now)
         sealed = mine.keys.seal_all(routerid.key(route.router), crypto.L3, (packet, *more))
         if sealed:
-            ways = (encode_data(Data(source, destination, hops, payload)) for payload in sealed)
-            self._to_peer(route.peer, b"".join(ways))
+            self._to_peer(route.peer, encode_data(Data(source, destination, hops, sealed[0], sealed[1:])))
 
     def from_peer(self, data: Data, now: float, peer: Peer = NOBODY) -> None:
-        """A data packet from a peer."""
+        """Data packets from a peer, with one header."""
         hops = data.hop_limit - 1
         prefix = data.destination[: mycelium.PREFIX]
         mine = self.identities.get(prefix)
         if hops < 1:
-            self._send_error(data, icmp.TIME_EXCEEDED, icmp.HOPS, now)
+            for one in data.each():
+                self._send_error(one, icmp.TIME_EXCEEDED, icmp.HOPS, now)
         elif mine is not None:
             self._arrived(mine, data, hops, now, peer)
         elif data.destination[0] & 0xFE == 4:
@@ -122,7 +126,8 @@ class Plane:
     def _pass_on(self, prefix: bytes, data: Data, hops: int, now: float, peer: Peer) -> None:
         route = self._router.route(prefix)
         if route is None:
-            self._wait(prefix, (data, peer), now)
+            for one in data.each():
+                self._wait(prefix, (one, peer), now)
             return
         self._refresh(prefix, route, now)
         self._to_peer(route.peer, encode_data(data._replace(hop_limit=hops)))
@@ -171,18 +176,22 @@ class Plane:
         public = self._router.public(data.source[: mycelium.PREFIX])
         if public is None:
             if data.source[0] & 0xFE == 4 and data.source[: mycelium.PREFIX] not in self.identities:
-                self._wait(data.source[: mycelium.PREFIX], (data, peer), now)
+                for one in data.each():
+                    self._wait(data.source[: mycelium.PREFIX], (one, peer), now)
             return
-        opened = mine.keys.open(public, data.payload)
-        if opened is None:
-            return
-        kind, content = opened
-        if kind == crypto.L3:
-            # The key proves the /64 of the outer source; the inner addresses must be the same ones.
-            if len(content) >= icmp.IPV6 and content[0] >> 4 == 6 and content[8:40] == data.source + data.destination:
-                self._to_tun(mine.prefix, content[:7] + bytes((hops,)) + content[8:])
-        elif kind == crypto.ICMP:
-            self._error_arrived(mine, data, hops, content)
+        errors = 0
+        ends, left, packets = data.source + data.destination, bytes((hops,)), list[bytes]()
+        begin, limit, after = crypto.HEADER, crypto.HEADER + _HOPS, crypto.HEADER + _HOPS + 1
+        for plain in mine.keys.open_all(public, (data.payload, *data.more)):
+            if plain[1] == crypto.L3:
+                # The key proves the /64 of the outer source; the inner addresses must be the same ones.
+                if plain[after : after + 32] == ends and plain[begin] >> 4 == 6:
+                    packets.append(plain[begin:limit] + left + plain[after:])
+            elif plain[1] == crypto.ICMP and errors < ERRORS_AT_ONCE:
+                errors += 1
+                self._error_arrived(mine, data, hops, plain[begin:])
+        if packets:
+            self._to_tun(mine.prefix, packets)
 
     def _error_arrived(self, mine: Identity, data: Data, hops: int, content: bytes) -> None:
         """A router on the way quotes an encrypted packet that it could not deliver; only its sender can decrypt it."""
@@ -194,14 +203,14 @@ class Plane:
         if opened is None or opened[0] != crypto.L3:
             return
         packet = icmp.rebuilt(data.source, data.destination, header, opened[1][: icmp.QUOTE], hops)
-        self._to_tun(mine.prefix, packet)
+        self._to_tun(mine.prefix, (packet,))
 
     # Errors
 
     def _answer_error(self, mine: Identity, packet: bytes, kind: int, code: int, now: float) -> None:
         """Answer a packet of an own guest with an ICMP error."""
         if not icmp.is_error(packet) and self._may_send_error(now):
-            self._to_tun(mine.prefix, icmp.packet(mine.address, packet[8:24], kind, code, packet))
+            self._to_tun(mine.prefix, (icmp.packet(mine.address, packet[8:24], kind, code, packet),))
 
     def _send_error(self, data: Data, kind: int, code: int, now: float) -> None:
         """Answer a packet of another node with an ICMP error that quotes it as it is, encrypted."""

@@ -151,12 +151,12 @@ class Tun:
         except OSError:  # EBADFD: the device went with its namespace
             self.close()
 
-    def write(self, packet: bytes) -> None:
-        """Send a packet to the kernel; it is lost when the device is full, down or gone."""
+    def write(self, packets: Sequence[bytes]) -> None:
+        """Send packets to the kernel; they are lost when the device is full, down or gone."""
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._pending.append(packet)
-        self._size += len(packet)
+        self._pending += packets
+        self._size += sum(map(len, packets))
         if self._size > PENDING:
             self._flush()
 

@@ -280,7 +280,8 @@ async def test_a_peer_whose_packets_are_from_ever_more_senders_waits_and_others_
         with socket.create_connection(("127.0.0.1", port)) as loud:
             polite.run(0, Endpoint("127.0.0.1", port))
             await becomes(lambda: polite.links.all)
-            loud.sendall(encode_data(DATA._replace(hop_limit=1)) * 500)
+            packets = (DATA._replace(source=number.to_bytes(16), hop_limit=1) for number in range(500))
+            loud.sendall(b"".join(map(encode_data, packets)))
             await becomes(lambda: senders)
             polite.one.send_data(encode_data(DATA))
             await becomes(lambda: server.received)

@@ -104,6 +104,31 @@ def test_whatever_is_merged_comes_out_again_in_its_order(packets, rest):
     assert [packet for frame in written(packets) for packet in cut(frame)] == packets
 
 
+@pytest.mark.parametrize("at", [at for at in range(40 + 32) if at not in (56, 57)])
+def test_what_differs_in_any_byte_of_its_headers_is_not_merged(at: int):
+    first, second, third = (tcp(b"x" * 100, number, options=b"\1" * 12) for number in (0, 100, 200))
+    assert len(written([first, second, third])) == 1
+    for bit in range(8):
+        if (at, 1 << bit) == (53, 8):
+            continue  # pushed: it is the last, below
+        other = bytearray(second)
+        other[at] ^= 1 << bit
+        found = written([first, bytes(other), third])
+        assert [frame[HEADER.size :] for frame in found] == [first, bytes(other), third]
+
+
+@pytest.mark.parametrize("last", [tcp(b"x" * 100, 100, 0x18), tcp(b"x" * 99, 100), tcp(b"x" * 99, 100, 0x18)])
+def test_nothing_is_merged_behind_a_segment_that_is_pushed_or_shorter(last: bytes):
+    behind = [tcp(b"x" * 100, len(last) - 60 + 100 + at) for at in (0, 100)]
+    found = written([tcp(b"x" * 100), last, *behind])
+    assert [len(cut(frame)) for frame in found] == [2, 2]
+
+
+@given(st.binary(max_size=3000))
+def test_a_sum_is_the_reference_s(data: bytes):
+    assert offload._sum(data) == word_sum(data) % 0xFFFF
+
+
 @given(st.binary(max_size=200))
 def test_no_frame_breaks_the_reader(frame):
     for one in (frame, frame[:10] + b"\x60" + frame[11:], HEADER.pack(1, TCP6, 60, 1, 40, 16) + b"\x60" + frame):

@@ -38,7 +38,8 @@ tlvs = st.one_of(
     st.builds(SeqnoRequest, short, router, subnets(), st.integers(1, 255)),
 )
 address = st.binary(min_size=16, max_size=16)
-data = st.builds(Data, address, address, st.integers(0, 255), st.binary(max_size=2000))
+alone = st.just(tuple[bytes, ...]())
+data = st.builds(Data, address, address, st.integers(0, 255), st.binary(max_size=2000), alone)
 
 
 def _bytes(packet: object) -> bytes:
@@ -73,14 +74,29 @@ def test_a_data_packet_stands_on_the_wire_as_the_document_draws_it():
 
 @given(st.lists(st.one_of(tlvs, data), max_size=8), st.lists(st.integers(1, 300), min_size=1, max_size=40))
 def test_packets_survive_the_wire_however_the_stream_is_cut(packets: list[object], cuts: list[int]):
-    stream, reader, seen, at = b"".join(map(_bytes, packets)), Reader(), [], 0
+    stream, reader, seen, at = b"".join(map(_bytes, packets)), Reader(), list[object](), 0
     for turn in range(len(stream)):
         if at >= len(stream):
             break
         piece = stream[at : at + cuts[turn % len(cuts)]]
         at += len(piece)
-        seen += list(reader.feed(piece))
+        for packet in reader.feed(piece):
+            seen += packet.each() if isinstance(packet, Data) else [packet]
     assert seen == packets
+
+
+def test_packets_with_one_header_that_came_in_one_read_are_read_together():
+    one = Data(bytes(16), bytes(16), 9, b"1", (b"", b"three"))
+    others = [
+        one._replace(source=b"\1" * 16),
+        one._replace(destination=b"\1" * 16),
+        one._replace(hop_limit=8, more=()),
+        one,
+        Hello(1, 2),
+        one,
+    ]
+    assert encode_data(one) == b"".join(map(encode_data, one.each()))
+    assert list(Reader().feed(b"".join(map(_bytes, [one, *others])))) == [one, *others]
 
 
 def test_the_longest_payload_fits():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from zos.mycelium import crypto, icmp
 from zos.mycelium.effects import Lost
 from zos.mycelium.packet import Data
-from zos.mycelium.plane import ERRORS_PER_SECOND, IN_ALL, PER_SUBNET, identity
+from zos.mycelium.plane import ERRORS_AT_ONCE, ERRORS_PER_SECOND, IN_ALL, PER_SUBNET, identity
 from zos.mycelium.table import Peer
 from zos.mycelium.tests.world import World
 
@@ -62,6 +62,46 @@ def test_the_packets_of_a_flow_that_come_together_arrive_together_and_in_order()
     world.members[0].plane.from_tun(world.prefix(0), first, world.now, more)
     world.settle()
     assert [packet[40:] for _, packet in world.members[2].arrived] == [packet[40:] for packet in (first, *more)]
+
+
+def test_of_packets_that_come_together_only_the_false_ones_are_lost():
+    world = line(2)
+    left, right = world.members[0].own, world.members[1].own
+    right.keys.open(left.public, b"")
+    good = [ipv6(left.address, right.address, body=bytes((number,)) * 9) for number in range(3)]
+    false = ipv6(left.prefix + HOST, right.address)
+    one, two, other, three = left.keys.seal_all(right.public, crypto.L3, (*good[:2], false, good[2]))
+    message = left.keys.seal(right.public, crypto.MESSAGE, good[0]) or b""
+    changed = two[:-1] + bytes((two[-1] ^ 1,))
+    sent = Data(left.address, right.address, 64, b"", (one, changed, two, other, message, three))
+    world.members[1].plane.from_peer(sent, world.now)
+    assert [packet[40:] for _, packet in world.members[1].arrived] == [packet[40:] for packet in good]
+
+
+def test_packets_that_come_together_are_passed_on_and_refused_as_if_alone():
+    world = line(3)
+    left, right = world.members[0].own, world.members[2].own
+    packets = [ipv6(left.address, right.address, body=bytes((number,)) * 9) for number in range(3)]
+    sealed = left.keys.seal_all(right.public, crypto.L3, packets)
+    sent = Data(left.address, right.address, 64, sealed[0], sealed[1:])
+    world.members[1].plane.from_peer(sent, world.now)
+    world.settle()
+    assert [packet[40:] for _, packet in world.members[2].arrived] == [packet[40:] for packet in packets]
+    world.members[1].plane.from_peer(sent._replace(hop_limit=1), world.now)
+    world.settle()
+    assert [error(packet)[:2] for _, packet in world.members[0].arrived] == [(icmp.TIME_EXCEEDED, icmp.HOPS)] * 3
+
+
+def test_of_errors_that_come_together_the_first_are_taken():
+    world = line(3)
+    left, right = world.members[0].own, world.members[2].own
+    packet = ipv6(left.address, right.address)
+    quote = left.keys.seal(right.public, crypto.L3, packet) or b""
+    said = right.address + icmp.packet(right.address, left.address, icmp.UNREACHABLE, icmp.NO_ROUTE, quote)
+    sealed = world.members[1].own.keys.seal_all(left.public, crypto.ICMP, [said] * 100)
+    sent = Data(world.members[1].own.prefix + bytes(8), left.address, 64, sealed[0], sealed[1:])
+    world.members[0].plane.from_peer(sent, world.now)
+    assert [error(one)[2] for _, one in world.members[0].arrived] == [packet] * ERRORS_AT_ONCE
 
 
 def test_the_packets_of_a_flow_wait_for_a_route_together_and_are_refused_once():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zos.mycelium import routerid
@@ -143,8 +143,8 @@ class World:
 
         return send
 
-    def _taker(self, number: int) -> Callable[[bytes, bytes], None]:
-        return lambda prefix, packet: self.members[number].arrived.append((prefix, packet))
+    def _taker(self, number: int) -> Callable[[bytes, Sequence[bytes]], None]:
+        return lambda prefix, packets: self.members[number].arrived.extend((prefix, packet) for packet in packets)
 
     def _actor(self, number: int) -> Callable[[Iterable[Effect]], None]:
         return lambda effects: self.act(number, effects)
