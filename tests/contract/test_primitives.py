@@ -25,6 +25,7 @@ from zos.model.names import origin, owner_of, workload_id
 from zos.networkd.api import NetworkdClient
 from zos.primitives import _loaded, find, ordered
 from zos.primitives.zmachine import attachments
+from zos.runtime.calls import CALLS
 from zos.sim import workloads as w
 from zos.sim.node import SimNode
 from zos.storaged.api.types import PoolKind
@@ -196,7 +197,7 @@ def encode(value):
 class Stub:
     def __init__(self, channel):
         for name in METHODS:
-            setattr(self, name, channel.unary_unary(f"/Counterd/{name}", encode, json.loads))
+            setattr(self, name, channel.unary_unary(f"/zos.counterd.v1.Counterd/{name}", encode, json.loads))
 
 
 class CounterdClient(DaemonClient):
@@ -220,7 +221,7 @@ class Service:
 def add(servicer, server):
     make = grpc.unary_unary_rpc_method_handler
     handlers = {name: make(getattr(servicer, name), json.loads, encode) for name in METHODS}
-    server.add_registered_method_handlers("Counterd", handlers)
+    server.add_registered_method_handlers("zos.counterd.v1.Counterd", handlers)
 
 
 class Counterd(Daemon):
@@ -336,6 +337,8 @@ async def test_a_new_type_with_a_daemon_of_its_own_is_one_folder_and_its_steps(
     grow(zos.primitives, "zcounter", ZCOUNTER)
     # The user's client knows the type's piece of the signed text.
     monkeypatch.setitem(GRID_TYPES, "zcounter", find()["zcounter"].challenge)
+    # What provisiond may call of the daemon.
+    monkeypatch.setitem(CALLS["provisiond"], "counterd", frozenset({"Ensure", "Drop"}))
     counterd = importlib.import_module("zos.verbs.counterd").Counterd
     async with SimNode() as node:
         node.add(counterd, config={})

@@ -126,7 +126,7 @@ async def test_root_alone_gets_no_signature_of_the_node(tmp_path: Path):
         await core0.running("chain")
         client = Core0Client(core0.bus)
         for asked in (client.sign(Purpose.RMB, bytes(16)), client.derive(KeyUse.MYCELIUM), client.agree(bytes(33))):
-            with pytest.raises(NotYours, match="on behalf of an unknown process"):
+            with pytest.raises(NotYours, match="on behalf of root"):
                 await asked
         assert not (tmp_path / "run" / "core0" / ".bus" / "grpc").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import json
 import os
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,8 @@ import pytest
 from zos.bus.server import MODE
 from zos.core0.daemon import hand_over_folders
 from zos.core0.units import UNITS, Unit
+from zos.runtime.daemon import Daemon, Runtime
+from zos.runtime.testing import running
 
 pytestmark = pytest.mark.root
 
@@ -233,6 +238,102 @@ def test_what_administers_the_machine_is_trusted_but_not_with_everything(place: 
         "net_raw" in unit.capabilities,
         "setuid" in unit.capabilities,
     )
+
+
+# It becomes the unit, or a stranger who is in every daemon's group, and calls every method that there is.
+CALLER = r"""
+import json, os, sys
+from importlib import import_module
+from pathlib import Path
+from zos.core0.units import UNITS
+from zos.core0.zygote import confine, order
+import grpc
+
+name, folder = sys.argv[1], Path(sys.argv[2])
+names = ["core0", *(unit.name for unit in UNITS)]
+methods = {"/grpc.health.v1.Health/Check": "vmd"}
+for other in names:
+    for service in import_module(f"zos.{other}.api.{other}_pb2").DESCRIPTOR.services_by_name.values():
+        methods |= {f"/{service.full_name}/{method.name}": other for method in service.methods}
+if name == "stranger":
+    os.setgroups([unit.id for unit in UNITS])
+    os.setresgid(12345, 12345, 12345)
+    os.setresuid(12345, 12345, 12345)
+elif name != "root":
+    confine(order(next(unit for unit in UNITS if unit.name == name), folder / "run", folder / "state"))
+said = {}
+for method, other in methods.items():
+    with grpc.insecure_channel(f"unix:{folder}/run/{other}/bus.sock", [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(method)(b"", timeout=10)
+            said[method] = ["OK", ""]
+        except grpc.RpcError as err:
+            said[method] = [err.code().name, err.details()]
+print(json.dumps(said))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NoConfig:
+    pass
+
+
+def stand(daemon: str) -> type[Daemon]:
+    """A daemon that has the API of its name and fails on each call that it is asked to do."""
+    api = import_module(f"zos.{daemon}.api.{daemon}_pb2_grpc")
+
+    class Stand(Daemon):
+        name = daemon
+        config = NoConfig
+
+        async def open(self, rt: Runtime) -> None:
+            servicer = getattr(api, f"{daemon.capitalize()}Servicer")()
+            rt.serve(servicer, getattr(api, f"add_{daemon.capitalize()}Servicer_to_server"))
+
+    return Stand
+
+
+async def calls_of(caller: str, folder: Path) -> dict[str, tuple[str, str]]:
+    """What each method that there is answers to a caller: the status and its text."""
+    hand_over_folders(folder / "state", folder / "run")
+    async with contextlib.AsyncExitStack() as stack:
+        for name in NAMES:
+            await stack.enter_async_context(running(stand(name), folder))
+        words = ["unshare", "--mount", sys.executable, "-c", CALLER, caller, str(folder)]
+        said = await asyncio.to_thread(subprocess.run, words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stderr
+    return {method: (status, text) for method, (status, text) in json.loads(said.stdout).items()}
+
+
+def served(said: dict[str, tuple[str, str]]) -> set[str]:
+    """The methods that came through to their daemon."""
+    assert {status for status, _ in said.values()} <= {"OK", "INTERNAL", "PERMISSION_DENIED", "UNAVAILABLE"}
+    return {method for method, (status, _) in said.items() if status in ("OK", "INTERNAL")}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+async def test_a_daemon_that_was_taken_over_calls_no_method_but_those_of_its_code(place: Path, unit: Unit):
+    said = await calls_of(unit.name, place)
+    assert len(said) >= 70
+    assert served(said) == {
+        f"/zos.{other}.v1.{other.capitalize()}/{method}" for other, methods in unit.calls.items() for method in methods
+    }
+    if unit.name == "rmb":
+        # Whom it calls for other things says so himself.
+        for method in ("vmd.v1.Vmd/EnsureMachine", "storaged.v1.Storaged/DropDisk", "chain.v1.Chain/ReportResources"):
+            assert said[f"/zos.{method}"] == ("PERMISSION_DENIED", f"rmb may not call zos.{method}")
+
+
+async def test_a_group_is_no_right_to_call_and_root_calls_all(place: Path):
+    said = await calls_of("stranger", place)
+    assert not served(said)
+    assert said["/zos.vmd.v1.Vmd/ListMachines"] == (
+        "PERMISSION_DENIED",
+        "user-12345 may not call zos.vmd.v1.Vmd/ListMachines",
+    )
+    said = await calls_of("root", place)
+    assert served(said) == set(said)
+    assert said["/grpc.health.v1.Health/Check"][0] == "OK"
 
 
 def test_a_unit_calls_whom_its_code_calls():

@@ -46,6 +46,15 @@ class Incident(ZosError):
     hint = "look for the incident id in the journal of {daemon}"
 
 
+class PermissionDenied(ZosError):
+    """The caller is not one who calls this."""
+
+    reason = "bus.permission_denied"
+    status = Status.PERMISSION_DENIED
+    text = "{caller} may not call {method}"
+    hint = "`zos/runtime/calls.py` says who may call what; nobody but root may call all"
+
+
 class Unknown(ZosError):
     """An error class that this side does not know: a newer peer's, or one whose module is not imported here."""
 

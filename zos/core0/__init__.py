@@ -1,4 +1,4 @@
 """core-0: supervises the daemons in boot stages, holds the node's key and signs for the other daemons.
 
-It imports none of them: `units.py` says what each starts after, whose API it calls, and what is signed for it.
+It imports none of them: `units.py` says what each starts after, what it may do, and what is signed for it.
 """

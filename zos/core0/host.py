@@ -18,7 +18,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from zos.bus.client import Bus
-from zos.bus.front import Credentials
+from zos.bus.front import ROOT, Credentials
 from zos.core0.plan import ObservedProcess, failures_after
 from zos.core0.steps import Kill, Start, Step
 from zos.core0.units import UNITS, Unit
@@ -106,10 +106,12 @@ class Processes:
             self._wake.set()
 
     def name_of(self, caller: Credentials) -> str:
-        """The unit whose process a caller is; empty for whoever is none of them."""
+        """The unit whose process a caller is, or root; empty for whoever is none of them, a unit's child included."""
         name = self._names.get(caller.pid, "")
         user = next((unit.id for unit in UNITS if unit.name == name), None)
-        return name if os.geteuid() != 0 or caller.uid == user else ""
+        if name and (os.geteuid() != 0 or caller.uid == user):
+            return name
+        return ROOT if caller.uid in (0, os.geteuid()) else ""
 
     def pause_before_probe(self, name: str) -> float:
         """Seconds until the next health question: short while a unit starts, then for all units at the same moment.

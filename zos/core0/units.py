@@ -6,10 +6,12 @@ the rest of the node down; every daemon copes with an absent one).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zos.core0.api.types import KeyUse, Purpose
 from zos.runtime import users
+from zos.runtime.calls import CALLS
 from zos.zdbd.api.types import DISK_LEAST_MEMORY, DISK_MEMORY_SHARE
 
 _FILES = ("chown", "dac_override", "fowner", "fsetid")
@@ -37,14 +39,17 @@ class Unit:
     after: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     """What it keeps (capabilities(7) in lower case without `cap_`)."""
-    calls: tuple[str, ...] = ()
-    """The daemons whose API it uses."""
     key_uses: tuple[Purpose | KeyUse, ...] = ()
     """What core-0 does for it with the node's key; nothing else for this daemon, and nothing of it for another."""
     parts: Parts | None = None
     """None: it starts none for which core-0 makes control groups."""
     guests_pass: bool = False
     """Whether guests' processes, each with a user of its own, come through its folders (to files of their own)."""
+
+    @property
+    def calls(self) -> Mapping[str, frozenset[str]]:
+        """The daemons whose API it uses, and the methods of each that it may call."""
+        return CALLS.get(self.name, {})
 
     @property
     def walled(self) -> bool:
@@ -58,7 +63,6 @@ UNITS = (
         users.STORAGED,
         (),
         (*_FILES, "sys_admin", "mknod", "linux_immutable", "sys_rawio", "setfcap"),
-        calls=("chain",),
     ),
     # The last three let it start yggdrasil as a user that can do nothing else.
     Unit(
@@ -66,7 +70,6 @@ UNITS = (
         users.NETWORKD,
         (),
         (*_FILES, *_NETWORK, "sys_admin", "sys_ptrace", "kill", "setgid", "setuid", "setpcap"),
-        calls=("core0", "mycelium"),
         key_uses=(KeyUse.PLANETARY,),
     ),
     # It enters the networks' namespaces for their devices.
@@ -75,10 +78,9 @@ UNITS = (
         users.MYCELIUM,
         ("networkd",),
         ("sys_admin", "net_admin", "dac_override"),
-        calls=("core0",),
         key_uses=(KeyUse.MYCELIUM,),
     ),
-    Unit("chain", users.CHAIN, calls=("core0",), key_uses=(Purpose.CHAIN,)),
+    Unit("chain", users.CHAIN, key_uses=(Purpose.CHAIN,)),
     # The last three let it parse untrusted files as a user that can do nothing else.
     Unit(
         "flistd",
@@ -92,7 +94,6 @@ UNITS = (
         "zdbd",
         users.ZDBD,
         ("storaged", "networkd", "mycelium"),
-        calls=("core0", "networkd", "mycelium"),
         # What it is for: `zos/zdbd/memory.py`.
         parts=Parts(DISK_MEMORY_SHARE, DISK_LEAST_MEMORY, pids=128),
     ),
@@ -100,20 +101,17 @@ UNITS = (
         "provisiond",
         users.PROVISIOND,
         ("storaged", "networkd", "mycelium", "flistd", "vmd", "zdbd"),
-        calls=("storaged", "networkd", "mycelium", "flistd", "vmd", "zdbd", "chain", "rmb"),
     ),
     Unit(
         "capacityd",
         users.CAPACITYD,
         ("storaged", "chain"),
         ("dac_read_search",),
-        calls=("storaged", "networkd", "chain", "provisiond"),
     ),
     Unit(
         "rmb",
         users.RMB,
         ("chain", "provisiond"),
-        calls=("core0", "chain", "storaged", "networkd", "mycelium", "vmd", "provisiond", "capacityd"),
         key_uses=(Purpose.RMB, Purpose.AGREE),
     ),
 )

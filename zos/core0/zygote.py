@@ -161,7 +161,7 @@ def order(unit: Unit, run_dir: Path, state_dir: Path) -> dict[str, Any]:
         "groups": groups_of(unit),
         "capabilities": unit.capabilities,
         "walled": unit.walled,
-        "calls": unit.calls,
+        "calls": tuple(unit.calls),
         "run_dir": str(run_dir),
         "state_dir": str(state_dir),
     }

@@ -117,7 +117,7 @@ class Data(NamedTuple):
     """The payloads of the next packets, which have the same header."""
 
     def each(self) -> list[Data]:
-        """One for each packet."""
+        """This packet and those that came with it, apart."""
         return [self._replace(payload=one, more=()) for one in (self.payload, *self.more)] if self.more else [self]
 
 

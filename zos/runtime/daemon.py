@@ -23,8 +23,9 @@ from typing import Any, ClassVar, TypeVar
 
 from zos.bus.client import Bus
 from zos.bus.front import NameCaller
-from zos.bus.server import Add, Health, listening
+from zos.bus.server import Add, Callers, Health, listening
 from zos.errors import ZosError
+from zos.runtime import calls
 from zos.runtime import config as configuration
 from zos.runtime.backoff import Backoff
 from zos.runtime.clock import Clock, SystemClock
@@ -84,7 +85,7 @@ class Runtime:
         self._services: list[tuple[Any, Add]] = []
         self._tasks: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._health = Health()
-        self._name_caller: NameCaller | None = None
+        self._name_caller: NameCaller = calls.name_of
 
     def host(self, cls: Callable[..., H], *args: Any) -> H:
         """The part that touches the machine; tests and sim/ hand in a fake here, and only here."""
@@ -110,7 +111,7 @@ class Runtime:
         self._services.append((servicer, add))
 
     def know_callers(self, name_caller: NameCaller) -> None:
-        """Let the services learn who calls (`bus.front.caller_of`)."""
+        """Name those who call otherwise than by their users; the services learn it by `bus.front.caller_of`."""
         self._name_caller = name_caller
 
     def loop(
@@ -146,7 +147,7 @@ class Runtime:
 
     def listening(self, services: list[tuple[Any, Add]], health: Health) -> AbstractAsyncContextManager[None]:
         """Serve on the daemon's socket while the block runs; the simulator serves without one."""
-        return listening(self.bus.socket(self.name), services, health, self._name_caller)
+        return listening(self.bus.socket(self.name), services, health, Callers(self._name_caller, calls.may_call))
 
     async def aclose(self) -> None:
         """Close the channels to the siblings."""

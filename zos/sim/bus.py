@@ -17,7 +17,9 @@ import grpc
 import grpc.aio
 
 from zos.bus.client import Bus
-from zos.bus.server import Add, Errors
+from zos.bus.errors import PermissionDenied, code_of, details_of
+from zos.bus.server import Add, Guard
+from zos.runtime.calls import may_call
 from zos.sim.life import Life, owner
 
 
@@ -71,7 +73,7 @@ class Services:
             async def found(_: Any, handler: Any = handler) -> Any:
                 return handler
 
-            self.handlers[method] = await Errors().intercept_service(found, _Details(method))
+            self.handlers[method] = await Guard().intercept_service(found, _Details(method))
 
 
 class Switchboard:
@@ -101,13 +103,16 @@ class Switchboard:
             gone()
 
     def handler(self, daemon: str, method: str) -> tuple[Services, Any]:
-        """Who answers a call; raises Failed when nobody does."""
+        """Who answers a call; raises Failed when nobody does, or who calls is a daemon that may not."""
         services = self.servers.get(daemon)
         if services is None:
             raise Failed(grpc.StatusCode.UNAVAILABLE, "connection refused")
         handler = services.handlers.get(method)
         if handler is None:
             raise Failed(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        if (life := owner()) is not None and not may_call(life.name, method):
+            refusal = PermissionDenied(caller=life.name, method=method.removeprefix("/"))
+            raise Failed(code_of(refusal.status), str(refusal), details_of(refusal))
         self.calls += 1
         return services, handler
 
