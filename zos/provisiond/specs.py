@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +12,16 @@ from cachetools import LRUCache
 
 from zos.model.capacity import Capacity
 from zos.model.decode import Fields
+from zos.model.units import MiB
+from zos.provisiond.lifecycle import weight
 from zos.provisiond.model import Item
 from zos.verbs.primitive import Primitive
 
-LIMIT = 20_000
-"""Specs that are kept; the least recently used one is parsed again."""
+SPEC = 2048
+"""Bytes of a small one, about."""
+LIMIT = int(MiB(32))
+"""Bytes of memory, about, that the specs take with their data; the least recently used one is parsed again. Data of
+documents that were refused is among them, and costs its user nothing."""
 
 
 class Specs:
@@ -25,7 +32,7 @@ class Specs:
         self.processors = processors or os.cpu_count() or 1
         """Of the node: what vmd can give to one machine."""
         # By the identity of the data, which records hand on unchanged; holding the data keeps its identity from reuse.
-        self._parsed: LRUCache[int, tuple[Mapping[str, Any], Any]] = LRUCache(LIMIT)
+        self._parsed: LRUCache[int, tuple[Mapping[str, Any], Any]] = LRUCache(LIMIT, lambda one: _weight(one[0]))
 
     def of(self, type: str, data: Mapping[str, Any], path: str = "") -> Any:
         """The spec of a workload's data."""
@@ -33,7 +40,8 @@ class Specs:
         if known is not None:
             return known[1]
         spec = self.types[type].parse(Fields(data, path))
-        self._parsed[id(data)] = data, spec
+        with contextlib.suppress(ValueError):  # larger than all of it
+            self._parsed[id(data)] = data, spec
         return spec
 
     def in_force(self, item: Item) -> Any:
@@ -44,3 +52,8 @@ class Specs:
         """What a workload takes of the node; nothing when this release does not offer its type."""
         one = self.types.get(item.type)
         return one.capacity(self.in_force(item)) if one else Capacity()
+
+
+def _weight(data: Mapping[str, Any]) -> int:
+    # Twice: the spec is about as large as what it was parsed from.
+    return SPEC + 2 * weight(json.dumps(data))
