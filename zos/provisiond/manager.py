@@ -30,6 +30,7 @@ from zos.provisiond.store import DeploymentStore
 from zos.provisiond.strikes import Strikes
 from zos.runtime.backoff import Backoff
 from zos.runtime.loops import Loop, Wake
+from zos.runtime.turns import Turns
 
 log = logging.getLogger("zos.provisiond")
 
@@ -53,6 +54,8 @@ class DeploymentManager:
         self._to_fetch: set[int] = set()
         self._comparison = Comparison(host, store, specs, self._to_fetch.add)
         self._problems: dict[int, str] = {}
+        self._turns = Turns()
+        """Between the twins that send documents."""
         store.on_settled = self._wake_waiting
 
     # What users ask for
@@ -103,7 +106,10 @@ class DeploymentManager:
         self._offer(read, self._accepted(deployment), signed=True)
 
     async def _admitted(self, document: bytes, sender: int | None) -> Document:
-        deployment = admission.read(document, self.specs)
+        # A document takes up to a second to read, and costs its sender nothing.
+        await self._turns.begin(str(sender))
+        with self._turns.working(str(sender)):
+            deployment = admission.read(document, self.specs)
         admission.is_owner(deployment, sender)
         stored = self.store.get(deployment.contract_id)
         read = Document(deployment, self.specs.types, pull.digests(document, deployment.contract_id))

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from zos.model.decode import Fields
 
+MOST_PREFIXES = 2048
+"""Of all peers: a /16 has 254 of them with a few each, and every prefix costs some microseconds at each round."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerSpec:
@@ -35,6 +38,8 @@ def parse(data: Fields) -> NetworkSpec:
     for name in ("ip_range", "subnet", "wireguard_private_key"):
         if not data.text(name):
             data.refuse(name, "must be given")
+    if sum(len(peer.list("allowed_ips")) for peer in data.objects("peers")) > MOST_PREFIXES:
+        data.refuse("peers", f"have more than {MOST_PREFIXES} allowed_ips in all")
     return NetworkSpec(
         ip_range=data.cidr("ip_range"),
         subnet=data.cidr("subnet"),

@@ -69,6 +69,16 @@ async def test_bad_input_names_its_path(tmp_path: Path, workload: dict[str, Any]
     assert path in str(await refused(tmp_path, body, json.dumps(body).encode()))
 
 
+async def test_a_network_with_more_prefixes_than_one_can_have_is_refused_before_they_are_read(tmp_path: Path) -> None:
+    network = u.network()
+    peer = {"subnet": "10.20.3.0/24", "wireguard_public_key": "x", "endpoint": "", "allowed_ips": ["no prefix"] * 1025}
+    network["data"] = {**network["data"], "peers": [peer, peer]}
+    body = u.document(5, network)
+    assert "data.peers: have more than 2048 allowed_ips" in str(
+        await refused(tmp_path, body, json.dumps(body).encode())
+    )
+
+
 async def test_twice_the_same_name_is_refused(tmp_path: Path) -> None:
     err = await refused(tmp_path, u.document(5, u.zmount(), u.zmount()))
     assert "multiple workloads with the same name 'disk1'" in str(err)
