@@ -80,7 +80,8 @@ class DesiredYggdrasil:
                 "PublicKey": self.identity.public.hex(),
                 "Peers": list(self.peers),
                 "Listen": list(self.listen),
-                "AdminListen": f"unix://{ADMIN}",
+                # Its working folder, which it cannot reach from the root; yggdrasil 0.5 takes no relative path.
+                "AdminListen": f"unix:///proc/self/cwd/{ADMIN}",
                 "MulticastInterfaces": [
                     {"Regex": f"^{UPLINK_BRIDGE}$", "Beacon": True, "Listen": True, "Port": LOCAL_PORT}
                 ],

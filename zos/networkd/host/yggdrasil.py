@@ -94,7 +94,9 @@ class Yggdrasil:
             return None
         if not await nsthread.run(_has_link):
             return None
-        return frozenset(str(peer.get("remote", "")) for peer in answer.get("peers") or ())
+        # 0.5 lists those that it only tries to reach as well, 0.4 does not.
+        up = (peer for peer in answer.get("peers") or () if peer.get("up", True))
+        return frozenset(str(peer.get("remote", "")) for peer in up)
 
     async def dial(self, uri: str) -> None:
         """Have yggdrasil connect to a peer now. Adding a known peer does nothing, so it is removed first."""
