@@ -24,6 +24,8 @@ DEVICE = Path("/dev/kvm")
 GUEST_DEADLINE = 0.25
 FAST_ENOUGH = 0.01
 """20,000 turns of a loop take far less where the processor runs them, far more where software does."""
+TRIES = 5
+"""The best of so many counts: the first finds cold tables, and a node that boots does other things meanwhile."""
 
 _GET_API_VERSION = 0xAE00
 _CREATE_VM = 0xAE01
@@ -96,11 +98,16 @@ def _trial(kvm: int) -> tuple[int, float]:
     struct.pack_into("<I", cpuid, 0, _CPUIDS)
     fcntl.ioctl(kvm, _GET_SUPPORTED_CPUID, cpuid, True)
     fcntl.ioctl(vcpu, _SET_CPUID2, cpuid, True)
-    _set_registers(vcpu)
     state = mmap.mmap(vcpu, fcntl.ioctl(kvm, _GET_VCPU_MMAP_SIZE, 0))
-    seconds = _run(vcpu)
-    # `exit_reason` of struct kvm_run.
-    return int.from_bytes(state[8:12], "little"), seconds
+    best = GUEST_DEADLINE
+    for _ in range(TRIES):
+        _set_registers(vcpu)
+        best = min(best, _run(vcpu))
+        # `exit_reason` of struct kvm_run.
+        reason = int.from_bytes(state[8:12], "little")
+        if reason != _EXIT_HLT or best <= FAST_ENOUGH:
+            break
+    return reason, best
 
 
 def _fill(memory: mmap.mmap) -> None:
