@@ -8,7 +8,7 @@ UV := uv==0.13.9
 LOCK := .cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
-.PHONY: help setup run test unit root sim matrix kills chaos deep fuzz test-peers lint wheel lock docs proto clean
+.PHONY: help setup run test unit root sim matrix kills chaos deep fuzz test-peers image test-node lint wheel lock docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ fuzz: setup ## search for inputs that cost much time or memory per byte, SECONDS
 test-peers: setup ## the grid's own programs against ours: PEERS is a folder of checkouts (docs/peers.md), PART some of it
 	@.ci/rooted $(PY) tests/peers/run.py $(or $(PEERS),$(error PEERS must be a folder of checkouts, see docs/peers.md)) $(PART)
 
+image: setup ## the image of a node; the last line is its path
+	@.ci/image
+	@.ci/rooted $(PY) -m zos.images.node
+
+test-node: image ## boots the image in QEMU beside a lab's chain and looks inside
+	@.ci/rooted $(PY) tests/suite.py node
+
 lint: setup ## ruff, mypy --strict, the layers of imports
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -61,6 +68,7 @@ wheel: setup ## the wheel, built and tried as a user installs it
 lock: ## pin every dependency anew, with hashes (after a change of pyproject.toml)
 	@python3 -m venv .cache/lock && .cache/lock/bin/pip install -q --disable-pip-version-check $(UV)
 	@$(LOCK) --extra dev -o requirements.lock pyproject.toml
+	@$(LOCK) --extra node -c requirements.lock -o requirements-node.lock pyproject.toml
 	@$(LOCK) --group build -o requirements-build.lock
 
 docs: setup ## write docs/config anew (after a change of a daemon's configuration)
