@@ -101,8 +101,11 @@ PIECES = (
     Piece("clients", ("tests/clients",), is_online=True),
     Piece("wheel", ("tests/wheel",), is_online=True),
 )
-SPECIAL = (Piece("kills", ("tests/lab/test_lab_faults.py",), select="killed_in_the_middle"),)
-"""Not among all: what they claim is claimed once there."""
+SPECIAL = (
+    Piece("kills", ("tests/lab/test_lab_faults.py",), select="killed_in_the_middle"),
+    Piece("node", ("tests/node",), is_online=True),
+)
+"""Not among all: what the first claims is claimed once there, and the second takes an image (`make test-node`)."""
 
 
 @dataclass

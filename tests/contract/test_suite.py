@@ -1,4 +1,4 @@
-"""`make test` runs every test."""
+"""`make test` runs every test but those of the node's image, which `make test-node` runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _paths() -> list[Path]:
-    """What the pieces of `make test` run."""
+    """What the pieces run: all of `make test`, and the one of `make test-node`."""
     found = importlib.util.spec_from_file_location("suite", ROOT / "tests/suite.py")
     assert found is not None
     assert found.loader is not None
@@ -20,7 +20,7 @@ def _paths() -> list[Path]:
         found.loader.exec_module(suite)
     finally:
         del sys.modules["suite"]
-    return [ROOT / path for piece in suite.PIECES for path in piece.paths]
+    return [ROOT / path for piece in (*suite.PIECES, *suite.area("node")) for path in piece.paths]
 
 
 def test_every_test_is_in_a_piece_and_every_piece_is_there() -> None:
