@@ -263,7 +263,11 @@ class NetworkManager:
     async def _make_node(self) -> None:
         await self._firewall.reconcile()
         own = dataclasses.replace(self._own, public=self.public())
-        await self._host.apply(node.plan(own, await self._host.observe_node()))
+        observed = await self._host.observe_node()
+        await self._host.apply(node.plan(own, observed))
+        if not node.choose_or_none(own, observed.nics):
+            # Cards that were woken show their carriers now. If none does, the next round says so and takes its time.
+            self._wake()
 
     async def _drop_stray_taps(self) -> None:
         """Remove taps without record that are on no bridge (those on one go with its network or segment)."""

@@ -37,7 +37,7 @@ from zos.networkd.daemon import Config, Networkd
 from zos.networkd.fake import FakeHost
 from zos.networkd.manager import PUBLIC
 from zos.networkd.model import UPLINK_BRIDGE, NetworkRecord
-from zos.networkd.node import Public
+from zos.networkd.node import NicKind, ObservedNode, Public
 from zos.networkd.removals import Removal
 from zos.networkd.steps import ConfigureTunnel, CreateTap, DropLinks, DropNamespace, DropTunnel, LoadRules
 from zos.networkd.taps import open_ledger
@@ -362,3 +362,22 @@ async def test_a_killed_upgrade_goes_on_where_it_was(tmp_path: Path):
     former.write_text(before)
     async with running(Networkd, tmp_path, host=FakeHost(), config=Config(every=60)) as rt:
         assert {tap.id for _, tap in open_ledger(rt).items()} == {TAP.id, GUEST.id, YGG.id}
+
+
+class SleepingHost(FakeHost):
+    """A machine that booted just now: its card shows its carrier when it is up."""
+
+    async def observe_node(self) -> ObservedNode:
+        seen = await super().observe_node()
+        cards = {name: nic for name, nic in seen.nics.items() if nic.kind is NicKind.CARD}
+        nics = {name: dataclasses.replace(nic, carrier=nic.up) for name, nic in cards.items()}
+        return dataclasses.replace(seen, nics={**seen.nics, **nics})
+
+
+async def test_a_card_that_was_asleep_becomes_the_uplink_at_once(tmp_path: Path):
+    host = SleepingHost()
+    host.root.links["eth0"] = dataclasses.replace(host.root.links["eth0"], up=False)
+    async with networkd(tmp_path, host):
+        async with asyncio.timeout(5):
+            while host.root.links["eth0"].master != UPLINK_BRIDGE:
+                await asyncio.sleep(0.01)
