@@ -90,6 +90,7 @@ PIECES = (
         "storaged",
         "storaged_kept",
         "storaged_space",
+        "storaged_state",
         "storaged_contract",
         "zdbd",
         "flistd",

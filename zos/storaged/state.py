@@ -43,7 +43,7 @@ class State:
         self._layout = layout
         self._target = target
         self._status = status
-        self._told = ""
+        self._told: str | None = None
 
     async def mount(self) -> str:
         """Wait for the state and mount it; returns its pool."""
