@@ -49,9 +49,9 @@ fuzz: setup ## search for inputs that cost much time or memory per byte, SECONDS
 test-peers: setup ## the grid's own programs against ours: PEERS is a folder of checkouts (docs/peers.md), PART some of it
 	@.ci/rooted $(PY) tests/peers/run.py $(or $(PEERS),$(error PEERS must be a folder of checkouts, see docs/peers.md)) $(PART)
 
-image: setup ## the image of a node; the last line is its path
+image: setup ## the image of a node, signed by key and crt in KEYS (made once); the last line is its path
 	@.ci/image
-	@.ci/rooted $(PY) -m zos.images.node
+	@.ci/rooted $(PY) -m zos.images.node $(if $(KEYS),--keys $(KEYS))
 
 test-node: image ## boots the image in QEMU beside a lab's chain and looks inside
 	@.ci/rooted $(PY) tests/suite.py node
