@@ -18,15 +18,15 @@ COMPILED = "libvirt-python"
 """The one package that comes as source: it is compiled against the image's libvirt."""
 _INSTALL = """\
 set -e
-python3 -m venv /work/build
-pip="/work/build/bin/python -m pip --quiet --disable-pip-version-check --no-input --no-cache-dir"
-offline="--no-index --no-deps --find-links /work/wheels --find-links /work/built"
+python3 -m venv /srv/build
+pip="/srv/build/bin/python -m pip --quiet --disable-pip-version-check --no-input --no-cache-dir"
+offline="--no-index --no-deps --find-links /srv/wheels --find-links /srv/built"
 $pip install $offline setuptools
 # Debugging information names pip's own folder, which is another one each time.
 export CFLAGS=-g0 LDFLAGS=-Wl,--build-id=none
-$pip wheel $offline --no-build-isolation --wheel-dir /work/built /work/wheels/libvirt_python-*.tar.gz
+$pip wheel $offline --no-build-isolation --wheel-dir /srv/built /srv/wheels/libvirt_python-*.tar.gz
 python3 -m venv --without-pip /opt/zos
-$pip --python /opt/zos/bin/python install $offline --no-compile --no-warn-script-location "$@" /work/built/zos-*.whl
+$pip --python /opt/zos/bin/python install $offline --no-compile --no-warn-script-location "$@" /srv/built/zos-*.whl
 cd /opt/zos
 rm -rf bin/activate* bin/Activate* include share lib64
 ln -s lib lib64
@@ -80,6 +80,6 @@ async def install(tools: Tools, source: Path, wheels: Path, work: Path, epoch: i
     if not list(built.glob("zos-*.whl")):
         raise CannotBuild(problem="no wheel of zos was built")
     wanted: Sequence[str] = names((source / LOCK).read_text())
-    folders = {work: "/work", wheels: "/work/wheels", target: "/opt/zos"}
+    folders = {work: "/srv", wheels: "/srv/wheels", target: "/opt/zos"}
     await tools.run(["sh", "-c", _INSTALL, "install", *wanted], folders)
     return target
