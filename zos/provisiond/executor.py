@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from zos.errors import Kind, ZosError
-from zos.fetch.errors import FetchFailed
 from zos.flistd.api import FlistUnreachable
 from zos.model.capacity import machine_memory
 from zos.model.deployment import ResultState
@@ -27,19 +26,13 @@ from zos.provisiond.store import DeploymentStore, progress
 from zos.provisiond.strikes import Strikes
 from zos.verbs.primitive import Facts, Sibling, Unchanged, Waiting
 from zos.verbs.step import Answers, Beside, Clients, Step, Steps
-from zos.verbs.vmd import NotRunning
 from zos.vmd.api import VmdClient
-from zos.vmd.api.errors import PartsMissing, StartFailed
 from zos.vmd.api.types import MachineId
 
 log = logging.getLogger("zos.provisiond")
 
 PATIENCE = 60.0
 """Seconds for which a first making tries to reach its flist; then it is an error, as its user waits for an answer."""
-LONG_PATIENCE = 600.0
-"""Seconds for which it tries anything else that its user may have caused, and holds memory that nobody pays."""
-USERS = (FlistUnreachable, FetchFailed, StartFailed, PartsMissing, NotRunning)
-"""What a flist, its stores or its kernel may cause. What only the node causes is waited for without end."""
 
 
 class Executor:
@@ -99,27 +92,10 @@ class Executor:
         if op.do is Do.REMOVE:
             await self._remove(record, item)
             return
-        if op.do is Do.CLEAR:
-            await self._clear(record, item)
-            return
         try:
             await self._make(record, item, op.do)
         except ZosError as err:
             self._not_made(contract, op, err)
-            failed = self._store.record(contract)
-            if Op(Do.CLEAR, op.name) in plan(failed, self._specs.types):
-                await self._clear(failed, failed.siblings()[op.name])
-
-    async def _clear(self, record: Record, item: Item) -> None:
-        """Give back what was made of a workload before it failed; like all that is dropped, data stays for a while."""
-        detail = f"{item.name} could not be made"
-        evidence = Evidence(EvidenceKind.SIGNED_UPDATE, record.contract, record.block, detail)
-        steps = self._specs.types[item.type].drop(
-            _id(record, item), self._specs.in_force(item), self._facts(record, item, evidence)
-        )
-        await self._steps(record, item, steps, quiet=True)
-        cleared = dataclasses.replace(item, cleared=True)
-        self._store.change(record.contract, lambda now: now.with_item(cleared) if now.item(item.name) == item else now)
 
     async def _remove(self, record: Record, item: Item) -> None:
         for other in record.items:
@@ -242,9 +218,8 @@ class Executor:
     def _is_hopeless(self, contract: int, op: Op, item: Item, err: ZosError) -> bool:
         """Whether a first making has long enough tried what only its user can mend; what runs is never given up."""
         key = (contract, item.name)
-        causes = list(err.chain()) if op.do is Do.MAKE else []
-        patience = PATIENCE if any(isinstance(one, FlistUnreachable) for one in causes) else LONG_PATIENCE
-        if not any(isinstance(one, USERS) for one in causes):
+        tried = op.do is Do.MAKE and any(isinstance(one, FlistUnreachable) for one in err.chain())
+        if not tried:
             self._since.pop(key, None)
             return False
         now = self._store.uptime()
@@ -252,7 +227,7 @@ class Executor:
         if version != item.version:
             since = now
         self._since[key] = item.version, since
-        if now - since < patience:
+        if now - since < PATIENCE:
             return False
         del self._since[key]
         return True

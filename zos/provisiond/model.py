@@ -56,8 +56,6 @@ class Item:
     """A signed update has removed it, or replaced it by another of its name; it goes before that one is made."""
     begun: bool = False
     """INIT: its memory was granted. What waits keeps its share: refused later, it would leave half a machine behind."""
-    cleared: bool = False
-    """ERROR, and what was made before it failed is gone again."""
     unchanged: str = ""
     """Why the last change of it could not be made; empty when it could."""
 
@@ -73,9 +71,7 @@ class Item:
 
     def settled(self, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
         """The same workload with another state and its result; `now` in Unix seconds."""
-        return dataclasses.replace(
-            self, state=state, message=message, created=now, result=result, begun=False, cleared=False
-        )
+        return dataclasses.replace(self, state=state, message=message, created=now, result=result, begun=False)
 
 
 @dataclass(frozen=True, slots=True)

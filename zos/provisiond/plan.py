@@ -20,8 +20,6 @@ class Do(StrEnum):
     REMOVE = "remove"
     MAKE = "make"
     CHANGE = "change"
-    CLEAR = "clear"
-    """It could not be made: what was made of it before it failed is given back, as its user does not pay for it."""
     KEEP = "keep"
     """It is as described: asked for again, which heals what was lost."""
 
@@ -45,11 +43,8 @@ def plan(record: Record, types: Types) -> tuple[Op, ...]:
     removes = [Op(Do.REMOVE, item.name, item.leaving) for item in reversed(inner) if item.leaving or is_ending]
     if is_ending:
         return tuple(removes)
-    # A name that is the twin's, not the contract's, may be of another contract that has it.
-    failed = [one for one in inner if not one.leaving and one.is_failed() and not types[one.type].sharable]
-    clears = [Op(Do.CLEAR, item.name) for item in reversed(failed) if not item.cleared]
     rest = [Op(_do(item), item.name) for item in inner if not item.leaving and item.state is not ResultState.ERROR]
-    return tuple(removes + clears + rest)
+    return tuple(removes + rest)
 
 
 def _do(item: Item) -> Do:

@@ -170,7 +170,7 @@ async def test_a_machine_whose_network_never_comes_is_refused_by_name(tmp_path: 
         await client.deploy(u.signed(machine), u.TWIN)
         result = await becomes(client, 5, "vm1", "error")
     assert result["message"] == "it needs `nowhere`, which is missing"
-    assert "EnsureTap" not in host.networkd.calls
+    assert not host.networkd.calls
 
 
 async def test_an_address_that_a_leaving_machine_still_has_is_waited_for(tmp_path: Path) -> None:
