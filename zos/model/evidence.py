@@ -13,6 +13,8 @@ class EvidenceKind(StrEnum):
     """The contract was read, by its id, at a finalized block and is gone or in a deleted state."""
     SIGNED_UPDATE = "signed_update"
     """The tenant signed a newer version of the deployment that no longer has the workload."""
+    NEVER_MADE = "never_made"
+    """Its first making ended in an error: it was made for that, and nobody but the node wrote to it."""
 
 
 @dataclass(frozen=True, slots=True)

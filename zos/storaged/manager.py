@@ -146,7 +146,7 @@ class StorageManager:
         if not observed.has(kind, id):
             return None
         size = observed.disks[id].size if kind is Kind.DISK else observed.volumes[id].limit
-        return StorageRecord(kind, id, size, pool)
+        return StorageRecord(kind, id, size, pool, found=True)
 
     @contextlib.asynccontextmanager
     async def _restoring_on_refusal(self, name: str, before: StorageRecord | None) -> AsyncIterator[None]:

@@ -133,6 +133,8 @@ class StorageRecord:
     """It was there once: if it is not any more, it is lost, not new."""
     owner: int = 0
     """Of a volume: the user to whom it is given when it is made."""
+    found: bool = False
+    """It was not made for this record: it lay on its pool, or was a tombstone."""
 
 
 class Phase(StrEnum):

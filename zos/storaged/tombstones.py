@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection
 
-from zos.model.evidence import Evidence
+from zos.model.evidence import Evidence, EvidenceKind
 from zos.model.names import owner_of
 from zos.model.units import Bytes
 from zos.runtime.clock import Clock
@@ -66,6 +66,8 @@ class TombstoneManager:
         pool = item.pool if item else self._pools.stray(kind, id)
         if not pool:
             return
+        if evidence.kind is EvidenceKind.NEVER_MADE and (item is None or item.found):
+            raise NoEvidence(kind=kind, id=id, problem="it was there before it was asked for")
         now = self._clock.time()
         size = item.size if item else self._size(pool, kind, id)
         name = plan.tombstone_name(kind, id, now, self._names(pool))
@@ -108,7 +110,7 @@ class TombstoneManager:
             self._tombstones.put(name, dataclasses.replace(record, phase=Phase.KEPT, used=used))
             return
         if record.phase is Phase.RESTORING:
-            item = StorageRecord(record.kind, record.id, record.size, record.pool)
+            item = StorageRecord(record.kind, record.id, record.size, record.pool, found=True)
             self._items.put(key(record.kind, record.id), item)
         self._tombstones.drop(name)
 

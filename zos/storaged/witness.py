@@ -22,7 +22,8 @@ class Witness:
         """Refuse evidence about another contract than the one that the data belongs to, or about one that lives.
 
         A chain that does not answer, or stands before the block of the evidence, is no answer: the caller asks again.
-        That a tenant signed an update is provisiond's word: the signed document is there and nowhere else.
+        That a tenant signed an update, or that nobody used what was made, is provisiond's word: nobody else has the
+        signed document, or knows how far a making came.
         """
         if evidence.contract != _contract(id):
             raise NoEvidence(kind=kind, id=id, problem=f"it is not of contract {evidence.contract}")

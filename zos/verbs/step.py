@@ -37,6 +37,10 @@ class Step(Generic[A_co]):
     __slots__ = ()
     drops: ClassVar[bool] = False
     """It removes something."""
+    erases: ClassVar[bool] = False
+    """It removes what a tenant may have written to, and has evidence."""
+    runs: ClassVar[bool] = False
+    """From here on a tenant may write to what was made of his workload."""
 
     def describe(self) -> str:
         """As the history of a deployment shows it."""
@@ -44,6 +48,10 @@ class Step(Generic[A_co]):
 
     async def perform(self, clients: Clients, answers: Answers) -> A_co:
         """Calls the daemon. The executor may call this again after a kill; the daemon then finds it done."""
+        raise NotImplementedError
+
+    async def is_there(self, clients: Clients) -> bool:
+        """Of a step that erases: whether the node has what it would remove."""
         raise NotImplementedError
 
 

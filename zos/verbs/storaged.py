@@ -31,12 +31,16 @@ class DropDisk(Step[None]):
     id: DiskId
     evidence: Evidence
     drops = True
+    erases = True
 
     def describe(self) -> str:
         return f"drop disk {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> None:
         await clients.of(StoragedClient).drop_disk(self.id, self.evidence)
+
+    async def is_there(self, clients: Clients) -> bool:
+        return bool(await clients.of(StoragedClient).list_disks(self.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,16 @@ class DropVolume(Step[None]):
     id: VolumeId
     evidence: Evidence
     drops = True
+    erases = True
 
     def describe(self) -> str:
         return f"drop volume {self.id}"
 
     async def perform(self, clients: Clients, answers: Answers) -> None:
         await clients.of(StoragedClient).drop_volume(self.id, self.evidence)
+
+    async def is_there(self, clients: Clients) -> bool:
+        return bool(await clients.of(StoragedClient).list_volumes(self.id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class EnsureMachine(Step[MachineInfo]):
     entrypoint: str = ""
     nameservers: tuple[str, ...] = ()
     paused: bool = False
+    runs = True
 
     def describe(self) -> str:
         return f"machine {self.id}"

@@ -22,6 +22,7 @@ class EnsureNamespace(Step[NamespaceInfo]):
     password: str = field(repr=False)
     public: bool
     frozen: bool
+    runs = True
 
     def describe(self) -> str:
         return f"0-db namespace {self.id}"

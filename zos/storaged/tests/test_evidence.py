@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,25 @@ async def test_the_chain_confirms_what_ran_out_of_funds(tmp_path: Path):
         await client.ensure_disk(Disk(DiskId("26-9-data"), GiB(1)))
         await client.drop_disk(DiskId("26-9-data"), Evidence(EvidenceKind.CONTRACT_CANCELLED, 9, 1234))
         assert await client.list_disks() == ()
+
+
+async def test_what_was_there_before_it_was_asked_for_is_not_given_back(tmp_path: Path):
+    """Its record was lost, or is again after an undelete: nobody knows who wrote to it."""
+    host = FakeHost()
+    never = Evidence(EvidenceKind.NEVER_MADE, 8, 1234, "its flist is not there")
+    disk = Disk(DiskId("26-8-data"), GiB(1))
+    async with storaged(tmp_path, host) as client:
+        await client.ensure_disk(disk)
+    shutil.rmtree(tmp_path / "state/storaged/wishes")
+    async with storaged(tmp_path, host) as client:
+        for _ in range(2):
+            with pytest.raises(NoEvidence, match="it was there before it was asked for"):
+                await client.drop_disk(disk.id, never)
+            await client.ensure_disk(disk)
+        await client.drop_disk(disk.id, Evidence(EvidenceKind.SIGNED_UPDATE, 8, 1234))
+        await client.ensure_disk(Disk(disk.id, GiB(2)))
+        await client.drop_disk(disk.id, never)
+        assert await client.list_disks() == ()
+        await client.undelete(disk.id)
+        with pytest.raises(NoEvidence):
+            await client.drop_disk(disk.id, never)
