@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from zos.errors import Kind, ZosError
-from zos.flistd.api import FlistUnreachable
 from zos.model.capacity import machine_memory
 from zos.model.deployment import ResultState
 from zos.model.evidence import Evidence, EvidenceKind
@@ -19,20 +19,19 @@ from zos.provisiond import lifecycle, needs
 from zos.provisiond.api.errors import NoMemory
 from zos.provisiond.api.types import Progress
 from zos.provisiond.lifecycle import Moved
-from zos.provisiond.model import LIVE, Item, Phase, Record
+from zos.provisiond.model import Item, Making, Phase, Record
+from zos.provisiond.patience import LONG, patience
 from zos.provisiond.plan import Do, Op, plan
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore, progress
 from zos.provisiond.strikes import Strikes
-from zos.verbs.primitive import Facts, Sibling, Unchanged, Waiting
+from zos.storaged.api import NoEvidence
+from zos.verbs.primitive import Facts, Primitive, Sibling, Unchanged, Waiting
 from zos.verbs.step import Answers, Beside, Clients, Step, Steps
 from zos.vmd.api import VmdClient
 from zos.vmd.api.types import MachineId
 
 log = logging.getLogger("zos.provisiond")
-
-PATIENCE = 60.0
-"""Seconds for which a first making tries to reach its flist; then it is an error, as its user waits for an answer."""
 
 
 class Executor:
@@ -52,7 +51,7 @@ class Executor:
         self._store = store
         self._specs = specs
         self._since: dict[tuple[int, str], tuple[int, float]] = {}
-        """Since when the first making of a workload's version cannot reach its flist, on the monotonic clock."""
+        """Since when the first making of a workload's version fails by its tenant's choice, by the monotonic clock."""
 
     async def apply(self, record: Record) -> bool:
         """Do all that can be done now; False when the deployment is gone. Raises what is to be tried again."""
@@ -92,10 +91,13 @@ class Executor:
         if op.do is Do.REMOVE:
             await self._remove(record, item)
             return
+        if op.do is Do.CLEAR:
+            await self._give_back(record, item)
+            return
         try:
             await self._make(record, item, op.do)
         except ZosError as err:
-            self._not_made(contract, op, err)
+            await self._not_made(contract, op, err)
 
     async def _remove(self, record: Record, item: Item) -> None:
         for other in record.items:
@@ -131,6 +133,7 @@ class Executor:
         needs.check(one.needs(spec), record, self._store.all(), self._specs.types, is_made=do is Do.KEEP)
         if do is Do.MAKE:
             self._grant_memory(record, item, one.capacity(spec).mru)
+            await self._begin(record, item)
         answers = await self._steps(record, item, one.make(id, spec, facts, previous), quiet=do is Do.KEEP)
         state = ResultState.PAUSED if facts.paused else ResultState.OK
         if do is Do.KEEP and item.state is state:
@@ -168,6 +171,8 @@ class Executor:
 
     async def _step(self, record: Record, item: Item, step: Step[Any], answers: Answers, quiet: bool) -> None:
         began = time.monotonic()
+        if step.runs and item.applied is None:
+            self._mark(record.contract, item.name, making=Making.USED)
         try:
             answers.put(step, await step.perform(self._clients, answers))
         except ZosError as err:
@@ -178,7 +183,59 @@ class Executor:
             detail = str(getattr(answers[step], "detail", "") or "done")
             self._store.note(record.contract, step.describe(), detail, time.monotonic() - began, item.name)
 
-    def _not_made(self, contract: int, op: Op, err: ZosError) -> None:
+    async def _begin(self, record: Record, item: Item) -> None:
+        """Write down, before the first step of a first making, whether all that will be there was made by it."""
+        if item.making is Making.NONE:
+            steps = self._dropping(record, item)
+            is_there = any([await step.is_there(self._clients) for step in steps if step.erases])
+            self._mark(record.contract, item.name, making=Making.USED if is_there else Making.FRESH)
+
+    def _dropping(self, record: Record, item: Item) -> tuple[Step[Any], ...]:
+        one: Primitive[Any] = self._specs.types[item.type]
+        text = f"{item.name} could not be made"
+        evidence = Evidence(EvidenceKind.NEVER_MADE, record.contract, record.block, text)
+        return one.drop(_id(record, item), self._specs.in_force(item), self._facts(record, item, evidence))
+
+    async def _give_back(self, record: Record, item: Item) -> None:
+        """Remove what a first making that failed left behind; what its tenant may have written to stays, and is billed.
+
+        A network takes nothing that is paid for, and one of its name may be another deployment's by now: it stays.
+        """
+        held = False
+        if not self._specs.types[item.type].sharable:
+            steps = self._dropping(record, item)
+            await self._steps(record, item, tuple(step for step in steps if not step.erases), quiet=True)
+            for step in steps:
+                held |= step.erases and not await self._erase(record, item, step)
+            left = "is kept and billed: it may hold data of its tenant" if held else "is given back"
+            self._store.note(record.contract, "what was made of it", left, workload=item.name)
+        self._mark(record.contract, item.name, cleared=True, held=held)
+        self._store.reports.mark(record.contract)
+
+    async def _erase(self, record: Record, item: Item, step: Step[Any]) -> bool:
+        """Whether it is gone."""
+        if item.making is Making.FRESH:
+            with contextlib.suppress(NoEvidence):
+                await self._steps(record, item, (step,), quiet=True)
+                return True
+        return not await step.is_there(self._clients)
+
+    def _mark(self, contract: int, name: str, **changes: Any) -> None:
+        item = self._store.record(contract).item(name)
+        if item is not None and (marked := dataclasses.replace(item, **changes)) != item:
+            self._store.change(contract, lambda now: now.with_item(marked))
+
+    async def _bill_if_long(self, record: Record, item: Item) -> None:
+        """What is kept for a first making is billed from a while on, whatever it waits for."""
+        if item.held or item.making is Making.NONE or self._store.now() - item.created < LONG:
+            return
+        steps = self._dropping(record, item)
+        with contextlib.suppress(ZosError):
+            if item.begun or any([await step.is_there(self._clients) for step in steps if step.erases]):
+                self._mark(record.contract, item.name, held=True)
+                self._store.reports.mark(record.contract)
+
+    async def _not_made(self, contract: int, op: Op, err: ZosError) -> None:
         record = self._store.record(contract)
         item = record.item(op.name)
         if item is None:
@@ -190,6 +247,8 @@ class Executor:
             if item.state is ResultState.INIT and item.message != text:
                 told = dataclasses.replace(item, message=text)
                 self._store.publish(progress(self._store.change(contract, lambda now: now.with_item(told)), told))
+            if op.do is Do.MAKE:
+                await self._bill_if_long(record, item)
             raise err
         if op.do is Do.KEEP:
             self._tell(contract, item, text)
@@ -201,6 +260,8 @@ class Executor:
         self._store.announce(contract, settled)
         if op.do is Do.CHANGE and not isinstance(err, Unchanged):
             log.warning("contract %d: %s stays as it was: %s", contract, op.name, text)
+        if settled.is_to_clear():
+            await self._give_back(self._store.record(contract), settled)
 
     def _is_leaving_elsewhere(self, record: Record, item: Item) -> bool:
         """A name that is the twin's on this node is free once the other deployment's is gone."""
@@ -217,9 +278,8 @@ class Executor:
 
     def _is_hopeless(self, contract: int, op: Op, item: Item, err: ZosError) -> bool:
         """Whether a first making has long enough tried what only its user can mend; what runs is never given up."""
-        key = (contract, item.name)
-        tried = op.do is Do.MAKE and any(isinstance(one, FlistUnreachable) for one in err.chain())
-        if not tried:
+        key, most = (contract, item.name), patience(err) if op.do is Do.MAKE else None
+        if most is None:
             self._since.pop(key, None)
             return False
         now = self._store.uptime()
@@ -227,7 +287,7 @@ class Executor:
         if version != item.version:
             since = now
         self._since[key] = item.version, since
-        if now - since < PATIENCE:
+        if now - since < most:
             return False
         del self._since[key]
         return True
@@ -248,7 +308,7 @@ class Executor:
             machine_memory(self._specs.capacity(other).mru)
             for record in self._store.all()
             for other in record.items
-            if (other.state in LIVE or other.begun or other.applied is not None) and _id(record, other) != id
+            if other.takes() and _id(record, other) != id
         )
         overhead = machine_memory(need) - need
         usable = max(have - reserved - sum(live) - overhead, 0)

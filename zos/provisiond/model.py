@@ -19,6 +19,17 @@ DETAIL = 2000
 LIVE = (ResultState.OK, ResultState.PAUSED)
 
 
+class Making(StrEnum):
+    """How far a first making came, before its first success."""
+
+    NONE = ""
+    """Nothing of it was asked of any daemon."""
+    FRESH = "fresh"
+    """Nothing of it was there before, and nobody but the node has written to what was made of it."""
+    USED = "used"
+    """Something was there before, or a machine or server was asked for: its tenant may have data in it."""
+
+
 class Phase(StrEnum):
     """Where a contract is in its life on this node. `lifecycle.py` has every transition."""
 
@@ -56,6 +67,11 @@ class Item:
     """A signed update has removed it, or replaced it by another of its name; it goes before that one is made."""
     begun: bool = False
     """INIT: its memory was granted. What waits keeps its share: refused later, it would leave half a machine behind."""
+    making: Making = Making.NONE
+    cleared: bool = False
+    """ERROR: what its making left behind was given back, but for what is held. Earlier releases gave nothing back."""
+    held: bool = False
+    """It is not ok, and what was made of it stays, so it is billed."""
     unchanged: str = ""
     """Why the last change of it could not be made; empty when it could."""
 
@@ -71,7 +87,17 @@ class Item:
 
     def settled(self, state: ResultState, now: int, message: str = "", result: Any = None) -> Item:
         """The same workload with another state and its result; `now` in Unix seconds."""
-        return dataclasses.replace(self, state=state, message=message, created=now, result=result, begun=False)
+        settled = dataclasses.replace(self, state=state, message=message, created=now, result=result)
+        return dataclasses.replace(settled, begun=False, cleared=self.making is Making.NONE, held=False)
+
+    def is_to_clear(self) -> bool:
+        """It could not be made, and what its making left behind is still to be given back."""
+        return self.is_failed() and not self.cleared and not self.leaving
+
+    def takes(self) -> bool:
+        """Something of it runs on the node, or is about to."""
+        is_left = self.is_failed() and not self.cleared and self.making is not Making.NONE
+        return self.state in LIVE or self.applied is not None or self.begun or is_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +158,7 @@ class Record:
 
     def is_idle(self) -> bool:
         """Nothing of it is on the node, or about to be."""
-        return not any(item.state in LIVE or item.begun or item.applied is not None for item in self.items)
+        return not any(item.takes() or item.held for item in self.items)
 
     def item(self, name: str) -> Item | None:
         """The workload of this name that is to be."""

@@ -18,6 +18,8 @@ class Do(StrEnum):
     """What is done to a workload."""
 
     REMOVE = "remove"
+    CLEAR = "clear"
+    """It could not be made: what its making left behind is given back."""
     MAKE = "make"
     CHANGE = "change"
     KEEP = "keep"
@@ -34,7 +36,7 @@ class Op:
 
 
 def plan(record: Record, types: Types) -> tuple[Op, ...]:
-    """Removes first, dependents before what they use; then the rest the other way round."""
+    """Removes and clears first, dependents before what they use; then the rest the other way round."""
     rank = {name: index for index, name in enumerate(types)}
     # A type that this release does not offer any more comes last; nothing of it is touched.
     offered = [item for item in record.items if item.type in types]
@@ -43,8 +45,9 @@ def plan(record: Record, types: Types) -> tuple[Op, ...]:
     removes = [Op(Do.REMOVE, item.name, item.leaving) for item in reversed(inner) if item.leaving or is_ending]
     if is_ending:
         return tuple(removes)
+    clears = [Op(Do.CLEAR, item.name) for item in reversed(inner) if item.is_to_clear()]
     rest = [Op(_do(item), item.name) for item in inner if not item.leaving and item.state is not ResultState.ERROR]
-    return tuple(removes + rest)
+    return tuple(removes + clears + rest)
 
 
 def _do(item: Item) -> Do:

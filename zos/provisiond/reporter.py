@@ -5,9 +5,10 @@ from __future__ import annotations
 from zos.chain.api import ChainClient, NotRegistered
 from zos.chain.api.types import ContractResources
 from zos.model.capacity import Capacity, total
+from zos.model.deployment import ResultState
 from zos.provisiond.api.types import Usage
 from zos.provisiond.host import NodeAccess
-from zos.provisiond.model import LIVE, Record
+from zos.provisiond.model import LIVE, Item, Record
 from zos.provisiond.specs import Specs
 from zos.provisiond.store import DeploymentStore
 from zos.provisiond.strikes import Strikes
@@ -73,17 +74,26 @@ class Reporter:
         self._store.reports.done(waiting)
 
     def _capacity(self, record: Record) -> Capacity:
-        """What its live workloads take; of one that was put aside, what they took before."""
+        """What is kept for its workloads; of one that was put aside, what they took before."""
         key = str(record.contract)
         if self._strikes.is_aside(record.contract):
             return self._taken.get(key) or Capacity()
         with self._strikes.at(record.contract):
-            taken = total(self._specs.capacity(item) for item in record.items if item.state in LIVE)
+            taken = total(map(self._of, record.items))
         if taken != Capacity():
             self._taken.put(key, taken)
         else:
             self._taken.drop(key)
         return taken
+
+    def _of(self, item: Item) -> Capacity:
+        """What is kept for a workload: all of it but while it is not made at all."""
+        if item.state in LIVE or item.applied is not None or (item.held and item.state is not ResultState.ERROR):
+            return self._specs.capacity(item)
+        if not item.held:
+            return Capacity()
+        whole = self._specs.capacity(item)
+        return Capacity(sru=whole.sru, hru=whole.hru)
 
     def _is_known(self, record: Record) -> bool:
         return str(record.contract) in self._taken or not self._strikes.is_aside(record.contract)

@@ -19,7 +19,7 @@ from zos.errors import ZosError
 from zos.fetch.policy import Policy
 from zos.flist.info import Info
 from zos.flistd import fake as flistd_fake
-from zos.flistd.api.errors import FlistUnreachable
+from zos.flistd.api.errors import FlistUnreachable, NoSuchFlist
 from zos.flistd.host.contract import Content
 from zos.model.capacity import Capacity
 from zos.model.units import GiB
@@ -39,6 +39,8 @@ from zos.zdbd import fake as zdbd_fake
 
 CPUS = 8
 MEMORY = int(GiB(16))
+NO_FLIST = "http://hub/none.fl"
+"""Where there is none."""
 
 
 @dataclass
@@ -120,12 +122,14 @@ class StoragedHost(storaged_fake.FakeHost):
 
 
 class FlistdHost(flistd_fake.FakeHost):
-    """Every URL holds a container's tree; one with `image` a disk image; one with `gone` is nowhere."""
+    """Every URL holds a container's tree; one with `image` a disk image; `gone` is nowhere, and at NO_FLIST is none."""
 
     def lookup(self, url: str) -> Content:
         """What lies at a URL."""
         if "gone" in url:
             raise FlistUnreachable(url=url, problem="nobody answers")
+        if url == NO_FLIST:
+            raise NoSuchFlist(url=url, status=404)
         is_image = "image" in url
         info = Info(
             entrypoint="" if is_image else "/sbin/init",

@@ -9,15 +9,15 @@ from typing import Any
 from zos.bus import TooSlow, Unreachable
 from zos.model.names import ROOT, split_workload_id
 from zos.provisiond.api.errors import NoSuchDeployment
-from zos.sim.hosts import MEMORY
+from zos.sim.hosts import MEMORY, NO_FLIST
 from zos.sim.node import SimNode
 from zos.sim.tenants import Lease, Tenant
 from zos.storaged.api.types import PoolKind
 from zos.storaged.model import ObservedPool
 from zos.storaged.steps import MakeTombstone
 
-NOT_MEMORY = ("memory",)
-"""Words in errors that are final for a good reason: the node is full."""
+FINAL = ("memory", "there is no flist at")
+"""Words in errors that are final for a good reason: the node is full, or what a tenant named is not there."""
 
 MOVED_ON = "contract hash does not match deployment hash"
 
@@ -68,8 +68,11 @@ class Watch:
         if self._over(contract):
             return
         own = [lease for tenant in self.tenants if tenant.user.twin == twin for lease in tenant.leases]
-        if any(name not in one.names for lease in own if lease.contract == contract for one in lease.versions):
+        versions = [one for lease in own if lease.contract == contract for one in lease.versions]
+        if any(name not in one.names for one in versions):
             return
+        if versions and all(one.names[name]["data"].get("flist") == NO_FLIST for one in versions):
+            return  # it could not be made, and nobody wrote to it
         self._wrong(f"{id} was removed without evidence")
 
     def _over(self, contract: int) -> bool:
@@ -195,6 +198,8 @@ class Rest:
                 yield f"{where}: {name} is ok and not there"
         for id in self._left(lease.contract):
             name = split_workload_id(id.removeprefix(ROOT))[2]
+            if name in wanted and name not in live:
+                yield f"{where}: {name} is not ok, and {id} is there"
             if name not in wanted:
                 yield f"{where} has no {name}, and {id} is there"
 
@@ -246,7 +251,7 @@ def _is_open(contract: Any) -> bool:
 
 def _is_full(results: dict[str, Any], result: Any) -> bool:
     """An error for want of memory is final; whoever needs such a workload fails with it."""
-    return result["state"] == "error" and any(word in result["message"] for word in NOT_MEMORY)
+    return result["state"] == "error" and any(word in result["message"] for word in FINAL)
 
 
 def finals(changes: Iterable[Any], newest: int) -> list[str]:
@@ -258,6 +263,6 @@ def finals(changes: Iterable[Any], newest: int) -> list[str]:
         f"{one['name']}: {one['result']['message']}"
         for one in changes
         if one["result"]["state"] == "error"
-        and not any(word in one["result"]["message"] for word in NOT_MEMORY)
+        and not any(word in one["result"]["message"] for word in FINAL)
         and not (one["version"] < newest and MOVED_ON in one["result"]["message"])
     ]

@@ -16,6 +16,7 @@ from zos.model.units import GiB
 from zos.provisiond.api import DeploymentExists, NameTaken
 from zos.sim import workloads as w
 from zos.sim.chain import CallRefused, key_of
+from zos.sim.hosts import NO_FLIST
 from zos.sim.node import SimNode, User
 
 PATIENCE = 600.0
@@ -141,12 +142,16 @@ class Tenant:
             f"{subnet}{ip}",
             planetary=self._chance.random() < 0.2,
             memory=int(GiB(6)) if self._chance.random() < 0.15 else int(GiB(1)),
-            flist="http://hub/image.fl"
-            if ("disk", "/disk") in mounts and self._chance.random() < 0.2
-            else "http://hub/vm.fl",
+            size=int(GiB(1)) if self._chance.random() < 0.5 else 0,
+            flist=self._flist(mounts),
         )
         machine["data"]["network"].update(place)
         return machine
+
+    def _flist(self, mounts: list[tuple[str, str]]) -> str:
+        if ("disk", "/disk") in mounts and self._chance.random() < 0.2:
+            return "http://hub/image.fl"
+        return NO_FLIST if self._chance.random() < 0.15 else "http://hub/vm.fl"
 
     def _wanted(self) -> list[dict[str, Any]]:
         chance = self._chance

@@ -54,7 +54,7 @@ async def test_a_node_without_the_planetary_network_refuses_by_name_and_makes_no
         assert result["message"] == words
         assert (await client.why(5, "vm1")).sentence == f"vm1 failed: {words}"
     assert not host.networkd.taps
-    assert not host.storaged.calls
+    assert "EnsureVolume" not in host.storaged.calls
 
 
 async def test_a_machine_in_the_overlay_lives_in_its_networks_subnet_and_tells_its_address(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_a_node_without_the_overlay_refuses_the_machine_by_name_and_keeps_
         result = await becomes(client, 5, "vm1", "error")
         assert result["message"] == "no mycelium address can be had here: the farmer turned it off"
     assert not host.networkd.taps
-    assert not host.storaged.calls
+    assert "EnsureVolume" not in host.storaged.calls
 
 
 async def test_a_plain_network_needs_nothing_of_mycelium(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from zos.model.units import GiB
 from zos.provisiond.api import BadUpdate
 from zos.runtime.depth import deep
 from zos.sim import workloads as w
+from zos.sim.hosts import NO_FLIST
 from zos.sim.node import SimNode
+from zos.storaged.api import StoragedClient
 from zos.storaged.api.errors import DeviceRefused
 
 SHORT = deep(8)
@@ -233,3 +236,29 @@ async def test_a_tap_goes_soon_although_networkd_dies_between_its_record_and_its
         await node.until(lambda: node.units["networkd"].deaths)
         assert tap in links
         await node.until(lambda: tap not in links and not node.hosts.networkd.spaces, within=60)
+
+
+@pytest.mark.virtual
+async def test_what_cannot_be_made_holds_nothing_whoever_is_killed_meanwhile() -> None:
+    async with SimNode() as node:
+        pools = node.client(StoragedClient)
+
+        async def promised() -> dict[str, int]:
+            """Without what empty tombstones take."""
+            return {pool.name: pool.promised - pool.kept for pool in await pools.list_pools()}
+
+        before = await promised()
+        killed = ("provisiond", "storaged", "provisiond", "vmd", "provisiond", "networkd", "provisiond", "flistd")
+        made = []
+        for number, daemon in enumerate(killed):
+            ip = f"10.{30 + number}.2.5"
+            machine = w.zmachine(net=f"net{number}", ip=ip, size=int(GiB(8)), memory=int(GiB(8)), flist=NO_FLIST)
+            made.append(await node.deploy(w.network(f"net{number}", 30 + number), machine))
+            node.loop.after_steps(400 + 150 * number, functools.partial(node.kill, daemon))
+            assert "there is no flist" in (await node.becomes(made[-1], "vm1", "error"))["message"]
+        device = node.hosts.storaged.disks["/dev/sda"]
+        await node.until(lambda: not device.observed.volumes.keys() - {"zos-cache"}, within=120)
+        assert await promised() == before
+        assert not node.hosts.flistd.mounts
+        told = [node.chain.get("SmartContractModule.NodeContractResources", one)["used"] for one in made]
+        assert not any(any(one.values()) for one in told)
