@@ -92,7 +92,11 @@ class Executor:
             await self._remove(record, item)
             return
         if op.do is Do.CLEAR:
-            await self._give_back(record, item)
+            try:
+                await self._give_back(record, item)
+            except ZosError:
+                await self._bill_if_long(record, item)
+                raise
             return
         try:
             await self._make(record, item, op.do)
@@ -226,12 +230,12 @@ class Executor:
             self._store.change(contract, lambda now: now.with_item(marked))
 
     async def _bill_if_long(self, record: Record, item: Item) -> None:
-        """What is kept for a first making is billed from a while on, whatever it waits for."""
+        """What is kept for a first making is billed from a while on, whatever it, or its removal, waits for."""
         if item.held or item.making is Making.NONE or self._store.now() - item.created < LONG:
             return
         steps = self._dropping(record, item)
         with contextlib.suppress(ZosError):
-            if item.begun or any([await step.is_there(self._clients) for step in steps if step.erases]):
+            if item.takes() or any([await step.is_there(self._clients) for step in steps if step.erases]):
                 self._mark(record.contract, item.name, held=True)
                 self._store.reports.mark(record.contract)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from zos.chain.api import ChainClient, NotRegistered
 from zos.chain.api.types import ContractResources
 from zos.model.capacity import Capacity, total
-from zos.model.deployment import ResultState
 from zos.provisiond.api.types import Usage
 from zos.provisiond.host import NodeAccess
 from zos.provisiond.model import LIVE, Item, Record
@@ -87,13 +86,12 @@ class Reporter:
         return taken
 
     def _of(self, item: Item) -> Capacity:
-        """What is kept for a workload: all of it but while it is not made at all."""
-        if item.state in LIVE or item.applied is not None or (item.held and item.state is not ResultState.ERROR):
-            return self._specs.capacity(item)
-        if not item.held:
+        """What is kept for a workload; of one whose making failed, once it is cleared, no more than disks."""
+        if not (item.state in LIVE or item.applied is not None or item.held):
             return Capacity()
         whole = self._specs.capacity(item)
-        return Capacity(sru=whole.sru, hru=whole.hru)
+        is_cleared = item.is_failed() and item.cleared
+        return Capacity(sru=whole.sru, hru=whole.hru) if is_cleared else whole
 
     def _is_known(self, record: Record) -> bool:
         return str(record.contract) in self._taken or not self._strikes.is_aside(record.contract)

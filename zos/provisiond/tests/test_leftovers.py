@@ -91,6 +91,19 @@ async def test_what_is_to_be_given_back_is_given_back_after_a_kill(tmp_path: Pat
         assert await state(client, 5, "vm1") == "error"
 
 
+async def test_what_cannot_be_given_back_for_long_is_billed_until_it_is(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.below.flistd.web["http://hub/none.fl"] = GONE
+    host.vmd.trouble = AWAY
+    async with node(tmp_path, host, every=20.0) as client:
+        await deploy(client, host, NET, MACHINE)
+        await becomes(client, 5, "vm1", "error")
+        await asyncio.sleep(700)
+        assert (told(host).sru, told(host).mru) == (3 * u.GiB, 512 * u.MiB)
+        host.vmd.trouble = None
+        await until(lambda: not told(host).sru and not told(host).mru and not kept(host))
+
+
 async def test_the_next_version_makes_it_anew(tmp_path: Path) -> None:
     host = FakeHost()
     host.below.flistd.web["http://hub/none.fl"] = GONE
