@@ -297,19 +297,21 @@ class StorageManager:
 
     async def disks(self, id: str = "") -> tuple[DiskInfo, ...]:
         """All disks, or the one of an id, as observed."""
-        observed_pools = await self._observed_pools()
+        observed_pools = await self._observed_pools(Kind.DISK, id)
         items = [record for record in self._all(Kind.DISK) if id in ("", record.id)]
         return tuple(self._disk(record, observed_pools[record.pool].disks.get(record.id)) for record in items)
 
     async def volumes(self, id: str = "") -> tuple[VolumeInfo, ...]:
         """All volumes, or the one of an id, as observed."""
-        observed_pools = await self._observed_pools()
+        observed_pools = await self._observed_pools(Kind.VOLUME, id)
         items = [record for record in self._all(Kind.VOLUME) if id in ("", record.id)]
         return tuple(self._volume(record, observed_pools[record.pool].volumes.get(record.id)) for record in items)
 
-    async def _observed_pools(self) -> defaultdict[str, ObservedPool]:
+    async def _observed_pools(self, kind: Kind, id: str) -> defaultdict[str, ObservedPool]:
         await self._started()
-        return defaultdict(ObservedPool, await self._pools.answering())
+        # A first making asks whether there is one already: no pool is looked at for an id that nobody asked for.
+        is_wanted = not id or key(kind, id) in self._items
+        return defaultdict(ObservedPool, await self._pools.answering() if is_wanted else {})
 
     async def pools(self) -> tuple[Pool, ...]:
         """All pools, and devices that are none."""

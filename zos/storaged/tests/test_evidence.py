@@ -22,8 +22,10 @@ from zos.storaged.api import (
     StoragedClient,
 )
 from zos.storaged.api import storaged_pb2 as pb
+from zos.storaged.api.types import Kind
 from zos.storaged.daemon import Config, Storaged
 from zos.storaged.fake import FakeHost
+from zos.storaged.model import ObservedPool
 from zos.storaged.tests.world import CANCELLED, DISK, storaged
 
 
@@ -111,3 +113,21 @@ async def test_what_was_there_before_it_was_asked_for_is_not_given_back(tmp_path
         await client.undelete(disk.id)
         with pytest.raises(NoEvidence):
             await client.drop_disk(disk.id, never)
+
+
+async def test_no_pool_is_looked_at_for_what_nobody_asked_for(tmp_path: Path):
+    host = FakeHost()
+    async with storaged(tmp_path, host) as client:
+        await client.ensure_disk(Disk(DISK, GiB(1)))
+        looked: list[str] = []
+        real = host.observe
+
+        async def observe(label: str, *which: tuple[Kind, str]) -> ObservedPool:
+            looked.append(label)
+            return await real(label, *which)
+
+        host.observe = observe  # type: ignore[method-assign,assignment]
+        assert await client.list_disks(DiskId("26-8-data")) == ()
+        assert not looked
+        assert len(await client.list_disks(DISK)) == 1
+        assert looked
