@@ -128,9 +128,11 @@ def _shortened(entries: Sequence[Entry], size: int) -> list[Entry]:
     names = set()
     for entry in reversed(entries):
         size -= _cost(_line(entry))
-        if size < 0 and entry["name"] in names:
+        # What is gone, and a change that was refused, say nothing of what is there, whatever their names.
+        passed = entry["result"]["state"] in (ResultState.DELETED, ResultState.UNCHANGED)
+        if size < 0 and (passed or entry["name"] in names):
             continue
-        if size >= 0 or entry["result"]["state"] != ResultState.DELETED:
-            newest.append(entry)
-        names.add(entry["name"])
+        newest.append(entry)
+        if not passed:
+            names.add(entry["name"])
     return newest[::-1]

@@ -44,6 +44,16 @@ def test_logs_of_refused_documents_stay_small_and_not_in_memory(tmp_path: Path) 
     assert (last["version"], last["result"]["state"]) == (19, "unchanged")
 
 
+def test_refused_changes_of_ever_new_names_do_not_grow_a_log_nor_hide_what_is_there(tmp_path: Path) -> None:
+    log = DeploymentLog(tmp_path, limit=16 * 1024)
+    log.append(1, Item(0, "vm", "zmachine", {}, state=ResultState.OK))
+    for version in range(1, 200):
+        log.append(1, Item(version, f"n{version}", "network", {"x": "y" * 200}, state=ResultState.UNCHANGED))
+        log.append(1, Item(version, "vm", "zmachine", {}, state=ResultState.UNCHANGED))
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 16 * 1024
+    assert ("vm", "ok") in {(one["name"], one["result"]["state"]) for one in log.entries(1)}
+
+
 def test_parsed_specs_are_bounded_by_what_they_take() -> None:
     kept = Specs(find(), 4)
     tracemalloc.start()
