@@ -14,11 +14,11 @@ def plan(desired: Mapping[MountId, DesiredMount], observed: ObservedMounts) -> t
 
     A mount over a dead tree is made again over a new one; one that is right is never touched.
     """
-    used = {seen.source for stack in observed.mounts.values() for seen in stack}
-    chosen = {flist: _choose(flist, observed, used) for flist in sorted({mount.flist for mount in desired.values()})}
     living = {tree.source for tree in observed.trees if tree.alive}
     right = {id for id, stack in observed.mounts.items() if _is_right(desired.get(id), stack, living)}
     standing = {observed.mounts[id][0].source for id in right}
+    flists = sorted({mount.flist for mount in desired.values()})
+    chosen = {flist: _choose(flist, observed, standing) for flist in flists}
     steps: list[Step] = [DropMount(id) for id in sorted(observed.mounts.keys() - right)]
     steps += [MountTree(source) for source in chosen.values() if source not in living]
     steps += [PutMount(id, chosen[desired[id].flist], desired[id].upper) for id in sorted(desired.keys() - right)]
@@ -26,10 +26,10 @@ def plan(desired: Mapping[MountId, DesiredMount], observed: ObservedMounts) -> t
     return tuple(steps)
 
 
-def _choose(flist: str, observed: ObservedMounts, used: set[str]) -> str:
-    """The tree that mounts of a flist stand on: a living one, one in use before others; else a new one."""
+def _choose(flist: str, observed: ObservedMounts, standing: set[str]) -> str:
+    """The tree that mounts of a flist stand on: a living one, those of right mounts before others; else a new one."""
     trees = [tree for tree in observed.trees if tree.flist == flist]
-    living = sorted((tree for tree in trees if tree.alive), key=lambda tree: (tree.source not in used, tree.number))
+    living = sorted((tree for tree in trees if tree.alive), key=lambda tree: (tree.source not in standing, tree.number))
     if living:
         return living[0].source
     return f"{flist}-{1 + max((tree.number for tree in trees), default=0)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zos.flistd import model
@@ -91,6 +91,11 @@ STACKS = st.dictionaries(
 
 
 @given(DESIRED, TREES, STACKS)
+@example(
+    {A: DesiredMount(F, None)},
+    {f"{F}-1": True, f"{F}-2": True},
+    {A: (ObservedMount(f"{F}-2", None),), MountId("c"): (ObservedMount(f"{F}-1", None),)},
+)
 async def test_from_anywhere_the_plan_leads_to_the_desired_state_and_then_rests(desired, trees, stacks):
     host = FakeHost(trees=dict(trees), mounts=dict(stacks))
     for step in plan(desired, await host.observe()):
